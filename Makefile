@@ -1,0 +1,54 @@
+# plumbline: `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# uv does not read pip's settings: hand on where local wheels lie (a CPU build of torch, say).
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help env repro test lint bench soak ui flow deploy deploy-down serve lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(READY) ## the environment in .venv, every package as pinned
+
+$(READY): requirements.lock requirements-cuda.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name it: make PYTHON=…" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$$(sed -n 's/^uv==//p' requirements.lock)
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --compile-bytecode -r requirements.lock -c requirements-cuda.lock
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+data: | $(READY)
+	dvc pull --quiet data.dvc
+
+repro: $(READY) | data ## the whole graph on the data at hand, then where to look
+	dvc repro
+	@python -m pipelines.summary
+
+test: $(READY) | data ## every test that needs no GPU, after lint
+	$(MAKE) --no-print-directory lint
+	pytest -q
+
+lint: $(READY) ## ruff, mypy, import contracts
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+clean: ## delete what the graph made (not the data, not the environment)
+	rm -rf artifacts reports .plumbline mlflow
+
+lock: ## renew requirements.lock and requirements-cuda.lock from pyproject.toml
+	uv pip compile -q pyproject.toml --extra dev --extra s3 --extra postgres --python-version 3.11 --no-header --no-annotate -o requirements.lock
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock
+	env -u UV_FIND_LINKS uv pip compile -q pyproject.toml --extra dev --extra s3 --extra postgres -c requirements.lock --python-version 3.11 --no-header --no-annotate -o .cuda.lock
+	grep -vxFf requirements.lock .cuda.lock > requirements-cuda.lock; rm .cuda.lock

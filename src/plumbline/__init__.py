@@ -1,0 +1,3 @@
+"""plumbline turns a data set into a deep model that its owner can defend."""
+
+__version__ = "0.1.0"

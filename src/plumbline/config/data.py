@@ -1,0 +1,169 @@
+"""Sections of params.yaml about rows: data, validate, split, normalize."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from plumbline.config.section import (
+    NonNegativeInt,
+    Positive,
+    PositiveInt,
+    Probability,
+    Share,
+    ShareOrZero,
+    section,
+)
+from plumbline.kinds import Kind, Task
+
+SplitMethod = Literal[
+    "auto",
+    "holdout",
+    "stratified",
+    "grouped",
+    "stratified_grouped",
+    "time",
+    "predefined",
+]
+FoldMethod = Literal[
+    "auto",
+    "kfold",
+    "stratified_kfold",
+    "group_kfold",
+    "stratified_group_kfold",
+    "time_rolling",
+    "time_expanding",
+]
+Scaler = Literal[
+    "auto", "zscore", "minmax", "log", "robust", "quantile", "yeo_johnson", "none"
+]
+Imputer = Literal["mean", "median", "mode", "constant"]
+Encoder = Literal["ordinal", "onehot", "target_mean", "frequency"]
+Sampler = Literal["none", "oversample", "undersample", "smote"]
+Policy = Literal["fail", "warn", "drop", "off"]
+
+
+@section
+class FormatConfig:
+    """How the data files are written."""
+
+    type: Literal["csv", "parquet"] = "csv"
+    separator: str = Field(default=",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    quote: str | None = '"'
+    header: bool = True
+    decimal_comma: bool = False
+    missing: list[str] = Field(default_factory=lambda: ["", "NA", "NaN", "nan", "null", "?"])
+
+
+@section
+class DataConfig:
+    """Which file, which target, which roles."""
+
+    name: str = Field(pattern=r"^[\w][\w.-]{0,79}$")
+    path: str
+    target: str
+    task: Task
+    kind: Kind = Kind.TABULAR
+    positive: str | None = None
+    test_path: str | None = None
+    time: str | None = None
+    group: str | None = None
+    id: str | None = None
+    format: FormatConfig = Field(default_factory=FormatConfig)
+    max_memory_mb: PositiveInt = 2048
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        roles = {k: getattr(self, k) for k in ("target", "time", "group", "id")}
+        named = [v for v in roles.values() if v is not None]
+        if len(set(named)) < len(named):
+            raise ValueError(f"one column in two roles: {roles}")
+        return self
+
+
+@section
+class ValidateConfig:
+    """What the validation gate does."""
+
+    max_failing_rows: NonNegativeInt = 1000
+    fail_on_warning: bool = False
+
+
+@section
+class LeakageConfig:
+    """Policy per leakage check, and its thresholds."""
+
+    duplicates: Policy = "warn"
+    near_duplicates: Policy = "warn"
+    groups: Policy = "fail"
+    time_order: Policy = "fail"
+    giveaway: Policy = "fail"
+    identifier: Policy = "warn"
+    target_text: Policy = "fail"
+    source_shift: Policy = "warn"
+    giveaway_score: Probability = 0.99
+    near_distance: Positive = 0.01
+    max_rows: PositiveInt = 50_000
+
+
+@section
+class SplitConfig:
+    """Test rows, validation rows, folds."""
+
+    method: SplitMethod = "auto"
+    test_share: Share = 0.2
+    val_share: Share = 0.2
+    folds_method: FoldMethod = "auto"
+    folds: int = Field(default=5, ge=2, le=100)
+    repeats: PositiveInt = 1
+    bins: int = Field(default=10, ge=2, le=1000)
+    gap: NonNegativeInt = 0
+    horizon: NonNegativeInt = 0
+    column: str | None = None
+    rare_classes: Literal["train", "spread", "refuse"] = "train"
+    keep_duplicates_together: bool = True
+    leakage: LeakageConfig = Field(default_factory=LeakageConfig)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.test_share + self.val_share >= 1:
+            raise ValueError(
+                f"test_share {self.test_share} and val_share {self.val_share} leave no training rows"
+            )
+        if self.method == "predefined" and self.column is None:
+            raise ValueError("method 'predefined' needs split.column")
+        return self
+
+
+@section
+class BalanceConfig:
+    """Resampling of training rows, in the training part and in each fold."""
+
+    method: Sampler = "none"
+    ratio: Positive = 1.0
+    neighbors: PositiveInt = 5
+
+
+@section
+class NormalizeConfig:
+    """How columns become numbers. `columns` overrides by name: {age: {scale: log}}."""
+
+    scale: Scaler = "auto"
+    impute: Imputer = "median"
+    impute_constant: float = 0.0
+    indicator: bool = True
+    clip: Positive | None = None
+    encode: Encoder = "ordinal"
+    max_categories: PositiveInt = 1000
+    min_count: PositiveInt = 1
+    onehot_max: PositiveInt = 16
+    target_mean_folds: int = Field(default=5, ge=2)
+    target_mean_smoothing: Positive = 10.0
+    dates: Literal["parts", "cyclic", "both", "drop"] = "both"
+    numbers_as_categories: bool = True
+    as_category_max_values: PositiveInt = 100
+    as_category_mode_share: ShareOrZero = 0.5
+    columns: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    balance: BalanceConfig = Field(default_factory=BalanceConfig)

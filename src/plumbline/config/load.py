@@ -1,0 +1,206 @@
+"""params.yaml -> Config: unknown keys and wrong values are refused with the nearest right one."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args, get_type_hints
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from plumbline.config.data import DataConfig, NormalizeConfig, SplitConfig, ValidateConfig
+from plumbline.config.judge import (
+    DriftConfig,
+    EvaluateConfig,
+    ExplainConfig,
+    ExportConfig,
+    RegisterConfig,
+    ReportConfig,
+)
+from plumbline.config.model import Dimension, ModelConfig, TrainConfig, TuneConfig
+from plumbline.config.section import NonNegativeInt, section
+from plumbline.errors import ParameterError, nearest
+
+T = TypeVar("T")
+TUNED = "tuned"
+# Keys of `train` that the tune stage always searches, so that it need not depend on them
+# and changing one re-runs training alone.
+ALWAYS_SEARCHED = ("train.learning_rate", "train.weight_decay")
+
+
+@section
+class Config:
+    """All of params.yaml. `tuned` names the keys whose value the tune stage decides."""
+
+    seed: NonNegativeInt
+    data: DataConfig
+    validate: ValidateConfig = Field(default_factory=ValidateConfig)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    normalize: NormalizeConfig = Field(default_factory=NormalizeConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    tune: TuneConfig = Field(default_factory=TuneConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    explain: ExplainConfig = Field(default_factory=ExplainConfig)
+    drift: DriftConfig = Field(default_factory=DriftConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
+    register: RegisterConfig = Field(default_factory=RegisterConfig)
+    report: ReportConfig = Field(default_factory=ReportConfig)
+    tuned: tuple[str, ...] = ()
+
+    def replace(self, values: Mapping[str, Any]) -> Self:
+        """A copy with other values, by key `section.name`, checked again.
+
+        Raises:
+            ParameterError: an unknown key or a wrong value.
+        """
+        raw = dataclasses.asdict(self)
+        for key, value in values.items():
+            _set(raw, key, value)
+        raw["tuned"] = tuple(k for k in self.tuned if k not in values)
+        return _build(type(self), raw)
+
+
+def load_config(path: Path) -> Config:
+    """Read and check params.yaml. A key that is `tuned` holds the centre of its search range.
+
+    Raises:
+        ParameterError: the file is missing, is not YAML, has an unknown key or a wrong value.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(
+            "no such file", file=path, mend="run from the root of the checkout"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"not readable as YAML: {error}", file=path) from None
+    if not isinstance(raw, dict):
+        raise ParameterError("wanted a mapping of sections", file=path, got=raw)
+    return parse_config(raw)
+
+
+def parse_config(raw: dict[str, Any]) -> Config:
+    """Check parsed parameters (see `load_config`)."""
+    raw = copy.deepcopy(raw)
+    tuned = tuple(
+        key for top in ("model", "train", "normalize") for key in _tuned_keys(raw.get(top), top)
+    )
+    space = _space(raw)
+    for key in tuned:
+        if key not in space:
+            raise ParameterError(
+                "is 'tuned', and the search space does not have it",
+                file="params.yaml",
+                where=key,
+                mend=f"give it a value, or add {key} to tune.space",
+            )
+        _set(raw, key, space[key].centre)
+    if "tuned" in raw:
+        raise ParameterError("unknown key", file="params.yaml", where="tuned")
+    config = _build(Config, {**raw, "tuned": tuned})
+    _check_space(config)
+    return config
+
+
+def _tuned_keys(node: Any, prefix: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if value == TUNED:
+                yield f"{prefix}.{name}"
+            elif isinstance(value, dict):
+                yield from _tuned_keys(value, f"{prefix}.{name}")
+
+
+def _space(raw: dict[str, Any]) -> dict[str, Dimension]:
+    tune = raw.get("tune")
+    if not isinstance(tune, dict):
+        return {}
+    return _build(TuneConfig, tune, prefix="tune").space
+
+
+def _check_space(config: Config) -> None:
+    for key, dimension in config.tune.space.items():
+        if key.split(".")[0] not in ("model", "train", "normalize"):
+            raise ParameterError(
+                "only keys of model, train and normalize can be searched",
+                file="params.yaml",
+                where=f"tune.space: {key}",
+            )
+        for value in dimension.choices or [dimension.low, dimension.high]:
+            config.replace({key: round(value) if dimension.type == "int" else value})  # type: ignore[arg-type]
+    missing = [k for k in ALWAYS_SEARCHED if k not in config.tune.space]
+    if config.tune.trials and missing:
+        raise ParameterError(
+            f"the search space lacks {', '.join(missing)}",
+            file="params.yaml",
+            where="tune.space",
+            mend="add it, or set tune.trials to 0",
+        )
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set a nested key; an unknown one is refused with the nearest known."""
+    node: Any = raw
+    *parents, last = key.split(".")
+    for name in parents:
+        if not isinstance(node, dict) or not isinstance(node.get(name), dict):
+            known = node if isinstance(node, dict) else {}
+            raise ParameterError(
+                "unknown key", file="params.yaml", where=key, mend=nearest(name, known)
+            )
+        node = node[name]
+    node[last] = value
+
+
+def _build(cls: type[T], raw: dict[str, Any], prefix: str = "") -> T:
+    try:
+        return pydantic.TypeAdapter(cls).validate_python(raw)
+    except pydantic.ValidationError as error:
+        raise _explain(cls, error.errors()[0], prefix) from None
+
+
+def _explain(cls: type[Any], error: Any, prefix: str) -> ParameterError:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join([prefix, *location] if prefix else location)
+    kind = error["type"]
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        names = _field_names(cls, location[:-1])
+        return ParameterError(
+            "unknown key", file="params.yaml", where=key, mend=nearest(location[-1], names)
+        )
+    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return ParameterError("is missing", file="params.yaml", where=key)
+    hint = None
+    if kind in ("literal_error", "enum") and isinstance(error["input"], str):
+        valid = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        hint = nearest(error["input"], valid)
+    message = error["msg"].removeprefix("Value error, ")
+    return ParameterError(
+        message[0].lower() + message[1:],
+        file="params.yaml",
+        where=key or None,
+        got=error["input"] if not isinstance(error["input"], dict) else None,
+        mend=hint,
+    )
+
+
+def _field_names(cls: type[Any], location: list[str]) -> list[str]:
+    """The keys that are valid at a location."""
+    for part in location:
+        fields = {f.name: f.type for f in dataclasses.fields(cls)}
+        inner = _type_of(cls, part) if part in fields else None
+        if inner is None or not dataclasses.is_dataclass(inner):
+            continue
+        cls = inner
+    return [f.name for f in dataclasses.fields(cls) if f.name != "tuned"]
+
+
+def _type_of(cls: type[Any], name: str) -> Any:
+    hint = get_type_hints(cls)[name]
+    inner = [a for a in get_args(hint) if dataclasses.is_dataclass(a)]
+    return inner[0] if inner else hint

@@ -1,0 +1,31 @@
+"""How a section of params.yaml is declared: frozen, keyword-only, checked when built."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, TypeVar
+
+import pydantic
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field
+from typing_extensions import dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
+def section(cls: type[T]) -> type[T]:
+    """A frozen, keyword-only dataclass that refuses unknown keys and wrong values."""
+    settings = ConfigDict(extra="forbid", allow_inf_nan=False)
+    made = pydantic.dataclasses.dataclass(config=settings, frozen=True, kw_only=True)(cls)
+    assert dataclasses.is_dataclass(made)
+    return made
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+ShareOrZero = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]

@@ -1,0 +1,49 @@
+"""The stages of dvc.yaml, each a module with `run(config, paths) -> Report`.
+
+A module is imported only when its stage runs: the libraries behind some of them take
+seconds to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from plumbline.config import Config, Paths
+
+STAGES = (
+    "validate",
+    "split",
+    "normalize",
+    "tune",
+    "train",
+    "evaluate",
+    "explain",
+    "drift",
+    "export",
+    "register",
+    "report",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a stage tells its user: a table of results, and where to look next."""
+
+    rows: Sequence[tuple[str, str]]
+    look: Sequence[Path] = ()
+
+
+class Run(Protocol):
+    """Reads what dvc.yaml names as dependencies, writes what it names as outputs, whole."""
+
+    def __call__(self, config: Config, paths: Paths) -> Report: ...
+
+
+def load_stage(name: str) -> Run:
+    """The `run` function of a stage, by its name in `STAGES`."""
+    assert name in STAGES, name
+    return cast(Run, import_module(f"plumbline.stages.{name}").run)

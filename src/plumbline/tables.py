@@ -1,0 +1,185 @@
+"""The nouns that siblings exchange: a schema, typed rows, a split, prepared arrays.
+
+`data` makes a `Table`, `preprocessing` turns it into `Arrays`, `models` read an
+`InputSpec`; none of them imports another, so what passes between them is defined here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from plumbline.kinds import BoolArray, ByteArray, ColumnType, FloatArray, IntArray, Part, Role, Task
+
+ROW = "__row__"  # name of the row-number column in frames that carry one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of the data: name as in the file, type, role."""
+
+    name: str
+    type: ColumnType
+    role: Role = Role.FEATURE
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """The polars type that readers deliver for this column."""
+        return POLARS_TYPES[self.type]
+
+
+POLARS_TYPES: dict[ColumnType, pl.DataType] = {
+    ColumnType.NUMBER: pl.Float64(),
+    ColumnType.INTEGER: pl.Int64(),
+    ColumnType.BOOLEAN: pl.Boolean(),
+    ColumnType.CATEGORY: pl.String(),
+    ColumnType.TEXT: pl.String(),
+    ColumnType.DATE: pl.Datetime("us"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """The columns in file order. `classes` are the target's labels, index = class number.
+
+    For a binary task the positive class is `classes[1]`; empty for regression.
+    """
+
+    columns: tuple[Column, ...]
+    task: Task
+    classes: tuple[str, ...] = ()
+
+    def names(self, *roles: Role) -> tuple[str, ...]:
+        """Names of the columns that have one of these roles, in file order."""
+        return tuple(c.name for c in self.columns if c.role in roles)
+
+    def one(self, role: Role) -> str | None:
+        """The name of the only column of a role, or None."""
+        names = self.names(role)
+        return names[0] if names else None
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        return tuple(c for c in self.columns if c.role is Role.FEATURE)
+
+    @property
+    def target(self) -> str:
+        (name,) = self.names(Role.TARGET)
+        return name
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Typed rows: the data file in file order, then the supplied test file if there is one.
+
+    `frame` has the schema's columns in order (no row-number column); a row's number is its
+    position, 0-based, over both files. `test_rows` rows at the end came from the test file.
+    A classification target is String, a regression target Float64.
+    """
+
+    frame: pl.LazyFrame
+    rows: int
+    test_rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitIndex:
+    """Which part each row belongs to: once for the final model, once for every fold.
+
+    Shapes: `part` (rows,), `folds` (rows, k); values are `Part`. In a fold, rows that are
+    neither fitted on nor scored are UNUSED; test rows are UNUSED in every fold.
+    """
+
+    part: ByteArray
+    folds: ByteArray
+
+    def rows(self, part: Part) -> IntArray:
+        """Row numbers of a part, ascending."""
+        return np.flatnonzero(self.part == part).astype(np.int64)
+
+    def fold(self, k: int) -> tuple[IntArray, IntArray]:
+        """Row numbers to fit on and to score on in fold k, ascending."""
+        column = self.folds[:, k]
+        return (
+            np.flatnonzero(column == Part.TRAIN).astype(np.int64),
+            np.flatnonzero(column == Part.VAL).astype(np.int64),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrays:
+    """What a model reads. May be memory-mapped.
+
+    Shapes: `num` (n, d_num) float32, finite; `cat` (n, d_cat) int64, 0 = unknown or
+    missing; `y` (n,) int64 class numbers or float32 values; `rows` (n,) row numbers;
+    `weight` (n,) float32, 1 where the data has no weight column.
+    """
+
+    num: FloatArray
+    cat: IntArray
+    y: IntArray | FloatArray
+    rows: IntArray
+    weight: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, keep: IntArray | BoolArray | slice) -> Self:
+        return type(self)(
+            num=self.num[keep],
+            cat=self.cat[keep],
+            y=self.y[keep],
+            rows=self.rows[keep],
+            weight=self.weight[keep],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a model must know of its input and output to be built.
+
+    `num_names` and `cat_names` name the columns of `Arrays.num` and `Arrays.cat`;
+    `num_sources` and `cat_sources` the column of the data that each was made from.
+    `cardinalities[j]` counts the codes of `cat[:, j]`, the unknown slot 0 included.
+    """
+
+    task: Task
+    num_names: tuple[str, ...]
+    cat_names: tuple[str, ...]
+    num_sources: tuple[str, ...]
+    cat_sources: tuple[str, ...]
+    cardinalities: tuple[int, ...]
+    classes: tuple[str, ...] = field(default=())
+
+    @property
+    def n_outputs(self) -> int:
+        """Logits per row: one per class (two for binary), one value for regression."""
+        return len(self.classes) if self.task.is_classification else 1
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "task": str(self.task),
+            "num_names": list(self.num_names),
+            "cat_names": list(self.cat_names),
+            "num_sources": list(self.num_sources),
+            "cat_sources": list(self.cat_sources),
+            "cardinalities": list(self.cardinalities),
+            "classes": list(self.classes),
+        }
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any]) -> Self:
+        return cls(
+            task=Task(state["task"]),
+            cardinalities=tuple(int(c) for c in state["cardinalities"]),
+            **{
+                key: tuple(str(v) for v in state[key])
+                for key in ("num_names", "cat_names", "num_sources", "cat_sources", "classes")
+            },
+        )
