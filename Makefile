@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 READY := $(VENV)/.ready
+EXTRAS := --extra dev --extra s3 --extra postgres --python-version 3.11 --no-header --no-annotate
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # uv does not read pip's settings: hand on where local wheels lie (a CPU build of torch, say).
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -48,7 +49,8 @@ clean: ## delete what the graph made (not the data, not the environment)
 	rm -rf artifacts reports .plumbline mlflow
 
 lock: ## renew requirements.lock and requirements-cuda.lock from pyproject.toml
-	uv pip compile -q pyproject.toml --extra dev --extra s3 --extra postgres --python-version 3.11 --no-header --no-annotate -o requirements.lock
+	rm -f requirements.lock
+	uv pip compile -q pyproject.toml $(EXTRAS) -o requirements.lock
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock
-	env -u UV_FIND_LINKS uv pip compile -q pyproject.toml --extra dev --extra s3 --extra postgres -c requirements.lock --python-version 3.11 --no-header --no-annotate -o .cuda.lock
+	env -u UV_FIND_LINKS uv pip compile -q pyproject.toml $(EXTRAS) -c requirements.lock -o .cuda.lock
 	grep -vxFf requirements.lock .cuda.lock > requirements-cuda.lock; rm .cuda.lock
