@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 StorageError(
                     f"cannot write: {error.strerror}",
                     file=error.filename,
-                    mend="free some space or mend the rights, then run again; earlier outputs are whole",
+                    mend="free space or mend the rights, then run again; earlier outputs are whole",
                 )
             )
         raise
@@ -84,5 +84,3 @@ def print_report(title: str, report: Report, seconds: float) -> None:
     here = Path.cwd()
     for path in report.look:
         print(f"  → {path.relative_to(here) if path.is_relative_to(here) else path}")
-
-

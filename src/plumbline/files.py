@@ -55,11 +55,13 @@ def new_dir(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
     with new_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
     write_bytes(path, content.encode("utf-8"))
 
 
@@ -70,6 +72,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """Parse a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -35,9 +35,7 @@ FoldMethod = Literal[
     "time_rolling",
     "time_expanding",
 ]
-Scaler = Literal[
-    "auto", "zscore", "minmax", "log", "robust", "quantile", "yeo_johnson", "none"
-]
+Scaler = Literal["auto", "zscore", "minmax", "log", "robust", "quantile", "yeo_johnson", "none"]
 Imputer = Literal["mean", "median", "mode", "constant"]
 Encoder = Literal["ordinal", "onehot", "target_mean", "frequency"]
 Sampler = Literal["none", "oversample", "undersample", "smote"]
@@ -130,7 +128,8 @@ class SplitConfig:
     def _check(self) -> Self:
         if self.test_share + self.val_share >= 1:
             raise ValueError(
-                f"test_share {self.test_share} and val_share {self.val_share} leave no training rows"
+                f"test_share {self.test_share} and val_share {self.val_share} "
+                "leave no training rows"
             )
         if self.method == "predefined" and self.column is None:
             raise ValueError("method 'predefined' needs split.column")

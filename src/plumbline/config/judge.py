@@ -3,7 +3,7 @@ register, report."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -32,7 +32,7 @@ class EvaluateConfig:
     calibrate: bool = True
     coverage: Share = 0.9
     baselines: list[BaselineName] = Field(
-        default_factory=lambda: ["majority", "linear", "gradient_boosting"]
+        default_factory=lambda: list(get_args(BaselineName))
     )
     slices: list[str] | Literal["auto"] = "auto"
     min_slice_rows: PositiveInt = 30

@@ -6,12 +6,12 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args, get_type_hints
+from typing import Any, Self
 
-import pydantic
 import yaml
 from pydantic import Field
 
+from plumbline.config.build import build
 from plumbline.config.data import DataConfig, NormalizeConfig, SplitConfig, ValidateConfig
 from plumbline.config.judge import (
     DriftConfig,
@@ -25,7 +25,6 @@ from plumbline.config.model import Dimension, ModelConfig, TrainConfig, TuneConf
 from plumbline.config.section import NonNegativeInt, section
 from plumbline.errors import ParameterError, nearest
 
-T = TypeVar("T")
 TUNED = "tuned"
 # Keys of `train` that the tune stage always searches, so that it need not depend on them
 # and changing one re-runs training alone.
@@ -62,7 +61,7 @@ class Config:
         for key, value in values.items():
             _set(raw, key, value)
         raw["tuned"] = tuple(k for k in self.tuned if k not in values)
-        return _build(type(self), raw)
+        return build(type(self), raw)
 
 
 def load_config(path: Path) -> Config:
@@ -102,7 +101,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
         _set(raw, key, space[key].centre)
     if "tuned" in raw:
         raise ParameterError("unknown key", file="params.yaml", where="tuned")
-    config = _build(Config, {**raw, "tuned": tuned})
+    config = build(Config, {**raw, "tuned": tuned})
     _check_space(config)
     return config
 
@@ -120,7 +119,7 @@ def _space(raw: dict[str, Any]) -> dict[str, Dimension]:
     tune = raw.get("tune")
     if not isinstance(tune, dict):
         return {}
-    return _build(TuneConfig, tune, prefix="tune").space
+    return build(TuneConfig, tune, prefix="tune").space
 
 
 def _check_space(config: Config) -> None:
@@ -131,8 +130,8 @@ def _check_space(config: Config) -> None:
                 file="params.yaml",
                 where=f"tune.space: {key}",
             )
-        for value in dimension.choices or [dimension.low, dimension.high]:
-            config.replace({key: round(value) if dimension.type == "int" else value})  # type: ignore[arg-type]
+        for value in dimension.ends:
+            config.replace({key: value})
     missing = [k for k in ALWAYS_SEARCHED if k not in config.tune.space]
     if config.tune.trials and missing:
         raise ParameterError(
@@ -155,52 +154,3 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
             )
         node = node[name]
     node[last] = value
-
-
-def _build(cls: type[T], raw: dict[str, Any], prefix: str = "") -> T:
-    try:
-        return pydantic.TypeAdapter(cls).validate_python(raw)
-    except pydantic.ValidationError as error:
-        raise _explain(cls, error.errors()[0], prefix) from None
-
-
-def _explain(cls: type[Any], error: Any, prefix: str) -> ParameterError:
-    location = [str(part) for part in error["loc"]]
-    key = ".".join([prefix, *location] if prefix else location)
-    kind = error["type"]
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        names = _field_names(cls, location[:-1])
-        return ParameterError(
-            "unknown key", file="params.yaml", where=key, mend=nearest(location[-1], names)
-        )
-    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return ParameterError("is missing", file="params.yaml", where=key)
-    hint = None
-    if kind in ("literal_error", "enum") and isinstance(error["input"], str):
-        valid = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        hint = nearest(error["input"], valid)
-    message = error["msg"].removeprefix("Value error, ")
-    return ParameterError(
-        message[0].lower() + message[1:],
-        file="params.yaml",
-        where=key or None,
-        got=error["input"] if not isinstance(error["input"], dict) else None,
-        mend=hint,
-    )
-
-
-def _field_names(cls: type[Any], location: list[str]) -> list[str]:
-    """The keys that are valid at a location."""
-    for part in location:
-        fields = {f.name: f.type for f in dataclasses.fields(cls)}
-        inner = _type_of(cls, part) if part in fields else None
-        if inner is None or not dataclasses.is_dataclass(inner):
-            continue
-        cls = inner
-    return [f.name for f in dataclasses.fields(cls) if f.name != "tuned"]
-
-
-def _type_of(cls: type[Any], name: str) -> Any:
-    hint = get_type_hints(cls)[name]
-    inner = [a for a in get_args(hint) if dataclasses.is_dataclass(a)]
-    return inner[0] if inner else hint

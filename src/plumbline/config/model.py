@@ -92,6 +92,14 @@ class Dimension:
         return self
 
     @property
+    def ends(self) -> list[float | int | str | bool]:
+        """What the checks of the searched key are tried on: all choices, or both ends."""
+        if self.choices:
+            return self.choices
+        assert self.low is not None and self.high is not None
+        return [round(v) if self.type == "int" else v for v in (self.low, self.high)]
+
+    @property
     def centre(self) -> float | int | str | bool:
         """The middle of the range (the geometric one if log), or the first choice."""
         if self.type == "categorical":

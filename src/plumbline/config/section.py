@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import pydantic
 import pydantic.dataclasses
@@ -17,9 +16,9 @@ T = TypeVar("T")
 def section(cls: type[T]) -> type[T]:
     """A frozen, keyword-only dataclass that refuses unknown keys and wrong values."""
     settings = ConfigDict(extra="forbid", allow_inf_nan=False)
-    made = pydantic.dataclasses.dataclass(config=settings, frozen=True, kw_only=True)(cls)
-    assert dataclasses.is_dataclass(made)
-    return made
+    return cast(
+        type[T], pydantic.dataclasses.dataclass(config=settings, frozen=True, kw_only=True)(cls)
+    )
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
