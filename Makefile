@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro test lint bench soak ui flow deploy deploy-down serve lock clean
+.PHONY: help env repro test lint bench soak lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ lint: $(READY) ## ruff, mypy, import contracts
 	ruff format --check .
 	mypy
 	lint-imports
+
+soak: $(READY) | data ## the random tests (kills, fuzz, simulations) in full numbers; long
+	pytest -q -m soak
+
+bench: $(READY) | data ## every published figure beside its peers, into docs/benchmarks.md
+	uv pip install --quiet --python python -r requirements-bench.txt
+	python -m benchmarks
 
 clean: ## delete what the graph made (not the data, not the environment)
 	rm -rf artifacts reports .plumbline mlflow

@@ -83,8 +83,10 @@ def markdown(result: dict[str, Any]) -> str:
             for figure in result["figures"]
         ]
         parts.append(grid(["figure", "reached", "to reach", ""], rows))
-    for table in result["tables"]:
-        parts.append(f"**{table['title']}**\n\n{grid(table['columns'], table['rows'])}")
+    parts += [
+        f"**{table['title']}**\n\n{grid(table['columns'], table['rows'])}"
+        for table in result["tables"]
+    ]
     parts += [f"- {note}" for note in result["notes"]]
     return "\n\n".join(parts)
 
