@@ -49,15 +49,18 @@ soak: $(READY) | data ## the random tests (kills, fuzz, simulations) in full num
 	pytest -q -m soak
 
 bench: $(READY) | data ## every published figure beside its peers, into docs/benchmarks.md
-	uv pip install --quiet --python python -r requirements-bench.txt
+	uv pip install --quiet --python python -r requirements-bench.lock -c requirements.lock
 	python -m benchmarks
 
 clean: ## delete what the graph made (not the data, not the environment)
 	rm -rf artifacts reports .plumbline mlflow
 
-lock: ## renew requirements.lock and requirements-cuda.lock from pyproject.toml
+lock: ## renew the requirements locks from pyproject.toml
 	rm -f requirements.lock
 	uv pip compile -q pyproject.toml $(EXTRAS) -o requirements.lock
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock
 	env -u UV_FIND_LINKS uv pip compile -q pyproject.toml $(EXTRAS) -c requirements.lock -o .cuda.lock
 	grep -vxFf requirements.lock .cuda.lock > requirements-cuda.lock; rm .cuda.lock
+	uv pip compile -q pyproject.toml --extra bench $(EXTRAS) -c requirements.lock -o .bench.lock
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' .bench.lock
+	grep -vxFf requirements.lock .bench.lock > requirements-bench.lock; rm .bench.lock
