@@ -14,7 +14,7 @@ from pathlib import Path
 
 from plumbline.config import Paths, load_config
 from plumbline.errors import PlumblineError, StorageError
-from plumbline.files import write_json
+from plumbline.files import exclusive, write_json
 from plumbline.stages import STAGES, Report, load_stage
 
 
@@ -25,20 +25,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.function(arguments)
     except PlumblineError as error:
         return _say(error)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            return _say(
-                StorageError(
-                    f"cannot write: {error.strerror}",
-                    file=error.filename,
-                    mend="free space or mend the rights, then run again; earlier outputs are whole",
-                )
-            )
-        raise
     except KeyboardInterrupt:
         print("interrupted; earlier outputs are whole", file=sys.stderr)
         return 130
+    except Exception as error:
+        outside = _outside(error)
+        if outside is None:
+            raise
+        return _say(outside)
     return 0
+
+
+FULL = ("no space left on device", "disk quota exceeded", "database or disk is full")
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+
+
+def _outside(error: BaseException | None) -> StorageError | None:
+    """The machine's refusal behind an error (a full disk, say), however a library wrapped it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            what, file = error.strerror, error.filename
+        elif any(words in str(error).lower() for words in FULL):
+            what, file = "No space left on device", None
+        else:
+            error = error.__cause__ or error.__context__
+            continue
+        return StorageError(
+            f"cannot write: {what}",
+            file=file,
+            mend="free space or mend the rights, then run again; earlier outputs are whole",
+        )
+    return None
 
 
 def _say(error: PlumblineError) -> int:
@@ -64,15 +81,19 @@ def _stage(arguments: argparse.Namespace) -> None:
     begun = time.perf_counter()
     paths = Paths(Path.cwd())
     config = load_config(paths.params)
-    run = load_stage(arguments.stage)
-    imported = time.perf_counter()
-    report = run(config, paths)
+    name = arguments.stage
+    if "RANK" in os.environ:  # a process of a group that its launcher's stage already guards
+        load_stage(name)(config, paths)
+        return
+    with exclusive(paths.state / "locks" / name, f"stage '{name}'"):
+        run = load_stage(name)
+        imported = time.perf_counter()
+        report = run(config, paths)
     ended = time.perf_counter()
-    if int(os.environ.get("RANK", "0")) == 0:
-        seconds = {"imports": imported - begun, "work": ended - imported}
-        with contextlib.suppress(OSError):
-            write_json(paths.state / "timings" / f"{arguments.stage}.json", seconds)
-        print_report(arguments.stage, report, ended - begun)
+    seconds = {"imports": imported - begun, "work": ended - imported}
+    with contextlib.suppress(OSError):
+        write_json(paths.state / "timings" / f"{name}.json", seconds)
+    print_report(name, report, ended - begun)
 
 
 def print_report(title: str, report: Report, seconds: float) -> None:
