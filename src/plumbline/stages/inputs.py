@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from plumbline.config import Config, Paths
 from plumbline.data.expectations import load_expectations
 from plumbline.data.read import open_table
 from plumbline.files import read_json
-from plumbline.kinds import ByteArray, Part
+from plumbline.kinds import ByteArray, Part, Role
 from plumbline.preprocessing.arrays import read_arrays
 from plumbline.tables import Arrays, InputSpec, Schema, SplitIndex, Table
 
 
 def load_table(config: Config, paths: Paths) -> tuple[Table, Schema]:
-    """The data, typed by expectations.yaml."""
+    """The data, typed by expectations.yaml; what the split stage dropped is no feature."""
     schema = load_expectations(paths.expectations, config.data).schema
-    return open_table(config.data, schema, paths.root), schema
+    table = open_table(config.data, schema, paths.root)
+    dropped = read_json(paths.split / "dropped.json")
+    columns = tuple(
+        replace(c, role=Role.IGNORE) if c.name in dropped else c for c in schema.columns
+    )
+    return table, replace(schema, columns=columns)
 
 
 def load_split(paths: Paths) -> SplitIndex:

@@ -1,0 +1,83 @@
+"""Leakage: ways in which training rows know what they must not. A function per check.
+
+Checks learn only to detect: what they fit is thrown away, and nothing downstream sees it.
+The kinds follow Kapoor and Narayanan, "Leakage and the reproducibility crisis in
+machine-learning-based science", Patterns 4(9), 2023; docs/leakage.md maps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from plumbline.config.data import Policy
+from plumbline.kinds import IntArray
+from plumbline.preprocessing.leakage.across import duplicates, groups, time_order
+from plumbline.preprocessing.leakage.finding import LISTED, Check, Evidence, Finding
+
+__all__ = ["LEAKAGE_CHECKS", "Evidence", "Finding", "Leaks", "find_leaks"]
+
+LEAKAGE_CHECKS: dict[str, Check] = {
+    "duplicates": duplicates,
+    "groups": groups,
+    "time_order": time_order,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaks:
+    """All findings, each with the policy of its check."""
+
+    findings: tuple[tuple[Finding, Policy], ...]
+
+    @property
+    def stopping(self) -> list[Finding]:
+        """Critical findings of checks whose policy is `fail`."""
+        return [f for f, policy in self.findings if policy == "fail" and f.severity == "critical"]
+
+    @property
+    def dropped_rows(self) -> IntArray:
+        """Rows that leave their part under the policy `drop`, ascending."""
+        dropped = [f.drop_rows for f, policy in self.findings if policy == "drop"]
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *dropped]))
+
+    @property
+    def dropped_columns(self) -> dict[str, str]:
+        """Columns that are no features any more under the policy `drop`, and why."""
+        return {
+            name: f"{f.check}: {f.detail}"
+            for f, policy in self.findings
+            if policy == "drop"
+            for name in f.drop_columns
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """`clean`: nothing was found but what the policy `drop` has mended."""
+        return {
+            "clean": all(policy == "drop" for _, policy in self.findings),
+            "findings": [
+                {
+                    "check": f.check,
+                    "columns": list(f.columns),
+                    "rows": f.rows[:LISTED].tolist(),
+                    "detail": f.detail,
+                    "severity": f.severity,
+                    "row_count": len(f.rows),
+                    "mend": f.mend,
+                    "policy": policy,
+                }
+                for f, policy in self.findings
+            ],
+        }
+
+
+def find_leaks(evidence: Evidence) -> Leaks:
+    """Run every check whose policy is not `off`, in the order of `LEAKAGE_CHECKS`."""
+    findings: list[tuple[Finding, Policy]] = []
+    for name, check in LEAKAGE_CHECKS.items():
+        policy: Policy = getattr(evidence.config, name)
+        if policy != "off":
+            findings += [(finding, policy) for finding in check(evidence)]
+    return Leaks(findings=tuple(findings))

@@ -1,0 +1,93 @@
+"""What a leakage check finds, and what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from plumbline.config.data import LeakageConfig
+from plumbline.kinds import ByteArray, IntArray, Part
+from plumbline.preprocessing.split import SplitRows
+from plumbline.tables import ROW, Schema, Table
+
+LISTED = 100  # row numbers listed per finding
+Severity = Literal["critical", "warning"]
+NO_ROWS: IntArray = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One leak. `rows` are all offending row numbers, ascending; reports list the first ones.
+
+    What the policy `drop` takes away: `drop_rows` leave their part (UNUSED), `drop_columns`
+    are no features any more.
+    """
+
+    check: str
+    columns: tuple[str, ...]
+    rows: IntArray = field(default_factory=lambda: NO_ROWS)
+    detail: str
+    severity: Severity
+    mend: str
+    drop_rows: IntArray = field(default_factory=lambda: NO_ROWS)
+    drop_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the checks look at: the split and, sampled, the rows themselves."""
+
+    table: Table
+    schema: Schema
+    rows: SplitRows
+    part: ByteArray
+    config: LeakageConfig
+    ordered: bool  # split by time
+    seed: int
+
+    def generator(self, check: str) -> np.random.Generator:
+        """Random numbers of a check's own, so that one check does not disturb another."""
+        return np.random.default_rng([self.seed, 2, *check.encode()])
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.schema.features)
+
+    @cached_property
+    def train(self) -> pl.DataFrame:
+        """Training rows, at most `max_rows` of them, with their row numbers."""
+        return self._read(sample(np.flatnonzero(self.part == Part.TRAIN), self.limit, self.seed))
+
+    @cached_property
+    def held_out(self) -> pl.DataFrame:
+        """Validation and test rows, at most `max_rows` of them, with their row numbers."""
+        rows = np.flatnonzero((self.part == Part.VAL) | (self.part == Part.TEST))
+        return self._read(sample(rows, self.limit, self.seed))
+
+    @property
+    def limit(self) -> int:
+        return self.config.max_rows
+
+    def _read(self, rows: IntArray) -> pl.DataFrame:
+        chosen = pl.LazyFrame({ROW: rows.astype(np.uint32)})
+        return (
+            self.table.frame.with_row_index(ROW)
+            .join(chosen, on=ROW, how="semi", maintain_order="left")
+            .collect(engine="streaming")
+        )
+
+
+Check = Callable[[Evidence], Sequence[Finding]]
+
+
+def sample(rows: IntArray, limit: int, seed: int) -> IntArray:
+    """At most `limit` of these row numbers, ascending."""
+    if len(rows) <= limit:
+        return rows
+    chosen = np.random.default_rng([seed, 3]).choice(len(rows), limit, replace=False)
+    return np.sort(rows[chosen])

@@ -1,0 +1,108 @@
+"""Units of rows into parts: shares and labels as wanted, no unit on two sides.
+
+A unit is what must stay together: equal rows, a group, or one row alone. Units that weigh
+much and units of mixed labels are placed one by one, the heaviest first, each where it is
+missed most; the many small ones of one label are shuffled and cut, and what rounding leaves
+over is carried to the next label. So shares err by about one small unit, not one per label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from plumbline.kinds import DoubleArray, IntArray
+
+FREE = -1
+HEAVY = 0.01  # a unit heavier than this share of a label's smallest part is placed by itself
+MAX_CELLS = 4_000_000  # of the table units x labels that the one-by-one placing holds
+
+
+def allocate(
+    unit: IntArray,
+    label: IntArray,
+    shares: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    fixed: IntArray | None = None,
+) -> IntArray:
+    """A part number for every unit.
+
+    Args:
+        unit, label: number of the unit and of the label, per row; shape (rows,).
+        shares: wanted share of the rows per part, sum 1; shape (P,).
+        fixed: part of units that are settled already, else `FREE`; shape (units,).
+
+    Returns:
+        part numbers 0 … P-1, shape (units,).
+    """
+    size = np.bincount(unit)
+    count = np.bincount(label)
+    part = np.full(len(size), FREE) if fixed is None else fixed.copy()
+    left = np.outer(count, shares)  # (labels, P): rows still wanted
+    settled = part[unit] != FREE
+    np.subtract.at(left, (label[settled], part[unit[settled]]), 1)
+
+    first = np.empty(len(size), dtype=np.int64)
+    first[unit[::-1]] = label[::-1]
+    mixed = np.bincount(unit, weights=label != first[unit]) > 0
+    heavy = size > np.maximum(1, HEAVY * min(shares) * count[first])
+    alone = np.flatnonzero((part == FREE) & (mixed | heavy))
+    if len(alone) * len(count) > MAX_CELLS:
+        alone = alone[np.argsort(-size[alone], kind="stable")[: MAX_CELLS // len(count)]]
+    _place(part, alone, unit, label, size, left, count, rng)
+    _cut(part, first, size, left, rng)
+    return part
+
+
+def _place(
+    part: IntArray,
+    chosen: IntArray,
+    unit: IntArray,
+    label: IntArray,
+    size: IntArray,
+    left: DoubleArray,
+    count: IntArray,
+    rng: np.random.Generator,
+) -> None:
+    """Heaviest first, each to the part that misses its labels most."""
+    order = chosen[np.lexsort((rng.random(len(chosen)), -size[chosen]))]
+    position = np.full(len(size), -1)
+    position[order] = np.arange(len(order))
+    mine = position[unit] >= 0
+    cells = position[unit[mine]] * len(count) + label[mine]
+    histogram = np.bincount(cells, minlength=len(order) * len(count)).reshape(len(order), -1)
+    scale = np.maximum(count, 1)[:, None].astype(np.float64) ** 2
+    taken = np.zeros(left.shape[1])
+    for u, h in zip(order, histogram, strict=True):
+        gain = h @ (left / scale)  # (P,)
+        best = np.flatnonzero(gain >= gain.max() - 1e-12)
+        p = best[np.argmin(taken[best])]
+        part[u] = p
+        left[:, p] -= h
+        taken[p] += size[u]
+
+
+def _cut(
+    part: IntArray, first: IntArray, size: IntArray, left: DoubleArray, rng: np.random.Generator
+) -> None:
+    """Shuffle the remaining units of each label and cut them at the wanted shares."""
+    free = np.flatnonzero(part == FREE)
+    if not len(free):
+        return
+    free = free[np.lexsort((rng.random(len(free)), first[free]))]
+    labels, start = np.unique(first[free], return_index=True)
+    carry = np.zeros(left.shape[1])
+    for c, units in zip(labels, np.split(free, start[1:]), strict=True):
+        wanted = left[c] + carry
+        weight = size[units]
+        ends = np.maximum.accumulate(np.cumsum(wanted)[:-1])
+        part[units] = np.searchsorted(ends, np.cumsum(weight) - weight / 2, side="left")
+        carry = wanted - np.bincount(part[units], weights=weight, minlength=len(wanted))
+
+
+def units_per_label(unit: IntArray, label: IntArray) -> IntArray:
+    """In how many units each label occurs; shape (labels,)."""
+    labels = int(label.max()) + 1
+    return np.bincount(np.unique(unit * labels + label) % labels, minlength=labels)

@@ -1,0 +1,98 @@
+"""split: which row trains, validates and tests; and the proof that nothing leaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from plumbline.config import Config, Paths
+from plumbline.data.expectations import load_expectations
+from plumbline.data.read import open_table
+from plumbline.errors import DataError, GateError
+from plumbline.files import new_dir, write_json, write_text
+from plumbline.preprocessing.leakage import Evidence, Leaks, find_leaks
+from plumbline.preprocessing.split import make_split, read_rows, resolve, without
+from plumbline.preprocessing.split.summary import summarise
+from plumbline.report.split_figure import split_figure
+from plumbline.stages import Report
+from plumbline.tables import SplitIndex
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Split the rows, look for leaks, stop at a critical one whose policy is `fail`."""
+    schema = load_expectations(paths.expectations, config.data).schema
+    table = open_table(config.data, schema, paths.root)
+    rows = read_rows(table, schema, config.data, config.split)
+    chosen = resolve(rows, config.split)
+    split = make_split(rows, chosen, config.seed)
+
+    leaks = find_leaks(
+        Evidence(
+            table=table,
+            schema=schema,
+            rows=rows,
+            part=split.part,
+            config=config.split.leakage,
+            ordered=chosen.method == "time",
+            seed=config.seed,
+        )
+    )
+    report = paths.reports / "leakage.json"
+    write_json(report, leaks.to_json())
+    _gate(leaks, report.relative_to(paths.root).as_posix())
+
+    split = without(split, leaks.dropped_rows)
+    summary = summarise(rows, split, chosen)
+    dropped = leaks.dropped_columns
+    if chosen.column is not None and chosen.column in {c.name for c in schema.features}:
+        dropped[chosen.column] = "split.column: it says which part a row is in"
+    if len(dropped) == len(schema.features):
+        raise DataError(
+            "no feature is left after the leaking ones were dropped",
+            file=config.data.path,
+            mend=f"see {report.relative_to(paths.root)}",
+        )
+    _write(paths, split, {**summary, "dropped_columns": dropped})
+    return Report(
+        rows=[
+            ("method", f"{chosen.method}, {len(summary['folds'])} folds {chosen.folds_method}"),
+            *((name, f"{part['rows']:,} rows") for name, part in summary["parts"].items()),
+            ("leakage", _verdict(leaks)),
+        ],
+        look=[paths.reports / "split" / "split.svg", report],
+    )
+
+
+def _gate(leaks: Leaks, report: str) -> None:
+    stopping = leaks.stopping
+    if stopping:
+        first = stopping[0]
+        more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
+        columns = f" in {', '.join(first.columns[:5])}" if first.columns else ""
+        raise GateError(
+            f"leakage: {first.check}{columns}: {first.detail}{more}.",
+            report=report,
+            mend=first.mend[0].upper() + first.mend[1:],
+        )
+
+
+def _verdict(leaks: Leaks) -> str:
+    if not leaks.findings:
+        return "clean"
+    return ", ".join(f"{f.check} ({f.severity}, {policy})" for f, policy in leaks.findings)
+
+
+def _write(paths: Paths, split: SplitIndex, summary: dict[str, Any]) -> None:
+    folds = {f"fold_{k}": split.folds[:, k] for k in range(split.folds.shape[1])}
+    index = pl.DataFrame(
+        {"row": np.arange(len(split.part), dtype=np.uint32), "part": split.part, **folds}
+    )
+    with new_dir(paths.split) as folder:
+        index.write_parquet(folder / "index.parquet", compression="zstd")
+        write_json(folder / "dropped.json", summary["dropped_columns"])
+        write_json(folder / "summary.json", {k: v for k, v in summary.items() if k != "order"})
+    with new_dir(paths.reports / "split") as folder:
+        write_json(folder / "summary.json", summary)
+        write_text(folder / "split.svg", split_figure(summary))
