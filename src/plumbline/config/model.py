@@ -143,6 +143,7 @@ class TrainConfig:
     schedule: ScheduleName = "constant"
     warmup_epochs: NonNegative = 0.0
     step_epochs: PositiveInt = 30
+    plateau_epochs: PositiveInt = 5
     decay: Share = 0.1
     batch_size: NonNegativeInt = 256
     accumulate: PositiveInt = 1
@@ -158,5 +159,8 @@ class TrainConfig:
     processes: PositiveInt = 1
     threads: NonNegativeInt = 0
     shard: bool = False
+    max_restarts: NonNegativeInt = 3
     checkpoint_epochs: PositiveInt = 1
+    checkpoint_steps: NonNegativeInt = 0
     find_learning_rate: bool = False
+    learning_curve: list[Share] = Field(default_factory=lambda: [0.25, 0.5])
