@@ -1,0 +1,121 @@
+"""Rows as tensors on the device, and which of them make up each step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plumbline.config.model import TrainConfig
+from plumbline.errors import ParameterError
+from plumbline.kinds import FloatArray, Task
+from plumbline.models.target import TargetTransform
+from plumbline.tables import Arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Prepared rows on a device: `num` (n, d_num), `cat` (n, d_cat), `y` (n,) class numbers
+    or standardised values, `weight` (n,) what each row counts in the loss."""
+
+    num: Tensor
+    cat: Tensor
+    y: Tensor
+    weight: Tensor
+    total_weight: float
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @classmethod
+    def of(
+        cls,
+        arrays: Arrays,
+        task: Task,
+        device: torch.device,
+        *,
+        target: TargetTransform | None = None,
+        per_class: FloatArray | None = None,
+    ) -> Self:
+        """Arrays on the device. On a CPU a writable memory map stays where it is."""
+        y: NDArray[Any] = np.asarray(arrays.y)
+        if task.is_classification:
+            y = y.astype(np.int64)
+        else:
+            y = np.asarray(target.forward(y) if target else y, dtype=np.float32)
+        weight = np.asarray(arrays.weight, dtype=np.float32)
+        if per_class is not None:
+            weight = weight * per_class[y]
+        return cls(
+            num=_resident(arrays.num, device),
+            cat=_resident(arrays.cat, device),
+            y=_resident(y, device),
+            weight=_resident(weight, device),
+            total_weight=max(float(weight.sum(dtype=np.float64)), 1e-12),
+        )
+
+
+def _resident(array: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
+
+
+def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
+    """The order of the rows in an epoch, (n,) int64, the same on every process."""
+    return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(n))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the ordered rows of an epoch fall into steps, and those into batches.
+
+    The last step takes what is left over. Where a batch of one row is impossible (batch
+    normalisation has no variance then), a single left-over row joins the batch before it.
+    """
+
+    rows: int
+    batch: int
+    accumulate: int
+    join_single: bool = False
+
+    @classmethod
+    def of(cls, rows: int, config: TrainConfig, *, has_batch_norm: bool = False) -> Self:
+        """The plan of the parameters.
+
+        Raises:
+            ParameterError: single-row batches for a model with batch normalisation.
+        """
+        batch = min(config.batch_size or rows, rows)
+        if has_batch_norm and batch == 1:
+            raise ParameterError(
+                "batch normalisation needs at least two rows per batch",
+                file="params.yaml",
+                where="train.batch_size",
+                got=f"{config.batch_size} with {rows} training rows",
+                mend="raise it, or set model.normalisation to layer",
+            )
+        return cls(rows=rows, batch=batch, accumulate=config.accumulate, join_single=has_batch_norm)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps per epoch."""
+        return math.ceil(self._batches / self.accumulate)
+
+    def batches(self, step: int) -> list[tuple[int, int]]:
+        """(start, stop) of each batch of a step, as positions in the epoch's order."""
+        first = step * self.accumulate
+        last = min(first + self.accumulate, self._batches)
+        bounds = [(i * self.batch, (i + 1) * self.batch) for i in range(first, last)]
+        if last == self._batches:
+            bounds[-1] = (bounds[-1][0], self.rows)
+        return bounds
+
+    @property
+    def _batches(self) -> int:
+        whole, left = divmod(self.rows, self.batch)
+        joined = self.join_single and left == 1 and whole > 0
+        return whole + (left > 0 and not joined)

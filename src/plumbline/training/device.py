@@ -1,0 +1,57 @@
+"""Which device, how many threads, and torch's switches for repeatable results."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from plumbline.config.model import TrainConfig
+from plumbline.errors import ParameterError
+
+
+def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
+    """The device of a process: its own GPU, or the CPU.
+
+    Raises:
+        ParameterError: `cuda` is asked for and there is none, or fewer than processes.
+    """
+    if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ParameterError(
+            "no CUDA device is at hand",
+            file="params.yaml",
+            where="train.device",
+            mend="set it to auto or cpu, or install a CUDA build of torch",
+        )
+    if local_rank >= torch.cuda.device_count():
+        raise ParameterError(
+            "more processes than GPUs on this machine",
+            file="params.yaml",
+            where="train.processes",
+            wanted=f"at most {torch.cuda.device_count()}",
+            got=local_rank + 1,
+            mend="lower it, or set train.device to cpu",
+        )
+    return torch.device("cuda", local_rank)
+
+
+def set_up(device: torch.device, threads: int) -> None:
+    """Make this process repeatable, and give it `threads` CPU threads.
+
+    Sums over rows are split between threads, so other thread counts give other last bits.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # filling fresh memory costs time and guards nothing here
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.cuda.set_device(device)
+
+
+def count_threads(config: TrainConfig, processes_here: int) -> int:
+    """CPU threads per process: as asked for, or this machine's cores shared out."""
+    return config.threads or max(1, len(os.sched_getaffinity(0)) // processes_here)

@@ -1,0 +1,149 @@
+"""One process or many: who this process is, what its share is, and what all of them agree on.
+
+The global batch and the order of samples do not depend on the number of processes: every
+process knows the whole order and takes its contiguous share of each batch. So a run may stop on
+two processes and go on with one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from plumbline.config.model import TrainConfig
+from plumbline.training.device import choose_device, count_threads, set_up
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """This process among all. The default is a single one on the CPU."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = CPU
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, start: int, stop: int) -> tuple[int, int]:
+        """This process's contiguous part of the rows [start, stop); parts differ by one row
+        at most."""
+        n = stop - start
+        return start + n * self.rank // self.size, start + n * (self.rank + 1) // self.size
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def gather(self, mine: Tensor, n: int) -> Tensor:
+        """Rows [0, n) of everyone's `share(0, n)`, in order, each row once."""
+        if self.size == 1:
+            return mine
+        most = -(-n // self.size)
+        padded = mine.new_zeros(most, *mine.shape[1:])
+        padded[: len(mine)] = mine
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        counts = [n * (r + 1) // self.size - n * r // self.size for r in range(self.size)]
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    def agree(self, *values: float) -> tuple[float, ...]:
+        """The first process's numbers, so that all decide the same."""
+        if self.size == 1:
+            return values
+        told = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.broadcast(told, src=0)
+        return tuple(told.tolist())
+
+    def hand_out(self, content: bytes | None) -> bytes | None:
+        """The first process's bytes, on all: files need to lie on its machine only."""
+        if self.size == 1:
+            return content
+        (length,) = self.agree(-1 if content is None else len(content))
+        if length < 0:
+            return None
+        if content is not None:
+            told = torch.frombuffer(bytearray(content), dtype=torch.uint8).to(self.device)
+        else:
+            told = torch.empty(int(length), dtype=torch.uint8, device=self.device)
+        dist.broadcast(told, src=0)
+        return told.cpu().numpy().tobytes()
+
+
+ALONE = World()
+
+
+def is_launched() -> bool:
+    """Whether torch's launcher started this process as one of a group."""
+    return "RANK" in os.environ
+
+
+@contextlib.contextmanager
+def join(config: TrainConfig) -> Iterator[World]:
+    """Be one of the processes that the launcher started (NCCL on GPUs, Gloo on CPUs), or alone."""
+    if not is_launched():
+        device = choose_device(config)
+        set_up(device, count_threads(config, 1))
+        yield World(device=device)
+        return
+    _die_with_launcher()
+    device = choose_device(config, int(os.environ["LOCAL_RANK"]))
+    set_up(device, count_threads(config, int(os.environ["LOCAL_WORLD_SIZE"])))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend,
+        timeout=timedelta(minutes=10),
+        device_id=device if device.type == "cuda" else None,
+    )
+    try:
+        yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+    finally:
+        dist.destroy_process_group()
+
+
+def spread(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:
+    """The module to call in training: it adds up gradients over processes.
+
+    With `train.shard` the parameters of `model` themselves become shards (FSDP2), which every
+    later look at them has to expect.
+    """
+    if world.size == 1:
+        return model
+    if config.shard:
+        for block in model.modules():
+            if block is not model and _is_block(block):
+                fully_shard(block)
+        fully_shard(model)
+        return model
+    return DistributedDataParallel(model, forward_sync_buffers=False, gradient_as_bucket_view=True)
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Worth a gather of its own: a repeated block, not a single layer."""
+    parameters = sum(p.numel() for p in module.parameters())
+    return parameters >= 1 << 16 and len(list(module.children())) > 1
+
+
+def _die_with_launcher() -> None:
+    """A launcher killed by force must not leave processes that go on writing."""
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)

@@ -1,0 +1,341 @@
+"""The training loop: rows in, fitted model out; one process or many, on CPU or GPU.
+
+Reads top to bottom: `fit` is the loop over epochs, `train_epoch` the loop over steps,
+`update` one optimiser step. Rows are resident tensors, a batch is an index into them, and
+nothing waits for the device inside an epoch.
+
+B rows of a batch, K ensemble members, C outputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from plumbline.config.model import TrainConfig
+from plumbline.errors import DataError, ParameterError
+from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
+from plumbline.models import to_prediction
+from plumbline.models.target import TargetTransform
+from plumbline.tables import Arrays
+from plumbline.training.batches import Plan, Rows, epoch_order
+from plumbline.training.checkpoint import Checkpoints, Run
+from plumbline.training.distributed import ALONE, World, spread
+from plumbline.training.losses import Loss, choose_loss, class_weights
+from plumbline.training.optim import Average, add_l1, decayed_names, make_optimiser, set_rate
+from plumbline.training.schedule import Schedule
+
+Score = Callable[[IntArray | FloatArray, DoubleArray], float]
+OnEpoch = Callable[[int, dict[str, float]], None]
+Context = contextlib.AbstractContextManager[object]
+EVAL_ROWS = 2048  # rows per forward pass outside training, per process
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class DivergedError(ParameterError):
+    """The loss left the numbers: the learning rate is too large for this model and data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A model with its best weights, and how it came about.
+
+    `history` has a dict per epoch: epoch (from 1), learning_rate, train_loss, val_loss,
+    val_score (where a score was given). `best_score` is the monitor's value in `best_epoch`,
+    `monitor` is "score" or "loss". `seconds` and `rows_per_second` are of this process's
+    life: they belong in no result that is to repeat.
+    """
+
+    model: nn.Module
+    history: list[dict[str, float]]
+    best_epoch: int
+    best_score: float
+    monitor: str
+    stopped_early: bool
+    seconds: float
+    rows_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What stays the same while a model is fitted."""
+
+    forward: nn.Module  # the model, wrapped to add up gradients over processes
+    train: Rows
+    val: Rows
+    plan: Plan
+    loss: Loss
+    task: Task
+    config: TrainConfig
+    seed: int
+    world: World
+    penalised: list[nn.Parameter]  # by L1
+
+
+def fit(
+    model: nn.Module,
+    train: Arrays,
+    val: Arrays,
+    task: Task,
+    config: TrainConfig,
+    *,
+    seed: int,
+    score: Score | None = None,
+    greater_is_better: bool = True,
+    target: TargetTransform | None = None,
+    world: World = ALONE,
+    checkpoints: Checkpoints | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Fitted:
+    """Fit a model on `train`, stop by `val`, return it with the weights of its best epoch.
+
+    Args:
+        model: maps num (B, d_num), cat (B, d_cat) to (B, K, C); fitted in place.
+        target: how a regression's target is scaled for the loss; fitted on training rows.
+        score: of (y_true, prediction), the monitor; without one, or where it is no number in
+            the first epoch (one class only, say), the validation loss is.
+        seed: of the order of rows and of dropout.
+        checkpoints: where to go on from and to save to; without it a killed fit starts anew.
+        on_epoch: told (epoch, its row of the history) on every process; may raise to stop.
+
+    Raises:
+        DivergedError: the loss is infinite or no number.
+        ParameterError: a loss, class weight or batch size that does not fit.
+        DataError: no rows to train on, or none to validate on.
+    """
+    begun = time.perf_counter()
+    job, run = _prepare(model, train, val, task, config, seed=seed, target=target, world=world)
+    if checkpoints:
+        checkpoints.restore(run, world)
+    progress, seen = run.progress, 0
+    while not progress.done:
+        seen += job.plan.rows * (job.plan.steps - progress.step) // job.plan.steps
+        train_epoch(job, run, checkpoints)
+        train_loss = world.sum(run.losses).sum().item() / job.train.total_weight
+        with run.average.applied():
+            val_loss, prediction = validate(job, model)
+            value = math.nan
+            if score and world.first:
+                value = score(val.y, to_units(prediction, task, target))
+            train_loss, val_loss, value = world.agree(train_loss, val_loss, value)
+            row = {"epoch": progress.epoch + 1, "learning_rate": run.schedule.rate(run.steps)}
+            row |= {"train_loss": train_loss, "val_loss": val_loss}
+            row |= {"val_score": value} if score else {}
+            _refuse_divergence(row, config)
+            monitored = value if greater_is_better else -value
+            better = progress.observe(row, monitored, config)
+            if better:
+                run.best = {name: t.detach().clone() for name, t in model.state_dict().items()}
+        run.schedule.observe(better)
+        run.losses.zero_()
+        if checkpoints and checkpoints.due(progress):
+            checkpoints.save(run, world)
+        if on_epoch:
+            on_epoch(progress.epoch, row)
+    model.load_state_dict(run.best)
+    seconds = time.perf_counter() - begun
+    return Fitted(
+        model=model.eval(),
+        history=progress.history,
+        best_epoch=progress.best_epoch,
+        best_score=progress.history[progress.best_epoch - 1][f"val_{progress.monitor}"],
+        monitor=progress.monitor,
+        stopped_early=progress.epoch < config.epochs,
+        seconds=seconds,
+        rows_per_second=seen / seconds,
+    )
+
+
+def train_epoch(job: Job, run: Run, checkpoints: Checkpoints | None = None) -> None:
+    """The steps of one epoch, from `run.progress.step` on.
+
+    The loss of a step is the weighted mean over its rows, on all processes and all
+    accumulated batches: each process divides by the whole step's weight, so that an uneven
+    last batch counts each row as much as any other.
+    """
+    config, world, progress, rows = job.config, job.world, run.progress, job.train
+    order = epoch_order(job.seed, progress.epoch, len(rows)).to(world.device)
+    y, weight = rows.y[order], rows.weight[order]
+    job.forward.train()
+    for step in range(progress.step, job.plan.steps):
+        set_rate(run.optimiser, run.schedule.rate(run.steps))
+        batches = job.plan.batches(step)
+        scale = world.size / weight[batches[0][0] : batches[-1][1]].sum().clamp_min(1e-12)
+        for number, (start, stop) in enumerate(batches):
+            a, b = world.share(start, stop)
+            _tell_noise(run, job, number, start, stop, a, b)
+            index = order[a:b]
+            with _synced(job.forward, number == len(batches) - 1):
+                with _precision(config, world.device):
+                    output = job.forward(rows.num[index], rows.cat[index])  # (B, K, C)
+                per_row = job.loss(output.float(), y[a:b], config)  # (B,)
+                loss = (weight[a:b] * per_row).sum()
+                run.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
+            run.losses[step] += loss.detach()
+        update(job, run)
+        progress.step = step + 1
+        if checkpoints and progress.step < job.plan.steps and checkpoints.due(progress):
+            checkpoints.save(run, world)
+
+
+def update(job: Job, run: Run) -> None:
+    """One optimiser step from the gradients at hand."""
+    run.scaler.unscale_(run.optimiser)
+    if job.config.l1:
+        add_l1(job.penalised, job.config.l1)
+    if job.config.clip_norm:
+        nn.utils.clip_grad_norm_(run.model.parameters(), job.config.clip_norm)
+    run.scaler.step(run.optimiser)
+    run.scaler.update()
+    run.optimiser.zero_grad(set_to_none=True)
+    run.average.update()
+
+
+@torch.no_grad()
+def validate(job: Job, model: nn.Module) -> tuple[float, Tensor]:
+    """The weighted mean loss over the validation rows, and the predictions (n, C), each row
+    computed by one process and counted once."""
+    rows, world = job.val, job.world
+    model.eval()
+    total = torch.zeros((), dtype=torch.float64, device=world.device)
+    parts = []
+    for a, b, n in _chunks(len(rows), world):
+        with _precision(job.config, world.device):
+            output = model(rows.num[a:b], rows.cat[a:b])
+        per_row = job.loss(output.float(), rows.y[a:b], job.config)
+        total += (rows.weight[a:b] * per_row).sum()
+        parts.append(world.gather(to_prediction(output.float(), job.task), n))
+    return world.sum(total).item() / rows.total_weight, torch.cat(parts)
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    arrays: Arrays,
+    task: Task,
+    *,
+    target: TargetTransform | None = None,
+    world: World = ALONE,
+) -> DoubleArray:
+    """Probabilities (n, C), or values (n, 1) in the target's units, of a fitted model."""
+    rows = Rows.of(arrays, task, world.device)
+    model.eval()
+    parts = []
+    for a, b, n in _chunks(len(rows), world):
+        output = model(rows.num[a:b], rows.cat[a:b])
+        parts.append(world.gather(to_prediction(output.float(), task), n))
+    return to_units(torch.cat(parts), task, target)
+
+
+def to_units(prediction: Tensor, task: Task, target: TargetTransform | None) -> DoubleArray:
+    """Probabilities as they are; values back in the target's units."""
+    array = prediction.cpu().numpy().astype(np.float64)
+    if task.is_classification or target is None:
+        return array
+    return np.asarray(target.inverse(array), dtype=np.float64)
+
+
+def _prepare(
+    model: nn.Module,
+    train: Arrays,
+    val: Arrays,
+    task: Task,
+    config: TrainConfig,
+    *,
+    seed: int,
+    target: TargetTransform | None,
+    world: World,
+) -> tuple[Job, Run]:
+    """Rows onto the device, the model spread over processes, optimiser and schedule made."""
+    for arrays, key in ((train, "train"), (val, "validation")):
+        if len(arrays) == 0:
+            raise DataError(f"there are no {key} rows", mend="change the shares in split")
+    torch.manual_seed(seed)
+    model.to(world.device)
+    decayed = decayed_names(model)
+    has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    plan = Plan.of(len(train), config, has_batch_norm=has_batch_norm)
+    per_class = class_weights(config, task, train.y, _outputs(model, train, world.device))
+    forward = spread(model, config, world)
+    job = Job(
+        forward=torch.compile(forward) if config.compile else forward,  # type: ignore[arg-type]
+        train=Rows.of(train, task, world.device, target=target, per_class=per_class),
+        val=Rows.of(val, task, world.device, target=target, per_class=per_class),
+        plan=plan,
+        loss=choose_loss(config, task),
+        task=task,
+        config=config,
+        seed=seed,
+        world=world,
+        penalised=[p for name, p in model.named_parameters() if name in decayed],
+    )
+    run = Run(
+        model=model,
+        optimiser=make_optimiser(model, config, decayed),
+        schedule=Schedule(config, plan.steps),
+        average=Average(model, config.average),
+        scaler=torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16"),
+        losses=torch.zeros(plan.steps, dtype=torch.float64, device=world.device),
+    )
+    return job, run
+
+
+@torch.no_grad()
+def _outputs(model: nn.Module, arrays: Arrays, device: torch.device) -> int:
+    one = arrays.take(slice(0, 1))
+    num, cat = torch.tensor(one.num, device=device), torch.tensor(one.cat, device=device)
+    return int(model.eval()(num, cat).shape[-1])
+
+
+def _refuse_divergence(row: dict[str, float], config: TrainConfig) -> None:
+    if math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"]):
+        return
+    lower = config.learning_rate / 10
+    raise DivergedError(
+        f"the loss is no longer a finite number in epoch {row['epoch']}",
+        file="params.yaml",
+        where="train.learning_rate",
+        got=f"train loss {row['train_loss']}, validation loss {row['val_loss']}",
+        mend=f"lower train.learning_rate (now {config.learning_rate:g}, try {lower:g})"
+        + ("" if config.clip_norm else ", or set train.clip_norm to 1.0")
+        + ("" if config.precision != "fp16" else ", or set train.precision to bf16"),
+    )
+
+
+def _chunks(n: int, world: World) -> list[tuple[int, int, int]]:
+    """(start, stop) of this process's rows and the number of everyone's, per forward pass;
+    as many passes on every process."""
+    size = EVAL_ROWS * world.size
+    bounds = [(start, min(start + size, n)) for start in range(0, n, size)]
+    return [(*world.share(start, stop), stop - start) for start, stop in bounds]
+
+
+def _precision(
+    config: TrainConfig, device: torch.device
+) -> contextlib.AbstractContextManager[object]:
+    if config.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=AUTOCAST[config.precision])
+
+
+def _synced(forward: nn.Module, last: bool) -> Context:
+    """Gradients are added up over processes with the last batch of a step alone."""
+    if last or not isinstance(forward, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return forward.no_sync()
+
+
+def _tell_noise(run: Run, job: Job, number: int, start: int, stop: int, a: int, b: int) -> None:
+    """Which rows of which batch come next: dropout masks follow the rows, not the process."""
+    noise = getattr(run.model, "noise", None)
+    if noise is not None:
+        noise.step = run.steps * job.config.accumulate + number
+        noise.start, noise.stop, noise.total = a - start, b - start, stop - start

@@ -1,0 +1,132 @@
+"""Losses per row, and what each row weighs.
+
+Every loss maps an output (B, K, C) of K ensemble members to one value per row (B,), the mean
+over members: C logits for a classification, one standardised value for a regression. Weighting
+and averaging over rows happen in one place, the loop, so that they are exact over processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from plumbline.config.model import TrainConfig
+from plumbline.errors import ParameterError, choose
+from plumbline.kinds import FloatArray, IntArray, Task
+
+Loss = Callable[[Tensor, Tensor, TrainConfig], Tensor]
+
+
+def cross_entropy(output: Tensor, y: Tensor, config: TrainConfig) -> Tensor:
+    """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7)."""
+    logits, label = _flat(output, y)  # (B*K, C), (B*K,)
+    loss = F.cross_entropy(logits, label, reduction="none", label_smoothing=config.label_smoothing)
+    return _over_members(loss, output)
+
+
+def focal(output: Tensor, y: Tensor, config: TrainConfig) -> Tensor:
+    """Focal loss, -(1 - p)^gamma log p of the true class (Lin et al. 2017, equation 4)."""
+    logits, label = _flat(output, y)
+    log_p = F.log_softmax(logits, dim=-1).gather(1, label[:, None]).squeeze(1)
+    # away from p = 1, where the power's slope is infinite for gamma below 1
+    miss = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).eps)
+    return _over_members(-miss.pow(config.focal_gamma) * log_p, output)
+
+
+def hinge(output: Tensor, y: Tensor, config: TrainConfig) -> Tensor:
+    """Multi-class hinge: the best wrong logit must lie 1 below the right one
+    (Crammer and Singer 2001)."""
+    logits, label = _flat(output, y)
+    right = logits.gather(1, label[:, None])
+    wrong = logits.scatter(1, label[:, None], -torch.inf).amax(dim=1)
+    return _over_members(F.relu(1 - right.squeeze(1) + wrong), output)
+
+
+def mse(output: Tensor, y: Tensor, config: TrainConfig) -> Tensor:
+    """Squared error."""
+    return (output.squeeze(-1) - y[:, None]).square().mean(dim=1)
+
+
+def mae(output: Tensor, y: Tensor, config: TrainConfig) -> Tensor:
+    """Absolute error."""
+    return (output.squeeze(-1) - y[:, None]).abs().mean(dim=1)
+
+
+def huber(output: Tensor, y: Tensor, config: TrainConfig) -> Tensor:
+    """Squared error within `huber_delta`, linear beyond it (Huber 1964)."""
+    value = output.squeeze(-1)
+    loss = F.huber_loss(
+        value, y[:, None].expand_as(value), reduction="none", delta=config.huber_delta
+    )
+    return loss.mean(dim=1)
+
+
+CLASSIFICATION: dict[str, Loss] = {"cross_entropy": cross_entropy, "focal": focal, "hinge": hinge}
+REGRESSION: dict[str, Loss] = {"mse": mse, "mae": mae, "huber": huber}
+LOSSES: dict[str, Loss] = CLASSIFICATION | REGRESSION
+
+
+def choose_loss(config: TrainConfig, task: Task) -> Loss:
+    """The loss of the parameters; `auto` is cross-entropy or squared error, by the task.
+
+    Raises:
+        ParameterError: the loss does not fit the task.
+    """
+    fitting = CLASSIFICATION if task.is_classification else REGRESSION
+    name = next(iter(fitting)) if config.loss == "auto" else config.loss
+    if name in LOSSES and name not in fitting:
+        raise ParameterError(
+            f"'{name}' is no loss for a {task} task",
+            file="params.yaml",
+            where="train.loss",
+            mend=f"choose auto, {' or '.join(fitting)}",
+        )
+    return choose(fitting, name, "train.loss")
+
+
+def class_weights(
+    config: TrainConfig, task: Task, y: IntArray | FloatArray, n_classes: int
+) -> FloatArray | None:
+    """What the rows of each class count in the loss, (C,), or None where all count the same.
+
+    `balanced` gives class c the weight n / (C * n_c) over the training rows `y` (King and Zeng
+    2001), C being the classes that have any.
+
+    Raises:
+        ParameterError: class weights for a regression, or not as many as there are classes.
+    """
+    if config.class_weights == "none":
+        return None
+    if not task.is_classification:
+        raise ParameterError(
+            "a regression has no classes to weigh",
+            file="params.yaml",
+            where="train.class_weights",
+            mend="set it to none",
+        )
+    if config.class_weights == "balanced":
+        counts = np.bincount(y.astype(np.int64), minlength=n_classes)
+        balanced = len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return balanced.astype(np.float32)
+    if len(config.class_weights) != n_classes:
+        raise ParameterError(
+            "wrong number of class weights",
+            file="params.yaml",
+            where="train.class_weights",
+            wanted=f"{n_classes}, one per class in the order of the classes",
+            got=len(config.class_weights),
+        )
+    return np.asarray(config.class_weights, dtype=np.float32)
+
+
+def _flat(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, K, C), (B,) → (B*K, C), (B*K,): every member answers for every row."""
+    return output.flatten(0, 1), y.repeat_interleave(output.shape[1])
+
+
+def _over_members(loss: Tensor, output: Tensor) -> Tensor:
+    return loss.view(output.shape[:2]).mean(dim=1)

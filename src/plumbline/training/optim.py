@@ -1,0 +1,133 @@
+"""Optimisers, fused where torch has a fused kernel; weight decay, L1, and weight averaging."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from plumbline.config.model import TrainConfig
+from plumbline.errors import choose
+
+Groups = list[dict[str, Any]]
+Make = Callable[[Groups, TrainConfig], torch.optim.Optimizer]
+
+
+def _sgd(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
+
+
+def _adam(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
+    return torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
+
+
+def _adamw(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def _rmsprop(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(
+        groups, lr=config.learning_rate, momentum=config.momentum, foreach=True
+    )
+
+
+def _adagrad(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
+    # torch has the fused kernel for the CPU alone
+    on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
+    fast = {"fused": True} if on_cpu else {"foreach": True}
+    return torch.optim.Adagrad(groups, lr=config.learning_rate, **fast)
+
+
+OPTIMISERS: dict[str, Make] = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "adamw": _adamw,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+}
+
+UNDECAYED = (nn.Embedding, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
+
+
+def decayed_names(model: nn.Module) -> frozenset[str]:
+    """Parameters that L1 and L2 pull to zero: weights of matrices, not biases, norms,
+    scales or embeddings."""
+    return frozenset(
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if not isinstance(module, UNDECAYED)
+        for name, parameter in module.named_parameters(recurse=False)
+        if name == "weight" and parameter.ndim >= 2
+    )
+
+
+def make_optimiser(
+    model: nn.Module, config: TrainConfig, decayed: frozenset[str]
+) -> torch.optim.Optimizer:
+    """The optimiser over two groups of parameters: decayed and not."""
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    groups: Groups = [
+        {
+            "params": [p for n, p in named if n in decayed],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [p for n, p in named if n not in decayed], "weight_decay": 0.0},
+    ]
+    make = choose(OPTIMISERS, config.optimizer, "train.optimizer")
+    return make([group for group in groups if group["params"]], config)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all groups."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def add_l1(parameters: list[nn.Parameter], strength: float) -> None:
+    """Add the slope of `strength` * sum |w| to the gradients."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter.detach().sign(), alpha=strength)
+
+
+class Average:
+    """An exponential average of the weights (Polyak and Juditsky 1992), used to validate and
+    kept as the result. It follows fast at first: the decay of step t is at most
+    (1 + t) / (10 + t), so that the initial weights do not linger."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self._parameters = list(model.parameters())
+        self.tensors: list[Tensor] = [p.detach().clone() for p in self._parameters] if decay else []
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Follow the weights after an optimiser step."""
+        if self.tensors:
+            decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+            move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            move(self.tensors, [p.detach() for p in self._parameters], self.steps)
+            self.steps += 1
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the average for its weights inside the block."""
+        if not self.tensors:
+            yield
+            return
+        own = [p.detach().clone() for p in self._parameters]
+        _copy(self.tensors, self._parameters)
+        try:
+            yield
+        finally:
+            _copy(own, self._parameters)
+
+
+@torch.no_grad()
+def _copy(sources: list[Tensor], parameters: list[nn.Parameter]) -> None:
+    for source, parameter in zip(sources, parameters, strict=True):
+        parameter.copy_(source)
