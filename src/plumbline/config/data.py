@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,7 @@ FoldMethod = Literal[
 Scaler = Literal["auto", "zscore", "minmax", "log", "robust", "quantile", "yeo_johnson", "none"]
 Imputer = Literal["mean", "median", "mode", "constant"]
 Encoder = Literal["ordinal", "onehot", "target_mean", "frequency"]
+Dates = Literal["parts", "cyclic", "both", "drop"]
 Sampler = Literal["none", "oversample", "undersample", "smote"]
 Policy = Literal["fail", "warn", "drop", "off"]
 
@@ -146,6 +147,22 @@ class BalanceConfig:
 
 
 @section
+class ColumnConfig:
+    """What one column does otherwise than `normalize` says; null is no opinion."""
+
+    scale: Scaler | None = None
+    impute: Imputer | None = None
+    impute_constant: float | None = None
+    indicator: bool | None = None
+    clip: Positive | None = None
+    encode: Encoder | None = None
+    max_categories: PositiveInt | None = None
+    min_count: PositiveInt | None = None
+    dates: Dates | None = None
+    as_category: bool | None = None
+
+
+@section
 class NormalizeConfig:
     """How columns become numbers. `columns` overrides by name: {age: {scale: log}}."""
 
@@ -160,9 +177,9 @@ class NormalizeConfig:
     onehot_max: PositiveInt = 16
     target_mean_folds: int = Field(default=5, ge=2)
     target_mean_smoothing: Positive = 10.0
-    dates: Literal["parts", "cyclic", "both", "drop"] = "both"
+    dates: Dates = "both"
     numbers_as_categories: bool = True
     as_category_max_values: PositiveInt = 100
     as_category_mode_share: ShareOrZero = 0.5
-    columns: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)

@@ -1,0 +1,218 @@
+"""One feature column: its settings, what was learnt of it, and that as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from plumbline.config.data import ColumnConfig, NormalizeConfig
+from plumbline.errors import ParameterError, choose, nearest
+from plumbline.kinds import ColumnType, DoubleArray, IntArray
+from plumbline.preprocessing.encode import number_vocabulary, vocabulary
+from plumbline.preprocessing.impute import IMPUTERS
+from plumbline.preprocessing.scale import ScaleState, fit_scaler
+from plumbline.preprocessing.summary import NumberSummary
+from plumbline.tables import Column, Schema
+
+NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`normalize` as it holds for one column."""
+
+    scale: str
+    impute: str
+    impute_constant: float
+    indicator: bool
+    clip: float | None
+    encode: str
+    max_categories: int
+    min_count: int
+    dates: str
+    as_category: bool | None
+
+
+def settings_of(config: NormalizeConfig, column: Column) -> Settings:
+    """The section's values under the column's own.
+
+    A text column (many values) keeps only values that came twice: one seen once is noise.
+    """
+    own = config.columns.get(column.name, ColumnConfig())
+    given = {f.name: getattr(own, f.name) for f in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {
+        name: getattr(config, name, None) if value is None else value
+        for name, value in given.items()
+    }
+    if column.type is ColumnType.TEXT and own.min_count is None:
+        values["min_count"] = max(values["min_count"], 2)
+    return Settings(**values)
+
+
+def check_columns(config: NormalizeConfig, schema: Schema) -> None:
+    """Refuse overrides of columns that are no features, or of keys that cannot act.
+
+    Raises:
+        ParameterError: names the nearest feature, or the keys that the column's type knows.
+    """
+    features = {c.name: c for c in schema.columns if c in schema.features}
+    for name, own in config.columns.items():
+        where = f"normalize.columns.{name}"
+        if name not in features:
+            known = name in (c.name for c in schema.columns)
+            raise ParameterError(
+                "the column is not a feature" if known else "no such column",
+                file="params.yaml",
+                where=where,
+                mend=nearest(name, features),
+            )
+        valid = _keys_of(features[name].type)
+        for key in (f.name for f in dataclasses.fields(own)):
+            if getattr(own, key) is not None and key not in valid:
+                raise ParameterError(
+                    f"has no effect on a column of type {features[name].type}",
+                    file="params.yaml",
+                    where=f"{where}.{key}",
+                    mend=f"keys for this column: {', '.join(valid)}",
+                )
+
+
+def _keys_of(kind: ColumnType) -> tuple[str, ...]:
+    number = ("scale", "impute", "impute_constant", "indicator", "clip")
+    if kind in NUMERIC:
+        return (*number, "as_category", "max_categories", "min_count")
+    if kind is ColumnType.DATE:
+        return (*number, "dates", "as_category", "max_categories", "min_count")
+    return ("encode", "max_categories", "min_count")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberState:
+    """A number column, or one number made of a date.
+
+    `scale` None: the value itself says nothing (constant in training), only that it is
+    missing does. `values`: embedded as a category too, code = position + 1.
+    """
+
+    source: str
+    part: str | None
+    fill: float
+    indicator: bool
+    scale: ScaleState | None
+    clip: float | None
+    values: tuple[float, ...] | None
+
+    @property
+    def name(self) -> str:
+        return self.source if self.part is None else f"{self.source}.{self.part}"
+
+    def to_json(self) -> dict[str, Any]:
+        state = dataclasses.asdict(self)
+        return {**state, "values": None if self.values is None else list(self.values)}
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        values = state["values"]
+        return cls(**{**state, "values": None if values is None else tuple(values)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryState:
+    """A category column. `table` (K + 1, w), standardised, where it becomes numbers."""
+
+    source: str
+    encode: str
+    values: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    table: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def codes(self) -> int:
+        """Number of codes, the unknown one included."""
+        return len(self.values) + 1
+
+    def to_json(self) -> dict[str, Any]:
+        state = dataclasses.asdict(self)
+        return {
+            **state,
+            "values": list(self.values),
+            "columns": list(self.columns),
+            "table": [list(row) for row in self.table],
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        return cls(
+            source=state["source"],
+            encode=state["encode"],
+            values=tuple(state["values"]),
+            columns=tuple(state["columns"]),
+            table=tuple(tuple(row) for row in state["table"]),
+        )
+
+
+def fit_number(
+    source: str,
+    part: str | None,
+    settings: Settings,
+    config: NormalizeConfig,
+    summary: NumberSummary,
+    *,
+    indicator: bool,
+    fixed: bool,
+) -> NumberState | str:
+    """Learn one number column, or say why it is dropped.
+
+    Args:
+        indicator: a 0/1 column is made where training rows miss the value.
+        fixed: leave the value as it is (points on a circle).
+    """
+    if summary.count == 0:
+        return "no value in the training rows"
+    indicator = indicator and summary.count < summary.rows
+    constant = summary.low == summary.high
+    if constant and not indicator:
+        return "one value in all training rows"
+    values: DoubleArray | None = None
+    wanted = config.numbers_as_categories if settings.as_category is None else settings.as_category
+    if wanted and not fixed and not constant:
+        forced = settings.as_category is True
+        values = number_vocabulary(
+            summary,
+            few=len(summary.ordered) if forced else config.as_category_max_values,
+            mode_share=0.0 if forced else config.as_category_mode_share,
+            most=settings.max_categories,
+            min_count=settings.min_count,
+        )
+    return NumberState(
+        source=source,
+        part=part,
+        fill=choose(IMPUTERS, settings.impute, "normalize.impute")(
+            summary, settings.impute_constant
+        ),
+        indicator=indicator,
+        scale=None if constant else fit_scaler("none" if fixed else settings.scale, summary),
+        clip=None if fixed else settings.clip,
+        values=None if values is None or not len(values) else tuple(values.tolist()),
+    )
+
+
+def fit_vocabulary(
+    counts: pl.DataFrame, missing: int, settings: Settings
+) -> tuple[tuple[str, ...], IntArray] | str:
+    """Values kept and the training count of every code (K + 1,), or why it is dropped."""
+    kept = vocabulary(counts, most=settings.max_categories, min_count=settings.min_count)
+    if not len(counts):
+        return "no value in the training rows"
+    if not len(kept):
+        return f"no value occurs {settings.min_count} times in the training rows"
+    if len(counts) == 1 and not missing:
+        return "one value in all training rows"
+    rest = int(counts["count"].sum()) - int(kept["count"].sum()) + missing
+    count = np.concatenate([[rest], kept["count"].to_numpy()]).astype(np.int64)
+    return tuple(kept["value"].to_list()), count

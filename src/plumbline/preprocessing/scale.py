@@ -1,0 +1,239 @@
+"""Scalers: a number column's training values -> a curve, a centre and a scale.
+
+Every scaler is `(curve(x) - center) / scale`. The curve (none, log, Yeo-Johnson, normal
+scores) works on the columns that share it at once, (n, k) with a parameter vector (k,), so
+that one row costs as few calls as a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+
+from plumbline.kinds import DoubleArray
+from plumbline.preprocessing.summary import NumberSummary
+
+QUANTILES = 1000  # stored points of the quantile scaler; fewer where there are fewer values
+SHAPE_ROWS = 100_000  # sample values from which a shape is judged or a power fitted
+
+ScaleState = dict[str, Any]  # method, center, scale, and the curve's parameters; plain JSON
+
+
+def _affine(center: float, scale: float) -> ScaleState:
+    """A scale of zero (a constant column) or of nothing finite becomes 1."""
+    usable = np.isfinite(scale) and scale > 1e-12 * max(abs(center), 1e-290)
+    return {"center": float(center), "scale": float(scale) if usable else 1.0}
+
+
+def _moments(values: DoubleArray) -> ScaleState:
+    return _affine(float(values.mean()), float(values.std()))
+
+
+def fit_zscore(summary: NumberSummary) -> ScaleState:
+    """Mean 0, standard deviation 1 over the training rows."""
+    return _affine(summary.mean, summary.std)
+
+
+def fit_minmax(summary: NumberSummary) -> ScaleState:
+    """0 at the smallest training value, 1 at the largest."""
+    return _affine(summary.low, summary.high - summary.low)
+
+
+def fit_none(summary: NumberSummary) -> ScaleState:
+    """The value itself."""
+    return {"center": 0.0, "scale": 1.0}
+
+
+def fit_robust(summary: NumberSummary) -> ScaleState:
+    """Median 0, distance between the quartiles 1; the deviation where the quartiles agree."""
+    low, high = summary.quantile(np.array([0.25, 0.75]))
+    spread = float(high - low)
+    return _affine(summary.median, spread if spread > 0 else summary.std)
+
+
+def fit_log(summary: NumberSummary) -> ScaleState:
+    """log(1 + x - shift), standardised. The shift is 0, or the least value if negative."""
+    shift = min(summary.low, 0.0)
+    return {"shift": shift, **_moments(np.log1p(summary.ordered - shift))}
+
+
+def fit_yeo_johnson(summary: NumberSummary) -> ScaleState:
+    """Yeo and Johnson 2000, the power by maximum likelihood, standardised after it."""
+    values = thin(summary.ordered, SHAPE_ROWS)
+    # the power's effect depends on the unit; likelihoods of huge values overflow
+    unit = float(np.abs(values).mean()) or 1.0
+    scaled = values / unit
+    steps = float(np.sum(np.sign(scaled) * np.log1p(np.abs(scaled))))
+
+    def loss(power: float) -> float:
+        with np.errstate(all="ignore"):
+            spread = yeo_johnson(scaled, power).var()
+        if not np.isfinite(spread) or spread <= 0:
+            return np.inf
+        return 0.5 * len(scaled) * float(np.log(spread)) - (power - 1) * steps
+
+    power = float(optimize.brent(loss, brack=(-2.0, 2.0), tol=1e-6)) if len(values) > 1 else 1.0
+    power = float(np.clip(power, -5.0, 5.0)) if np.isfinite(power) else 1.0
+    curved = yeo_johnson(summary.ordered / unit, power)
+    return {"power": power, "unit": unit, **_moments(curved)}
+
+
+def fit_quantile(summary: NumberSummary) -> ScaleState:
+    """Normal scores by interpolation on stored quantiles; repeated values share their middle."""
+    share = np.linspace(0.0, 1.0, min(QUANTILES, max(len(summary.ordered), 2)))
+    points = summary.quantile(share)
+    values, first = np.unique(points, return_index=True)
+    last = np.append(first[1:], len(points)) - 1
+    middle = (share[first] + share[last]) / 2
+    half = 0.5 / len(share)  # the ends: as far out as the resolution allows
+    scores = special.ndtri(np.clip(middle, half, 1 - half))
+    return {
+        "quantiles": values.tolist(),
+        "scores": scores.tolist(),
+        "center": 0.0,
+        "scale": 1.0,
+    }
+
+
+def yeo_johnson(x: DoubleArray, power: DoubleArray | float) -> DoubleArray:
+    """The power transform of Yeo and Johnson 2000; defined for every real x."""
+    power = np.broadcast_to(np.asarray(power, dtype=np.float64), x.shape)
+    p = np.where(x >= 0, power, 2.0 - power)
+    log = np.log1p(np.abs(x))
+    flat = np.abs(p) < 1e-8
+    curved = np.where(flat, log, np.expm1(p * log) / np.where(flat, 1.0, p))
+    return np.copysign(curved, x)
+
+
+def yeo_johnson_inverse(y: DoubleArray, power: float) -> DoubleArray:
+    """Inverse of `yeo_johnson`."""
+    p = np.where(y >= 0, power, 2.0 - power)
+    size = np.abs(y)
+    flat = np.abs(p) < 1e-8
+    log = np.where(flat, size, np.log1p(p * size) / np.where(flat, 1.0, p))
+    return np.copysign(np.expm1(log), y)
+
+
+Parameters = dict[str, DoubleArray]  # name -> (k,)
+
+
+def _log_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
+    # values below all training values meet the curve's left end, just short of its pole
+    return np.log1p(np.maximum(x - _vector(states, "shift"), -0.999))
+
+
+def _yeo_johnson_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
+    return yeo_johnson(x / _vector(states, "unit"), _vector(states, "power"))
+
+
+def _quantile_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
+    out = np.empty_like(x)
+    for j, state in enumerate(states):
+        out[:, j] = np.interp(x[:, j], state["quantiles"], state["scores"])
+    return out
+
+
+def _vector(states: list[ScaleState], name: str) -> DoubleArray:
+    return np.array([s[name] for s in states])
+
+
+def _log_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
+    return np.expm1(y) + float(state["shift"])
+
+
+def _yeo_johnson_curve_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
+    return yeo_johnson_inverse(y, state["power"]) * float(state["unit"])
+
+
+def _quantile_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
+    return np.interp(y, state["scores"], state["quantiles"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaler:
+    """How one method learns, and its curve where it has one."""
+
+    fit: Callable[[NumberSummary], ScaleState]
+    curve: Callable[[DoubleArray, list[ScaleState]], DoubleArray] | None = None
+    inverse: Callable[[DoubleArray, ScaleState], DoubleArray] | None = None
+
+
+SCALERS: dict[str, Scaler] = {
+    "zscore": Scaler(fit=fit_zscore),
+    "minmax": Scaler(fit=fit_minmax),
+    "log": Scaler(fit=fit_log, curve=_log_curve, inverse=_log_inverse),
+    "robust": Scaler(fit=fit_robust),
+    "quantile": Scaler(fit=fit_quantile, curve=_quantile_curve, inverse=_quantile_inverse),
+    "yeo_johnson": Scaler(
+        fit=fit_yeo_johnson, curve=_yeo_johnson_curve, inverse=_yeo_johnson_curve_inverse
+    ),
+    "none": Scaler(fit=fit_none),
+}
+
+
+def thin(ordered: DoubleArray, most: int) -> DoubleArray:
+    """At most `most` of sorted values, evenly by rank."""
+    if len(ordered) <= most:
+        return ordered
+    return ordered[np.linspace(0, len(ordered) - 1, most).round().astype(np.int64)]
+
+
+def skewness(values: DoubleArray) -> float:
+    """Third standardised moment; 0 for a constant."""
+    spread = float(values.std())
+    if not spread > 0:
+        return 0.0
+    return float(np.mean(((values - values.mean()) / spread) ** 3))
+
+
+def choose_scaler(summary: NumberSummary) -> str:
+    """The rule of `scale: auto`, from the shape of the training values.
+
+    At most two values, or |skewness| at most 1 and no far tails (the middle 99.8 % spans at
+    most 10 times the middle half): zscore. Else log, where that brings |skewness| to at most
+    1 and the values are not negative. Else quantile.
+    """
+    values = thin(summary.ordered, SHAPE_ROWS)
+    far_low, low, high, far_high = summary.quantile(np.array([0.001, 0.25, 0.75, 0.999]))
+    if summary.low == summary.high or np.isin(values, (summary.low, summary.high)).all():
+        return "zscore"
+    if abs(skewness(values)) <= 1 and far_high - far_low <= 10 * (high - low):
+        return "zscore"
+    if summary.low >= 0 and abs(skewness(np.log1p(values))) <= 1:
+        return "log"
+    return "quantile"
+
+
+def fit_scaler(method: str, summary: NumberSummary) -> ScaleState:
+    """Learn a scaler; `auto` chooses by `choose_scaler`."""
+    name = choose_scaler(summary) if method == "auto" else method
+    return {"method": name, **SCALERS[name].fit(summary)}
+
+
+def inverse_scale(y: DoubleArray, state: ScaleState) -> DoubleArray:
+    """Scaled values (n,) back to the column's own units."""
+    curved = y * state["scale"] + state["center"]
+    inverse = SCALERS[state["method"]].inverse
+    return curved if inverse is None else inverse(curved, state)
+
+
+class ColumnScaler:
+    """Applies the fitted scalers of k columns at once."""
+
+    def __init__(self, states: list[ScaleState]) -> None:
+        self._center, self._scale = _vector(states, "center"), _vector(states, "scale")
+        self._curves = []
+        for name, scaler in SCALERS.items():
+            where = [j for j, s in enumerate(states) if s["method"] == name]
+            if scaler.curve is not None and where:
+                self._curves.append((np.array(where), scaler.curve, [states[j] for j in where]))
+
+    def __call__(self, x: DoubleArray) -> DoubleArray:
+        """(n, k) finite values -> (n, k) scaled; may overwrite its argument."""
+        for where, curve, states in self._curves:
+            x[:, where] = curve(x[:, where], states)
+        return (x - self._center) / self._scale

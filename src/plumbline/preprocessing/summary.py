@@ -1,0 +1,163 @@
+"""What is learnt of the training rows in one pass: moments, a sample, category counts.
+
+Everything is added batch by batch, so memory does not grow with the rows. Batches of one
+size in one order give the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from plumbline.kinds import BoolArray, DoubleArray, IntArray
+
+# Order statistics are exact while rows x number columns stay below this (80 MB); beyond,
+# they come from a sample of the rows that depends on the seed and the row's position alone.
+SAMPLE_VALUES = 10_000_000
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberSummary:
+    """One number column over the training rows; missing and infinite values left out.
+
+    `ordered` (m,) holds the sorted values of the sample, all of them where the rows fit.
+    The moments are exact always.
+    """
+
+    rows: int
+    count: int
+    mean: float
+    std: float
+    low: float
+    high: float
+    ordered: DoubleArray
+
+    def quantile(self, q: DoubleArray | float) -> DoubleArray:
+        """Quantiles by linear interpolation, as numpy's default."""
+        position = np.asarray(q, dtype=np.float64) * (len(self.ordered) - 1)
+        below = np.floor(position).astype(np.int64)
+        above = np.minimum(below + 1, len(self.ordered) - 1)
+        share = position - below
+        return self.ordered[below] * (1 - share) + self.ordered[above] * share
+
+    @property
+    def median(self) -> float:
+        return float(self.quantile(0.5))
+
+    def value_counts(self) -> tuple[DoubleArray, IntArray]:
+        """Different values of the sample, ascending, and how often each occurs."""
+        values, counts = np.unique(self.ordered, return_counts=True)
+        return values, counts.astype(np.int64)
+
+
+def clean(x: DoubleArray) -> tuple[DoubleArray, BoolArray]:
+    """Numbers cut to the range of float32, and where they are missing (NaN or infinite)."""
+    return np.clip(x, -FLOAT32_MAX, FLOAT32_MAX), ~np.isfinite(x)
+
+
+def position_hash(start: int, stop: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """A pseudo-random 64-bit number per row position (splitmix64, Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        z = np.arange(start + 1, stop + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z += np.uint64((seed * 0xD1342543DE82EF95 + 0x2545F4914F6CDD1D) % 2**64)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+class NumberSummaries:
+    """Accumulates the summaries of k number columns."""
+
+    def __init__(self, k: int, seed: int) -> None:
+        self._k, self._seed = k, seed
+        self._rows = 0
+        self._count = np.zeros(k, dtype=np.int64)
+        self._mean = np.zeros(k)
+        self._squares = np.zeros(k)
+        self._low = np.full(k, np.inf)
+        self._high = np.full(k, -np.inf)
+        self._sample: list[DoubleArray] = []
+        self._hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+        self._kept = 0
+        self._most = max(SAMPLE_VALUES // max(k, 1), 1000)
+        self._threshold = 2**64  # rows are kept whose hash is below
+
+    def add(self, x: DoubleArray) -> None:
+        """Add rows (n, k), NaN where missing."""
+        x, missing = clean(x)
+        count = len(x) - missing.sum(axis=0)
+        seen = np.maximum(count, 1)
+        mean = np.where(missing, 0.0, x).sum(axis=0) / seen
+        squares = np.square(np.where(missing, 0.0, x - mean)).sum(axis=0)
+        # Chan, Golub and LeVeque 1979: moments of two sets joined
+        total = np.maximum(self._count + count, 1)
+        delta = mean - self._mean
+        self._mean += np.where(count, delta * (count / total), 0.0)
+        self._squares += squares + np.where(count, delta**2 * (self._count * count / total), 0.0)
+        self._count += count
+        self._low = np.minimum(self._low, np.where(missing, np.inf, x).min(axis=0, initial=np.inf))
+        self._high = np.maximum(
+            self._high, np.where(missing, -np.inf, x).max(axis=0, initial=-np.inf)
+        )
+        self._add_sample(np.where(missing, np.nan, x))
+
+    def _add_sample(self, x: DoubleArray) -> None:
+        hashes = position_hash(self._rows, self._rows + len(x), self._seed)
+        self._rows += len(x)
+        if self._threshold < 2**64:
+            keep = hashes < np.uint64(self._threshold)
+            x, hashes = x[keep], hashes[keep]
+        self._sample.append(x)
+        self._hashes.append(hashes)
+        self._kept += len(x)
+        while self._kept > self._most:
+            self._threshold //= 2
+            keeps = [h < np.uint64(self._threshold) for h in self._hashes]
+            self._sample = [s[k] for s, k in zip(self._sample, keeps, strict=True)]
+            self._hashes = [h[k] for h, k in zip(self._hashes, keeps, strict=True)]
+            self._kept = sum(len(s) for s in self._sample)
+
+    def finish(self) -> list[NumberSummary]:
+        """A summary per column."""
+        sample = np.concatenate(self._sample) if self._sample else np.empty((0, self._k))
+        return [self._one(j, sample[:, j]) for j in range(self._k)]
+
+    def _one(self, j: int, values: DoubleArray) -> NumberSummary:
+        count = int(self._count[j])
+        return NumberSummary(
+            rows=self._rows,
+            count=count,
+            mean=float(self._mean[j]),
+            std=float(np.sqrt(self._squares[j] / max(count, 1))),
+            low=float(self._low[j]),
+            high=float(self._high[j]),
+            ordered=pl.Series(values[~np.isnan(values)]).sort().to_numpy(),
+        )
+
+
+@dataclass
+class CategoryCounts:
+    """Counts the values of one category column; memory grows with the different values."""
+
+    missing: int = 0
+    _parts: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, values: pl.Series) -> None:
+        """Add rows of text, null where missing."""
+        counted = values.rename("value").value_counts(name="count")
+        self.missing += values.null_count()
+        self._parts.append(counted.filter(pl.col("value").is_not_null()))
+        if len(self._parts) > 1 and sum(map(len, self._parts[1:])) > 4 * len(self._parts[0]) + 1000:
+            self._parts = [self._merged()]
+
+    def _merged(self) -> pl.DataFrame:
+        return pl.concat(self._parts).group_by("value").agg(pl.col("count").sum())
+
+    def finish(self) -> pl.DataFrame:
+        """Columns `value`, `count`: most frequent first, then by name."""
+        if not self._parts:
+            return pl.DataFrame(schema={"value": pl.String, "count": pl.UInt32})
+        return self._merged().sort("count", "value", descending=[True, False])

@@ -1,0 +1,573 @@
+"""Rows of a table -> arrays. Fitted on training rows; one code for a file and for a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from plumbline.config.data import NormalizeConfig
+from plumbline.errors import DataError
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, FloatArray, IntArray, Role, Task
+from plumbline.preprocessing.columns import (
+    NUMERIC,
+    CategoryState,
+    NumberState,
+    Settings,
+    check_columns,
+    fit_number,
+    fit_vocabulary,
+    settings_of,
+)
+from plumbline.preprocessing.dates import date_names, date_numbers, is_cyclic
+from plumbline.preprocessing.encode import (
+    ENCODERS,
+    CodeSums,
+    EncoderInput,
+    add_code_sums,
+    lookup,
+    standardise,
+    target_means,
+)
+from plumbline.preprocessing.frames import batches
+from plumbline.preprocessing.scale import ColumnScaler
+from plumbline.preprocessing.summary import (
+    FLOAT32_MAX,
+    CategoryCounts,
+    NumberSummaries,
+    clean,
+    position_hash,
+)
+from plumbline.tables import Arrays, Column, InputSpec, Schema
+
+FORMAT = 1  # of the state
+
+
+def ignore_columns(schema: Schema, names: Sequence[str]) -> Schema:
+    """The schema with these feature columns left out of the features."""
+    return replace(
+        schema,
+        columns=tuple(
+            replace(c, role=Role.IGNORE) if c.name in names and c.role is Role.FEATURE else c
+            for c in schema.columns
+        ),
+    )
+
+
+class TableTransformer:
+    """Scales, imputes and encodes the features of a table.
+
+    Fitted state: `numbers_`, `categories_`, `dropped_` (feature -> why), `spec_`.
+    """
+
+    numbers_: list[NumberState]
+    categories_: list[CategoryState]
+    dropped_: dict[str, str]
+    spec_: InputSpec
+
+    def __init__(self, schema: Schema, config: NormalizeConfig) -> None:
+        """Raises ParameterError for overrides of what is no feature of the schema."""
+        check_columns(config, schema)
+        self.schema = schema
+        self.config = config
+        self._training: _Training | None = None
+
+    # -- learning
+
+    def fit(self, frame: pl.LazyFrame, seed: int) -> Self:
+        """Learn from training rows alone: `frame` holds them and the schema's columns.
+
+        One pass, and one more where a column is encoded by the target's mean. Memory is
+        bounded but for the different values of category columns.
+
+        Raises:
+            DataError: no rows, no usable feature, a wrong target or number.
+        """
+        settings = {c.name: settings_of(self.config, c) for c in self.schema.features}
+        source = _Source(self.schema, settings)
+        numbers = NumberSummaries(len(source.numbers), seed)
+        counts = {name: CategoryCounts() for name in source.category_names}
+        for batch in batches(frame.select(source.raw(frame))):
+            numbers.add(source.number_matrix(batch))
+            for name, counter in counts.items():
+                counter.add(batch[name])
+        self.dropped_ = {}
+        self._fit_numbers(source, numbers, settings)
+        self._fit_categories(frame, counts, settings, seed)
+        self._compile()
+        if not self.spec_.num_names and not self.spec_.cat_names:
+            raise DataError(
+                "no feature is left that says anything",
+                wanted="a column with at least two values in the training rows",
+                got="; ".join(f"{k}: {v}" for k, v in self.dropped_.items()) or "no features",
+            )
+        return self
+
+    def _fit_numbers(
+        self, source: _Source, numbers: NumberSummaries, settings: dict[str, Settings]
+    ) -> None:
+        self.numbers_ = []
+        marked: set[str] = set()  # a date's numbers are missing together: one indicator
+        for (name, part), summary in zip(source.numbers, numbers.finish(), strict=True):
+            state = fit_number(
+                name,
+                part,
+                settings[name],
+                self.config,
+                summary,
+                indicator=settings[name].indicator and name not in marked,
+                fixed=part is not None and is_cyclic(part),
+            )
+            if isinstance(state, str):
+                self.dropped_[name if part is None else f"{name}.{part}"] = state
+                continue
+            if state.indicator:
+                marked.add(name)
+            self.numbers_.append(state)
+
+    def _fit_categories(
+        self,
+        frame: pl.LazyFrame,
+        counts: dict[str, CategoryCounts],
+        settings: dict[str, Settings],
+        seed: int,
+    ) -> None:
+        self.categories_, code_counts = [], []
+        for name, counter in counts.items():
+            fitted = fit_vocabulary(counter.finish(), counter.missing, settings[name])
+            if isinstance(fitted, str):
+                self.dropped_[name] = fitted
+                continue
+            values, count = fitted
+            encode = settings[name].encode
+            if encode == "onehot" and len(values) > self.config.onehot_max:
+                encode = "ordinal"
+            self.categories_.append(CategoryState(source=name, encode=encode, values=values))
+            code_counts.append(count)
+        self._training = self._learn_targets(frame, seed)
+        for j, (state, count) in enumerate(zip(self.categories_, code_counts, strict=True)):
+            sums = self._training.sums.get(j)
+            table = ENCODERS[state.encode](
+                EncoderInput(count=count, sums=sums, smoothing=self.config.target_mean_smoothing)
+            )
+            if table is None:
+                continue
+            if state.encode != "onehot":
+                mean, spread = standardise(table, count)
+                table = (table - mean) / spread
+                if sums is not None:
+                    self._training.set_out_of_fold(
+                        j, self.config.target_mean_smoothing, mean, spread
+                    )
+            self.categories_[j] = replace(
+                state,
+                columns=_column_names(state, self.schema, table.shape[1]),
+                table=tuple(tuple(row) for row in table.tolist()),
+            )
+
+    def _learn_targets(self, frame: pl.LazyFrame, seed: int) -> _Training:
+        """Sums of the target per code and fold, for columns encoded by the target's mean."""
+        training = _Training(folds=self.config.target_mean_folds, seed=seed)
+        wanted = [j for j, s in enumerate(self.categories_) if s.encode == "target_mean"]
+        if not wanted:
+            return training
+        width = len(self.schema.classes) - 1 if self.schema.task.is_classification else 1
+        for j in wanted:
+            shape = (training.folds, self.categories_[j].codes)
+            training.sums[j] = CodeSums(
+                count=np.zeros(shape, dtype=np.int64), target=np.zeros((*shape, width))
+            )
+        target = self.schema.target
+        names = [self.categories_[j].source for j in wanted]
+        codes = [_code(self.categories_[j]) for j in wanted]
+        start = 0
+        for batch in batches(frame.select(*codes, pl.col(target))):
+            y = _targets(batch[target], self.schema, np.arange(start, start + len(batch)))
+            fold = training.fold(start, start + len(batch))
+            columns = (
+                (y[:, None] == np.arange(1, width + 1)).astype(np.float64)
+                if self.schema.task.is_classification
+                else y[:, None].astype(np.float64)
+            )
+            for j, name in zip(wanted, names, strict=True):
+                add_code_sums(training.sums[j], batch[name].to_numpy(), fold, columns)
+            start += len(batch)
+        return training
+
+    # -- what was learnt, made ready to be applied
+
+    def _compile(self) -> None:
+        numbers, categories = self.numbers_, self.categories_
+        used = {s.source for s in numbers} | {s.source for s in categories}
+        settings = {
+            c.name: settings_of(self.config, c) for c in self.schema.features if c.name in used
+        }
+        self._source = _Source(self.schema, settings, [(s.source, s.part) for s in numbers])
+        self._fill = np.array([s.fill for s in numbers])
+        self._scaled = [j for j, s in enumerate(numbers) if s.scale is not None]
+        self._scaler = ColumnScaler([s.scale for s in numbers if s.scale is not None])
+        self._clip = np.array([numbers[j].clip or FLOAT32_MAX for j in self._scaled])
+        self._marked = [j for j, s in enumerate(numbers) if s.indicator]
+        self._lookups: list[tuple[int, DoubleArray, IntArray]] = []
+        for j, s in enumerate(numbers):
+            if s.values is not None:
+                order = np.argsort(s.values)
+                self._lookups.append((j, np.array(s.values)[order], order.astype(np.int64) + 1))
+        self._embedded = [j for j, s in enumerate(categories) if s.encode == "ordinal"]
+        self._tabled = [
+            (j, np.array(s.table)) for j, s in enumerate(categories) if s.encode != "ordinal"
+        ]
+        self._codes: list[dict[str, int]] = [
+            {value: k + 1 for k, value in enumerate(s.values)} for s in categories
+        ]
+        self._code_exprs = [_code(s) for s in categories]
+        tabled = [categories[j] for j, _ in self._tabled]
+        embedded = [categories[j] for j in self._embedded]
+        with_values = [numbers[j] for j, _, _ in self._lookups]
+        self.spec_ = InputSpec(
+            task=self.schema.task,
+            classes=self.schema.classes,
+            num_names=(
+                *(numbers[j].name for j in self._scaled),
+                *(f"{numbers[j].source}=missing" for j in self._marked),
+                *(name for s in tabled for name in s.columns),
+            ),
+            num_sources=(
+                *(numbers[j].source for j in self._scaled),
+                *(numbers[j].source for j in self._marked),
+                *(s.source for s in tabled for _ in s.columns),
+            ),
+            cat_names=(*(s.name for s in with_values), *(s.source for s in embedded)),
+            cat_sources=(*(s.source for s in with_values), *(s.source for s in embedded)),
+            cardinalities=(
+                *(len(s.values) + 1 for s in with_values if s.values is not None),
+                *(s.codes for s in embedded),
+            ),
+        )
+
+    # -- applying
+
+    def transform(self, frame: pl.LazyFrame, rows: IntArray) -> Arrays:
+        """Arrays of the rows of `frame`, whose row numbers are `rows` (n,).
+
+        Without the target column `y` is empty; without the weight column weights are 1.
+
+        Raises:
+            DataError: a feature is absent, a number or label is wrong; names the row.
+        """
+        return self._join(self.transform_batches(frame, rows))
+
+    def fit_transform(self, frame: pl.LazyFrame, rows: IntArray, seed: int) -> Arrays:
+        """`fit`, then the arrays of the training rows themselves.
+
+        Differs from `transform` only where the target's mean encodes a column: each training
+        row gets the mean of the folds that it is not in.
+        """
+        self.fit(frame, seed)
+        training = np.ones(len(rows), dtype=bool)
+        return self._join(self.transform_batches(frame, rows, training=training))
+
+    def transform_batches(
+        self, frame: pl.LazyFrame, rows: IntArray, *, training: BoolArray | None = None
+    ) -> Iterator[Arrays]:
+        """As `transform`, in batches of bounded size; at least one, which may be empty.
+
+        Args:
+            training: (n,) marks the rows of the last `fit`, in its order: they get
+                out-of-fold values. None: no row does.
+        """
+        columns = set(frame.collect_schema().names())
+        raw = self._source.raw(frame, categories=False)
+        selected = frame.select(*raw, *self._code_exprs, *self._extras(columns))
+        start = seen = 0
+        for batch in batches(selected):
+            stop = start + len(batch)
+            assert stop <= len(rows), f"more rows than the {len(rows)} row numbers given"
+            fold = None
+            if training is not None and self._training is not None:
+                mark = training[start:stop]
+                fold = np.full(len(batch), -1, dtype=np.int64)
+                count = int(mark.sum())
+                fold[mark] = self._training.fold(seen, seen + count)
+                seen += count
+            yield self._apply(batch, rows[start:stop], fold)
+            start = stop
+        assert start == len(rows), f"{start} rows for {len(rows)} row numbers"
+        if start == 0:
+            yield self._apply(selected.collect(), rows, None)
+
+    def _join(self, parts: Iterator[Arrays]) -> Arrays:
+        done = list(parts)
+        return Arrays(
+            num=np.concatenate([p.num for p in done]),
+            cat=np.concatenate([p.cat for p in done]),
+            y=np.concatenate([p.y for p in done]),
+            rows=np.concatenate([p.rows for p in done]),
+            weight=np.concatenate([p.weight for p in done]),
+        )
+
+    def _extras(self, columns: set[str]) -> list[pl.Expr]:
+        """Target and weight, where the frame has them."""
+        wanted = [*self.schema.names(Role.TARGET), *self.schema.names(Role.WEIGHT)]
+        return [pl.col(name) for name in wanted if name in columns]
+
+    def _apply(self, batch: pl.DataFrame, rows: IntArray, fold: IntArray | None) -> Arrays:
+        codes = [batch[s.source].to_numpy() for s in self.categories_]
+        num, cat = self._encode(self._source.number_matrix(batch), codes, fold)
+        target, weight = self.schema.target, self.schema.one(Role.WEIGHT)
+        y: IntArray | FloatArray = np.empty(0, dtype=np.float32)
+        if target in batch.columns:
+            y = _targets(batch[target], self.schema, rows)
+        weights = np.ones(len(rows), dtype=np.float32)
+        if weight is not None and weight in batch.columns:
+            weights = _weights(batch[weight], rows)
+        return Arrays(num=num, cat=cat, y=y, rows=rows.astype(np.int64), weight=weights)
+
+    def transform_row(self, values: Mapping[str, Any]) -> tuple[FloatArray, IntArray]:
+        """One row given as column -> value: `num` (1, d_num) and `cat` (1, d_cat).
+
+        The same arithmetic as for a file, without a frame: microseconds instead of
+        milliseconds. Absent features count as missing.
+        """
+        x = self._source.number_row(values)
+        codes = [
+            np.array([self._codes[j].get(values.get(s.source), 0)])  # type: ignore[arg-type]
+            for j, s in enumerate(self.categories_)
+        ]
+        return self._encode(x, codes, None)
+
+    def _encode(
+        self, x: DoubleArray, codes: list[IntArray], fold: IntArray | None
+    ) -> tuple[FloatArray, IntArray]:
+        """(n, k) raw numbers and m code arrays (n,) -> `num`, `cat`."""
+        x, missing = clean(x)
+        n = len(x)
+        num = np.empty((n, len(self.spec_.num_names)), dtype=np.float32)
+        cat = np.empty((n, len(self.spec_.cat_names)), dtype=np.int64)
+        for column, (j, ordered, code) in enumerate(self._lookups):
+            cat[:, column] = np.where(missing[:, j], 0, lookup(x[:, j], ordered, code))
+        for column, j in enumerate(self._embedded, start=len(self._lookups)):
+            cat[:, column] = codes[j]
+        filled = np.where(missing, self._fill, x)
+        scaled = self._scaler(filled[:, self._scaled])
+        end = len(self._scaled)
+        num[:, :end] = np.clip(scaled, -self._clip, self._clip)
+        num[:, end : end + len(self._marked)] = missing[:, self._marked]
+        end += len(self._marked)
+        for j, table in self._tabled:
+            values = table[codes[j]]
+            if fold is not None and self._training is not None:
+                values = self._training.out_of_fold(j, codes[j], fold, values)
+            num[:, end : end + table.shape[1]] = values
+            end += table.shape[1]
+        return num, cat
+
+    # -- state
+
+    def to_json(self) -> dict[str, Any]:
+        """What was learnt and what it needs to be applied; readable, exact."""
+        return {
+            "format": FORMAT,
+            "task": str(self.schema.task),
+            "classes": list(self.schema.classes),
+            "columns": [
+                {"name": c.name, "type": str(c.type), "role": str(c.role)}
+                for c in self.schema.columns
+            ],
+            "numbers": [s.to_json() for s in self.numbers_],
+            "categories": [s.to_json() for s in self.categories_],
+            "dropped": dict(self.dropped_),
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        """The transformer whose `to_json` this is; applies the same, bit for bit."""
+        if state.get("format") != FORMAT:
+            raise DataError(
+                "the fitted preprocessor is of another format",
+                wanted=str(FORMAT),
+                got=state.get("format"),
+                mend="fit it again: dvc repro normalize --force",
+            )
+        schema = Schema(
+            columns=tuple(
+                Column(name=c["name"], type=ColumnType(c["type"]), role=Role(c["role"]))
+                for c in state["columns"]
+            ),
+            task=Task(state["task"]),
+            classes=tuple(state["classes"]),
+        )
+        self = cls(schema, NormalizeConfig())
+        self.numbers_ = [NumberState.from_json(s) for s in state["numbers"]]
+        self.categories_ = [CategoryState.from_json(s) for s in state["categories"]]
+        self.dropped_ = dict(state["dropped"])
+        self._compile()
+        return self
+
+
+class _Training:
+    """What only the training rows' own arrays need: their folds and out-of-fold tables."""
+
+    def __init__(self, *, folds: int, seed: int) -> None:
+        self.folds, self.seed = folds, seed
+        self.sums: dict[int, CodeSums] = {}
+        self._tables: dict[int, DoubleArray] = {}
+
+    def fold(self, start: int, stop: int) -> IntArray:
+        """Folds of the training rows start .. stop - 1, by position and seed."""
+        hashes = position_hash(start, stop, self.seed + 1)
+        return (hashes % np.uint64(self.folds)).astype(np.int64)
+
+    def set_out_of_fold(
+        self, j: int, smoothing: float, mean: DoubleArray, spread: DoubleArray
+    ) -> None:
+        sums = self.sums[j]
+        count, target = sums.count.sum(axis=0), sums.target.sum(axis=0)
+        self._tables[j] = np.stack(
+            [
+                (target_means(count - sums.count[f], target - sums.target[f], smoothing) - mean)
+                / spread
+                for f in range(self.folds)
+            ]
+        )
+
+    def out_of_fold(
+        self, j: int, code: IntArray, fold: IntArray, values: DoubleArray
+    ) -> DoubleArray:
+        """Out-of-fold values where fold >= 0, else the values given (n, w)."""
+        if j not in self._tables:
+            return values
+        return np.where((fold >= 0)[:, None], self._tables[j][fold, code], values)
+
+
+class _Source:
+    """Reads raw numbers off a frame or a row: (n, k) float64, NaN where missing."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        settings: Mapping[str, Settings],
+        numbers: list[tuple[str, str | None]] | None = None,
+    ) -> None:
+        features = [c for c in schema.features if c.name in settings]
+        self.number_names = [c.name for c in features if c.type in NUMERIC]
+        self.date_names = [c.name for c in features if c.type is ColumnType.DATE]
+        self.category_names = [
+            c.name for c in features if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)
+        ]
+        if numbers is None:
+            numbers = [(name, None) for name in self.number_names]
+            numbers += [
+                (name, part)
+                for name in self.date_names
+                for part in date_names(settings[name].dates)
+            ]
+        self.numbers = numbers
+        self._parts = {
+            name: tuple(p for s, p in numbers if s == name and p is not None)
+            for name in self.date_names
+        }
+
+    def raw(self, frame: pl.LazyFrame, *, categories: bool = True) -> list[pl.Expr]:
+        """Expressions for the columns that are read.
+
+        Raises:
+            DataError: the frame lacks one.
+        """
+        present = frame.collect_schema().names()
+        names = [*self.number_names, *self.date_names, *self.category_names]
+        absent = [name for name in names if name not in present]
+        if absent:
+            raise DataError(
+                f"the data lack the column '{absent[0]}'"
+                + (f" and {len(absent) - 1} more" if len(absent) > 1 else ""),
+                where=f"column '{absent[0]}'",
+                got=f"columns {', '.join(present)}",
+            )
+        numbers = [pl.col(name).cast(pl.Float64) for name in self.number_names]
+        dates = [
+            pl.col(name).cast(pl.Datetime("us")).to_physical().cast(pl.Float64)
+            for name in self.date_names
+        ]
+        texts = [pl.col(name).cast(pl.String) for name in self.category_names]
+        return [*numbers, *dates, *(texts if categories else [])]
+
+    def number_matrix(self, batch: pl.DataFrame) -> DoubleArray:
+        """The raw numbers of a batch, parts of dates included."""
+        x = batch.select(self.number_names).to_numpy().astype(np.float64, copy=False)
+        if not self.number_names:
+            x = np.empty((len(batch), 0))
+        dates = [
+            date_numbers(batch[name].to_numpy().astype(np.float64), self._parts[name])
+            for name in self.date_names
+        ]
+        return np.concatenate([x, *dates], axis=1) if dates else x
+
+    def number_row(self, values: Mapping[str, Any]) -> DoubleArray:
+        """The raw numbers of one row, (1, k)."""
+        given = [values.get(name) for name in self.number_names]
+        x = np.array([[np.nan if v is None else float(v) for v in given]])
+        dates = []
+        for name in self.date_names:
+            value = values.get(name)
+            us = np.nan if value is None else float(np.datetime64(value, "us").astype(np.int64))
+            dates.append(date_numbers(np.array([us]), self._parts[name]))
+        return np.concatenate([x, *dates], axis=1) if dates else x
+
+
+def _code(state: CategoryState) -> pl.Expr:
+    """Codes of a text column: position in the vocabulary + 1, or 0."""
+    known = pl.Enum(list(state.values))
+    column = pl.col(state.source).cast(pl.String).cast(known, strict=False)
+    return (column.to_physical().cast(pl.Int64) + 1).fill_null(0)
+
+
+def _column_names(state: CategoryState, schema: Schema, width: int) -> tuple[str, ...]:
+    if state.encode == "onehot":
+        return tuple(f"{state.source}={value}" for value in state.values)
+    if state.encode == "frequency":
+        return (f"{state.source}:frequency",)
+    if width == 1:
+        return (f"{state.source}:target",)
+    return tuple(f"{state.source}:target={c}" for c in schema.classes[1:])
+
+
+def _targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray | FloatArray:
+    """Class numbers int64, or values float32.
+
+    Raises:
+        DataError: a missing or unknown target; names the first row.
+    """
+    y: DoubleArray
+    if schema.task.is_classification:
+        known = pl.Enum(list(schema.classes))
+        codes = values.cast(pl.String).cast(known, strict=False).to_physical()
+        y = codes.cast(pl.Float64).to_numpy()
+    else:
+        y = values.cast(pl.Float64).to_numpy()
+    bad = np.flatnonzero(~np.isfinite(y) | (np.abs(y) > FLOAT32_MAX))
+    if len(bad):
+        raise DataError(
+            f"{len(bad)} of the target's values cannot be learnt from",
+            where=f"column '{schema.target}', row {rows[bad[0]]}",
+            wanted=f"one of {', '.join(schema.classes)}" if schema.classes else "a finite number",
+            got=values[int(bad[0])],
+            mend="mend or remove the rows without a usable target",
+        )
+    return y.astype(np.int64) if schema.task.is_classification else y.astype(np.float32)
+
+
+def _weights(values: pl.Series, rows: IntArray) -> FloatArray:
+    weight: DoubleArray = values.cast(pl.Float64).to_numpy()
+    bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))
+    if len(bad):
+        raise DataError(
+            "wrong weight",
+            where=f"column '{values.name}', row {rows[bad[0]]}",
+            wanted="a finite number, zero or more",
+            got=values[int(bad[0])],
+        )
+    return weight.astype(np.float32)

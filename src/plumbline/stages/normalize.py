@@ -1,0 +1,52 @@
+"""Columns become numbers; everything is learnt from training rows."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import numpy as np
+
+from plumbline.config import Config, Paths
+from plumbline.files import new_dir, read_json, write_json
+from plumbline.kinds import Part
+from plumbline.preprocessing.arrays import ArraysWriter
+from plumbline.preprocessing.frames import take_rows
+from plumbline.preprocessing.transform import TableTransformer, ignore_columns
+from plumbline.stages import Report
+from plumbline.stages.inputs import load_split, load_table
+
+PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Read data and split; write the prepared arrays, their spec, the fitted transformer."""
+    table, schema = load_table(config, paths)
+    dropped = paths.split / "dropped.json"
+    if dropped.exists():
+        schema = ignore_columns(schema, read_json(dropped))
+    part = load_split(paths).part
+    transformer = TableTransformer(schema, config.normalize)
+    transformer.fit(take_rows(table, np.flatnonzero(part == Part.TRAIN)), config.seed)
+
+    # unused rows (a gap between windows, say) may lack what training rows must have
+    rows = np.flatnonzero(part != Part.UNUSED)
+    used = take_rows(table, rows)
+    with new_dir(paths.prepared) as folder:
+        with ExitStack() as stack:
+            writers = {p: stack.enter_context(ArraysWriter(folder / p.name.lower())) for p in PARTS}
+            training = part[rows] == Part.TRAIN
+            for arrays in transformer.transform_batches(used, rows, training=training):
+                for p, writer in writers.items():
+                    writer.append(arrays.take(part[arrays.rows] == p))
+        write_json(folder / "spec.json", transformer.spec_.to_json())
+        write_json(folder / "preprocessor.json", transformer.to_json())
+
+    spec = transformer.spec_
+    counts = {p: int((part == p).sum()) for p in PARTS}
+    lines = [
+        ("rows", ", ".join(f"{n} {p.name.lower()}" for p, n in counts.items())),
+        ("numbers", str(len(spec.num_names))),
+        ("categories", f"{len(spec.cat_names)} ({sum(spec.cardinalities)} codes)"),
+    ]
+    lines += [("dropped", f"{name}: {why}") for name, why in transformer.dropped_.items()]
+    return Report(rows=lines, look=[paths.prepared / "preprocessor.json"])
