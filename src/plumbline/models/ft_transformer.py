@@ -1,0 +1,111 @@
+"""FT-Transformer (Gorishniy et al. 2021, "Revisiting Deep Learning Models for Tabular Data").
+
+B rows, T tokens (the class token first, then one per column), W token width, H heads.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from plumbline.config.model import ModelConfig
+from plumbline.errors import ParameterError
+from plumbline.models.embeddings import Edges, TokenInput
+from plumbline.models.layers import ACTIVATIONS, BatchNoise, SampleDropout
+from plumbline.tables import InputSpec
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017): (B, T, W) to (B, T, W)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self._split(x)
+        mixed = functional.scaled_dot_product_attention(q, k, v)  # (B, H, T, W/H)
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+    def weights(self, x: Tensor) -> Tensor:
+        """The attention weights, (B, H, T, T); rows sum to one."""
+        q, k, _ = self._split(x)
+        return torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1)
+
+    def _split(self, x: Tensor) -> list[Tensor]:
+        rows, tokens, width = x.shape
+        qkv = self.qkv(x).reshape(rows, tokens, 3, self.heads, width // self.heads)
+        return list(qkv.permute(2, 0, 3, 1, 4).unbind(0))  # each (B, H, T, W/H)
+
+
+class Block(nn.Module):
+    """Pre-normalised attention and feed-forward, each with a residual and dropout."""
+
+    def __init__(self, config: ModelConfig, noise: BatchNoise) -> None:
+        super().__init__()
+        width = config.width
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = SelfAttention(width, config.heads)
+        self.drop = SampleDropout(config.dropout, noise)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, 2 * width),
+            ACTIVATIONS[config.activation](),
+            SampleDropout(config.dropout, noise),
+            nn.Linear(2 * width, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop(self.attention(self.norm_1(x)))
+        out: Tensor = x + self.feed_forward(self.norm_2(x))
+        return out
+
+
+class FTTransformer(nn.Module):
+    """A transformer encoder over one token per column; the class token's end gives the output."""
+
+    def __init__(
+        self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
+    ) -> None:
+        super().__init__()
+        if config.width % config.heads:
+            raise ParameterError(
+                "the width is no multiple of the number of heads",
+                file="params.yaml",
+                where="model.width",
+                wanted=f"a multiple of model.heads ({config.heads})",
+                got=config.width,
+            )
+        self.input = TokenInput(config, spec, edges, config.width)
+        self.class_token = nn.Parameter(torch.empty(config.width))
+        nn.init.uniform_(self.class_token, -(config.width**-0.5), config.width**-0.5)
+        self.blocks = nn.ModuleList([Block(config, noise) for _ in range(config.depth)])
+        self.norm = nn.LayerNorm(config.width)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.head = nn.Linear(config.width, spec.n_outputs)
+
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        x = self._tokens(x_num, x_cat)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.head(self.activation(self.norm(x[:, 0])))
+        return out[:, None]
+
+    @torch.no_grad()
+    def attention(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        """Attention of the class token to each column, (B, layers, N + C): mean over heads."""
+        x = self._tokens(x_num, x_cat)
+        maps = []
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            maps.append(block.attention.weights(block.norm_1(x))[:, :, 0, 1:].mean(1))
+            x = block(x)
+        return torch.stack(maps, dim=1)
+
+    def _tokens(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        columns = self.input(x_num, x_cat)
+        first = self.class_token.expand(len(columns), 1, -1)
+        return torch.cat([first, columns], dim=1)  # (B, T, W)

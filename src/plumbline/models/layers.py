@@ -1,0 +1,160 @@
+"""What all architectures share: dropout, normalisation, activations, initialisation.
+
+B rows on this process, K ensemble members, D features.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+@dataclass
+class BatchNoise:
+    """Which rows of which global batch a forward pass sees; the training loop sets it.
+
+    Masks are drawn for the whole global batch from (seed, step, layer) and cut to the rows of
+    this process, so that they do not depend on the number of processes.
+    """
+
+    seed: int
+    step: int = 0
+    start: int = 0
+    stop: int | None = None  # None: the rows at hand are the whole batch
+    total: int = 0
+
+
+class SampleDropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) whose mask follows the row, not the process."""
+
+    def __init__(self, rate: float, noise: BatchNoise) -> None:
+        super().__init__()
+        self.rate = rate
+        self.noise = noise
+        self.layer = 0  # numbered by `number_dropouts`
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape (B, ...) to the same shape; the identity in evaluation."""
+        if not self.training or self.rate == 0:
+            return x
+        noise = self.noise
+        own = slice(None) if noise.stop is None else slice(noise.start, noise.stop)
+        rows = len(x) if noise.stop is None else noise.total
+        mask = torch.empty((rows, *x.shape[1:]), device=x.device, dtype=x.dtype)
+        mask.bernoulli_(1 - self.rate, generator=self._generator(x.device))
+        return x * mask[own].div_(1 - self.rate)
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        generator = self._generators.get(device)
+        if generator is None:
+            generator = self._generators[device] = torch.Generator(device)
+        noise = self.noise
+        mixed = (noise.seed * 1_000_003 + noise.step) * 1_009 + self.layer
+        generator.manual_seed(mixed & 0x7FFF_FFFF_FFFF_FFFF)
+        return generator
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+def number_dropouts(model: nn.Module) -> None:
+    """Give each dropout of a model its own number, and so its own masks."""
+    layers = [m for m in model.modules() if isinstance(m, SampleDropout)]
+    for number, layer in enumerate(layers):
+        layer.layer = number
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation (Ioffe and Szegedy 2015) over the rows of all processes.
+
+    Takes (B, D) or (B, K, D). A global batch of a single value per feature has no variance and
+    is normalised by the running statistics.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return self._affine(x, self._running_mean(), self._running_var())
+        flat = x.reshape(-1, self.num_features)
+        sums = torch.stack([flat.sum(0), flat.square().sum(0)])  # (2, D)
+        count = torch.tensor(float(len(flat)), device=x.device)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            sums, count = all_reduce(sums), all_reduce(count)  # type: ignore[no-untyped-call]
+        if count < 2:
+            return self._affine(x, self._running_mean(), self._running_var())
+        mean = sums[0] / count
+        var = (sums[1] / count - mean.square()).clamp_min(0)
+        with torch.no_grad():
+            momentum = 0.1 if self.momentum is None else self.momentum
+            self._running_mean().lerp_(mean, momentum)
+            self._running_var().lerp_(var * count / (count - 1), momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
+        return self._affine(x, mean, var)
+
+    def _affine(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        return (x - mean) * (var + self.eps).rsqrt() * self.weight + self.bias
+
+    def _running_mean(self) -> Tensor:
+        assert self.running_mean is not None
+        return self.running_mean
+
+    def _running_var(self) -> Tensor:
+        assert self.running_var is not None
+        return self.running_var
+
+
+NORMALISATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda width: nn.Identity(),
+    "batch": BatchNorm,
+    "layer": nn.LayerNorm,
+}
+
+
+def _keep(weight: Tensor) -> None:
+    """torch's own initialisation stays."""
+
+
+def _zero(weight: Tensor) -> None:
+    nn.init.zeros_(weight)
+
+
+INITIALISERS: dict[str, Callable[[Tensor], object]] = {
+    "default": _keep,
+    "xavier": nn.init.xavier_uniform_,  # Glorot and Bengio 2010
+    "he": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),  # He et al. 2015
+    "orthogonal": nn.init.orthogonal_,  # Saxe et al. 2014
+    "normal": lambda w: nn.init.normal_(w, std=0.02),
+    "zero": _zero,
+}
+
+
+def initialise(model: nn.Module, name: str) -> None:
+    """Initialise the weight of every linear layer, biases zero. `default` changes nothing."""
+    if name == "default":
+        return
+    if name == "zero":
+        warnings.warn(
+            "model.initialisation is zero: units of a layer stay equal and most gradients vanish",
+            stacklevel=2,
+        )
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            INITIALISERS[name](module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

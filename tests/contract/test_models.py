@@ -1,0 +1,142 @@
+"""Every architecture with every number embedding keeps the contract of `plumbline.models`."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from plumbline.config.model import (
+    Activation,
+    Initialisation,
+    ModelConfig,
+    ModelName,
+    Normalisation,
+    NumberEmbedding,
+    TargetTransform,
+)
+from plumbline.errors import DataError
+from plumbline.kinds import Task
+from plumbline.models import MODELS, build_model, number_edges, to_prediction
+from plumbline.models.embeddings import NUMBER_EMBEDDINGS
+from plumbline.models.layers import ACTIVATIONS, INITIALISERS, NORMALISATIONS
+from plumbline.models.target import TARGET_TRANSFORMS
+from plumbline.tables import InputSpec
+
+SMALL = {"width": 16, "depth": 2, "heads": 4, "members": 3, "embedding_dim": 4, "category_dim": 3}
+
+
+def spec(numbers: int = 3, categories: int = 2, task: Task = Task.MULTICLASS) -> InputSpec:
+    return InputSpec(
+        task=task,
+        num_names=tuple(f"n{i}" for i in range(numbers)),
+        cat_names=tuple(f"c{i}" for i in range(categories)),
+        num_sources=tuple(f"n{i}" for i in range(numbers)),
+        cat_sources=tuple(f"c{i}" for i in range(categories)),
+        cardinalities=tuple(range(3, 3 + categories)),
+        classes=("a", "b", "c") if task is Task.MULTICLASS else (),
+    )
+
+
+def rows(spec: InputSpec, n: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    num = rng.normal(size=(n, len(spec.num_names))).astype(np.float32)
+    cat = np.stack(
+        [rng.integers(0, c, n) for c in spec.cardinalities]
+        or [np.empty(n, dtype=np.int64)][:0]
+        or [np.empty(n)],
+        axis=1,
+    )[:, : len(spec.cardinalities)].astype(np.int64)
+    return torch.from_numpy(num), torch.from_numpy(cat)
+
+
+def make(name: str, embedding: str, of: InputSpec, **more: object) -> torch.nn.Module:
+    config = ModelConfig(name=name, number_embedding=embedding, **{**SMALL, **more})  # type: ignore[arg-type]
+    return build_model(config, of, number_edges(config, rows(of, 200)[0].numpy()), seed=1)
+
+
+def test_choices_and_parameters_agree() -> None:
+    assert set(MODELS) == set(get_args(ModelName))
+    assert set(NUMBER_EMBEDDINGS) == set(get_args(NumberEmbedding))
+    assert set(ACTIVATIONS) == set(get_args(Activation))
+    assert set(INITIALISERS) == set(get_args(Initialisation))
+    assert set(NORMALISATIONS) == set(get_args(Normalisation))
+    assert set(TARGET_TRANSFORMS) | {"auto"} == set(get_args(TargetTransform))
+
+
+EVERY = [(m, e) for m in MODELS for e in NUMBER_EMBEDDINGS]
+
+
+@pytest.mark.parametrize(("name", "embedding"), EVERY)
+@pytest.mark.parametrize(("numbers", "categories"), [(3, 2), (0, 2), (3, 0), (1, 1)])
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
+def test_shapes(name: str, embedding: str, numbers: int, categories: int, task: Task) -> None:
+    of = spec(numbers, categories, task)
+    model = make(name, embedding, of).eval()
+    for n in (7, 1):
+        out = model(*rows(of, n))
+        assert out.shape == (n, 3 if name.startswith("tabm") else 1, of.n_outputs)
+        assert out.dtype == torch.float32 and bool(out.isfinite().all())
+    prediction = to_prediction(out, task)
+    assert prediction.shape == (1, of.n_outputs)
+    if task.is_classification:
+        assert prediction.sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("name", "embedding"), EVERY)
+def test_the_same_seed_gives_the_same_weights_and_leaves_torch_alone(
+    name: str, embedding: str
+) -> None:
+    state = torch.random.get_rng_state()
+    first, second = make(name, embedding, spec()), make(name, embedding, spec())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[key])
+
+
+@pytest.mark.parametrize(("name", "embedding"), EVERY)
+@pytest.mark.parametrize("normalisation", list(NORMALISATIONS))
+def test_gradients_reach_every_parameter(name: str, embedding: str, normalisation: str) -> None:
+    model = make(name, embedding, spec(), normalisation=normalisation, activation="gelu")
+    model.train()
+    num, cat = rows(spec(), 64)
+    model(num, cat).square().sum().backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        # an embedding's unseen rows have no gradient; all others do
+        assert parameter.grad.abs().sum() > 0, key
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"perceptron"}))
+def test_dropout_masks_do_not_depend_on_the_number_of_processes(name: str) -> None:
+    model = make(name, "none", spec(), dropout=0.5).train()
+    num, cat = rows(spec(), 10)
+    noise = model.noise
+    noise.step, noise.start, noise.stop, noise.total = 5, 0, 10, 10  # type: ignore[union-attr]
+    whole = model(num, cat)
+    parts = []
+    for start, stop in ((0, 3), (3, 10)):
+        noise.start, noise.stop = start, stop  # type: ignore[union-attr]
+        parts.append(model(num[start:stop], cat[start:stop]))
+    torch.testing.assert_close(torch.cat(parts), whole)
+    noise.step, noise.start, noise.stop = 6, 0, 10  # type: ignore[union-attr]
+    assert not torch.allclose(model(num, cat), whole)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("initialisation", sorted(set(INITIALISERS) - {"zero"}))
+def test_initialisations(name: str, initialisation: str) -> None:
+    model = make(name, "none", spec(), initialisation=initialisation).eval()
+    assert bool(model(*rows(spec())).isfinite().all())
+
+
+def test_zero_initialisation_warns() -> None:
+    with pytest.warns(UserWarning, match=r"model\.initialisation is zero"):
+        make("mlp", "none", spec(), initialisation="zero")
+
+
+def test_no_feature_is_refused() -> None:
+    with pytest.raises(DataError, match="no feature"):
+        make("mlp", "none", spec(0, 0))
