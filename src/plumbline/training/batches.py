@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -32,6 +33,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.y)
 
+    def mean(self, losses: Tensor) -> float:
+        """The weighted mean of one loss per row (n,)."""
+        return (self.weight * losses).sum(dtype=torch.float64).item() / self.total_weight
+
     @classmethod
     def of(
         cls,
@@ -42,7 +47,7 @@ class Rows:
         target: TargetTransform | None = None,
         per_class: FloatArray | None = None,
     ) -> Self:
-        """Arrays on the device. On a CPU a writable memory map stays where it is."""
+        """Arrays on the device. On a CPU a memory map stays one, shared by all processes."""
         y: NDArray[Any] = np.asarray(arrays.y)
         if task.is_classification:
             y = y.astype(np.int64)
@@ -61,7 +66,10 @@ class Rows:
 
 
 def _resident(array: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
+    with warnings.catch_warnings():
+        # a read-only map is what we want: nothing here writes to rows
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> Tensor:

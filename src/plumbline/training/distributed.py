@@ -8,10 +8,7 @@ two processes and go on with one.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from plumbline.config.model import TrainConfig
 from plumbline.training.device import choose_device, count_threads, set_up
+from plumbline.training.launch import die_with_parent, is_launched
 
 CPU = torch.device("cpu")
 
@@ -91,11 +89,6 @@ class World:
 ALONE = World()
 
 
-def is_launched() -> bool:
-    """Whether torch's launcher started this process as one of a group."""
-    return "RANK" in os.environ
-
-
 @contextlib.contextmanager
 def join(config: TrainConfig) -> Iterator[World]:
     """Be one of the processes that the launcher started (NCCL on GPUs, Gloo on CPUs), or alone."""
@@ -104,7 +97,7 @@ def join(config: TrainConfig) -> Iterator[World]:
         set_up(device, count_threads(config, 1))
         yield World(device=device)
         return
-    _die_with_launcher()
+    die_with_parent()
     device = choose_device(config, int(os.environ["LOCAL_RANK"]))
     set_up(device, count_threads(config, int(os.environ["LOCAL_WORLD_SIZE"])))
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -140,10 +133,3 @@ def _is_block(module: nn.Module) -> bool:
     """Worth a gather of its own: a repeated block, not a single layer."""
     parameters = sum(p.numel() for p in module.parameters())
     return parameters >= 1 << 16 and len(list(module.children())) > 1
-
-
-def _die_with_launcher() -> None:
-    """A launcher killed by force must not leave processes that go on writing."""
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)

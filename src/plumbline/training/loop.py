@@ -24,6 +24,7 @@ from plumbline.config.model import TrainConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.models import to_prediction
+from plumbline.models.layers import BatchNoise, SampleDropout
 from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
 from plumbline.training.batches import Plan, Rows, epoch_order
@@ -78,6 +79,7 @@ class Job:
     seed: int
     world: World
     penalised: list[nn.Parameter]  # by L1
+    noise: BatchNoise | None  # what the model's dropout layers read
 
 
 def fit(
@@ -112,7 +114,7 @@ def fit(
         DataError: no rows to train on, or none to validate on.
     """
     begun = time.perf_counter()
-    job, run = _prepare(model, train, val, task, config, seed=seed, target=target, world=world)
+    job, run = prepare(model, train, val, task, config, seed=seed, target=target, world=world)
     if checkpoints:
         checkpoints.restore(run, world)
     progress, seen = run.progress, 0
@@ -121,7 +123,8 @@ def fit(
         train_epoch(job, run, checkpoints)
         train_loss = world.sum(run.losses).sum().item() / job.train.total_weight
         with run.average.applied():
-            val_loss, prediction = validate(job, model)
+            prediction, losses = evaluate_rows(model, job.val, task, config, world)
+            val_loss = job.val.mean(losses)
             value = math.nan
             if score and world.first:
                 value = score(val.y, to_units(prediction, task, target))
@@ -200,39 +203,35 @@ def update(job: Job, run: Run) -> None:
 
 
 @torch.no_grad()
-def validate(job: Job, model: nn.Module) -> tuple[float, Tensor]:
-    """The weighted mean loss over the validation rows, and the predictions (n, C), each row
-    computed by one process and counted once."""
-    rows, world = job.val, job.world
+def evaluate_rows(
+    model: nn.Module, rows: Rows, task: Task, config: TrainConfig, world: World = ALONE
+) -> tuple[Tensor, Tensor]:
+    """Predictions (n, C) and losses (n,), unweighted, of all rows, on every process; each row
+    is computed by one."""
+    loss = choose_loss(config, task)
     model.eval()
-    total = torch.zeros((), dtype=torch.float64, device=world.device)
-    parts = []
+    predictions, losses = [], []
     for a, b, n in _chunks(len(rows), world):
-        with _precision(job.config, world.device):
-            output = model(rows.num[a:b], rows.cat[a:b])
-        per_row = job.loss(output.float(), rows.y[a:b], job.config)
-        total += (rows.weight[a:b] * per_row).sum()
-        parts.append(world.gather(to_prediction(output.float(), job.task), n))
-    return world.sum(total).item() / rows.total_weight, torch.cat(parts)
+        with _precision(config, world.device):
+            output = model(rows.num[a:b], rows.cat[a:b])  # (B, K, C)
+        output = output.float()
+        predictions.append(world.gather(to_prediction(output, task), n))
+        losses.append(world.gather(loss(output, rows.y[a:b], config), n))
+    return torch.cat(predictions), torch.cat(losses)
 
 
-@torch.no_grad()
 def predict(
     model: nn.Module,
     arrays: Arrays,
     task: Task,
+    config: TrainConfig,
     *,
     target: TargetTransform | None = None,
     world: World = ALONE,
 ) -> DoubleArray:
     """Probabilities (n, C), or values (n, 1) in the target's units, of a fitted model."""
-    rows = Rows.of(arrays, task, world.device)
-    model.eval()
-    parts = []
-    for a, b, n in _chunks(len(rows), world):
-        output = model(rows.num[a:b], rows.cat[a:b])
-        parts.append(world.gather(to_prediction(output.float(), task), n))
-    return to_units(torch.cat(parts), task, target)
+    rows = Rows.of(arrays, task, world.device, target=target)
+    return to_units(evaluate_rows(model, rows, task, config, world)[0], task, target)
 
 
 def to_units(prediction: Tensor, task: Task, target: TargetTransform | None) -> DoubleArray:
@@ -243,7 +242,7 @@ def to_units(prediction: Tensor, task: Task, target: TargetTransform | None) -> 
     return np.asarray(target.inverse(array), dtype=np.float64)
 
 
-def _prepare(
+def prepare(
     model: nn.Module,
     train: Arrays,
     val: Arrays,
@@ -276,6 +275,7 @@ def _prepare(
         seed=seed,
         world=world,
         penalised=[p for name, p in model.named_parameters() if name in decayed],
+        noise=next((m.noise for m in model.modules() if isinstance(m, SampleDropout)), None),
     )
     run = Run(
         model=model,
@@ -335,7 +335,6 @@ def _synced(forward: nn.Module, last: bool) -> Context:
 
 def _tell_noise(run: Run, job: Job, number: int, start: int, stop: int, a: int, b: int) -> None:
     """Which rows of which batch come next: dropout masks follow the rows, not the process."""
-    noise = getattr(run.model, "noise", None)
-    if noise is not None:
-        noise.step = run.steps * job.config.accumulate + number
-        noise.start, noise.stop, noise.total = a - start, b - start, stop - start
+    if job.noise is not None:
+        job.noise.step = run.steps * job.config.accumulate + number
+        job.noise.start, job.noise.stop, job.noise.total = a - start, b - start, stop - start

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from rtdl_num_embeddings import _Periodic
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from plumbline.config.model import TrainConfig
 from plumbline.errors import choose
+from plumbline.models.embeddings import LinearTokens
 
 Groups = list[dict[str, Any]]
 Make = Callable[[Groups, TrainConfig], torch.optim.Optimizer]
@@ -50,12 +52,18 @@ OPTIMISERS: dict[str, Make] = {
     "adagrad": _adagrad,
 }
 
-UNDECAYED = (nn.Embedding, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
+UNDECAYED = (
+    nn.Embedding,
+    LinearTokens,
+    _Periodic,
+    nn.LayerNorm,
+    nn.modules.batchnorm._BatchNorm,
+)
 
 
 def decayed_names(model: nn.Module) -> frozenset[str]:
     """Parameters that L1 and L2 pull to zero: weights of matrices, not biases, norms,
-    scales or embeddings."""
+    scales or embeddings (as in Gorishniy et al. 2021, section C)."""
     return frozenset(
         f"{prefix}.{name}" if prefix else name
         for prefix, module in model.named_modules()

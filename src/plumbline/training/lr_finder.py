@@ -1,0 +1,110 @@
+"""The learning-rate range test (Smith 2017, section 3.3): one short run, rate rising each step."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from torch import nn
+
+from plumbline.config.model import TrainConfig
+from plumbline.kinds import DoubleArray, Task
+from plumbline.models.target import TargetTransform
+from plumbline.tables import Arrays
+from plumbline.training.batches import epoch_order
+from plumbline.training.distributed import ALONE, World
+from plumbline.training.loop import prepare, train_epoch
+from plumbline.training.schedule import Schedule
+
+LOW, HIGH, STEPS = 1e-6, 1.0, 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """`rates` (n,) and the smoothed `losses` (n,); `proposal` is a rate to train with."""
+
+    rates: DoubleArray
+    losses: DoubleArray
+    proposal: float
+
+
+class _Rising(Schedule):
+    """The rates of the test, evenly spaced in the logarithm."""
+
+    def rate(self, done: int) -> float:
+        return float(LOW * (HIGH / LOW) ** (min(done, STEPS - 1) / (STEPS - 1)))
+
+
+def sweep(
+    model: nn.Module,
+    train: Arrays,
+    task: Task,
+    config: TrainConfig,
+    *,
+    seed: int,
+    target: TargetTransform | None = None,
+    world: World = ALONE,
+) -> Sweep:
+    """Run the test on a fresh model, which is spent afterwards."""
+    most = STEPS * config.accumulate * (config.batch_size or len(train))
+    chosen = np.random.default_rng([seed, STEPS]).permutation(len(train))[:most]
+    rows = train.take(np.sort(chosen))
+    job, run = prepare(model, rows, rows, task, config, seed=seed, target=target, world=world)
+    run.schedule = rising = _Rising(config, job.plan.steps)
+    losses: list[float] = []
+    while len(losses) < STEPS:
+        weight = job.train.weight[epoch_order(seed, run.progress.epoch, len(rows))]
+        train_epoch(job, run)
+        bounds = [job.plan.batches(step) for step in range(job.plan.steps)]
+        totals = torch.stack([weight[b[0][0] : b[-1][1]].sum() for b in bounds])
+        losses += (world.sum(run.losses) / totals).tolist()
+        run.losses.zero_()
+        run.progress.epoch, run.progress.step = run.progress.epoch + 1, 0
+    rates = np.array([rising.rate(done) for done in range(STEPS)])
+    return read_sweep(rates, np.array(losses[:STEPS]))
+
+
+def read_sweep(rates: DoubleArray, losses: DoubleArray) -> Sweep:
+    """Smooth the raw losses of the steps (n,) and propose a rate.
+
+    The proposal is the rate of the steepest fall before the minimum, the usual reading: at the
+    minimum itself the loss is about to explode. Losses after the explosion are left out.
+    """
+    lost = np.flatnonzero(~np.isfinite(losses))
+    end = int(lost[0]) if len(lost) else len(losses)
+    smooth = _smooth(losses[:end])
+    exploded = np.flatnonzero(smooth > 4 * smooth[: max(1, end // 4)].mean())
+    end = int(exploded[0]) if len(exploded) else end
+    rates, smooth = rates[:end], smooth[:end]
+    lowest = int(np.argmin(smooth))
+    if lowest < 2:  # never fell: stay well below where it rose
+        return Sweep(rates=rates, losses=smooth, proposal=float(rates[0]))
+    slope = np.gradient(smooth[: lowest + 1], np.log(rates[: lowest + 1]))
+    return Sweep(rates=rates, losses=smooth, proposal=float(rates[int(np.argmin(slope))]))
+
+
+def draw_sweep(sweep: Sweep) -> bytes:
+    """The plot as SVG, the same bytes for the same sweep."""
+    with rc_context({"svg.hashsalt": "plumbline", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(6, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(sweep.rates, sweep.losses)
+        axes.axvline(sweep.proposal, color="tab:red", linestyle="--")
+        axes.annotate(f" {sweep.proposal:.1e}", (sweep.proposal, axes.get_ylim()[1]), va="top")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss")
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def _smooth(losses: DoubleArray, keep: float = 0.9) -> DoubleArray:
+    """Exponential average, corrected for its start."""
+    smooth, average = np.empty_like(losses), 0.0
+    for i, loss in enumerate(losses):
+        average = keep * average + (1 - keep) * loss
+        smooth[i] = average / (1 - keep ** (i + 1))
+    return smooth

@@ -1,0 +1,140 @@
+"""What the learning curves say, in words: under-fitting, over-fitting, would more rows help.
+
+All numbers are losses, measured without dropout, as a share of what a constant prediction
+loses on the validation rows: 0 is perfect, 1 has learned nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from plumbline.kinds import DoubleArray
+
+Fit = Literal["nothing learned", "under-fitting", "over-fitting", "balanced"]
+More = Literal["would help", "would not help", "unknown"]
+
+LEARNED = 0.02  # less than this share of the constant's loss removed: nothing learned
+GAP = 0.10  # validation loss above training loss by more than this share: over-fitting
+FALLING = 0.005  # the last fifth of the epochs still removes this share: under-fitting
+GAIN = 0.01  # a gain from more rows below this share is not worth collecting them
+SIGMAS = 2.0  # standard errors that a difference needs to count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One point of the learning curve over rows: `losses` (m,) of the validation rows after
+    fitting on `rows` training rows."""
+
+    rows: int
+    losses: DoubleArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The judgement, the sentences that explain it, and the numbers behind them."""
+
+    fit: Fit
+    more_rows: More
+    text: list[str]
+    numbers: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fit": self.fit,
+            "more_rows": self.more_rows,
+            "text": self.text,
+            "numbers": self.numbers,
+        }
+
+
+def judge(
+    *,
+    history: Sequence[dict[str, float]],
+    best_epoch: int,
+    stopped_early: bool,
+    train_loss: float,
+    constant_loss: float,
+    curve: Sequence[Point],
+) -> Verdict:
+    """The verdict on a fit.
+
+    Args:
+        history: rows with `val_loss`, an epoch each.
+        best_epoch: the epoch whose weights were kept, from 1.
+        stopped_early: whether patience ended the fit before its last epoch.
+        train_loss: of the kept weights on the training rows.
+        constant_loss: of the best constant prediction on the validation rows.
+        curve: points by rising rows; the last is the fit on all rows.
+    """
+    unit = max(constant_loss, 1e-12)
+    val_loss = float(curve[-1].losses.mean())
+    numbers = {
+        "train_loss": train_loss,
+        "val_loss": val_loss,
+        "constant_loss": constant_loss,
+        "gap": (val_loss - train_loss) / unit,
+        "still_falling": _falling([row["val_loss"] for row in history], best_epoch) / unit,
+    }
+    fit, text = _fit(numbers, len(history), best_epoch, stopped_early, unit)
+    more, gain, sentence = _more_rows(curve, unit)
+    return Verdict(fit=fit, more_rows=more, text=[text, sentence], numbers=numbers | gain)
+
+
+def _fit(
+    numbers: dict[str, float], epochs: int, best_epoch: int, stopped_early: bool, unit: float
+) -> tuple[Fit, str]:
+    train, val = numbers["train_loss"] / unit, numbers["val_loss"] / unit
+    measured = f"training loss {train:.0%}, validation loss {val:.0%} of a constant prediction's"
+    if train > 1 - LEARNED:
+        return "nothing learned", (
+            f"Nothing learned: {measured}. The features may say nothing about the target, or the "
+            "learning rate or the model does not suit them."
+        )
+    if numbers["gap"] > GAP:
+        return "over-fitting", (
+            f"Over-fitting: {measured}. Try more dropout or weight decay, a smaller model, "
+            "or more rows."
+        )
+    if not stopped_early and best_epoch == epochs and numbers["still_falling"] > FALLING:
+        return "under-fitting", (
+            f"Under-fitting: {measured}, and it was still falling in the last epochs. "
+            "Raise train.epochs or train.learning_rate."
+        )
+    if val > 1 - LEARNED:
+        return "over-fitting", (
+            f"Over-fitting: {measured}. What was learned does not hold on other rows."
+        )
+    return "balanced", (
+        f"Balanced: {measured}; the gap is small. A larger model is worth a try only if "
+        "the training loss is higher than the task needs."
+    )
+
+
+def _falling(losses: Sequence[float], best_epoch: int) -> float:
+    """How much the loss fell over the last fifth of the epochs up to the best."""
+    before = max(0, best_epoch - 1 - max(1, best_epoch // 5))
+    return losses[before] - losses[best_epoch - 1]
+
+
+def _more_rows(curve: Sequence[Point], unit: float) -> tuple[More, dict[str, float], str]:
+    """Whether the step from the last but one point to the last gained anything, by the paired
+    differences of the validation rows' losses."""
+    if len(curve) < 2:
+        return "unknown", {}, "No learning curve over rows was asked for (train.learning_curve)."
+    fewer, all_rows = curve[-2], curve[-1]
+    difference = fewer.losses - all_rows.losses
+    gain = float(difference.mean())
+    error = float(difference.std(ddof=1)) / math.sqrt(len(difference)) if len(difference) > 1 else 0
+    numbers = {"gain_from_rows": gain / unit, "gain_std_error": error / unit}
+    measured = (
+        f"from {fewer.rows:,} to {all_rows.rows:,} training rows the validation loss fell by "
+        f"{gain / unit:.1%} ± {SIGMAS * error / unit:.1%} of a constant prediction's"
+    )
+    if gain > SIGMAS * error and gain / unit > GAIN:
+        return "would help", numbers, f"More rows would help: {measured}."
+    if gain + SIGMAS * error < GAIN * unit:
+        return "would not help", numbers, f"More rows would not help: {measured}."
+    return "unknown", numbers, f"Whether more rows would help is inside the noise: {measured}."
