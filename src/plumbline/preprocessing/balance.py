@@ -116,16 +116,18 @@ def _synthetic(arrays: Arrays, wanted: dict[int, int], neighbors: int, seed: int
         sampler = SMOTEN(**common)
         x = arrays.cat
     else:
-        sampler = SMOTENC(categorical_features=list(range(d_num, d_num + d_cat)), **common)
+        # indicators and one-hot columns stay 0 or 1
+        flags = [j for j in range(d_num) if len(np.unique(arrays.num[:, j])) <= 2]
+        named = [*flags, *range(d_num, d_num + d_cat)]
+        sampler = SMOTENC(categorical_features=named, **common)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of scikit-learn, about codes as numbers
         grown, labels = sampler.fit_resample(x, arrays.y.astype(np.int64))
     grown, labels = np.asarray(grown)[n:], np.asarray(labels)[n:]
-    first = 0 if not d_num else d_num
     return Arrays(
         num=grown[:, :d_num].astype(np.float32) if d_num else np.empty((len(grown), 0), np.float32),
-        cat=grown[:, first:].astype(np.int64),
-        y=labels.astype(arrays.y.dtype),
+        cat=grown[:, d_num:].astype(np.int64),
+        y=labels.astype(np.int64),
         rows=np.full(len(labels), SYNTHETIC, dtype=np.int64),
         weight=np.ones(len(labels), dtype=np.float32),
     )

@@ -13,7 +13,6 @@ from plumbline.config.data import NormalizeConfig
 from plumbline.errors import DataError
 from plumbline.kinds import BoolArray, ColumnType, DoubleArray, FloatArray, IntArray, Role, Task
 from plumbline.preprocessing.columns import (
-    NUMERIC,
     CategoryState,
     NumberState,
     Settings,
@@ -22,25 +21,24 @@ from plumbline.preprocessing.columns import (
     fit_vocabulary,
     settings_of,
 )
-from plumbline.preprocessing.dates import date_names, date_numbers, is_cyclic
+from plumbline.preprocessing.crossfit import CrossFit
+from plumbline.preprocessing.dates import is_cyclic
 from plumbline.preprocessing.encode import (
     ENCODERS,
-    CodeSums,
     EncoderInput,
-    add_code_sums,
     lookup,
     standardise,
-    target_means,
 )
 from plumbline.preprocessing.frames import batches
 from plumbline.preprocessing.scale import ColumnScaler
+from plumbline.preprocessing.source import Source, code_expression, read_targets, read_weights
 from plumbline.preprocessing.summary import (
     FLOAT32_MAX,
     CategoryCounts,
     NumberSummaries,
     clean,
-    position_hash,
 )
+from plumbline.preprocessing.text import category_of
 from plumbline.tables import Arrays, Column, InputSpec, Schema
 
 FORMAT = 1  # of the state
@@ -73,7 +71,7 @@ class TableTransformer:
         check_columns(config, schema)
         self.schema = schema
         self.config = config
-        self._training: _Training | None = None
+        self._training: CrossFit | None = None
 
     # -- learning
 
@@ -87,11 +85,14 @@ class TableTransformer:
             DataError: no rows, no usable feature, a wrong target or number.
         """
         settings = {c.name: settings_of(self.config, c) for c in self.schema.features}
-        source = _Source(self.schema, settings)
+        source = Source(self.schema, settings)
         numbers = NumberSummaries(len(source.numbers), seed)
         counts = {name: CategoryCounts() for name in source.category_names}
+        seen = 0
         for batch in batches(frame.select(source.raw(frame))):
-            numbers.add(source.number_matrix(batch))
+            positions = np.arange(seen, seen + len(batch))
+            numbers.add(source.number_matrix(batch, positions))
+            seen += len(batch)
             for name, counter in counts.items():
                 counter.add(batch[name])
         self.dropped_ = {}
@@ -107,7 +108,7 @@ class TableTransformer:
         return self
 
     def _fit_numbers(
-        self, source: _Source, numbers: NumberSummaries, settings: dict[str, Settings]
+        self, source: Source, numbers: NumberSummaries, settings: dict[str, Settings]
     ) -> None:
         self.numbers_ = []
         marked: set[str] = set()  # a date's numbers are missing together: one indicator
@@ -147,7 +148,10 @@ class TableTransformer:
                 encode = "ordinal"
             self.categories_.append(CategoryState(source=name, encode=encode, values=values))
             code_counts.append(count)
-        self._training = self._learn_targets(frame, seed)
+        self._training = CrossFit(folds=self.config.target_mean_folds, seed=seed)
+        by_target = {j: s for j, s in enumerate(self.categories_) if s.encode == "target_mean"}
+        if by_target:
+            self._training.learn(frame, self.schema, by_target)
         for j, (state, count) in enumerate(zip(self.categories_, code_counts, strict=True)):
             sums = self._training.sums.get(j)
             table = ENCODERS[state.encode](
@@ -168,35 +172,6 @@ class TableTransformer:
                 table=tuple(tuple(row) for row in table.tolist()),
             )
 
-    def _learn_targets(self, frame: pl.LazyFrame, seed: int) -> _Training:
-        """Sums of the target per code and fold, for columns encoded by the target's mean."""
-        training = _Training(folds=self.config.target_mean_folds, seed=seed)
-        wanted = [j for j, s in enumerate(self.categories_) if s.encode == "target_mean"]
-        if not wanted:
-            return training
-        width = len(self.schema.classes) - 1 if self.schema.task.is_classification else 1
-        for j in wanted:
-            shape = (training.folds, self.categories_[j].codes)
-            training.sums[j] = CodeSums(
-                count=np.zeros(shape, dtype=np.int64), target=np.zeros((*shape, width))
-            )
-        target = self.schema.target
-        names = [self.categories_[j].source for j in wanted]
-        codes = [_code(self.categories_[j]) for j in wanted]
-        start = 0
-        for batch in batches(frame.select(*codes, pl.col(target))):
-            y = _targets(batch[target], self.schema, np.arange(start, start + len(batch)))
-            fold = training.fold(start, start + len(batch))
-            columns = (
-                (y[:, None] == np.arange(1, width + 1)).astype(np.float64)
-                if self.schema.task.is_classification
-                else y[:, None].astype(np.float64)
-            )
-            for j, name in zip(wanted, names, strict=True):
-                add_code_sums(training.sums[j], batch[name].to_numpy(), fold, columns)
-            start += len(batch)
-        return training
-
     # -- what was learnt, made ready to be applied
 
     def _compile(self) -> None:
@@ -205,7 +180,7 @@ class TableTransformer:
         settings = {
             c.name: settings_of(self.config, c) for c in self.schema.features if c.name in used
         }
-        self._source = _Source(self.schema, settings, [(s.source, s.part) for s in numbers])
+        self._source = Source(self.schema, settings, [(s.source, s.part) for s in numbers])
         self._fill = np.array([s.fill for s in numbers])
         self._scaled = [j for j, s in enumerate(numbers) if s.scale is not None]
         self._scaler = ColumnScaler([s.scale for s in numbers if s.scale is not None])
@@ -220,10 +195,10 @@ class TableTransformer:
         self._tabled = [
             (j, np.array(s.table)) for j, s in enumerate(categories) if s.encode != "ordinal"
         ]
-        self._codes: list[dict[str, int]] = [
+        self._codes: list[dict[str | None, int]] = [
             {value: k + 1 for k, value in enumerate(s.values)} for s in categories
         ]
-        self._code_exprs = [_code(s) for s in categories]
+        self._code_exprs = [code_expression(s) for s in categories]
         tabled = [categories[j] for j, _ in self._tabled]
         embedded = [categories[j] for j in self._embedded]
         with_values = [numbers[j] for j, _, _ in self._lookups]
@@ -316,14 +291,14 @@ class TableTransformer:
 
     def _apply(self, batch: pl.DataFrame, rows: IntArray, fold: IntArray | None) -> Arrays:
         codes = [batch[s.source].to_numpy() for s in self.categories_]
-        num, cat = self._encode(self._source.number_matrix(batch), codes, fold)
+        num, cat = self._encode(self._source.number_matrix(batch, rows), codes, fold)
         target, weight = self.schema.target, self.schema.one(Role.WEIGHT)
         y: IntArray | FloatArray = np.empty(0, dtype=np.float32)
         if target in batch.columns:
-            y = _targets(batch[target], self.schema, rows)
+            y = read_targets(batch[target], self.schema, rows)
         weights = np.ones(len(rows), dtype=np.float32)
         if weight is not None and weight in batch.columns:
-            weights = _weights(batch[weight], rows)
+            weights = read_weights(batch[weight], rows)
         return Arrays(num=num, cat=cat, y=y, rows=rows.astype(np.int64), weight=weights)
 
     def transform_row(self, values: Mapping[str, Any]) -> tuple[FloatArray, IntArray]:
@@ -334,8 +309,8 @@ class TableTransformer:
         """
         x = self._source.number_row(values)
         codes = [
-            np.array([self._codes[j].get(values.get(s.source), 0)])  # type: ignore[arg-type]
-            for j, s in enumerate(self.categories_)
+            np.array([code.get(category_of(values.get(s.source)), 0)])
+            for s, code in zip(self.categories_, self._codes, strict=True)
         ]
         return self._encode(x, codes, None)
 
@@ -408,123 +383,6 @@ class TableTransformer:
         return self
 
 
-class _Training:
-    """What only the training rows' own arrays need: their folds and out-of-fold tables."""
-
-    def __init__(self, *, folds: int, seed: int) -> None:
-        self.folds, self.seed = folds, seed
-        self.sums: dict[int, CodeSums] = {}
-        self._tables: dict[int, DoubleArray] = {}
-
-    def fold(self, start: int, stop: int) -> IntArray:
-        """Folds of the training rows start .. stop - 1, by position and seed."""
-        hashes = position_hash(start, stop, self.seed + 1)
-        return (hashes % np.uint64(self.folds)).astype(np.int64)
-
-    def set_out_of_fold(
-        self, j: int, smoothing: float, mean: DoubleArray, spread: DoubleArray
-    ) -> None:
-        sums = self.sums[j]
-        count, target = sums.count.sum(axis=0), sums.target.sum(axis=0)
-        self._tables[j] = np.stack(
-            [
-                (target_means(count - sums.count[f], target - sums.target[f], smoothing) - mean)
-                / spread
-                for f in range(self.folds)
-            ]
-        )
-
-    def out_of_fold(
-        self, j: int, code: IntArray, fold: IntArray, values: DoubleArray
-    ) -> DoubleArray:
-        """Out-of-fold values where fold >= 0, else the values given (n, w)."""
-        if j not in self._tables:
-            return values
-        return np.where((fold >= 0)[:, None], self._tables[j][fold, code], values)
-
-
-class _Source:
-    """Reads raw numbers off a frame or a row: (n, k) float64, NaN where missing."""
-
-    def __init__(
-        self,
-        schema: Schema,
-        settings: Mapping[str, Settings],
-        numbers: list[tuple[str, str | None]] | None = None,
-    ) -> None:
-        features = [c for c in schema.features if c.name in settings]
-        self.number_names = [c.name for c in features if c.type in NUMERIC]
-        self.date_names = [c.name for c in features if c.type is ColumnType.DATE]
-        self.category_names = [
-            c.name for c in features if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)
-        ]
-        if numbers is None:
-            numbers = [(name, None) for name in self.number_names]
-            numbers += [
-                (name, part)
-                for name in self.date_names
-                for part in date_names(settings[name].dates)
-            ]
-        self.numbers = numbers
-        self._parts = {
-            name: tuple(p for s, p in numbers if s == name and p is not None)
-            for name in self.date_names
-        }
-
-    def raw(self, frame: pl.LazyFrame, *, categories: bool = True) -> list[pl.Expr]:
-        """Expressions for the columns that are read.
-
-        Raises:
-            DataError: the frame lacks one.
-        """
-        present = frame.collect_schema().names()
-        names = [*self.number_names, *self.date_names, *self.category_names]
-        absent = [name for name in names if name not in present]
-        if absent:
-            raise DataError(
-                f"the data lack the column '{absent[0]}'"
-                + (f" and {len(absent) - 1} more" if len(absent) > 1 else ""),
-                where=f"column '{absent[0]}'",
-                got=f"columns {', '.join(present)}",
-            )
-        numbers = [pl.col(name).cast(pl.Float64) for name in self.number_names]
-        dates = [
-            pl.col(name).cast(pl.Datetime("us")).to_physical().cast(pl.Float64)
-            for name in self.date_names
-        ]
-        texts = [pl.col(name).cast(pl.String) for name in self.category_names]
-        return [*numbers, *dates, *(texts if categories else [])]
-
-    def number_matrix(self, batch: pl.DataFrame) -> DoubleArray:
-        """The raw numbers of a batch, parts of dates included."""
-        x = batch.select(self.number_names).to_numpy().astype(np.float64, copy=False)
-        if not self.number_names:
-            x = np.empty((len(batch), 0))
-        dates = [
-            date_numbers(batch[name].to_numpy().astype(np.float64), self._parts[name])
-            for name in self.date_names
-        ]
-        return np.concatenate([x, *dates], axis=1) if dates else x
-
-    def number_row(self, values: Mapping[str, Any]) -> DoubleArray:
-        """The raw numbers of one row, (1, k)."""
-        given = [values.get(name) for name in self.number_names]
-        x = np.array([[np.nan if v is None else float(v) for v in given]])
-        dates = []
-        for name in self.date_names:
-            value = values.get(name)
-            us = np.nan if value is None else float(np.datetime64(value, "us").astype(np.int64))
-            dates.append(date_numbers(np.array([us]), self._parts[name]))
-        return np.concatenate([x, *dates], axis=1) if dates else x
-
-
-def _code(state: CategoryState) -> pl.Expr:
-    """Codes of a text column: position in the vocabulary + 1, or 0."""
-    known = pl.Enum(list(state.values))
-    column = pl.col(state.source).cast(pl.String).cast(known, strict=False)
-    return (column.to_physical().cast(pl.Int64) + 1).fill_null(0)
-
-
 def _column_names(state: CategoryState, schema: Schema, width: int) -> tuple[str, ...]:
     if state.encode == "onehot":
         return tuple(f"{state.source}={value}" for value in state.values)
@@ -533,41 +391,3 @@ def _column_names(state: CategoryState, schema: Schema, width: int) -> tuple[str
     if width == 1:
         return (f"{state.source}:target",)
     return tuple(f"{state.source}:target={c}" for c in schema.classes[1:])
-
-
-def _targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray | FloatArray:
-    """Class numbers int64, or values float32.
-
-    Raises:
-        DataError: a missing or unknown target; names the first row.
-    """
-    y: DoubleArray
-    if schema.task.is_classification:
-        known = pl.Enum(list(schema.classes))
-        codes = values.cast(pl.String).cast(known, strict=False).to_physical()
-        y = codes.cast(pl.Float64).to_numpy()
-    else:
-        y = values.cast(pl.Float64).to_numpy()
-    bad = np.flatnonzero(~np.isfinite(y) | (np.abs(y) > FLOAT32_MAX))
-    if len(bad):
-        raise DataError(
-            f"{len(bad)} of the target's values cannot be learnt from",
-            where=f"column '{schema.target}', row {rows[bad[0]]}",
-            wanted=f"one of {', '.join(schema.classes)}" if schema.classes else "a finite number",
-            got=values[int(bad[0])],
-            mend="mend or remove the rows without a usable target",
-        )
-    return y.astype(np.int64) if schema.task.is_classification else y.astype(np.float32)
-
-
-def _weights(values: pl.Series, rows: IntArray) -> FloatArray:
-    weight: DoubleArray = values.cast(pl.Float64).to_numpy()
-    bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))
-    if len(bad):
-        raise DataError(
-            "wrong weight",
-            where=f"column '{values.name}', row {rows[bad[0]]}",
-            wanted="a finite number, zero or more",
-            got=values[int(bad[0])],
-        )
-    return weight.astype(np.float32)
