@@ -12,7 +12,7 @@ from plumbline.errors import ParameterError, nearest
 T = TypeVar("T")
 
 
-def build(cls: type[T], raw: dict[str, Any], prefix: str = "") -> T:
+def build(cls: type[T], raw: dict[str, Any], prefix: str = "", *, file: str = "params.yaml") -> T:
     """Build a section from parsed values; `prefix` is the key of the section.
 
     Raises:
@@ -21,10 +21,10 @@ def build(cls: type[T], raw: dict[str, Any], prefix: str = "") -> T:
     try:
         return pydantic.TypeAdapter(cls).validate_python(raw)
     except pydantic.ValidationError as error:
-        raise _explain(cls, error.errors(), raw, prefix) from None
+        raise _explain(cls, error.errors(), raw, prefix, file) from None
 
 
-def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str) -> ParameterError:
+def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str, file: str) -> ParameterError:
     """One message for the first key that is wrong; a union's alternatives are joined."""
     key = errors[0]["loc"][:1]
     # of a union's alternatives the one that got deepest is the one that was meant
@@ -37,10 +37,10 @@ def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str) -> Parame
     if unknown:
         names = _field_names(cls, location[:-1])
         return ParameterError(
-            "unknown key", file="params.yaml", where=key, mend=nearest(location[-1], names)
+            "unknown key", file=file, where=key, mend=nearest(location[-1], names)
         )
     if absent:
-        return ParameterError("is missing", file="params.yaml", where=key)
+        return ParameterError("is missing", file=file, where=key)
     same = [e for e in errors if _path(e["loc"], raw) == location]
     hint = None
     if isinstance(error["input"], str):
@@ -53,7 +53,7 @@ def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str) -> Parame
     wish = same[0]["msg"].startswith("Input should be ")
     return ParameterError(
         "wrong value" if wish else text[0].lower() + text[1:],
-        file="params.yaml",
+        file=file,
         where=key or None,
         wanted=text if wish else None,
         got=error["input"] if not isinstance(error["input"], dict) else None,

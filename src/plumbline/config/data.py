@@ -49,10 +49,11 @@ class FormatConfig:
 
     type: Literal["csv", "parquet"] = "csv"
     separator: str = Field(default=",", min_length=1, max_length=1)
-    encoding: str = "utf-8"
     quote: str | None = '"'
     header: bool = True
     decimal_comma: bool = False
+    thousands: str | None = Field(default=None, min_length=1, max_length=1)
+    dates: str | None = None
     missing: list[str] = Field(default_factory=lambda: ["", "NA", "NaN", "nan", "null", "?"])
 
 

@@ -31,9 +31,7 @@ class EvaluateConfig:
     costs: dict[str, float] = Field(default_factory=lambda: {"fp": 1.0, "fn": 1.0})
     calibrate: bool = True
     coverage: Share = 0.9
-    baselines: list[BaselineName] = Field(
-        default_factory=lambda: list(get_args(BaselineName))
-    )
+    baselines: list[BaselineName] = Field(default_factory=lambda: list(get_args(BaselineName)))
     slices: list[str] | Literal["auto"] = "auto"
     min_slice_rows: PositiveInt = 30
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plumbline.kinds import DoubleArray, FloatArray
+from plumbline.kinds import DoubleArray, FloatArray, IntArray
 
 QUANTILES = 257
 
@@ -32,7 +32,7 @@ class TargetTransform:
     normal_: tuple[float, ...] = ()
 
     @classmethod
-    def fit(cls, y: FloatArray | DoubleArray, kind: str) -> Self:
+    def fit(cls, y: FloatArray | DoubleArray | IntArray, kind: str) -> Self:
         """Learn from training targets (n,); kind is a key of `TARGET_TRANSFORMS` or `auto`."""
         values = np.asarray(y, dtype=np.float64)
         kind = "standard" if kind == "auto" else kind

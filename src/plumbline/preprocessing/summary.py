@@ -49,8 +49,8 @@ class NumberSummary:
 
     def value_counts(self) -> tuple[DoubleArray, IntArray]:
         """Different values of the sample, ascending, and how often each occurs."""
-        values, counts = np.unique(self.ordered, return_counts=True)
-        return values, counts.astype(np.int64)
+        first = np.flatnonzero(np.diff(self.ordered, prepend=np.nan) != 0)
+        return self.ordered[first], np.diff(first, append=len(self.ordered))
 
 
 def clean(x: DoubleArray) -> tuple[DoubleArray, BoolArray]:
@@ -87,26 +87,34 @@ class NumberSummaries:
 
     def add(self, x: DoubleArray) -> None:
         """Add rows (n, k), NaN where missing."""
-        x, missing = clean(x)
-        count = len(x) - missing.sum(axis=0)
-        seen = np.maximum(count, 1)
-        mean = np.where(missing, 0.0, x).sum(axis=0) / seen
-        squares = np.square(np.where(missing, 0.0, x - mean)).sum(axis=0)
+        for j in range(self._k):  # a column of a batch fits the processor's cache
+            self._add_moments(j, x[:, j])
+        self._add_sample(x)
+
+    def _add_moments(self, j: int, x: DoubleArray) -> None:
+        low, high = x.min(initial=np.inf), x.max(initial=-np.inf)  # NaN if there is one
+        if not (low >= -FLOAT32_MAX and high <= FLOAT32_MAX):
+            x, missing = clean(x)
+            x = x[~missing]
+            low, high = x.min(initial=np.inf), x.max(initial=-np.inf)
+        if not len(x):
+            return
+        mean = x.mean()
+        off = x - mean
+        off *= off
         # Chan, Golub and LeVeque 1979: moments of two sets joined
-        total = np.maximum(self._count + count, 1)
-        delta = mean - self._mean
-        self._mean += np.where(count, delta * (count / total), 0.0)
-        self._squares += squares + np.where(count, delta**2 * (self._count * count / total), 0.0)
-        self._count += count
-        self._low = np.minimum(self._low, np.where(missing, np.inf, x).min(axis=0, initial=np.inf))
-        self._high = np.maximum(
-            self._high, np.where(missing, -np.inf, x).max(axis=0, initial=-np.inf)
-        )
-        self._add_sample(np.where(missing, np.nan, x))
+        before, total = self._count[j], self._count[j] + len(x)
+        delta = mean - self._mean[j]
+        self._mean[j] += delta * (len(x) / total)
+        self._squares[j] += off.sum() + delta**2 * (before * len(x) / total)
+        self._count[j] = total
+        self._low[j] = min(self._low[j], low)
+        self._high[j] = max(self._high[j], high)
 
     def _add_sample(self, x: DoubleArray) -> None:
         hashes = position_hash(self._rows, self._rows + len(x), self._seed)
         self._rows += len(x)
+        x = np.ascontiguousarray(x)  # whole rows are picked from here on
         if self._threshold < 2**64:
             keep = hashes < np.uint64(self._threshold)
             x, hashes = x[keep], hashes[keep]
@@ -134,8 +142,13 @@ class NumberSummaries:
             std=float(np.sqrt(self._squares[j] / max(count, 1))),
             low=float(self._low[j]),
             high=float(self._high[j]),
-            ordered=pl.Series(values[~np.isnan(values)]).sort().to_numpy(),
+            ordered=pl.Series(_usable(values)).sort().to_numpy(),
         )
+
+
+def _usable(values: DoubleArray) -> DoubleArray:
+    cut, missing = clean(values)
+    return cut[~missing]
 
 
 @dataclass

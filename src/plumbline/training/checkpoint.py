@@ -7,9 +7,11 @@ replaced atomically, so a kill at any moment leaves the last whole one.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from plumbline.config.model import TrainConfig
-from plumbline.files import new_file
+from plumbline.files import new_file, sha256
 from plumbline.training.distributed import World
 from plumbline.training.optim import Average
 from plumbline.training.schedule import Schedule
@@ -93,7 +95,7 @@ class Run:
         found |= {f"average.{i}": t for i, t in enumerate(self.average.tensors)}
         for i, state in self.optimiser.state_dict()["state"].items():
             found |= {f"optimiser.{i}.{k}": t for k, t in state.items() if t is not None}
-        return {name: _whole(tensor) for name, tensor in found.items()}
+        return {name: whole(tensor) for name, tensor in found.items()}
 
     def facts(self) -> dict[str, Any]:
         """What is no tensor, fit for JSON."""
@@ -192,18 +194,26 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """A copy on the CPU; shards are put together, which all processes take part in."""
+    tensor = tensor.detach()
+    if isinstance(tensor, DTensor):
+        tensor = tensor.full_tensor()
+    return tensor.cpu().clone()  # safetensors refuses tensors that share memory
+
+
+def fingerprint(content: Any, files: Iterable[Path]) -> str:
+    """A hash of what a fit depends on: anything fit for JSON, and the bytes of files."""
+    hashes = [sha256(file) for file in sorted(files)]
+    text = json.dumps([content, hashes, torch.__version__], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def _facts(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     facts: dict[str, Any] = json.loads(header["__metadata__"]["facts"])
     return facts
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    tensor = tensor.detach()
-    if isinstance(tensor, DTensor):
-        tensor = tensor.full_tensor()
-    return tensor.cpu().clone()  # safetensors refuses tensors that share memory
 
 
 def _like(tensor: Tensor, reference: Tensor) -> Tensor:

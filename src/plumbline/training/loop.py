@@ -10,6 +10,7 @@ B rows of a batch, K ensemble members, C outputs.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from plumbline.models.layers import BatchNoise, SampleDropout
 from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
 from plumbline.training.batches import Plan, Rows, epoch_order
-from plumbline.training.checkpoint import Checkpoints, Run
+from plumbline.training.checkpoint import Checkpoints, Run, whole
 from plumbline.training.distributed import ALONE, World, spread
 from plumbline.training.losses import Loss, choose_loss, class_weights
 from plumbline.training.optim import Average, add_l1, decayed_names, make_optimiser, set_rate
@@ -49,13 +50,15 @@ class DivergedError(ParameterError):
 class Fitted:
     """A model with its best weights, and how it came about.
 
-    `history` has a dict per epoch: epoch (from 1), learning_rate, train_loss, val_loss,
-    val_score (where a score was given). `best_score` is the monitor's value in `best_epoch`,
-    `monitor` is "score" or "loss". `seconds` and `rows_per_second` are of this process's
-    life: they belong in no result that is to repeat.
+    `weights` are the model's, whole and on the CPU. `history` has a dict per epoch: epoch
+    (from 1), learning_rate, train_loss, val_loss, val_score (where a score was given).
+    `best_score` is the monitor's value in `best_epoch`, `monitor` is "score" or "loss".
+    `seconds` and `rows_per_second` are of this process's life: they belong in no result that
+    is to repeat.
     """
 
     model: nn.Module
+    weights: dict[str, Tensor]
     history: list[dict[str, float]]
     best_epoch: int
     best_score: float
@@ -114,6 +117,7 @@ def fit(
         DataError: no rows to train on, or none to validate on.
     """
     begun = time.perf_counter()
+    result = copy.deepcopy(model) if config.shard else model  # sharding is not undone
     job, run = prepare(model, train, val, task, config, seed=seed, target=target, world=world)
     if checkpoints:
         checkpoints.restore(run, world)
@@ -143,10 +147,12 @@ def fit(
             checkpoints.save(run, world)
         if on_epoch:
             on_epoch(progress.epoch, row)
-    model.load_state_dict(run.best)
+    weights = {name: whole(tensor) for name, tensor in run.best.items()}
+    result.load_state_dict(weights)
     seconds = time.perf_counter() - begun
     return Fitted(
-        model=model.eval(),
+        model=result.to(world.device).eval(),
+        weights=weights,
         history=progress.history,
         best_epoch=progress.best_epoch,
         best_score=progress.history[progress.best_epoch - 1][f"val_{progress.monitor}"],

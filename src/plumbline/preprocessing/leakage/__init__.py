@@ -16,6 +16,7 @@ from plumbline.config.data import Policy
 from plumbline.kinds import IntArray
 from plumbline.preprocessing.leakage.across import duplicates, groups, time_order
 from plumbline.preprocessing.leakage.finding import LISTED, Check, Evidence, Finding
+from plumbline.preprocessing.leakage.giveaway import giveaway
 
 __all__ = ["LEAKAGE_CHECKS", "Evidence", "Finding", "Leaks", "find_leaks"]
 
@@ -23,6 +24,7 @@ LEAKAGE_CHECKS: dict[str, Check] = {
     "duplicates": duplicates,
     "groups": groups,
     "time_order": time_order,
+    "giveaway": giveaway,
 }
 
 

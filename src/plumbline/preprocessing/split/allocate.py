@@ -72,7 +72,7 @@ def _place(
     position[order] = np.arange(len(order))
     mine = position[unit] >= 0
     cells = position[unit[mine]] * len(count) + label[mine]
-    histogram = np.bincount(cells, minlength=len(order) * len(count)).reshape(len(order), -1)
+    histogram = np.bincount(cells, minlength=len(order) * len(count)).reshape(-1, len(count))
     scale = np.maximum(count, 1)[:, None].astype(np.float64) ** 2
     taken = np.zeros(left.shape[1])
     for u, h in zip(order, histogram, strict=True):

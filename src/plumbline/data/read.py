@@ -1,0 +1,167 @@
+"""Files become typed rows: CSV (also .gz and .zst), Parquet files and folders, lazily."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+import polars as pl
+import zstandard
+
+from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.data.cells import typed
+from plumbline.errors import DataError
+from plumbline.tables import Schema, Table
+
+
+def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
+    """The data file and then the supplied test file, typed by the schema.
+
+    Raises:
+        DataError: a file is missing, empty, broken, or lacks a column of the schema.
+    """
+    frames, counts = [], []
+    for name in filter(None, (config.path, config.test_path)):
+        raw = scan(root / name, config.format, shown=name)
+        frames.append(conform(raw, schema, config.format, name))
+        with readable(name):
+            counts.append(int(frames[-1].select(pl.len()).collect(engine="streaming").item()))
+    if counts[0] == 0:
+        raise DataError("has no rows", file=config.path, mend="add rows below the header")
+    frame = frames[0] if len(frames) == 1 else pl.concat(frames)
+    return Table(frame=frame, rows=sum(counts), test_rows=sum(counts[1:]))
+
+
+def conform(raw: pl.LazyFrame, schema: Schema, form: FormatConfig, name: str) -> pl.LazyFrame:
+    """The schema's columns in its order and types; other columns are left out.
+
+    Raises:
+        DataError: a column of the schema is missing.
+    """
+    present = raw.collect_schema()
+    missing = [c.name for c in schema.columns if c.name not in present]
+    if missing:
+        raise DataError(
+            "no such column",
+            file=name,
+            where=f"column '{missing[0]}'",
+            wanted=f"the columns of expectations.yaml ({len(missing)} missing)",
+            got=", ".join(present.names()),
+            mend="add the column, or run `plumbline init` again for these data",
+        )
+    return raw.select(typed(c, present[c.name], form) for c in schema.columns)
+
+
+def scan(path: Path, form: FormatConfig, *, shown: str | None = None) -> pl.LazyFrame:
+    """A file's rows as they are: text for CSV, native types for Parquet.
+
+    Raises:
+        DataError: no such file, empty, not what it claims to be, duplicate column names.
+    """
+    shown = shown or path.name
+    if not path.exists():
+        raise DataError(
+            "no such file", file=shown, mend="check the path, or fetch the data with `dvc pull`"
+        )
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataError("is empty", file=shown, wanted="a header and rows")
+    with readable(shown):
+        if form.type == "parquet":
+            frame = pl.scan_parquet(path / "**/*.parquet" if path.is_dir() else path)
+        else:
+            _check_head(path, form, shown)
+            frame = _scan_csv(path, form)
+        frame.collect_schema()
+    return frame
+
+
+def _scan_csv(path: Path, form: FormatConfig) -> pl.LazyFrame:
+    frame = pl.scan_csv(
+        path,
+        separator=form.separator,
+        quote_char=form.quote,
+        has_header=form.header,
+        infer_schema=False,
+    )
+    if not form.header:
+        names = frame.collect_schema().names()
+        return frame.rename({old: f"column_{i}" for i, old in enumerate(names)})
+    names = frame.collect_schema().names()
+    return frame.rename({old: old.strip() for old in names if old != old.strip()})
+
+
+def _check_head(path: Path, form: FormatConfig, shown: str) -> None:
+    """The header: present, and no name twice."""
+    with open_bytes(path) as file:
+        head = file.read(1 << 20)
+    if b"\x00" in head:
+        raise DataError(
+            "holds NUL bytes, so it is no text table",
+            file=shown,
+            wanted="CSV in UTF-8, or Parquet",
+            mend="export it again as CSV or Parquet",
+        )
+    if not form.header:
+        return
+    lines = io.StringIO(head.decode("utf-8", errors="replace"), newline="")
+    quoting: Literal[0, 3] = 3 if form.quote is None else 0  # QUOTE_NONE, QUOTE_MINIMAL
+    rows = csv.reader(lines, delimiter=form.separator, quotechar=form.quote or '"', quoting=quoting)
+    try:
+        header = [name.strip().removeprefix("\ufeff") for name in next(rows)]
+    except (StopIteration, csv.Error):
+        raise DataError("has no header that can be read", file=shown) from None
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise DataError(
+            "column name appears more than once",
+            file=shown,
+            where=f"column '{twice[0]}'",
+            mend="rename one of them",
+        )
+    if "" in header:
+        raise DataError(
+            "a column has no name",
+            file=shown,
+            where=f"column {header.index('') + 1}",
+            mend="give it a name",
+        )
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """A file's bytes, .gz and .zst unpacked."""
+    with path.open("rb") as raw:
+        if path.suffix == ".gz":
+            with gzip.open(raw) as file:
+                yield file  # type: ignore[misc]
+        elif path.suffix in (".zst", ".zstd"):
+            with zstandard.ZstdDecompressor().stream_reader(raw) as file:
+                yield file
+        else:
+            yield raw
+
+
+@contextmanager
+def readable(shown: str) -> Iterator[None]:
+    """Turn a reader's complaint into the user's: the file, what is wrong, the mend."""
+    try:
+        yield
+    except pl.exceptions.NoDataError:
+        raise DataError("is empty", file=shown, wanted="a header and rows") from None
+    except (pl.exceptions.PolarsError, EOFError, zstandard.ZstdError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"cannot be read: {first}",
+            file=shown,
+            wanted="a whole file, the same number of fields in every line, in UTF-8",
+            mend="look for a cut or damaged file, a stray quote or separator; "
+            "data.format in params.yaml says how it is read",
+        ) from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error}", file=shown) from None

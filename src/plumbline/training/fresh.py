@@ -1,0 +1,46 @@
+"""A fresh model of the parameters, fitted: what tune does per fold, and train once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from plumbline.config.model import ModelConfig, TrainConfig
+from plumbline.models import build_model, number_edges
+from plumbline.models.target import TargetTransform
+from plumbline.tables import Arrays, InputSpec
+from plumbline.training.loop import Fitted, fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreshFit:
+    """The fitted model with what was learnt from its training rows besides the weights."""
+
+    fitted: Fitted
+    edges: list[list[float]] | None
+    target: TargetTransform | None
+
+
+def fit_fresh(
+    model: ModelConfig,
+    config: TrainConfig,
+    spec: InputSpec,
+    train: Arrays,
+    val: Arrays,
+    *,
+    seed: int,
+    target: TargetTransform | None = None,
+    **options: Any,
+) -> FreshFit:
+    """Build a model on `train` rows alone (bin edges, target transform) and fit it.
+
+    Args:
+        target: a regression's target transform; fitted on `train` where none is given.
+        options: further arguments of `training.loop.fit`.
+    """
+    edges = number_edges(model, train.num)
+    if target is None and not spec.task.is_classification:
+        target = TargetTransform.fit(train.y, config.target_transform)
+    network = build_model(model, spec, edges, seed=seed)
+    fitted = fit(network, train, val, spec.task, config, seed=seed, target=target, **options)
+    return FreshFit(fitted=fitted, edges=edges, target=target)
