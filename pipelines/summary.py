@@ -1,0 +1,130 @@
+"""What the last run found, on one screen: `python -m pipelines.summary`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plumbline.errors import PlumblineError, StorageError
+
+BASELINES_FIRST = 3  # columns of baselines that fit a screen
+LOOK = (
+    ("reports/index.html", "the whole run on one page"),
+    ("make ui", "MLflow and Prefect in the browser"),
+    ("dvc metrics diff", "what changed since the last commit"),
+)
+
+
+def main() -> int:
+    """Print the summary of the checkout in the current folder; returns the exit code."""
+    try:
+        print(summary(Path.cwd()))
+    except PlumblineError as error:
+        print(f"plumbline: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def summary(root: Path) -> str:
+    """Results, verdicts, and where to look, as text of at most 100 columns.
+
+    Raises:
+        StorageError: a stage has not left its report yet; names the file and the stage.
+    """
+    parts = [table(*metric_rows(root)), facts(fact_rows(root)), facts(LOOK, arrow="→ ")]
+    return "\n\n".join(parts)
+
+
+def metric_rows(root: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: test metric, its 95 % interval, baselines; the one that counts first."""
+    found = _read(root, "reports/metrics.json", "evaluate")
+    counts = _read(root, "artifacts/decision/decision.json", "evaluate")["metric"]
+    baselines = dict(list(found["baselines"].items())[:BASELINES_FIRST])
+    names = sorted(found["test"], key=lambda name: name != counts)
+    rows = []
+    for name in names:
+        low, high = found["test_ci95"].get(name, (None, None))
+        interval = "" if low is None else f"{number(low)} to {number(high)}"
+        rows.append(
+            [
+                f"{name} *" if name == counts else name,
+                number(found["test"][name]),
+                interval,
+                *(number(scores.get(name)) for scores in baselines.values()),
+            ]
+        )
+    return ["test rows", "model", "95 % interval", *baselines], rows
+
+
+def fact_rows(root: Path) -> list[tuple[str, str]]:
+    """What the gates and the registry said."""
+    validation = _read(root, "reports/validation/result.json", "validate")
+    leakage = _read(root, "reports/leakage.json", "split")
+    drift = _read(root, "reports/drift/result.json", "drift")
+    parity = _read(root, "reports/parity.json", "export")
+    register = _read(root, "reports/register.json", "register")
+    drifted = [name for name, column in drift["columns"].items() if column["drifted"]]
+    failed = len(validation["failed"])
+    checks = {finding["check"]: None for finding in leakage["findings"]}
+    return [
+        (
+            "validation",
+            f"{validation['evaluated']} expectations, {failed or 'none'} failed",
+        ),
+        ("leakage", "clean" if leakage["clean"] else f"found: {', '.join(checks)}"),
+        (
+            "drift",
+            f"{'the data set drifts' if drift['dataset_drift'] else 'none of the data set'}; "
+            f"{len(drifted)} of {len(drift['columns'])} columns{_some(drifted)}",
+        ),
+        ("ONNX", f"differs from torch by at most {parity['max_difference']:.1e}"),
+        ("model", f"{register['model']} version {register['version']}"),
+        ("decision", "; ".join([register["decision"], *register["reasons"]])),
+    ]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Text in columns: the first to the left, the others to the right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def facts(rows: Sequence[tuple[str, str]], arrow: str = "") -> str:
+    """One line per fact, values under each other."""
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{arrow}{label:<{width}}  {value}" for label, value in rows)
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; nothing for an absent or undefined value."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    if not names:
+        return ""
+    more = ", …" if len(names) > limit else ""
+    return f" ({', '.join(names[:limit])}{more})"
+
+
+def _read(root: Path, name: str, stage: str) -> Any:
+    try:
+        return json.loads((root / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StorageError(
+            f"not there yet: stage '{stage}' writes it", file=name, mend="run dvc repro"
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
