@@ -1,0 +1,143 @@
+"""Metrics of classification and regression, in numpy alone.
+
+Each metric is written once, for weighted rows: `Metric.statistic(y, prediction, threshold)` does
+what depends on rows alone (sorting, matching) and gives a function of row weights (B, n) that
+returns (B,) values. One row of ones is the metric; rows of counts are bootstrap resamples.
+scikit-learn is the reference in the tests and is not imported: it takes 2 s to load, and the
+training loop asks for a score every epoch.
+
+n rows, C classes, B sets of weights, K classes that are scored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plumbline.errors import ParameterError
+from plumbline.evaluation.metrics import classes, values
+from plumbline.evaluation.metrics.classes import predicted_classes
+from plumbline.evaluation.metrics.weighted import Make, Targets
+from plumbline.kinds import Task
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "all_scores",
+    "default_metric",
+    "metric_names",
+    "predicted_classes",
+    "score",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """How to compute a metric, and how to read it.
+
+    `statistic` maps y (n,), prediction (n, C) or (n, 1) and the threshold to a function of
+    row weights (B, n) -> (B,). `by_label` metrics depend on the threshold. `biased` ones grow
+    when rows are drawn twice, so their bootstrap intervals are moved back by the mean shift.
+    """
+
+    statistic: Make
+    greater_is_better: bool
+    classification: bool = True
+    by_label: bool = False
+    biased: bool = False
+
+    def function(
+        self,
+        y: Targets,
+        prediction: NDArray[np.floating],
+        threshold: float | None = None,
+    ) -> float:
+        """The metric of all rows; NaN where it is undefined."""
+        p = np.asarray(prediction, dtype=np.float64)
+        return float(self.statistic(np.asarray(y), p, threshold)(np.ones((1, len(y))))[0])
+
+
+def score(
+    name: str,
+    y: Targets,
+    prediction: NDArray[np.floating],
+    task: Task,
+    threshold: float | None = None,
+) -> float:
+    """One metric.
+
+    Args:
+        y: (n,) class numbers, or values.
+        prediction: (n, C) probabilities (C = 2 for binary, column 1 = positive), or (n, 1).
+        threshold: binary tasks: the positive class is predicted from this probability on;
+            None: the more probable class.
+
+    Returns:
+        The value; NaN where it is undefined (ROC-AUC of one class, R² of a constant target).
+
+    Raises:
+        ParameterError: no such metric, or none of this task.
+    """
+    if name not in metric_names(task):
+        raise ParameterError(
+            f"'{name}' is no metric of a {task} task",
+            file="params.yaml",
+            mend=f"choose one of {', '.join(metric_names(task))}",
+        )
+    return METRICS[name].function(y, prediction, threshold)
+
+
+def all_scores(
+    y: Targets,
+    prediction: NDArray[np.floating],
+    task: Task,
+    threshold: float | None = None,
+) -> dict[str, float]:
+    """Every metric of the task that is defined on these rows (see `score`)."""
+    if len(y) == 0:
+        return {}
+    values = {name: score(name, y, prediction, task, threshold) for name in metric_names(task)}
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def metric_names(task: Task) -> tuple[str, ...]:
+    """The metrics that a task has."""
+    return tuple(n for n, m in METRICS.items() if m.classification == task.is_classification)
+
+
+def default_metric(task: Task) -> str:
+    """The metric that counts where none is named."""
+    return {Task.BINARY: "roc_auc", Task.MULTICLASS: "accuracy", Task.REGRESSION: "rmse"}[task]
+
+
+def _label(make: Make) -> Metric:
+    return Metric(statistic=make, greater_is_better=True, by_label=True)
+
+
+def _loss(make: Make, *, classification: bool = True, biased: bool = False) -> Metric:
+    return Metric(
+        statistic=make, greater_is_better=False, classification=classification, biased=biased
+    )
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": _label(classes.accuracy),
+    "balanced_accuracy": _label(classes.balanced_accuracy),
+    "precision": _label(classes.from_counts(classes.hit_share)),
+    "recall": _label(classes.from_counts(classes.found_share)),
+    "f1": _label(classes.from_counts(classes.f1)),
+    "roc_auc": Metric(statistic=classes.ranking(classes.roc_auc), greater_is_better=True),
+    "average_precision": Metric(
+        statistic=classes.ranking(classes.average_precision), greater_is_better=True
+    ),
+    "log_loss": _loss(classes.log_loss),
+    "brier": _loss(classes.brier),
+    "ece": _loss(classes.ece, biased=True),
+    "mae": _loss(values.errors(values.absolute), classification=False),
+    "mse": _loss(values.errors(values.squared), classification=False),
+    "rmse": _loss(values.errors(values.squared, root=True), classification=False),
+    "r2": Metric(statistic=values.r2, greater_is_better=True, classification=False),
+    "mape": _loss(values.errors(values.relative), classification=False),
+}

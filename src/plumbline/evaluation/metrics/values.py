@@ -1,0 +1,57 @@
+"""Metrics of regression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from plumbline.evaluation.metrics.weighted import EPS, Make, Statistic, Targets, divide
+from plumbline.kinds import DoubleArray
+
+
+def errors(of: Callable[[DoubleArray, DoubleArray], DoubleArray], *, root: bool = False) -> Make:
+    """The weighted mean of a loss of (actual, predicted), over rows where it is a number."""
+
+    def make(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
+        losses = of(y.astype(np.float64), p[:, 0])
+        known = np.isfinite(losses)
+        losses = np.where(known, losses, 0.0)
+
+        def statistic(w: DoubleArray) -> DoubleArray:
+            mean = divide(w @ losses, w @ known.astype(np.float64))
+            return np.sqrt(mean) if root else mean
+
+        return statistic
+
+    return make
+
+
+def absolute(y: DoubleArray, p: DoubleArray) -> DoubleArray:
+    """Distance, in the target's units."""
+    return np.abs(y - p)
+
+
+def squared(y: DoubleArray, p: DoubleArray) -> DoubleArray:
+    """Squared distance."""
+    return np.square(y - p)
+
+
+def relative(y: DoubleArray, p: DoubleArray) -> DoubleArray:
+    """Share of the actual value; rows whose actual value is 0 have none and are left out."""
+    return divide(np.abs(y - p), np.abs(y))
+
+
+def r2(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
+    """Share of the variance explained; undefined where the target does not vary."""
+    values = y.astype(np.float64)
+    squares = squared(values, p[:, 0])
+    centred = values - values.mean()  # keeps the variance of large values exact
+
+    def statistic(w: DoubleArray) -> DoubleArray:
+        total = w.sum(axis=1)
+        spread = w @ np.square(centred) - divide(np.square(w @ centred), total)
+        constant = spread <= EPS * (w @ np.square(values))
+        return 1 - divide(w @ squares, np.where(constant, 0.0, spread))
+
+    return statistic
