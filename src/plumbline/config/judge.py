@@ -61,7 +61,7 @@ class DriftConfig:
 class ExportConfig:
     """The ONNX graph and its parity gate."""
 
-    opset: int = Field(default=18, ge=17, le=25)
+    opset: int = Field(default=18, ge=18, le=25)
     parity_rows: PositiveInt = 1000
     tolerance: Positive = 1e-4
 

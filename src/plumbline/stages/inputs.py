@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 
 from plumbline.config import Config, Paths
 from plumbline.data.expectations import load_expectations
 from plumbline.data.read import open_table
+from plumbline.errors import DataError, ParameterError
+from plumbline.evaluation.metrics import default_metric, metric_names
 from plumbline.files import read_json
-from plumbline.kinds import ByteArray, Part, Role
+from plumbline.kinds import ByteArray, Part, Role, Task
 from plumbline.preprocessing.arrays import read_arrays
 from plumbline.tables import Arrays, InputSpec, Schema, SplitIndex, Table
 
@@ -27,6 +30,7 @@ def load_table(config: Config, paths: Paths) -> tuple[Table, Schema]:
 
 
 def load_split(paths: Paths) -> SplitIndex:
+    """The part of each row, and its part in each fold."""
     frame = pl.read_parquet(paths.split / "index.parquet")
     folds: ByteArray = frame.select(pl.col("^fold_.*$")).to_numpy()
     return SplitIndex(part=frame["part"].to_numpy(), folds=folds)
@@ -38,4 +42,59 @@ def load_part(paths: Paths, part: Part) -> Arrays:
 
 
 def load_spec(paths: Paths) -> InputSpec:
+    """What the prepared arrays hold."""
     return InputSpec.from_json(read_json(paths.prepared / "spec.json"))
+
+
+def with_tuned(config: Config, paths: Paths) -> Config:
+    """The parameters with what the tune stage found in place of `tuned`."""
+    if not config.tuned:
+        return config
+    found = read_json(paths.tuning / "best.json")["values"]
+    return config.replace({key: found[key] for key in config.tuned})
+
+
+def chosen_metric(name: str, task: Task) -> str:
+    """A metric's name, `auto` resolved.
+
+    Raises:
+        ParameterError: the metric is not one of the task's.
+    """
+    if name == "auto":
+        return default_metric(task)
+    if name not in metric_names(task):
+        raise ParameterError(
+            f"'{name}' is no metric of a {task} task",
+            file="params.yaml",
+            where="evaluate.metric",
+            wanted=", ".join(metric_names(task)),
+        )
+    return name
+
+
+def refuse_unfit(arrays: Arrays, spec: InputSpec, part: str) -> None:
+    """Rows that no model can be fitted on or scored on.
+
+    Raises:
+        DataError: no rows, a number that is not finite, or training rows of one class.
+    """
+    if len(arrays) == 0:
+        raise DataError(f"there are no {part} rows", mend="change the shares in split")
+    finite = np.isfinite(arrays.num).all(axis=0)
+    if not finite.all():
+        name = spec.num_names[int(np.argmin(finite))]
+        raise DataError(
+            f"the prepared {part} rows hold a number that is not finite",
+            where=f"column '{name}'",
+            mend=f"set normalize.columns.{name}.scale to robust or quantile",
+        )
+    if not np.isfinite(arrays.y).all():
+        raise DataError(f"the target is not a finite number in all {part} rows")
+    if part == "training" and spec.task.is_classification and len(np.unique(arrays.y)) < 2:
+        only = spec.classes[int(arrays.y[0])]
+        raise DataError(
+            "the training rows hold one class only",
+            wanted="two or more classes",
+            got=only,
+            mend="use a stratified split, or more rows",
+        )

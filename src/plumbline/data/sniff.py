@@ -1,0 +1,322 @@
+"""How a file is written: type, encoding, separator, quotes, header, decimal comma, missing cells.
+
+A guess is made only where the file supports it; where it does not, the file is refused with what
+to say on the command line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Literal
+
+from charset_normalizer import from_bytes
+
+from plumbline.config.data import FormatConfig
+from plumbline.data.read import open_bytes, readable
+from plumbline.errors import DataError, ParameterError
+
+HEAD = 1 << 20  # bytes looked at
+LINES = 2000  # lines looked at
+SEPARATORS = (",", "\t", ";", "|")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
+COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?|[+-]?\d+,\d+")  # 1.234,5 or 1234,5
+GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")  # 1,234.5
+MISSING_WORDS = ("N/A", "n/a", "#N/A", "NULL", "None", "none", "nil", "-", "--", ".", "missing")
+DATES = (
+    r"%d.%m.%Y",
+    r"%d/%m/%Y",
+    r"%m/%d/%Y",
+    r"%d-%m-%Y",
+    r"%d.%m.%Y %H:%M",
+    r"%d/%m/%Y %H:%M",
+    r"%m/%d/%Y %H:%M",
+    r"%d.%m.%Y %H:%M:%S",
+    r"%d/%m/%Y %H:%M:%S",
+    r"%m/%d/%Y %H:%M:%S",
+)
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+FOREIGN = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"%PDF", "a PDF"),
+    (b"ARROW1", "an Arrow IPC file"),
+    (b"SQLite format", "a SQLite database"),
+    (b"\x80\x04", "a Python pickle"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sniffed:
+    """How a file is written. `notes` are guesses the owner should know of."""
+
+    form: FormatConfig
+    encoding: str = "utf-8"
+    notes: list[str] = field(default_factory=list)
+
+
+def sniff(
+    path: Path, *, target: str, header: bool | None = None, encoding: str | None = None
+) -> Sniffed:
+    """Look at the first megabyte of a file, or at the name of a folder of Parquet files.
+
+    Args:
+        target: the target's name, which tells a header from a row.
+        header: whether the first line names the columns; None: find out.
+        encoding: the text's encoding; None: find out.
+
+    Raises:
+        DataError: no such file, empty, of another kind, or not the same fields in every line.
+        ParameterError: an encoding that Python does not know.
+    """
+    if not path.exists():
+        raise DataError("no such file", file=path.name, mend="check the path")
+    if path.is_dir():
+        if not any(path.rglob("*.parquet")):
+            raise DataError("holds no .parquet file", file=path.name)
+        return Sniffed(form=FormatConfig(type="parquet"))
+    with readable(path.name), open_bytes(path) as file:
+        head = file.read(HEAD)
+        whole = len(head) < HEAD
+    if not head:
+        raise DataError("is empty", file=path.name, wanted="a header and rows")
+    if head.startswith(b"PAR1"):
+        return Sniffed(form=FormatConfig(type="parquet"))
+    for magic, what in FOREIGN:
+        if head.startswith(magic):
+            raise DataError(
+                f"is {what}", file=path.name, wanted="CSV, TSV or Parquet", mend="export it as CSV"
+            )
+    encoding = _encoding(path, head, encoding)
+    text = _decode(head, encoding, path.name)
+    lines = text.splitlines()
+    if not whole and len(lines) > 1:
+        lines = lines[:-1]  # cut in the middle
+    return _read_form(path.name, lines[:LINES], encoding, target, header)
+
+
+def _encoding(path: Path, head: bytes, asked: str | None) -> str:
+    """BOM, else UTF-8 if the whole file is, else the most likely of what Python knows."""
+    if asked is not None:
+        try:
+            return codecs.lookup(asked).name
+        except LookupError:
+            raise ParameterError("no such encoding", where="--encoding", got=asked) from None
+    for mark, name in BOMS:
+        if head.startswith(mark):
+            return name
+    if b"\x00" in head:
+        raise DataError(
+            "holds NUL bytes, so it is no text table",
+            file=path.name,
+            wanted="CSV, TSV or Parquet",
+            mend="export it again; for UTF-16 without a mark pass --encoding utf-16-le",
+        )
+    with readable(path.name), open_bytes(path) as file:
+        bad = _first_not_utf8(file)
+    if bad is None:
+        return "utf-8"
+    best = from_bytes(bad).best()
+    if best is None:
+        raise DataError(
+            "is not UTF-8, and no other encoding fits",
+            file=path.name,
+            mend="pass --encoding NAME",
+        )
+    return codecs.lookup(best.encoding).name
+
+
+def _first_not_utf8(file: IO[bytes]) -> bytes | None:
+    """The block that is not UTF-8, or None where everything is."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while block := file.read(HEAD):
+        try:
+            decoder.decode(block)
+        except UnicodeDecodeError as error:
+            around = block[max(0, error.start - 4096) : error.start + 4096]
+            return block if len(block) < len(around) * 4 else around
+    return None
+
+
+def _decode(head: bytes, encoding: str, name: str) -> str:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+    try:
+        return decoder.decode(head)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not {encoding}: {error.reason} at byte {error.start}",
+            file=name,
+            mend="pass --encoding NAME",
+        ) from None
+
+
+def _read_form(
+    name: str, lines: list[str], encoding: str, target: str, header: bool | None
+) -> Sniffed:
+    separator, quote = _separator(name, lines)
+    rows = _parse(lines, separator, quote)
+    _refuse_ragged(name, rows)
+    notes = []
+    if header is None:
+        header = _has_header(name, rows, target)
+        if not header:
+            notes.append("the first line holds values, so columns are named column_0, column_1, …")
+    body = rows[1:] if header else rows
+    if not body:
+        raise DataError("has a header and no rows", file=name, mend="add rows below the header")
+    columns = [[row[i].strip() for row in body] for i in range(len(rows[0]))]
+    form = FormatConfig(separator=separator, quote=quote, header=header)
+    missing = [w for w in MISSING_WORDS if any(_is_missing_word(w, c, form) for c in columns)]
+    if missing:
+        notes.append(f"cells that hold {' or '.join(repr(w) for w in missing)} are missing")
+    form = replace(form, missing=[*form.missing, *missing])
+    decimal = separator != "," and any(_mostly(COMMA, c, form) for c in columns)
+    grouped = not decimal and any(_mostly(GROUPED, c, form) for c in columns)
+    dates, doubt = _dates(columns, form)
+    if decimal:
+        notes.append("numbers have a decimal comma")
+    if grouped:
+        notes.append("commas group the digits of numbers")
+    if doubt:
+        notes.append(f"dates are read as {dates}, and {doubt} would fit too")
+    points = decimal and any("." in cell for c in columns if _mostly(COMMA, c, form) for cell in c)
+    form = replace(
+        form,
+        decimal_comma=decimal,
+        thousands="." if points else "," if grouped else None,
+        dates=dates,
+    )
+    return Sniffed(form=form, encoding=encoding, notes=notes)
+
+
+def _parse(lines: list[str], separator: str, quote: str | None) -> list[list[str]]:
+    quoting: Literal[0, 3] = 3 if quote is None else 0  # QUOTE_NONE, QUOTE_MINIMAL
+    reader = csv.reader(
+        (line + "\n" for line in lines),
+        delimiter=separator,
+        quotechar=quote or '"',
+        quoting=quoting,
+        strict=quote is not None,  # a quote that closes in mid-field is an ordinary character
+    )
+    try:
+        return [row for row in reader if row]
+    except csv.Error:
+        return []
+
+
+def _separator(name: str, lines: list[str]) -> tuple[str, str | None]:
+    """The separator and quote under which the most lines have the same number of fields."""
+    best: tuple[float, int, str, str | None] | None = None
+    for separator in SEPARATORS:
+        for quote in ('"', None):
+            rows = _parse(lines, separator, quote)
+            if not rows:
+                continue
+            fields, count = Counter(len(row) for row in rows).most_common(1)[0]
+            if fields < 2:
+                continue
+            found = (round(count / len(rows), 2), fields, separator, quote)
+            if best is None or found[:2] > best[:2]:
+                best = found
+    if best is None:
+        raise DataError(
+            "no separator found: every line is one field",
+            file=name,
+            wanted="fields separated by a comma, tab, semicolon or bar",
+            mend="check that it is a table; a table of one column has nothing to learn from",
+        )
+    return best[2], best[3]
+
+
+def _refuse_ragged(name: str, rows: list[list[str]]) -> None:
+    fields = Counter(len(row) for row in rows).most_common(1)[0][0]
+    for number, row in enumerate(rows, start=1):
+        if len(row) == fields:
+            continue
+        last = number == len(rows)
+        raise DataError(
+            f"line {number} has {len(row)} field{'s' if len(row) != 1 else ''}",
+            file=name,
+            wanted=f"{fields}, as most lines have",
+            got="␟".join(row)[:80],
+            mend="the file may be cut there; get it whole"
+            if last
+            else "remove or mend the line (a title above the header, a stray separator or quote)",
+        )
+
+
+def _has_header(name: str, rows: list[list[str]], target: str) -> bool:
+    """Whether the first line names columns; refuses where nothing tells."""
+    first = [cell.strip() for cell in rows[0]]
+    if target in first:
+        return True
+    if re.fullmatch(r"column_\d+", target):
+        return False
+    if any(NUMBER.fullmatch(cell) for cell in first):
+        return False
+    if any(cell.lower() == target.lower() for cell in first):
+        return True  # the message about the target then names the right spelling
+    below = rows[1:]
+    numeric = any(
+        below and all(NUMBER.fullmatch(row[i].strip()) or not row[i].strip() for row in below)
+        for i in range(len(first))
+    )
+    if numeric or not any(first[i] == row[i].strip() for row in below for i in range(len(first))):
+        return True
+    raise DataError(
+        "cannot tell whether the first line names the columns",
+        file=name,
+        got=", ".join(first)[:80],
+        mend="pass --header or --no-header",
+    )
+
+
+def _is_missing_word(word: str, cells: list[str], form: FormatConfig) -> bool:
+    """Whether a word stands in a column whose other cells are numbers."""
+    if word not in cells:
+        return False
+    others = [c for c in cells if c not in form.missing and c not in MISSING_WORDS]
+    return len(others) > 0 and sum(map(_number, others)) >= 0.9 * len(others)
+
+
+def _number(cell: str) -> bool:
+    return any(p.fullmatch(cell) for p in (NUMBER, COMMA, GROUPED))
+
+
+def _mostly(pattern: re.Pattern[str], cells: list[str], form: FormatConfig) -> bool:
+    """Whether a column is of numbers, and some of them are written this way."""
+    there = [c for c in cells if c not in form.missing]
+    written = sum(1 for c in there if pattern.fullmatch(c))
+    plain = sum(1 for c in there if NUMBER.fullmatch(c))
+    return written > 0 and written + plain >= 0.9 * len(there)
+
+
+def _dates(columns: list[list[str]], form: FormatConfig) -> tuple[str | None, str | None]:
+    """The pattern that all cells of some column have, and another that fits as well."""
+    for cells in columns:
+        there = [c for c in cells if c not in form.missing][:500]
+        if not there or not re.match(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}", there[0]):
+            continue
+        fitting = []
+        for pattern in DATES:
+            try:
+                for cell in there:
+                    datetime.strptime(cell, pattern)
+            except ValueError:
+                continue
+            fitting.append(pattern)
+        if fitting:
+            return fitting[0], fitting[1] if len(fitting) > 1 else None
+    return None, None

@@ -1,0 +1,275 @@
+"""train: the final model, fitted on the training rows, stopped by the validation rows."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plumbline.config import Config, Paths
+from plumbline.config.model import TrainConfig
+from plumbline.evaluation.metrics import METRICS, score
+from plumbline.files import new_dir, read_json, write_bytes, write_json, write_text
+from plumbline.kinds import DoubleArray, Part
+from plumbline.models import build_model, number_edges
+from plumbline.models.target import TargetTransform
+from plumbline.preprocessing.balance import resample
+from plumbline.stages import Report
+from plumbline.stages.inputs import (
+    chosen_metric,
+    load_part,
+    load_spec,
+    refuse_unfit,
+    with_tuned,
+)
+from plumbline.store.bundle import save_bundle
+from plumbline.tables import Arrays, InputSpec
+from plumbline.training.batches import Rows
+from plumbline.training.checkpoint import Checkpoints, fingerprint
+from plumbline.training.curve import constant_loss, learning_curve
+from plumbline.training.distributed import World, join
+from plumbline.training.fresh import FreshFit, fit_fresh
+from plumbline.training.launch import guarded, is_launched, launch
+from plumbline.training.loop import evaluate_rows
+from plumbline.training.lr_finder import draw_sweep, sweep
+from plumbline.training.progress import ProgressBar
+from plumbline.training.verdict import Point, Verdict, judge
+
+# keys of `train` that say how, not what: a killed run may go on with others
+HOW_ONLY = (
+    "processes",
+    "threads",
+    "shard",
+    "max_restarts",
+    "checkpoint_epochs",
+    "checkpoint_steps",
+    "find_learning_rate",
+    "learning_curve",
+)
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Read the prepared rows and what tuning found; write the model and its learning curves."""
+    if config.train.processes > 1 and not is_launched():
+        launch("train", paths.root, config.train, paths.state / "train-message.txt")
+    else:
+        guarded(lambda: _train(with_tuned(config, paths), paths))
+    return _report(paths)
+
+
+def _train(config: Config, paths: Paths) -> None:
+    spec = load_spec(paths)
+    train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
+    refuse_unfit(train, spec, "training")
+    refuse_unfit(val, spec, "validation")
+    preprocessor = read_json(paths.prepared / "preprocessor.json")
+    train = resample(train, spec, config.normalize.balance, config.seed)
+    checkpoints = Checkpoints(
+        folder=paths.state / "checkpoints" / _key(config, paths),
+        every_epochs=config.train.checkpoint_epochs,
+        every_steps=config.train.checkpoint_steps,
+    )
+    with join(config.train) as world:
+        if world.first:
+            checkpoints.clean_siblings()
+        fresh = _fit(config, spec, train, val, world, checkpoints)
+        verdict, points = _judge(config, spec, train, val, world, fresh)
+        finder = _find_rate(config, spec, train, world) if config.train.find_learning_rate else {}
+        if not world.first:
+            return
+        values = {key: _at(config, key) for key in sorted(config.tune.space)}
+        facts: dict[str, Any] = {
+            "best_epoch": fresh.fitted.best_epoch,
+            "seed": config.seed,
+            "values": values,
+            "train": dataclasses.asdict(config.train),
+        }
+        for how in HOW_ONLY:  # the same model, however many processes made it
+            facts["train"].pop(how)
+        with new_dir(paths.reports / "training") as folder:
+            _write_report(folder, config, spec, fresh, verdict, points, values, finder)
+        with new_dir(paths.model) as folder:
+            save_bundle(
+                folder,
+                weights=fresh.fitted.weights,
+                config=config.model,
+                spec=spec,
+                edges=fresh.edges,
+                target=fresh.target,
+                preprocessor=preprocessor,
+                facts=facts,
+            )
+        checkpoints.remove()
+
+
+def _key(config: Config, paths: Paths) -> str:
+    """Names the checkpoint by everything that the fit depends on."""
+    how = dict.fromkeys(HOW_ONLY)
+    content = {
+        "seed": config.seed,
+        "model": dataclasses.asdict(config.model),
+        "train": dataclasses.asdict(config.train) | how,
+        "balance": dataclasses.asdict(config.normalize.balance),
+        "metric": config.evaluate.metric,
+    }
+    return fingerprint(content, (p for p in paths.prepared.rglob("*") if p.is_file()))
+
+
+def _fit(
+    config: Config,
+    spec: InputSpec,
+    train: Arrays,
+    val: Arrays,
+    world: World,
+    checkpoints: Checkpoints,
+) -> FreshFit:
+    metric = monitored(config, spec)
+    bar = ProgressBar(
+        epochs=config.train.epochs, rows=len(train), metric=metric, enabled=world.first
+    )
+    with bar:
+        return fit_fresh(
+            config.model,
+            config.train,
+            spec,
+            train,
+            val,
+            seed=config.seed,
+            score=(lambda y, p: score(metric, y, p, spec.task)) if metric else None,
+            greater_is_better=METRICS[metric].greater_is_better if metric else True,
+            world=world,
+            checkpoints=checkpoints,
+            on_epoch=bar,
+        )
+
+
+def monitored(config: Config, spec: InputSpec) -> str | None:
+    """The metric that early stopping watches; None: the validation loss."""
+    name = config.train.monitor
+    if name == "loss":
+        return None
+    return chosen_metric(config.evaluate.metric if name == "auto" else name, spec.task)
+
+
+def _judge(
+    config: Config, spec: InputSpec, train: Arrays, val: Arrays, world: World, fresh: FreshFit
+) -> tuple[Verdict, list[Point]]:
+    """The verdict, with fits on fewer rows beside the fit on all."""
+    fitted, task = fresh.fitted, spec.task
+    rows = [Rows.of(a, task, world.device, target=fresh.target) for a in (train, val)]
+
+    def losses(fit: FreshFit, of: Rows) -> DoubleArray:
+        lost = evaluate_rows(fit.fitted.model, of, task, config.train, world)[1]
+        return np.asarray(lost.cpu(), dtype=np.float64)
+
+    def fit_rows(fewer: Arrays, how: TrainConfig) -> DoubleArray:
+        # the target in the units of the fit on all rows, or losses could not be compared
+        units = fresh.target
+        fit = fit_fresh(
+            config.model, how, spec, fewer, val, seed=config.seed, target=units, world=world
+        )
+        return losses(fit, rows[1])
+
+    points = learning_curve(fit_rows, train, config.train, seed=config.seed)
+    points.append(Point(rows=len(train), losses=losses(fresh, rows[1])))
+    verdict = judge(
+        history=fitted.history,
+        best_epoch=fitted.best_epoch,
+        stopped_early=fitted.stopped_early,
+        train_loss=float(losses(fresh, rows[0]).mean()),
+        constant_loss=constant_loss(rows[0], rows[1], task, config.train, spec.n_outputs),
+        curve=points,
+    )
+    return verdict, points
+
+
+def _find_rate(
+    config: Config, spec: InputSpec, train: Arrays, world: World
+) -> dict[str, bytes | float]:
+    """The learning-rate finder's plot and proposal."""
+    edges = number_edges(config.model, train.num)
+    target = None
+    if not spec.task.is_classification:
+        target = TargetTransform.fit(train.y, config.train.target_transform)
+    model = build_model(config.model, spec, edges, seed=config.seed)
+    found = sweep(
+        model, train, spec.task, config.train, seed=config.seed, target=target, world=world
+    )
+    return {"plot": draw_sweep(found), "proposal": found.proposal}
+
+
+def _write_report(
+    folder: Path,
+    config: Config,
+    spec: InputSpec,
+    fresh: FreshFit,
+    verdict: Verdict,
+    points: list[Point],
+    values: dict[str, Any],
+    finder: dict[str, Any],
+) -> None:
+    fitted = fresh.fitted
+    metric = monitored(config, spec)
+    write_text(folder / "curves.csv", curves_csv(fitted.history, metric))
+    summary = {
+        "model": config.model.name,
+        "parameters": sum(t.numel() for t in fitted.weights.values()),
+        "values": values,
+        "epochs": len(fitted.history),
+        "best_epoch": fitted.best_epoch,
+        "stopped_early": fitted.stopped_early,
+        "monitor": metric if fitted.monitor == "score" else "loss",
+        "best_score": fitted.best_score,
+        "verdict": verdict.to_json(),
+        "learning_curve": [{"rows": p.rows, "val_loss": float(p.losses.mean())} for p in points],
+    }
+    if finder:
+        write_bytes(folder / "learning_rate.svg", finder["plot"])
+        summary["proposed_learning_rate"] = finder["proposal"]
+    write_json(folder / "summary.json", summary)
+
+
+def curves_csv(history: list[dict[str, float]], metric: str | None) -> str:
+    """The history of a fit, a line per epoch; the score under its metric's name."""
+    text = io.StringIO()
+    names = ["epoch", "learning_rate", "train_loss", "val_loss"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*names, f"val_{metric}"] if metric else names)
+    for row in history:
+        values = [row[name] for name in names[1:]] + ([row["val_score"]] if metric else [])
+        writer.writerow([int(row["epoch"]), *values])
+    return text.getvalue()
+
+
+def _at(config: Config, key: str) -> Any:
+    """The value of `section.name`."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _report(paths: Paths) -> Report:
+    summary = read_json(paths.reports / "training" / "summary.json")
+    fit, more = summary["verdict"]["text"]
+    rows = [
+        ("model", f"{summary['model']}, {summary['parameters']:,} parameters"),
+        (
+            "values",
+            ", ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
+                for k, v in summary["values"].items()
+            ),
+        ),
+        ("best epoch", f"{summary['best_epoch']} of {summary['epochs']}"),
+        (f"validation {summary['monitor']}", f"{summary['best_score']:.4f}"),
+        ("verdict", fit),
+        ("more rows", more),
+    ]
+    if "proposed_learning_rate" in summary:
+        rows.append(("proposed rate", f"{summary['proposed_learning_rate']:.2e}"))
+    return Report(rows=rows, look=[paths.reports / "training", paths.model])

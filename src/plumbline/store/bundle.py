@@ -1,0 +1,171 @@
+"""The fitted model on disk: weights as safetensors, the rest as JSON, everything hashed.
+
+`model.json` names the architecture, what the arrays hold, the target's transform, and the hashes
+of the other files; no pickle is written or read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from plumbline.config.build import build
+from plumbline.config.model import ModelConfig
+from plumbline.errors import DataError
+from plumbline.files import read_json, sha256, write_json
+from plumbline.kinds import DoubleArray, FloatArray, IntArray
+from plumbline.models import build_model, to_prediction
+from plumbline.models.target import TargetTransform
+from plumbline.tables import InputSpec
+
+FORMAT = 1
+WEIGHTS, FACTS, PREPROCESSOR = "weights.safetensors", "model.json", "preprocessor.json"
+BATCH_ROWS = 4096  # rows per forward pass
+MEND = "run `dvc checkout`, or `dvc repro train`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A fitted model, ready to predict. `facts` is model.json, `preprocessor` the state of the
+    transformer that made its inputs."""
+
+    model: nn.Module
+    config: ModelConfig
+    spec: InputSpec
+    target: TargetTransform | None
+    facts: dict[str, Any]
+    preprocessor: dict[str, Any]
+
+    @torch.no_grad()
+    def predict(self, num: FloatArray, cat: IntArray) -> DoubleArray:
+        """num (n, d_num), cat (n, d_cat) to probabilities (n, C), or values (n, 1) in the
+        target's units; not calibrated."""
+        parts = []
+        for start in range(0, max(len(num), 1), BATCH_ROWS):
+            batch = slice(start, start + BATCH_ROWS)
+            x_num = torch.tensor(np.asarray(num[batch], dtype=np.float32))
+            x_cat = torch.tensor(np.asarray(cat[batch], dtype=np.int64))
+            output = self.model(x_num, x_cat)
+            parts.append(to_prediction(output, self.spec.task).double().numpy())
+        prediction = np.concatenate(parts)
+        return prediction if self.target is None else self.target.inverse(prediction)
+
+
+def save_bundle(
+    folder: Path,
+    *,
+    weights: dict[str, Tensor],
+    config: ModelConfig,
+    spec: InputSpec,
+    edges: list[list[float]] | None,
+    target: TargetTransform | None,
+    preprocessor: dict[str, Any],
+    facts: dict[str, Any],
+) -> None:
+    """Write a bundle into a folder that exists; atomicity is the caller's.
+
+    Args:
+        edges: bin edges of the number columns, where the embedding has them.
+        facts: more for model.json (epochs, seed, values the tuner found), fit for JSON.
+    """
+    save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS)
+    write_json(folder / PREPROCESSOR, preprocessor)
+    write_json(
+        folder / FACTS,
+        {
+            "format": FORMAT,
+            "model": dataclasses.asdict(config),
+            "spec": spec.to_json(),
+            "edges": edges,
+            "target": target.to_json() if target else None,
+            **facts,
+            "shapes": {name: list(t.shape) for name, t in weights.items()},
+            "sha256": {name: sha256(folder / name) for name in (WEIGHTS, PREPROCESSOR)},
+        },
+    )
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle; its hashes and shapes are checked.
+
+    Raises:
+        DataError: a file is missing, broken or other than the one that was saved; says which.
+    """
+    facts = _facts(folder)
+    for name, saved in facts["sha256"].items():
+        _need(folder / name)
+        found = sha256(folder / name)
+        if found != saved:
+            raise DataError(
+                "is not the file that was saved with the model",
+                file=folder / name,
+                wanted=f"SHA-256 {saved[:12]}…",
+                got=f"{found[:12]}…",
+                mend=MEND,
+            )
+    config = build(ModelConfig, facts["model"], file=str(folder / FACTS))
+    spec = InputSpec.from_json(facts["spec"])
+    model = build_model(config, spec, facts["edges"], seed=0)
+    _load_weights(model, folder / WEIGHTS)
+    return Bundle(
+        model=model.eval(),
+        config=config,
+        spec=spec,
+        target=TargetTransform.from_json(facts["target"]) if facts["target"] else None,
+        facts=facts,
+        preprocessor=read_json(folder / PREPROCESSOR),
+    )
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    _need(folder / FACTS)
+    try:
+        facts: dict[str, Any] = read_json(folder / FACTS)
+        version = facts["format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"not a model description: {error}", file=folder / FACTS, mend=MEND
+        ) from None
+    if version != FORMAT:
+        raise DataError(
+            "written in a format that this version does not read",
+            file=folder / FACTS,
+            wanted=f"format {FORMAT}",
+            got=version,
+            mend="use the version of plumbline that wrote it, or train again",
+        )
+    return facts
+
+
+def _need(path: Path) -> None:
+    if not path.is_file():
+        raise DataError("no such file", file=path, mend=MEND)
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise DataError(f"not a safetensors file: {error}", file=path, mend=MEND) from None
+    own = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    got = {name: tuple(t.shape) for name, t in weights.items()}
+    for name in sorted(own.keys() | got.keys()):
+        if own.get(name) != got.get(name):
+            raise DataError(
+                "does not fit the architecture of model.json",
+                file=path,
+                where=f"tensor '{name}'",
+                wanted=f"shape {own.get(name, 'absent')}",
+                got=f"shape {got.get(name, 'absent')}",
+                mend=MEND,
+            )
+    model.load_state_dict(weights)
