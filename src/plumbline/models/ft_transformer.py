@@ -107,5 +107,5 @@ class FTTransformer(nn.Module):
 
     def _tokens(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         columns = self.input(x_num, x_cat)
-        first = self.class_token.expand(len(columns), 1, -1)
+        first = self.class_token.expand(columns.shape[0], 1, -1)
         return torch.cat([first, columns], dim=1)  # (B, T, W)

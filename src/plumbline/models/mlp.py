@@ -26,7 +26,7 @@ class Perceptron(nn.Module):
         )
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        out = self.bias.expand(len(x_num), -1)  # (B, C)
+        out = self.bias.expand(x_num.shape[0], -1)  # (B, C)
         if self.linear is not None:
             out = out + self.linear(x_num)
         if self.categories is not None:
