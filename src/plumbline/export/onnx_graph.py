@@ -1,0 +1,178 @@
+"""A fitted model as one ONNX graph: prepared arrays in, calibrated prediction out.
+
+The mean over members, the temperature and the inverse of the target's transform are part of the
+graph, so whoever runs it needs no torch and no arithmetic of its own. The same model gives the
+same bytes: what names this machine or this process is taken out.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from plumbline.kinds import Task
+from plumbline.models import to_prediction
+from plumbline.models.target import InverseTarget, TargetTransform
+from plumbline.tables import InputSpec
+
+FORMAT = 1  # of the contract
+ROWS = "rows"  # name of the graph's dynamic dimension
+TINY = 1e-38  # below it float32 loses digits
+
+
+class Deployed(nn.Module):
+    """Numbers (N, d_num) and codes (N, d_cat) to calibrated probabilities (N, C), or to values
+    (N, 1) in the target's units."""
+
+    def __init__(
+        self, model: nn.Module, task: Task, target: TargetTransform | None, temperature: float
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.task = task
+        self.inverse = InverseTarget(target) if target is not None else None
+        self.temperature = temperature
+
+    def forward(self, num: Tensor, cat: Tensor) -> Tensor:
+        prediction = to_prediction(self.model(num, cat), self.task)
+        if self.task.is_classification:
+            if self.temperature == 1.0:
+                return prediction
+            # p ** (1 / T), normalised, by way of logarithms so that a small T does not underflow
+            return torch.softmax(prediction.clamp_min(TINY).log() / self.temperature, dim=-1)
+        return prediction if self.inverse is None else self.inverse(prediction)
+
+
+def to_onnx(
+    model: nn.Module,
+    spec: InputSpec,
+    *,
+    target: TargetTransform | None,
+    temperature: float,
+    opset: int,
+    facts: Mapping[str, str],
+) -> bytes:
+    """The graph as bytes of an .onnx file; the number of rows is free.
+
+    The graph has both inputs always; a model without numbers takes `num` of shape (N, 0), one
+    without categories `cat` of shape (N, 0).
+
+    Args:
+        target: how a regression's target was scaled, None where it was not.
+        temperature: of the calibration, T > 0; 1 changes nothing.
+        facts: text to carry in the file's metadata (hashes, the task).
+    """
+    deployed = Deployed(model, spec.task, target, temperature).eval()
+    # more than one row: torch takes a dimension of size 0 or 1 for a constant
+    num = torch.zeros(3, len(spec.num_names))
+    cat = torch.zeros(3, len(spec.cat_names), dtype=torch.int64)
+    rows = {0: torch.export.Dim(ROWS, min=1)}
+    with _quiet(), torch.no_grad():
+        exported = torch.export.export(
+            deployed, (num, cat), dynamic_shapes={"num": rows, "cat": rows}, strict=False
+        )
+        program = torch.onnx.export(
+            exported,
+            dynamo=True,
+            input_names=["num", "cat"],
+            output_names=["prediction"],
+            opset_version=opset,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    graph = program.model_proto
+    _strip(graph)
+    # sorted, so that the order in which facts were collected does not change the file
+    onnx.helper.set_model_props(graph, dict(sorted(facts.items())))
+    onnx.checker.check_model(graph)
+    assert graph.opset_import[0].version == opset, graph.opset_import
+    content: bytes = graph.SerializeToString(deterministic=True)
+    return content
+
+
+def _strip(graph: Any) -> None:
+    """Take out stack traces, paths and the process's own name of the row dimension."""
+    del graph.metadata_props[:]
+    graph.doc_string = ""
+    graph.producer_version = graph.producer_version.partition("+")[0]  # not which build of torch
+    body = graph.graph
+    body.doc_string = ""
+    del body.metadata_props[:]
+    del body.value_info[:]  # shapes between the nodes: a runtime infers them
+    for node in body.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*body.input, *body.output):
+        del value.metadata_props[:]
+        value.type.tensor_type.shape.dim[0].dim_param = ROWS
+    for tensor in body.initializer:
+        tensor.doc_string = ""
+        del tensor.metadata_props[:]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter tells of optional packages and of its own deprecations: not the user's."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def contract(
+    spec: InputSpec, *, temperature: float, opset: int, sha256: str, sources: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a caller of the graph must know, for contract.json.
+
+    Args:
+        sha256: of the .onnx file.
+        sources: SHA-256 of the files that the graph was made from.
+    """
+    classification = spec.task.is_classification
+    return {
+        "format": FORMAT,
+        "file": "model.onnx",
+        "sha256": sha256,
+        "made_from": dict(sorted(sources.items())),
+        "opset": opset,
+        "task": str(spec.task),
+        "classes": list(spec.classes),
+        "temperature": temperature,
+        # an input without columns is there all the same, with a shape of (rows, 0)
+        "inputs": {
+            "num": {
+                "dtype": "float32",
+                "shape": [ROWS, len(spec.num_names)],
+                "names": list(spec.num_names),
+                "sources": list(spec.num_sources),
+            },
+            "cat": {
+                "dtype": "int64",
+                "shape": [ROWS, len(spec.cat_names)],
+                "names": list(spec.cat_names),
+                "sources": list(spec.cat_sources),
+                "cardinalities": list(spec.cardinalities),
+            },
+        },
+        "output": {
+            "name": "prediction",
+            "dtype": "float32",
+            "shape": [ROWS, spec.n_outputs],
+            "meaning": "calibrated probability of each class, in the order of `classes`"
+            if classification
+            else "value in the target's units",
+        },
+    }

@@ -1,0 +1,97 @@
+"""Does the exported graph say what the model says?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from plumbline.kinds import DoubleArray, FloatArray, IntArray
+
+ODD_BATCH = 7  # rows; no power of two, no divisor of the usual sizes
+SINGLE_ROWS = 20  # rows asked one at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """The largest difference over all rows and batch sizes, and what was allowed."""
+
+    rows: int
+    batches: dict[str, float | None]
+    max_difference: float | None  # None: a prediction was not finite
+    tolerance: float
+    unit: str
+
+    @property
+    def passed(self) -> bool:
+        return self.max_difference is not None and self.max_difference <= self.tolerance
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "max_difference": self.max_difference,
+            "tolerance": self.tolerance,
+            "passed": self.passed,
+            "unit": self.unit,
+            "batches": self.batches,
+        }
+
+
+def open_session(graph: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU with a single thread: the same input gives the same bits."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def check_parity(
+    graph: bytes,
+    num: FloatArray,
+    cat: IntArray,
+    reference: DoubleArray,
+    *,
+    tolerance: float,
+    targets: FloatArray | None = None,
+) -> Parity:
+    """Run the graph on rows all at once, one by one and in an odd batch size.
+
+    Args:
+        num, cat: prepared rows (n, d_num) float32 and (n, d_cat) int64, n > 0.
+        reference: what the model says of them, (n, C).
+        tolerance: largest difference allowed: of a probability; for a regression (`targets`
+            given) relative to the targets' standard deviation, or to a prediction's distance
+            from their mean where that is larger.
+    """
+    assert len(num) == len(cat) == len(reference) > 0
+    session = open_session(graph)
+    scale: DoubleArray = np.ones_like(reference)
+    if targets is not None:
+        values = np.asarray(targets, dtype=np.float64)
+        scale = np.maximum(values.std() or 1.0, np.abs(reference - values.mean()))
+    batches: dict[str, float | None] = {}
+    for size, rows in ((len(num), len(num)), (1, SINGLE_ROWS), (ODD_BATCH, len(num))):
+        rows = min(rows, len(num))
+        parts = [
+            session.run(
+                ["prediction"],
+                {
+                    "num": np.ascontiguousarray(num[i : min(i + size, rows)], dtype=np.float32),
+                    "cat": np.ascontiguousarray(cat[i : min(i + size, rows)], dtype=np.int64),
+                },
+            )[0]
+            for i in range(0, rows, size)
+        ]
+        away = np.abs(np.concatenate(parts).astype(np.float64) - reference[:rows]) / scale[:rows]
+        worst = float(away.max())
+        batches["all" if size == len(num) else str(size)] = worst if np.isfinite(worst) else None
+    found = [d for d in batches.values() if d is not None]
+    return Parity(
+        rows=len(num),
+        batches=batches,
+        max_difference=max(found) if len(found) == len(batches) else None,
+        tolerance=tolerance,
+        unit="probability" if targets is None else "standard deviations of the target",
+    )

@@ -1,0 +1,100 @@
+"""export: the model as an ONNX graph, and the proof that it says the same."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from plumbline.config import Config, Paths
+from plumbline.errors import DataError, GateError
+from plumbline.evaluation.calibration import apply_temperature
+from plumbline.export.onnx_graph import contract, to_onnx
+from plumbline.export.parity import Parity, check_parity
+from plumbline.files import new_dir, read_json, sha256, write_json
+from plumbline.kinds import Part
+from plumbline.stages import Report
+from plumbline.stages.inputs import load_part
+from plumbline.store.bundle import Bundle, load_bundle
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Export the model with its calibration; refuse the graph where it differs from torch."""
+    bundle = load_bundle(paths.model)
+    decision = paths.decision / "decision.json"
+    temperature = float(read_json(decision)["temperature"])
+    sources = {**bundle.facts["sha256"], decision.name: sha256(decision)}
+    facts = {f"sha256 of {name}": value for name, value in sources.items()}
+    graph = to_onnx(
+        bundle.model,
+        bundle.spec,
+        target=bundle.target,
+        temperature=temperature,
+        opset=config.export.opset,
+        facts={**facts, "task": str(bundle.spec.task), "classes": "\n".join(bundle.spec.classes)},
+    )
+    parity = _parity(config, paths, bundle, temperature, graph)
+    report = paths.reports / "parity.json"
+    write_json(report, parity.to_json())
+    if not parity.passed:
+        raise GateError(
+            f"parity: ONNX Runtime differs from torch by {_amount(parity)}, "
+            f"more than export.tolerance ({parity.tolerance:g}).",
+            report=report.relative_to(paths.root).as_posix(),
+            mend="Raise export.tolerance, try another export.opset, or scale the target "
+            "(train.target_transform)",
+        )
+    with new_dir(paths.onnx) as folder:
+        (folder / "model.onnx").write_bytes(graph)
+        described = contract(
+            bundle.spec,
+            temperature=temperature,
+            opset=config.export.opset,
+            sha256=hashlib.sha256(graph).hexdigest(),
+            sources=sources,
+        )
+        write_json(folder / "contract.json", described)
+    inputs = f"num (N, {len(bundle.spec.num_names)}), cat (N, {len(bundle.spec.cat_names)})"
+    return Report(
+        rows=[
+            ("graph", f"{len(graph) / 1000:,.0f} kB, opset {config.export.opset}"),
+            ("inputs", inputs),
+            ("output", described["output"]["meaning"]),
+            ("parity", f"{_amount(parity)} on {parity.rows:,} test rows"),
+        ],
+        look=[paths.onnx / "contract.json", report],
+    )
+
+
+def _parity(
+    config: Config, paths: Paths, bundle: Bundle, temperature: float, graph: bytes
+) -> Parity:
+    test = load_part(paths, Part.TEST)
+    if len(test) == 0:
+        raise DataError("no test row to compare predictions on", file=paths.prepared / "test")
+    test = test.take(
+        np.linspace(0, len(test) - 1, min(len(test), config.export.parity_rows)).astype(int)
+    )
+    reference = bundle.predict(test.num, test.cat)
+    if bundle.spec.task.is_classification:
+        return check_parity(
+            graph,
+            test.num,
+            test.cat,
+            apply_temperature(reference, temperature),
+            tolerance=config.export.tolerance,
+        )
+    return check_parity(
+        graph,
+        test.num,
+        test.cat,
+        reference,
+        tolerance=config.export.tolerance,
+        targets=np.asarray(load_part(paths, Part.TRAIN).y, dtype=np.float32),
+    )
+
+
+def _amount(parity: Parity) -> str:
+    if parity.max_difference is None:
+        return "a prediction that is not finite"
+    return f"{parity.max_difference:.2g} ({parity.unit})"

@@ -1,0 +1,196 @@
+"""Every architecture becomes an ONNX graph that says what torch says, whatever the batch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from plumbline.config.model import ModelConfig, TargetTransform
+from plumbline.export.onnx_graph import contract, to_onnx
+from plumbline.export.parity import check_parity, open_session
+from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
+from plumbline.models import MODELS, build_model, number_edges, to_prediction
+from plumbline.models.embeddings import NUMBER_EMBEDDINGS
+from plumbline.models.target import TARGET_TRANSFORMS
+from plumbline.models.target import TargetTransform as Transform
+from plumbline.tables import InputSpec
+
+SMALL: dict[str, Any] = {
+    "width": 8,
+    "depth": 1,
+    "heads": 2,
+    "members": 3,
+    "embedding_dim": 4,
+    "category_dim": 3,
+}
+TEMPERATURE = 1.7
+
+
+def spec(numbers: int, categories: int, task: Task) -> InputSpec:
+    classes = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
+    return InputSpec(
+        task=task,
+        num_names=tuple(f"n{i}" for i in range(numbers)),
+        cat_names=tuple(f"c{i}" for i in range(categories)),
+        num_sources=tuple(f"n{i}" for i in range(numbers)),
+        cat_sources=tuple(f"c{i}" for i in range(categories)),
+        cardinalities=tuple(range(3, 3 + categories)),
+        classes=classes[task],
+    )
+
+
+def rows(of: InputSpec, n: int, seed: int = 0) -> tuple[FloatArray, IntArray]:
+    rng = np.random.default_rng(seed)
+    num = rng.normal(size=(n, len(of.num_names))).astype(np.float32)
+    cat = np.zeros((n, len(of.cat_names)), dtype=np.int64)
+    for j, cardinality in enumerate(of.cardinalities):
+        cat[:, j] = rng.integers(0, cardinality, n)
+    return num, cat
+
+
+def model_of(of: InputSpec, name: str = "mlp", embedding: str = "none") -> torch.nn.Module:
+    config = ModelConfig(name=name, number_embedding=embedding, **SMALL)  # type: ignore[arg-type]
+    return build_model(config, of, number_edges(config, rows(of, 200)[0]), seed=1).eval()
+
+
+@torch.no_grad()
+def reference(
+    model: torch.nn.Module, of: InputSpec, num: FloatArray, cat: IntArray, target: Transform | None
+) -> DoubleArray:
+    """The prediction by another road than the graph's: numpy, float64, the formula as written."""
+    out = model(torch.from_numpy(num), torch.from_numpy(cat))
+    prediction: DoubleArray = to_prediction(out, of.task).double().numpy()
+    if of.task.is_classification:
+        prediction = prediction ** (1 / TEMPERATURE)
+        return prediction / prediction.sum(1, keepdims=True)
+    return prediction if target is None else target.inverse(prediction)
+
+
+def exported(model: torch.nn.Module, of: InputSpec, target: Transform | None = None) -> bytes:
+    facts = {"sha256 of weights": "0" * 64}
+    return to_onnx(model, of, target=target, temperature=TEMPERATURE, opset=18, facts=facts)
+
+
+EVERY = [(m, e) for m in MODELS for e in NUMBER_EMBEDDINGS if m != "perceptron" or e == "none"]
+# architectures x embeddings, the tasks taken in turn
+CASES = [(m, e, list(Task)[i % 3]) for i, (m, e) in enumerate(EVERY)]
+
+
+@pytest.mark.parametrize(("name", "embedding", "task"), CASES)
+def test_the_graph_says_what_torch_says(name: str, embedding: str, task: Task) -> None:
+    of = spec(3, 2, task)
+    model = model_of(of, name, embedding)
+    target = None if task.is_classification else Transform.fit(rows(of, 50)[0][:, 0], "standard")
+    num, cat = rows(of, 45, seed=1)
+    expected = reference(model, of, num, cat, target)
+    graph = exported(model, of, target)
+    parity = check_parity(graph, num, cat, expected, tolerance=1e-4)
+    assert parity.passed and parity.rows == 45
+    assert set(parity.batches) == {"all", "1", "7"}
+    # and the check can see a difference
+    assert not check_parity(graph, num, cat, expected + 0.01, tolerance=1e-4).passed
+
+
+@pytest.mark.parametrize("name", ["perceptron", "mlp", "ft_transformer"])  # each kind of input
+@pytest.mark.parametrize(("numbers", "categories"), [(0, 2), (3, 0)])
+def test_both_inputs_stay_where_one_has_no_columns(
+    name: str, numbers: int, categories: int
+) -> None:
+    of = spec(numbers, categories, Task.BINARY)
+    model = model_of(of, name)
+    num, cat = rows(of, 9)
+    graph = exported(model, of)
+    inputs = {i.name: (i.type, i.shape) for i in open_session(graph).get_inputs()}
+    assert inputs == {
+        "num": ("tensor(float)", ["rows", numbers]),
+        "cat": ("tensor(int64)", ["rows", categories]),
+    }
+    expected = reference(model, of, num, cat, None)
+    assert check_parity(graph, num, cat, expected, tolerance=1e-4).passed
+
+
+@pytest.mark.parametrize("kind", sorted(TARGET_TRANSFORMS))
+def test_the_targets_transform_is_part_of_the_graph(kind: str) -> None:
+    assert set(TARGET_TRANSFORMS) | {"auto"} == set(get_args(TargetTransform))
+    of = spec(2, 1, Task.REGRESSION)
+    values = np.exp(np.random.default_rng(3).normal(8, 1, 300)).astype(np.float32)
+    target = Transform.fit(values, kind)
+    model = model_of(of)
+    num, cat = rows(of, 30)
+    expected = reference(model, of, num, cat, target)
+    parity = check_parity(
+        exported(model, of, target), num, cat, expected, tolerance=1e-4, targets=values
+    )
+    assert parity.passed, parity
+    assert parity.unit == "standard deviations of the target"
+
+
+def test_the_same_model_gives_the_same_bytes_without_traces_of_this_machine() -> None:
+    of = spec(3, 2, Task.MULTICLASS)
+    first, second = exported(model_of(of), of), exported(model_of(of), of)
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
+    # a process that has exported something else before gives the same, too
+    exported(model_of(of, "tabm"), of)
+    assert exported(model_of(of), of) == first
+    text = _text(first)
+    for trace in (b".py", b"stack_trace", b"plumbline", str(Path.home()).encode()):
+        assert trace not in text
+    assert {p.key: p.value for p in onnx.load_from_string(first).metadata_props} == {
+        "sha256 of weights": "0" * 64
+    }
+
+
+def _text(graph: bytes) -> bytes:
+    """All of the graph but the weights."""
+    loaded = onnx.load_from_string(graph)
+    for tensor in loaded.graph.initializer:
+        tensor.raw_data = b""
+    content: bytes = loaded.SerializeToString()
+    return content
+
+
+@pytest.mark.parametrize("opset", [18, 20, 25])
+def test_the_opset_is_the_one_asked_for(opset: int) -> None:
+    of = spec(2, 1, Task.BINARY)
+    graph = to_onnx(model_of(of), of, target=None, temperature=1.0, opset=opset, facts={})
+    assert onnx.load_from_string(graph).opset_import[0].version == opset
+
+
+def test_a_small_temperature_does_not_underflow() -> None:
+    of = spec(2, 1, Task.MULTICLASS)
+    model = model_of(of)
+    graph = to_onnx(model, of, target=None, temperature=0.01, opset=18, facts={})
+    num, cat = rows(of, 5)
+    out = open_session(graph).run(None, {"num": num, "cat": cat})[0]
+    np.testing.assert_allclose(out.sum(1), 1, rtol=1e-5)
+
+
+def test_a_prediction_that_is_not_finite_does_not_pass() -> None:
+    of = spec(2, 1, Task.BINARY)
+    model = model_of(of)
+    num, cat = rows(of, 5)
+    expected = reference(model, of, num, cat, None)
+    num[2, 0] = np.nan
+    parity = check_parity(exported(model, of), num, cat, expected, tolerance=1e-4)
+    assert not parity.passed
+    assert parity.to_json()["max_difference"] is None
+
+
+def test_the_contract_tells_what_the_graph_takes_and_gives() -> None:
+    of = spec(2, 1, Task.BINARY)
+    graph = exported(model_of(of), of)
+    told = contract(of, temperature=1.5, opset=18, sha256="f" * 64, sources={"b": "2", "a": "1"})
+    session = open_session(graph)
+    for given in session.get_inputs():
+        assert told["inputs"][given.name]["shape"] == given.shape
+    (output,) = session.get_outputs()
+    assert (told["output"]["name"], told["output"]["shape"]) == (output.name, output.shape)
+    assert told["classes"] == ["no", "yes"] and "probability" in told["output"]["meaning"]
+    assert list(told["made_from"]) == ["a", "b"]
+    assert told["inputs"]["cat"]["cardinalities"] == [3]
