@@ -1,0 +1,32 @@
+"""What the page is about: the run's title, task and main metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plumbline.config import Config
+from plumbline.kinds import Task
+from plumbline.report.read import Reports, pick, words
+from plumbline.report.words import DEFAULT_METRIC, METRIC_WORDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """The run. `metric` is the one that counts."""
+
+    title: str
+    config: Config
+    metric: str
+
+    @property
+    def task(self) -> Task:
+        return self.config.data.task
+
+
+def about(config: Config, reports: Reports) -> About:
+    """The main metric is the one that evaluation judged by; without it the task's own."""
+    judged = words(pick(reports.json("evaluation/verdict.json"), "metric"))
+    asked = config.evaluate.metric
+    default = DEFAULT_METRIC[config.data.task]
+    metric = judged if judged in METRIC_WORDS else default if asked == "auto" else asked
+    return About(title=config.report.title or config.data.name, config=config, metric=metric)

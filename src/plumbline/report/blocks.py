@@ -1,0 +1,134 @@
+"""What a section of the page is made of. The template knows one way to show each block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from markupsafe import Markup
+
+State = Literal["good", "warn", "bad", "info"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A judgement: never a colour alone, always an icon and a word."""
+
+    state: State
+    word: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A paragraph that needs attention, with its status."""
+
+    kind: ClassVar[str] = "note"
+    status: Status
+    text: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Short facts side by side: (label, value)."""
+
+    kind: ClassVar[str] = "facts"
+    items: Sequence[tuple[str, str | Status]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A drawing and its caption. A wide one takes both columns, and scrolls on a phone."""
+
+    svg: Markup
+    caption: str
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Drawings side by side where there is room."""
+
+    kind: ClassVar[str] = "figures"
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell of a table. `name`: a text of the user's, in whatever direction it is written."""
+
+    text: str
+    number: bool = False
+    name: bool = False
+    strong: bool = False
+    muted: bool = False
+    status: Status | None = None
+    share: float | None = None  # a bar behind the number, 0 to 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table. `columns` are its headings; what was cut off is said in `more`."""
+
+    kind: ClassVar[str] = "grid"
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    more: str = ""
+    folded: bool = False  # shown when opened
+
+
+@dataclass(frozen=True)
+class Links:
+    """Pages beside this one: (address relative to reports/, words)."""
+
+    kind: ClassVar[str] = "links"
+    links: Sequence[tuple[str, str]]
+
+
+Block = Text | Note | Facts | Figures | Grid | Links
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A piece of a section: what it is, how to read it, and what there is to see."""
+
+    title: str = ""
+    read: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A numbered section. `status` is shown beside its title and in the contents."""
+
+    id: str
+    title: str
+    parts: Sequence[Part]
+    status: Status | None = None
+    extra: Sequence[Block] = field(default=())
+
+
+def name(text: str, *, strong: bool = False) -> Cell:
+    """A cell that holds a text of the user's."""
+    return Cell(text=text, name=True, strong=strong)
+
+
+def figure_cell(text: str, *, share: float | None = None, strong: bool = False) -> Cell:
+    """A cell that holds a number."""
+    return Cell(text=text, number=True, share=share, strong=strong)
+
+
+def passed(state: bool | None, good: str = "passed", bad: str = "failed") -> Status:
+    """The status of a gate; None where nothing is known."""
+    if state is None:
+        return Status(state="info", word="not known")
+    return Status(state="good", word=good) if state else Status(state="bad", word=bad)

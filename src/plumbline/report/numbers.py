@@ -1,0 +1,63 @@
+"""How the page writes numbers: one look for counts, shares, scores and everything else."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "–"
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with `digits` significant digits: 1,234 · 0.0123 · 1.2 × 10⁻⁷.
+
+    None and what is not finite become a dash.
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if isinstance(value, int) and size < 1e9:
+        return _signed(f"{value:,}")
+    exponent = math.floor(math.log10(size))
+    if exponent < -4 or exponent >= 9:
+        mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+        return _signed(_trim(mantissa)) + " × 10" + str(int(power)).translate(SUPERSCRIPT)
+    return _signed(_trim(f"{value:,.{max(0, digits - 1 - exponent)}f}"))
+
+
+def fixed(value: float | None, decimals: int = 3) -> str:
+    """A number with so many decimals, for columns that are compared digit by digit."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return _signed(f"{value:,.{decimals}f}")
+
+
+def signed(value: float | None, decimals: int = 3) -> str:
+    """A difference: its sign is always written."""
+    text = fixed(value, decimals)
+    return f"+{text}" if value is not None and value > 0 and text != NOTHING else text
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """A share as per cent."""
+    if share is None or not math.isfinite(share):
+        return NOTHING
+    return _signed(f"{100 * share:,.{decimals}f} %")
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 row`, `2 rows`, `1,234 rows`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _trim(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _signed(text: str) -> str:
+    """A true minus sign; no minus before a zero."""
+    if text.startswith("-"):
+        text = "−" + text[1:] if any(c in "123456789" for c in text) else text[1:]
+    return text

@@ -1,0 +1,283 @@
+"""The plots of the page: lines, estimates with intervals, bars, histograms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from plumbline.kinds import DoubleArray
+from plumbline.report.numbers import number, plural
+from plumbline.report.svg import (
+    Plane,
+    Scale,
+    area,
+    at,
+    boxes,
+    dots,
+    drawing,
+    label,
+    line,
+    nice_ticks,
+    polyline,
+    shorten,
+    span,
+    text_width,
+)
+
+WIDTH, HEIGHT = 400.0, 300.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 46.0, 44.0
+MAX_POINTS = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A line or a cloud: values (n,), a name for the legend, a style class (`s0` … `s4`).
+
+    `band`: lower and upper values (n,) of a band around it.
+    """
+
+    name: str
+    x: DoubleArray
+    y: DoubleArray
+    cls: str = "s0"
+    marks: bool = False
+    joined: bool = True
+    band: tuple[DoubleArray, DoubleArray] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a plane of lines is called, its limits (None: the data's), and its guide line."""
+
+    title: str
+    x: str
+    y: str
+    text: str = ""
+    x_limits: tuple[float, float] | None = None
+    y_limits: tuple[float, float] | None = None
+    x_log: bool = False
+    diagonal: bool = False
+    rule: tuple[float, str] | None = None  # a vertical line and its words
+    level: tuple[float, str] | None = None  # a horizontal line and its words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its interval, if any; `mine` is the one that the others are held against."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    mine: bool = False
+
+
+def thin(values: DoubleArray, limit: int = MAX_POINTS) -> DoubleArray:
+    """At most `limit` of the values, evenly spaced, both ends kept."""
+    if len(values) <= limit:
+        return values
+    return values[np.linspace(0, len(values) - 1, limit).round().astype(int)]
+
+
+def lines(series: Sequence[Series], look: Look) -> Markup:
+    """Lines (or clouds) in one plane, the legend above."""
+    xs = [v for s in series for v in s.x.tolist()]
+    ys = [v for s in series for v in s.y.tolist()]
+    ys += [v for s in series if s.band for side in s.band for v in side.tolist()]
+    if look.level:
+        ys.append(look.level[0])
+    plane = _plane(look, xs, ys)
+    parts = [*_legend([(s.name, s.cls, s.joined) for s in series]), *plane.axes()]
+    if look.diagonal:
+        (x0, x1), (y0, y1) = (plane.x.low, plane.x.high), (plane.y.low, plane.y.high)
+        low, high = max(x0, y0), min(x1, y1)
+        parts.append(line(plane.x(low), plane.y(low), plane.x(high), plane.y(high), "guide"))
+    if look.level:
+        y = plane.y(look.level[0])
+        parts.append(line(LEFT, y, WIDTH - RIGHT, y, "guide"))
+        parts.append(label(WIDTH - RIGHT, y - 5, look.level[1], anchor="end", cls="hint"))
+    for one in series:
+        parts += _one(plane, one)
+    if look.rule:
+        parts += _rule(plane, *look.rule)
+    return drawing(WIDTH, HEIGHT, parts, title=look.title, text=look.text)
+
+
+def _plane(look: Look, xs: Sequence[float], ys: Sequence[float]) -> Plane:
+    low, high = look.x_limits or span(xs, pad=0.0)
+    log = look.x_log and low > 0 and high / low > 3
+    y_low, y_high = look.y_limits or span(ys)
+    return Plane(
+        x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT, log=log),
+        y=Scale(low=y_low, high=y_high, start=HEIGHT - BOTTOM, end=TOP),
+        x_label=look.x,
+        y_label=look.y,
+    )
+
+
+def _one(plane: Plane, one: Series) -> list[Markup]:
+    points = plane.points(one.x.tolist(), one.y.tolist())
+    parts = []
+    if one.band:
+        low, high = (plane.points(one.x.tolist(), side.tolist()) for side in one.band)
+        around = [p for p in low + high[::-1] if math.isfinite(p[0])]
+        if around:
+            parts.append(area(around, f"band {one.cls}"))
+    if one.joined:
+        parts.append(polyline(points, f"line {one.cls}"))
+    if one.marks or not one.joined or sum(math.isfinite(p[0]) for p in points) == 1:
+        parts.append(dots([p for p in points if math.isfinite(p[0])], one.cls))
+    return parts
+
+
+def _rule(plane: Plane, value: float, words: str) -> list[Markup]:
+    """A vertical line; its words on the side where there is room."""
+    if not plane.x.low <= value <= plane.x.high:
+        return []
+    x = plane.x(value)
+    right = x + 5 + text_width(words) < WIDTH - RIGHT
+    return [
+        line(x, TOP, x, HEIGHT - BOTTOM, "guide"),
+        label(x + (5 if right else -5), TOP + 11, words, anchor="start" if right else "end"),
+    ]
+
+
+def _legend(items: Sequence[tuple[str, str, bool]]) -> list[Markup]:
+    """Names with a swatch of their line, in a row from the right."""
+    if len(items) < 2:
+        return []
+    room = (WIDTH - 8) / len(items) - 34
+    names = [shorten(name, max(room, 40)) for name, _, _ in items]
+    x = 4.0
+    parts = []
+    for name, (_, cls, joined) in zip(names, items, strict=True):
+        if joined:
+            parts.append(line(x, 10, x + 20, 10, f"line {cls}"))
+        else:
+            parts.append(dots([(x + 10, 10)], cls))
+        parts.append(label(x + 26, 14, name))
+        x += 26 + text_width(name) + 16
+    return parts
+
+
+def estimates(
+    items: Sequence[Estimate], *, title: str, axis: str, show: Callable[[float | None], str]
+) -> Markup:
+    """Values with their intervals, one above the other; the band is the interval of `mine`."""
+    width, row = 560.0, 44.0
+    ends = [v for e in items for v in (e.value, e.low, e.high) if v is not None]
+    low, high = span(ends, pad=0.06)
+    bottom = 14 + row * len(items)
+    x = Scale(low=low, high=high, start=10, end=width - 10)
+    parts = [
+        boxes([(x(e.low), 8, max(1.0, x(e.high) - x(e.low)), bottom - 8)], "shade")
+        for e in items
+        if e.mine and e.low is not None and e.high is not None
+    ]
+    for tick in nice_ticks(low, high, 5):
+        parts += [
+            line(x(tick), 8, x(tick), bottom, "grid"),
+            label(x(tick), bottom + 16, show(tick), anchor="middle"),
+        ]
+    parts.append(line(10, bottom, width - 10, bottom, "axis"))
+    parts.append(label(width / 2, bottom + 34, axis, anchor="middle", cls="name"))
+    for i, e in enumerate(items):
+        y = 14 + row * i + 16
+        parts += _estimate(e, x, y, width, show)
+    spoken = "; ".join(f"{e.name} {show(e.value)}" for e in items)
+    return drawing(width, bottom + 42, parts, title=title, text=spoken)
+
+
+def _estimate(
+    e: Estimate, x: Scale, y: float, width: float, show: Callable[[float | None], str]
+) -> list[Markup]:
+    cls = "s0" if e.mine else "s9"
+    value = show(e.value)
+    if e.low is not None and e.high is not None:
+        value += f"  ({show(e.low)} to {show(e.high)})"
+    weight = "strong" if e.mine else ""
+    parts = [
+        label(10, y - 2, shorten(e.name, width - 40 - text_width(value)), cls=weight),
+        label(width - 10, y - 2, value, anchor="end", cls=weight),
+    ]
+    middle = y + 12
+    if e.low is not None and e.high is not None:
+        parts.append(line(x(e.low), middle, x(e.high), middle, f"whisker {cls}"))
+    if e.mine:
+        parts.append(dots([(x(e.value), middle)], f"{cls} big"))
+    else:
+        parts.append(
+            Markup('<rect class="mark {}" x="{}" y="{}" width="9" height="9"/>').format(
+                cls, at(x(e.value) - 4.5), at(middle - 4.5)
+            )
+        )
+    return parts
+
+
+def bars(
+    items: Sequence[tuple[str, float]],
+    *,
+    title: str,
+    axis: str,
+    show: Callable[[float | None], str] = number,
+) -> Markup:
+    """Horizontal bars, the first on top, from zero to either side; names above their bars
+    would be lost on a phone, so they stand at the left, cut to a third of the width."""
+    room = min(WIDTH * 0.42, max((text_width(name) for name, _ in items), default=0.0) + 8)
+    low, high = span([v for _, v in items], zero=True, pad=0.02)
+    values = [show(v) for _, v in items]
+    margin = max((text_width(v) for v in values), default=0.0) + 10
+    x = Scale(low=low, high=high, start=room + 4 + (margin if low < 0 else 0), end=WIDTH - margin)
+    row, top = 22.0, 8.0
+    parts = []
+    for i, (name, value) in enumerate(items):
+        y = top + row * i
+        begin, end = sorted((x(0), x(value)))
+        after = value >= 0
+        parts += [
+            label(room, y + 14, shorten(name, room), anchor="end"),
+            boxes(
+                [(begin, y + 3, max(0.5, end - begin), row - 8)], "fill s0" if after else "fill s1"
+            ),
+            label(
+                end + 5 if after else begin - 5,
+                y + 14,
+                values[i],
+                anchor="start" if after else "end",
+                cls="value",
+            ),
+        ]
+    bottom = top + row * len(items)
+    parts.append(line(x(0), top - 2, x(0), bottom, "axis"))
+    parts.append(label(x(0), bottom + 16, axis, cls="name"))
+    spoken = "; ".join(f"{name} {value}" for (name, _), value in zip(items, values, strict=True))
+    return drawing(WIDTH, bottom + 24, parts, title=title, text=spoken)
+
+
+def histogram(values: DoubleArray, *, title: str, axis: str, bins: int = 30) -> Markup:
+    """Counts of finite values in bins of one width; a guide at zero where it lies inside."""
+    values = values[np.isfinite(values)]
+    low, high = span(values.tolist(), pad=0.0)
+    counts, edges = np.histogram(values, bins=bins, range=(low, high))
+    top = float(counts.max()) * 1.05 or 1.0
+    plane = Plane(
+        x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT),
+        y=Scale(low=0, high=top, start=HEIGHT - BOTTOM, end=TOP),
+        x_label=axis,
+        y_label="rows",
+    )
+    floor = plane.y(0)
+    shapes = [
+        (plane.x(a) + 0.5, plane.y(c), max(0.5, plane.x(b) - plane.x(a) - 1), floor - plane.y(c))
+        for a, b, c in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+        if c
+    ]
+    parts = [*plane.axes(), boxes(shapes, "fill s0")]
+    if low < 0 < high:
+        parts.append(line(plane.x(0), TOP, plane.x(0), floor, "guide"))
+    text = f"{plural(len(values), 'value')} from {number(low)} to {number(high)}"
+    return drawing(WIDTH, HEIGHT, parts, title=title, text=text)

@@ -1,0 +1,29 @@
+"""The sections of the page, in order. Each is a function of what was reported and of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plumbline.report.about import About
+from plumbline.report.blocks import Section
+from plumbline.report.read import Reports
+from plumbline.report.sections.data import data, split
+from plumbline.report.sections.evaluation import evaluation
+from plumbline.report.sections.explanations import explanations
+from plumbline.report.sections.fitting import training, tuning
+from plumbline.report.sections.shipping import drift, export, lineage, parameters
+from plumbline.report.sections.verdict import verdict
+
+SECTIONS: tuple[Callable[[Reports, About], Section], ...] = (
+    verdict,
+    data,
+    split,
+    tuning,
+    training,
+    evaluation,
+    explanations,
+    drift,
+    export,
+    lineage,
+    parameters,
+)

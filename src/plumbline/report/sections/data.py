@@ -1,0 +1,236 @@
+"""Sections on the rows: validation, split, leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from plumbline.report.about import About
+from plumbline.report.blocks import (
+    Block,
+    Cell,
+    Facts,
+    Figure,
+    Figures,
+    Grid,
+    Links,
+    Note,
+    Part,
+    Section,
+    Status,
+    Text,
+    figure_cell,
+    name,
+    passed,
+)
+from plumbline.report.foreign import inline_svg
+from plumbline.report.numbers import NOTHING, number, percent, plural
+from plumbline.report.read import Reports, entries, listed, pick, real, whole, words
+
+SHOWN = 40  # rows of a table
+COLUMNS_SHOWN = 6  # column names in one cell
+
+
+def data(reports: Reports, about: About) -> Section:
+    """Validation by Great Expectations: what was asked of the data, and what failed."""
+    result = reports.json("validation/result.json")
+    failed = [f for f in listed(pick(result, "failed")) if isinstance(f, dict)]
+    blocks: list[Block] = []
+    if isinstance(result, dict):
+        blocks.append(_validation_facts(reports, result, failed))
+        blocks.append(
+            _failed_table(failed) if failed else Text("Every expectation held on every row.")
+        )
+    if reports.exists("validation/index.html"):
+        blocks.append(
+            Links([("validation/index.html", "Great Expectations' page, expectation by expectation")])
+        )
+    read = (
+        "An expectation is a sentence about a column in expectations.yaml; a failed critical one "
+        "stops the run, a warning is shown here and goes on."
+    )
+    return Section(
+        id="data",
+        title="Data and validation",
+        status=validation_status(reports),
+        parts=[Part(read=read, blocks=blocks)],
+    )
+
+
+def validation_status(reports: Reports) -> Status:
+    """Whether the validation gate let the data through, and with how many warnings."""
+    result = reports.json("validation/result.json")
+    success = pick(result, "success")
+    if not isinstance(success, bool):
+        return passed(None)
+    warnings = len(listed(pick(result, "failed")))
+    if success and warnings:
+        return Status(state="warn", word=f"passed with {plural(warnings, 'warning')}")
+    return passed(success)
+
+
+def _validation_facts(
+    reports: Reports, result: dict[str, Any], failed: Sequence[dict[str, Any]]
+) -> Facts:
+    critical = sum(f.get("severity") == "critical" for f in failed)
+    rows = reports.frame("validation/failing_rows.parquet").height if failed else 0
+    return Facts(
+        [
+            ("rows", number(whole(result.get("rows")))),
+            ("expectations", number(whole(result.get("evaluated")))),
+            ("critical failures", f"{critical:,}"),
+            ("warnings", f"{len(failed) - critical:,}"),
+            ("failing rows listed", f"{rows:,}"),
+        ]
+    )
+
+
+def _failed_table(failed: Sequence[dict[str, Any]]) -> Grid:
+    ordered = sorted(failed, key=lambda f: f.get("severity") != "critical")
+    return Grid(
+        caption="Expectations that failed",
+        columns=["column", "expectation", "severity", "observed", "rows"],
+        rows=[
+            [
+                name(str(f.get("column") or "whole table")),
+                name(str(f.get("expectation") or NOTHING)),
+                Cell(text="", status=_severity(f.get("severity"))),
+                name(_observed(f.get("observed"))),
+                figure_cell(number(whole(f.get("unexpected_count")))),
+            ]
+            for f in ordered[:SHOWN]
+        ],
+        more=_more(len(ordered), "reports/validation/result.json"),
+    )
+
+
+def _observed(value: Any) -> str:
+    found = real(value)
+    if found is not None:
+        return number(found)
+    return NOTHING if value is None else str(value)[:200]
+
+
+def _more(count: int, where: str) -> str:
+    return f"{count - SHOWN:,} more in {where}." if count > SHOWN else ""
+
+
+def _severity(value: Any) -> Status:
+    if value == "critical":
+        return Status(state="bad", word="critical")
+    return Status(state="warn", word=str(value or "warning")[:40])
+
+
+def split(reports: Reports, about: About) -> Section:
+    """How the rows were parted, and what was found to leak."""
+    return Section(
+        id="split",
+        title="Split and leakage",
+        status=leakage_status(reports),
+        parts=[_split_part(reports), _leakage_part(reports)],
+    )
+
+
+def _split_part(reports: Reports) -> Part:
+    summary = reports.json("split/summary.json")
+    blocks: list[Block] = []
+    if isinstance(summary, dict):
+        method = (words(summary.get("method")) or NOTHING).replace("_", " ")
+        folds = (words(summary.get("folds_method")) or NOTHING).replace("_", " ")
+        facts: list[tuple[str, str | Status]] = [
+            ("method", method),
+            ("folds", f"{len(listed(summary.get('folds')))} · {folds}"),
+        ]
+        for part, words_of in (("train", "training"), ("val", "validation"), ("test", "test")):
+            rows = whole(pick(summary, "parts", part, "rows"))
+            share = real(pick(summary, "parts", part, "share"))
+            facts.append((f"{words_of} rows", f"{number(rows)} ({percent(share)})"))
+        blocks.append(Facts(facts))
+    drawn = inline_svg(reports.text("split/split.svg"))
+    if drawn is not None:
+        caption = "Which rows train, validate and test, over the order of the rows and by class."
+        blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=True)]))
+    elif reports.problem("split/split.svg") is None:
+        blocks.append(
+            Note(Status(state="warn", word="not shown"), "reports/split/split.svg is no plain SVG.")
+        )
+    dropped = [
+        [name(column), name(str(why)[:300])]
+        for column, why in entries(pick(summary, "dropped_columns"))
+    ]
+    if dropped:
+        blocks.append(
+            Grid(
+                caption="Columns that are no features any more",
+                columns=["column", "reason"],
+                rows=dropped[:SHOWN],
+                more=_more(len(dropped), "reports/split/summary.json"),
+            )
+        )
+    read = (
+        "The model learned from the training rows, was stopped and calibrated by the validation "
+        "rows, and is judged by the test rows, which nothing before saw."
+    )
+    return Part(title="Split", read=read, blocks=blocks)
+
+
+def leakage_status(reports: Reports) -> Status:
+    """Whether the leakage gate is content."""
+    leakage = reports.json("leakage.json")
+    if not isinstance(pick(leakage, "clean"), bool):
+        return passed(None)
+    findings = [f for f in listed(leakage.get("findings")) if isinstance(f, dict)]
+    open_ones = [f for f in findings if f.get("policy") != "drop"]
+    if any(f.get("severity") == "critical" for f in open_ones):
+        return Status(state="bad", word=f"{plural(len(open_ones), 'finding')}, critical")
+    if open_ones:
+        return Status(state="warn", word=plural(len(open_ones), "finding"))
+    return Status(state="good", word="clean, after dropping" if findings else "clean")
+
+
+def _leakage_part(reports: Reports) -> Part:
+    leakage = reports.json("leakage.json")
+    findings = [f for f in listed(pick(leakage, "findings")) if isinstance(f, dict)]
+    blocks: list[Block] = []
+    if isinstance(leakage, dict) and not findings:
+        blocks.append(Text("No check found a leak."))
+    elif findings:
+        blocks.append(_findings_table(findings))
+    read = (
+        "A leak lets the model see what it will not know in use, so that its scores here would "
+        "promise too much; each finding comes with its evidence and its mend."
+    )
+    return Part(title="Leakage", read=read, blocks=blocks)
+
+
+def _findings_table(findings: Sequence[dict[str, Any]]) -> Grid:
+    return Grid(
+        caption="What the leakage checks found",
+        columns=["check", "severity", "policy", "columns", "rows", "evidence", "mend"],
+        rows=[
+            [
+                Cell(text=str(f.get("check") or NOTHING).replace("_", " ")),
+                Cell(text="", status=_severity(f.get("severity"))),
+                Cell(text=str(f.get("policy") or NOTHING)),
+                name(_columns([str(c) for c in listed(f.get("columns"))])),
+                figure_cell(number(_rows(f))),
+                name(str(f.get("detail") or NOTHING)[:600]),
+                name(str(f.get("mend") or NOTHING)[:300]),
+            ]
+            for f in findings[:SHOWN]
+        ],
+        more=_more(len(findings), "reports/leakage.json"),
+    )
+
+
+def _rows(finding: dict[str, Any]) -> int:
+    counted = whole(finding.get("row_count"))
+    return len(listed(finding.get("rows"))) if counted is None else counted
+
+
+def _columns(names: Sequence[str]) -> str:
+    if not names:
+        return NOTHING
+    shown = ", ".join(names[:COLUMNS_SHOWN])
+    rest = len(names) - COLUMNS_SHOWN
+    return f"{shown} and {rest:,} more" if rest > 0 else shown

@@ -1,0 +1,139 @@
+"""Parts on errors: the confusion matrix, or residuals where a number is predicted."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from plumbline.kinds import DoubleArray
+from plumbline.report.blocks import Block, Figure, Figures, Grid, Part, Text, figure_cell, name
+from plumbline.report.clouds import cloud, heat_map
+from plumbline.report.numbers import number, percent, plural
+from plumbline.report.plots import histogram
+from plumbline.report.read import Reports, numbers, texts
+
+CLASSES = 30  # a larger matrix could not be read
+MISTAKES = 10
+
+
+def confusion(reports: Reports) -> Part:
+    """The confusion matrix of test rows, and what is mistaken most often."""
+    frame = reports.frame("evaluation/confusion.csv")
+    names, counts = confusion_counts(frame)
+    blocks: list[Block] = []
+    if names and len(names) <= CLASSES:
+        drawn = heat_map(counts, names, title="Confusion matrix")
+        caption = "Test rows by actual and predicted class; the shade is the share of the row."
+        blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=len(names) > 8)]))
+    elif names:
+        blocks.append(
+            Text(f"{plural(len(names), 'class', 'classes')}: too many for a matrix on a page.")
+        )
+    elif reports.problem("evaluation/confusion.csv") is None:
+        blocks.append(Text("There is no test row to count."))
+    mistakes = _mistakes(names, counts)
+    if mistakes and len(names) > 2:
+        blocks.append(mistakes)
+    read = (
+        "Rows are what was true, columns what was said: everything off the diagonal is a mistake, "
+        "and a dark cell there is a pair of classes that the model confuses."
+    )
+    return Part(title="Mistakes", read=read, blocks=blocks)
+
+
+def confusion_counts(frame: pl.DataFrame) -> tuple[list[str], DoubleArray]:
+    """Class names in order of appearance among the actual, and counts (k, k)."""
+    actual, predicted = texts(frame, "actual"), texts(frame, "predicted")
+    if not actual or len(actual) != len(predicted):
+        return [], np.zeros((0, 0))
+    names = list(dict.fromkeys([*sorted(set(actual)), *sorted(set(predicted))]))
+    place = {label: i for i, label in enumerate(names)}
+    weight = numbers(frame, "count")
+    weight = np.nan_to_num(weight) if len(weight) else np.ones(len(actual))
+    counts = np.zeros((len(names), len(names)))
+    np.add.at(counts, ([place[a] for a in actual], [place[p] for p in predicted]), weight)
+    return names, counts
+
+
+def _mistakes(names: list[str], counts: DoubleArray) -> Grid | None:
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    if not wrong.any():
+        return None
+    totals = counts.sum(axis=1)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES].tolist()
+    cells = [divmod(position, len(names)) for position in order]
+    return Grid(
+        caption="Most frequent mistakes on test rows",
+        columns=["actual", "predicted", "rows", "share of the class"],
+        rows=[
+            [
+                name(names[i]),
+                name(names[j]),
+                figure_cell(number(int(wrong[i, j]))),
+                figure_cell(percent(float(wrong[i, j] / totals[i]))),
+            ]
+            for i, j in cells
+            if wrong[i, j] > 0
+        ],
+    )
+
+
+def residuals(reports: Reports) -> Part:
+    """Predicted against actual, and the residuals, of test rows."""
+    actual, predicted = test_values(reports, "actual"), test_values(reports, "predicted")
+    keep = np.isfinite(actual) & np.isfinite(predicted) if len(actual) == len(predicted) else None
+    blocks: list[Block] = []
+    if keep is not None and keep.any():
+        actual, predicted = actual[keep], predicted[keep]
+        residual = actual - predicted
+        blocks.append(
+            Figures(
+                [
+                    Figure(
+                        svg=cloud(
+                            predicted,
+                            actual,
+                            title="Actual against predicted",
+                            axes=("predicted", "actual"),
+                            diagonal=True,
+                        ),
+                        caption="Actual against predicted, test rows; the line is perfection.",
+                    ),
+                    Figure(
+                        svg=cloud(
+                            predicted,
+                            residual,
+                            title="Residuals against predicted",
+                            axes=("predicted", "actual − predicted"),
+                            level=0.0,
+                        ),
+                        caption="Residuals against predicted: a slope or a funnel is a bias.",
+                    ),
+                    Figure(
+                        svg=histogram(residual, title="Residuals", axis="actual − predicted"),
+                        caption="How the residuals are spread.",
+                    ),
+                ]
+            )
+        )
+    elif reports.problem("evaluation/predictions.parquet") is None:
+        blocks.append(Text("There is no test row to show."))
+    read = (
+        "Points on the line are right; those above it were predicted too low, those below it "
+        "too high, and a pattern among them is something the model has not learned."
+    )
+    return Part(title="Mistakes", read=read, blocks=blocks)
+
+
+def test_frame(reports: Reports) -> pl.DataFrame:
+    """Predictions of test rows."""
+    frame = reports.frame("evaluation/predictions.parquet")
+    if "part" not in frame.columns:
+        return frame
+    return frame.filter(pl.col("part").cast(pl.String) == "test")
+
+
+def test_values(reports: Reports, column: str) -> DoubleArray:
+    """A column of the predictions of test rows, as numbers."""
+    return numbers(test_frame(reports), column)

@@ -1,0 +1,75 @@
+"""The section on test rows: metrics, curves, calibration, errors, coverage, slices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plumbline.report.about import About
+from plumbline.report.blocks import Cell, Grid, Part, Section, figure_cell
+from plumbline.report.read import Reports, entries, pair, pick, real
+from plumbline.report.sections.errors import confusion, residuals
+from plumbline.report.sections.probability import calibration, coverage, ranking
+from plumbline.report.sections.slices import slices
+from plumbline.report.words import (
+    METRIC_WORDS,
+    baseline_label,
+    greater_is_better,
+    metric_interval,
+    metric_label,
+    metric_value,
+)
+
+PARTS = ("train", "val", "test")
+
+
+def evaluation(reports: Reports, about: About) -> Section:
+    """What the model is worth on rows that it never saw."""
+    parts = [_metrics(reports, about)]
+    if about.task.is_classification:
+        parts += [ranking(reports, about), calibration(reports, about), confusion(reports)]
+    else:
+        parts.append(residuals(reports))
+    parts += [coverage(reports, about), slices(reports, about)]
+    return Section(id="evaluation", title="Evaluation", parts=parts)
+
+
+def _metrics(reports: Reports, about: About) -> Part:
+    metrics = reports.json("metrics.json")
+    baselines = [key for key, _ in entries(pick(metrics, "baselines"))][:6]
+    names = _names(metrics, about)
+    columns = ["metric", "", "train", "validation", "test", "95 % interval"]
+    rows = []
+    for name in names:
+        low, high = pair(pick(metrics, "test_ci95", name))
+        mine = [real(pick(metrics, part, name)) for part in PARTS]
+        others = [real(pick(metrics, "baselines", b, name)) for b in baselines]
+        rows.append(
+            [
+                Cell(text=metric_label(name), strong=name == about.metric),
+                Cell(text="↑" if greater_is_better(name) else "↓", muted=True),
+                *(
+                    figure_cell(metric_value(name, v), strong=part == "test")
+                    for part, v in zip(PARTS, mine, strict=True)
+                ),
+                figure_cell(metric_interval(name, low, high)),
+                *(figure_cell(metric_value(name, v)) for v in others),
+            ]
+        )
+    table = Grid(
+        caption="Scores of the deep model, and of the baselines on the same test rows",
+        columns=[*columns, *(baseline_label(b) for b in baselines)],
+        rows=rows,
+        more="↑ more is better, ↓ less is better.",
+    )
+    read = (
+        "Only the test column promises anything; a training score far above it means "
+        "over-fitting, and differences inside the 95 % interval may be chance."
+    )
+    return Part(title="Metrics", read=read, blocks=[table] if rows else [])
+
+
+def _names(metrics: Any, about: About) -> list[str]:
+    """Metrics that some part has, the main one first, then in the usual order."""
+    there = {key for part in PARTS for key, _ in entries(pick(metrics, part))}
+    known = [name for name in METRIC_WORDS if name in there]
+    return sorted([*known, *sorted(there - set(known))], key=lambda name: name != about.metric)

@@ -1,0 +1,74 @@
+"""What metrics, baselines and decisions are called on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plumbline.kinds import Task
+from plumbline.report.numbers import fixed, number
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricWord:
+    """A metric's label; whether more is better; whether its values lie in [0, 1]."""
+
+    label: str
+    greater_is_better: bool
+    unit: bool = True
+
+
+METRIC_WORDS: dict[str, MetricWord] = {
+    "roc_auc": MetricWord(label="ROC AUC", greater_is_better=True),
+    "average_precision": MetricWord(label="average precision", greater_is_better=True),
+    "accuracy": MetricWord(label="accuracy", greater_is_better=True),
+    "balanced_accuracy": MetricWord(label="balanced accuracy", greater_is_better=True),
+    "precision": MetricWord(label="precision", greater_is_better=True),
+    "recall": MetricWord(label="recall", greater_is_better=True),
+    "f1": MetricWord(label="F1", greater_is_better=True),
+    "log_loss": MetricWord(label="log loss", greater_is_better=False),
+    "brier": MetricWord(label="Brier score", greater_is_better=False),
+    "ece": MetricWord(label="calibration error (ECE)", greater_is_better=False),
+    "mae": MetricWord(label="mean absolute error", greater_is_better=False, unit=False),
+    "mse": MetricWord(label="mean squared error", greater_is_better=False, unit=False),
+    "rmse": MetricWord(label="root mean squared error", greater_is_better=False, unit=False),
+    "r2": MetricWord(label="R²", greater_is_better=True),
+    "mape": MetricWord(label="mean absolute percentage error", greater_is_better=False),
+}
+DEFAULT_METRIC = {
+    Task.BINARY: "roc_auc",
+    Task.MULTICLASS: "accuracy",
+    Task.REGRESSION: "rmse",
+}
+BASELINE_WORDS = {
+    "majority": "majority (a constant)",
+    "linear": "linear model",
+    "gradient_boosting": "gradient boosting",
+}
+
+
+def metric_label(name: str) -> str:
+    """A metric's name in words; an unknown one as it is."""
+    return METRIC_WORDS[name].label if name in METRIC_WORDS else name
+
+
+def greater_is_better(name: str) -> bool:
+    """The direction of a metric; unknown ones count as scores."""
+    return METRIC_WORDS[name].greater_is_better if name in METRIC_WORDS else True
+
+
+def metric_value(name: str, value: float | None) -> str:
+    """A metric's value: three decimals where it lies in [0, 1], else four digits."""
+    unit = name not in METRIC_WORDS or METRIC_WORDS[name].unit
+    return fixed(value, 3) if unit else number(value)
+
+
+def metric_interval(name: str, low: float | None, high: float | None) -> str:
+    """An interval of a metric, or a dash."""
+    if low is None or high is None:
+        return "–"
+    return f"{metric_value(name, low)} to {metric_value(name, high)}"
+
+
+def baseline_label(name: str) -> str:
+    """A baseline's name in words; an unknown one as it is."""
+    return BASELINE_WORDS.get(name, name.replace("_", " "))
