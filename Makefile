@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro test lint bench soak lock clean
+.PHONY: help env repro flow ui deploy deploy-down test lint bench soak lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,18 @@ data: | $(READY)
 repro: $(READY) | data ## the whole graph on the data at hand, then where to look
 	dvc repro
 	@python -m pipelines.summary
+
+flow: $(READY) ## the same graph as one Prefect flow run
+	@python -m pipelines.local flow $(ARGS)
+
+ui: $(READY) ## MLflow and Prefect in the browser, on loopback
+	@python -m pipelines.local ui
+
+deploy: $(READY) ## Prefect server, worker and the weekly training of prefect.yaml, on loopback
+	@python -m pipelines.local deploy
+
+deploy-down: $(READY) ## end what deploy and ui started
+	@python -m pipelines.local deploy-down
 
 test: $(READY) | data ## every test that needs no GPU, after lint
 	$(MAKE) --no-print-directory lint

@@ -1,0 +1,204 @@
+"""Prefect and MLflow on this machine: `python -m pipelines.local flow|deploy|deploy-down|ui`.
+
+Everything listens on loopback and keeps its state under `.plumbline/` of this checkout; the
+user's own Prefect settings are neither read nor changed. Where PREFECT_API_URL or an http
+MLFLOW_TRACKING_URI is set, that server is used and none is started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipelines.services import HOST, Service, ask, running, start, stop
+from plumbline.errors import ParameterError, PlumblineError, StorageError
+
+POOL = "plumbline"
+PREFECT_PORT = "PLUMBLINE_PREFECT_PORT"
+MLFLOW_PORT = "PLUMBLINE_MLFLOW_PORT"
+PORTS = {PREFECT_PORT: 4200, MLFLOW_PORT: 5000}
+SERVER, WORKER, MLFLOW = "prefect-server", "prefect-worker", "mlflow-ui"
+BIN = Path(sys.executable).parent
+
+
+def main() -> int:
+    """Run a command in the current folder; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.local", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        command = commands.add_parser(name, help=function.__doc__)
+        command.set_defaults(function=function)
+        if name == "flow":
+            command.add_argument("rest", nargs=argparse.REMAINDER)
+    arguments = vars(parser.parse_args())
+    try:
+        return arguments.pop("function")(Path.cwd(), **arguments) or 0
+    except PlumblineError as error:
+        print(f"plumbline: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def flow(root: Path, rest: list[str]) -> int:
+    """Run the flow `training` once, on the server that runs or on a temporary one."""
+    command = [sys.executable, "-m", "pipelines.training", *rest]
+    return subprocess.run(command, cwd=root, env=environment(root), check=False).returncode
+
+
+def deploy(root: Path) -> None:
+    """Start server, work pool and worker, and register the deployments of prefect.yaml."""
+    variables = _server(root)
+    api = variables["PREFECT_API_URL"]
+    again, begun = running(_folder(root), WORKER) is not None, datetime.now(UTC)
+    worker = Service(
+        name=WORKER,
+        command=[str(BIN / "prefect"), "worker", "start", "--pool", POOL, "--type", "process"],
+        healthy=lambda: again or _online(api, begun),
+    )
+    start(_folder(root), worker, variables, root)
+    done = subprocess.run(
+        [BIN / "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=root,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StorageError(
+            f"Prefect refused the deployments:\n{(done.stdout + done.stderr).strip()}\n",
+            file="prefect.yaml",
+        )
+    print(f"Prefect   {api.removesuffix('/api')}  (deployment training/weekly-training)")
+    print(f"logs      {_folder(root).relative_to(root)}/")
+    print("run now   PREFECT_API_URL=… prefect deployment run training/weekly-training")
+    print("end       make deploy-down")
+
+
+def deploy_down(root: Path) -> None:
+    """End what deploy and ui started, with all that runs in it."""
+    ended = stop(_folder(root), last=[SERVER, MLFLOW])
+    print(f"ended {', '.join(ended)}" if ended else "nothing was running")
+
+
+def ui(root: Path) -> None:
+    """Start the Prefect and MLflow UIs and print their addresses."""
+    prefect = _server(root)["PREFECT_API_URL"].removesuffix("/api")
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if tracking.startswith(("http://", "https://")):
+        mlflow = _without_password(tracking)
+    else:
+        mlflow = _mlflow(root, tracking)
+    print(f"MLflow    {mlflow}")
+    print(f"Prefect   {prefect}")
+    print("end       make deploy-down")
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Variables of every Prefect process: state in this checkout, time enough to start.
+
+    Prefect gives a temporary server 20 s; on an empty database and two slow cores it needs more.
+    """
+    home = root / ".plumbline" / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    variables = {
+        **{key: value for key, value in os.environ.items() if key != "PREFECT_PROFILE"},
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PLUMBLINE_ROOT": str(root),
+        "PYTHONPATH": os.pathsep.join(
+            [str(root), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        ),
+    }
+    record = running(_folder(root), SERVER)
+    if "PREFECT_API_URL" not in os.environ and record is not None:
+        variables["PREFECT_API_URL"] = f"http://{HOST}:{record.port}/api"
+    return variables
+
+
+def _server(root: Path) -> dict[str, str]:
+    """Variables under which a Prefect server answers; starts one unless one is named."""
+    variables = environment(root)
+    if "PREFECT_API_URL" in os.environ:
+        api = os.environ["PREFECT_API_URL"].rstrip("/")
+        if ask(f"{api}/health") is None:
+            raise StorageError(
+                f"no Prefect server answers at {_without_password(api)}",
+                mend="start it, or unset PREFECT_API_URL to use one on this machine",
+            )
+        return {**variables, "PREFECT_API_URL": api}
+    port = _port(PREFECT_PORT, os.environ)
+    api = f"http://{HOST}:{port}/api"
+    server = Service(
+        name=SERVER,
+        command=[str(BIN / "prefect"), "server", "start", "--host", HOST, "--port", str(port)],
+        healthy=lambda: ask(f"{api}/health") is True,
+        port=port,
+        port_variable=PREFECT_PORT,
+    )
+    variables = {**variables, "PREFECT_API_URL": api}
+    start(_folder(root), server, variables, root)
+    return variables
+
+
+def _online(api: str, since: datetime) -> bool:
+    """Whether a worker reported to the pool; one that ended lately still counts as online."""
+    workers = ask(f"{api}/work_pools/{POOL}/workers/filter", {}) or []
+    return any(datetime.fromisoformat(one["last_heartbeat_time"]) > since for one in workers)
+
+
+def _mlflow(root: Path, tracking: str) -> str:
+    """Start MLflow's UI over the store of this checkout, or over the database that is named."""
+    port = _port(MLFLOW_PORT, os.environ)
+    store = root / "mlflow"
+    store.mkdir(exist_ok=True)
+    variables = {
+        **environment(root),
+        # in the environment, not on the command line: it may hold a password
+        "MLFLOW_BACKEND_STORE_URI": tracking or f"sqlite:///{store / 'mlflow.db'}",
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (store / "artifacts").as_uri(),
+        "MLFLOW_SERVE_ARTIFACTS": "false",
+    }
+    service = Service(
+        name=MLFLOW,
+        command=[
+            *(str(BIN / "mlflow"), "server", "--host", HOST, "--port", str(port)),
+            *("--workers", "1"),
+        ],
+        healthy=lambda: ask(f"http://{HOST}:{port}/health") == "OK",
+        port=port,
+        port_variable=MLFLOW_PORT,
+    )
+    start(_folder(root), service, variables, root)
+    return f"http://{HOST}:{port}"
+
+
+def _port(variable: str, variables: Mapping[str, str]) -> int:
+    text = variables.get(variable, str(PORTS[variable]))
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ParameterError("is no port", where=variable, wanted="1 to 65535", got=text)
+    return int(text)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _folder(root: Path) -> Path:
+    return root / ".plumbline" / "run"
+
+
+COMMANDS = {"flow": flow, "deploy": deploy, "deploy-down": deploy_down, "ui": ui}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The Prefect flow `training`: the graph of dvc.yaml, each stage a task that DVC runs.
+
+`python -m pipelines.training [STAGE …] [--force] [--no-pull]` runs it once in the current folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed, Failed
+
+from pipelines import command
+from pipelines.command import CommandError, Outcome
+from pipelines.dag import Graph, load_graph, select
+from pipelines.summary import fact_rows, metric_rows
+from plumbline.errors import DataError, UserError
+
+RETRY_SECONDS = [2.0, 10.0, 60.0]
+REFUSED = {2: "To mend", 3: "Gate"}  # names of the failed states, by the stage's exit code
+Changed = Mapping[str, Any]
+
+
+@flow(name="training")  # tasks run in threads, Prefect's default
+def training(
+    targets: list[str] | None = None, force: bool = False, pull: bool = True
+) -> State[Any]:
+    """Run the stages of dvc.yaml, side by side where they do not need each other.
+
+    Args:
+        targets: only these stages and what they need; all without.
+        force: run them though nothing changed.
+        pull: fetch data that are missing here from the DVC remote.
+
+    Parameters of the model are in params.yaml alone, so that the run, dvc.lock and the
+    checkout never disagree; to try others, change the file or use `dvc exp run -S`.
+    """
+    root = Path.cwd()
+    try:
+        graph = select(load_graph(root / "dvc.yaml"), targets or [])
+    except UserError as error:
+        return Failed(name=REFUSED[2], message=str(error), data=error)
+    try:
+        data = data_task.submit(root, pull=pull)
+        stages = _submit(graph, root, data, force=force)
+        futures = {"data": data, **stages}
+        wait(list(futures.values()))
+        states = {name: future.state for name, future in futures.items()}
+    finally:
+        command.stop_all()  # what still runs when the flow is cancelled
+    return _conclude(root, states)
+
+
+def retry_passing(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Try again after a lock or storage that did not answer; never after a stage said no."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, CommandError) and error.passing
+
+
+@task(
+    name="data",
+    task_run_name="data",
+    retries=len(RETRY_SECONDS),
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=retry_passing,
+)
+def data_task(root: Path, *, pull: bool) -> State[Any]:
+    """Fetch missing data, record changed data; gives what is left to do, by stage."""
+    log = get_run_logger()
+    changed = command.status(root)
+    touched = False
+    for name in [key for key in changed if key.endswith(".dvc")]:
+        missing = "deleted" in str(changed[name])
+        if missing and not pull:
+            error = DataError("the data are not here", file=name, mend=f"run dvc pull {name}")
+            return Failed(name=REFUSED[2], message=str(error), data=error)
+        if missing:
+            command.pull(name, root, log.info)
+        else:
+            command.repro(name, root, log.info)
+        touched = True
+    if touched:
+        changed = command.status(root)
+    message = f"{len(changed)} of the graph's stages changed" if changed else "nothing changed"
+    return Completed(message=message, data=changed)
+
+
+@task(
+    retries=len(RETRY_SECONDS),
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=retry_passing,
+)
+def stage_task(
+    name: str, root: Path, changed: Changed, before: Sequence[Outcome], *, force: bool
+) -> State[Any]:
+    """One stage, run by DVC. Done at once where neither it nor what it needs changed."""
+    log = get_run_logger()
+    untouched = name not in changed and all(outcome is Outcome.UNCHANGED for outcome in before)
+    if untouched and not force:
+        return Completed(name="Cached", message="nothing changed", data=Outcome.UNCHANGED)
+    try:
+        outcome = command.repro(name, root, log.info, force=force)
+    except CommandError as error:
+        if error.passing:
+            raise
+        if error.code == 3:
+            create_markdown_artifact(f"# {name} said no\n\n{error}\n", key=f"gate-{name}")
+        state = REFUSED.get(error.code or 1, "Failed")
+        return Failed(name=state, message=str(error), data=error)
+    state = "Completed" if outcome is Outcome.RAN else "Cached"
+    return Completed(name=state, message=str(outcome), data=outcome)
+
+
+def _submit(
+    graph: Graph, root: Path, data: PrefectFuture[Any], *, force: bool
+) -> dict[str, PrefectFuture[Any]]:
+    """Hand every stage to the task runner, each after those it needs; order of the file."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for name, needed in graph.items():
+        # a future in place of a value: Prefect waits for it and hands its result over
+        submit: Any = stage_task.with_options(name=name, task_run_name=name).submit
+        before = [futures[other] for other in needed]
+        futures[name] = submit(name, root, data, before, force=force)
+    return futures
+
+
+def _conclude(root: Path, states: Mapping[str, State[Any]]) -> State[Any]:
+    """The flow's state: that of the first stage that failed, else done, with the results shown."""
+    for name, state in states.items():
+        if state.is_failed() or state.is_crashed():
+            error = state.result(raise_on_failure=False)
+            message = f"stage '{name}': {state.message}"
+            return Failed(name=state.name, message=message, data=error)
+    if "evaluate" in states:
+        header, rows = metric_rows(root)
+        create_table_artifact(
+            [dict(zip(header, row, strict=True)) for row in rows],
+            key="metrics",
+            description="Test rows; the metric with * counts.",
+        )
+    if "report" in states:
+        create_markdown_artifact(_result(root), key="result", description="What the run found.")
+    ran = [name for name, state in states.items() if state.name == "Completed" and name != "data"]
+    return Completed(message=f"ran {', '.join(ran)}" if ran else "nothing changed")
+
+
+def _result(root: Path) -> str:
+    page = root / "reports" / "index.html"
+    lines = [f"| {label} | {value.replace('|', '/')} |" for label, value in fact_rows(root)]
+    return "\n".join(
+        ["| | |", "| --- | --- |", *lines, "", f"[The whole run on one page]({page.as_uri()})"]
+    )
+
+
+def main() -> int:
+    """Run the flow once; returns the exit code of the stage that failed, or 0."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.training", description=__doc__)
+    parser.add_argument("targets", nargs="*", metavar="STAGE")
+    parser.add_argument("--force", action="store_true", help="run though nothing changed")
+    parser.add_argument("--no-pull", dest="pull", action="store_false", help="data must be here")
+    arguments = parser.parse_args()
+    state = training(**vars(arguments), return_state=True)
+    if state.is_completed():
+        return 0
+    print(f"plumbline: {state.message}", file=sys.stderr)
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, CommandError):
+        return error.code or 1
+    return error.exit_code if isinstance(error, UserError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
