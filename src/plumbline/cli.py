@@ -11,10 +11,12 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from plumbline.config import Paths, load_config
 from plumbline.errors import PlumblineError, StorageError
 from plumbline.files import exclusive, write_json
+from plumbline.kinds import Kind, Task
 from plumbline.stages import STAGES, Report, load_stage
 
 
@@ -72,7 +74,45 @@ def _parser() -> argparse.ArgumentParser:
     for name in STAGES:
         stage = commands.add_parser(name, help=f"run the stage '{name}' of dvc.yaml")
         stage.set_defaults(function=_stage, stage=name)
+    _add_init(commands)
     return parser
+
+
+def _add_init(commands: Any) -> None:
+    init = commands.add_parser("init", help="make this checkout work on your own data")
+    init.set_defaults(function=_init)
+    init.add_argument("--data", type=Path, help="CSV, TSV (also .gz, .zst), Parquet file or folder")
+    init.add_argument("--target", help="the column to predict")
+    init.add_argument("--test", type=Path, help="a held-out file, used as the test part whole")
+    init.add_argument("--task", type=Task, choices=list(Task), help="inferred if left out")
+    init.add_argument("--kind", type=Kind, choices=list(Kind), help="what one example is")
+    init.add_argument("--positive", help="the class that counts as positive")
+    init.add_argument("--time", help="column that orders the rows; they are split by time")
+    init.add_argument("--group", help="column whose rows must stay on one side")
+    init.add_argument("--id", help="column that only names the row")
+    init.add_argument("--name", help="name of the data set and of the registered model")
+    init.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first line names the columns (column_0, … if not)",
+    )
+    init.add_argument("--encoding", help="encoding of the text, found out if left out")
+    init.add_argument(
+        "--update", action="store_true", help="propose changes to expectations.yaml, write none"
+    )
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from plumbline.commands import init
+
+    begun = time.perf_counter()
+    paths = Paths(Path.cwd())
+    with exclusive(paths.state / "locks" / "init", "'plumbline init'"):
+        if arguments.update:
+            report = init.update(paths)
+        else:
+            report = init.init(init.request_of(arguments), paths)
+    print_report("init", report, time.perf_counter() - begun)
 
 
 def _stage(arguments: argparse.Namespace) -> None:

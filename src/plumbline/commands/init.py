@@ -1,0 +1,350 @@
+"""`plumbline init`: this checkout works on the user's own data.
+
+Reads and infers first, and only then writes: the data under `data/`, expectations.yaml,
+params.yaml, data.dvc. A refusal leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from plumbline.commands.parameters import write_parameters
+from plumbline.config import Paths, load_config
+from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.data.expectations import load_expectations
+from plumbline.data.infer import Inferred, Wishes, infer
+from plumbline.data.propose import diff, propose, to_yaml
+from plumbline.data.read import open_bytes, scan
+from plumbline.data.sniff import Sniffed, sniff
+from plumbline.errors import DataError, ParameterError, StorageError
+from plumbline.files import new_dir, new_file, read_json, write_text
+from plumbline.kinds import ColumnType, Kind, Role, Task
+from plumbline.stages import Report
+
+SHOWN = 60  # columns listed in the table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user typed."""
+
+    data: Path
+    target: str
+    test: Path | None = None
+    task: Task | None = None
+    kind: Kind | None = None
+    positive: str | None = None
+    time: str | None = None
+    group: str | None = None
+    id: str | None = None
+    name: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+
+
+def init(request: Request, paths: Paths) -> Report:
+    """Make the checkout work on the user's file.
+
+    Raises:
+        DataError: the file, or what it holds, cannot be learnt from; says how to mend it.
+        StorageError: DVC refused.
+    """
+    load_config(paths.params)  # refuses a folder that is no checkout, before anything is read
+    written, inferred = _read(request)
+    names = _names(request, written, paths)
+    for source, name in names.items():
+        _bring(source, paths.root / name, written)
+    files = list(names.values())
+    config = DataConfig(
+        name=request.name or _name(request.data),
+        path=files[0],
+        test_path=files[1] if len(files) > 1 else None,
+        task=inferred.expectations.task,
+        target=request.target,
+        positive=inferred.expectations.positive,
+        time=request.time,
+        group=request.group,
+        id=request.id,
+        format=written.form,
+    )
+    kept = _keep_before(paths)
+    write_text(paths.expectations, to_yaml(inferred.expectations))
+    changed = write_parameters(paths.params, config, inferred.expectations.columns)
+    _forget_others(paths, files)
+    _dvc_add(paths.root)
+    load_config(paths.params)
+    load_expectations(paths.expectations, config)
+    return Report(
+        rows=[
+            *_table(inferred),
+            ("", ""),
+            ("task", _task(inferred)),
+            ("written", _format(written)),
+            *(("note", note) for note in written.notes),
+            *(("params", note) for note in changed),
+            *((("before", f"kept in {kept.relative_to(paths.root)}"),) if kept else ()),
+            ("change it", "type, role and limits in expectations.yaml; the rest in params.yaml"),
+            ("next", "dvc repro"),
+        ],
+        look=[paths.expectations, paths.params],
+    )
+
+
+def update(paths: Paths) -> Report:
+    """Propose what the data at hand ask of expectations.yaml; change nothing."""
+    config = load_config(paths.params).data
+    current = load_expectations(paths.expectations, config)
+    raw = _frames([paths.root / f for f in (config.path, config.test_path) if f], config.format)
+    wishes = Wishes(
+        target=config.target,
+        task=config.task,
+        positive=config.positive,
+        time=config.time,
+        group=config.group,
+        id=config.id,
+    )
+    proposed = propose(current, infer(raw, config.format, wishes, file=config.path))
+    if proposed == current:
+        return Report(rows=[("expectations.yaml", "holds for these data; nothing to propose")])
+    file = paths.root / "expectations.proposed.yaml"
+    after = to_yaml(proposed)
+    write_text(file, after)
+    # the same form on both sides, so that the difference shows meaning and no layout
+    print(diff(to_yaml(current), after))
+    return Report(
+        rows=[
+            ("proposed", file.name),
+            ("accept", f"mv {file.name} {paths.expectations.name}"),
+        ],
+        look=[file],
+    )
+
+
+def _read(request: Request) -> tuple[Sniffed, Inferred]:
+    """How the file is written, and what it holds, the test file included."""
+    written = sniff(
+        request.data, target=request.target, header=request.header, encoding=request.encoding
+    )
+    files = [request.data]
+    if request.test is not None:
+        other = sniff(
+            request.test,
+            target=request.target,
+            header=written.form.header,
+            encoding=request.encoding,
+        )
+        if _layout(other.form) != _layout(written.form):
+            raise DataError(
+                "is written in another way than the data",
+                file=request.test.name,
+                wanted=_format(written),
+                got=_format(other),
+                mend="export both the same way",
+            )
+        files.append(request.test)
+    wishes = Wishes(
+        **{
+            key: getattr(request, key)
+            for key in ("target", "task", "positive", "time", "group", "id")
+        }
+    )
+    raw = _frames(files, written.form, written.encoding)
+    return written, infer(raw, written.form, wishes, file=request.data.name)
+
+
+def _layout(form: FormatConfig) -> tuple[Any, ...]:
+    return form.type, form.separator, form.header
+
+
+def _frames(files: list[Path], form: FormatConfig, encoding: str = "utf-8") -> pl.LazyFrame:
+    """The rows of the files, as they are; the same columns in each."""
+    frames = [scan(_utf8(file, encoding), form, shown=file.name) for file in files]
+    first = frames[0].collect_schema().names()
+    for frame, file in zip(frames[1:], files[1:], strict=True):
+        names = frame.collect_schema().names()
+        gone = [n for n in first if n not in names]
+        if gone:
+            raise DataError(
+                "lacks a column of the data", file=file.name, where=f"column '{gone[0]}'"
+            )
+    return pl.concat([f.select(first) for f in frames], how="vertical_relaxed")
+
+
+def _utf8(file: Path, encoding: str) -> Path:
+    """The file itself if polars can read it, else a copy in UTF-8 beside the checkout's state."""
+    if encoding == "utf-8":
+        return file
+    copy = Path(".plumbline") / "init" / f"{file.name}.utf-8"
+    _transcode(file, copy, encoding)
+    return copy
+
+
+def _transcode(source: Path, copy: Path, encoding: str) -> None:
+    with (
+        open_bytes(source) as file,
+        new_file(copy) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as out,
+    ):
+        try:
+            for text in codecs.iterdecode(iter(lambda: file.read(1 << 20), b""), encoding):
+                out.write(text)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"is not {encoding}: {error.reason}", file=source.name, mend="pass --encoding NAME"
+            ) from None
+
+
+def _names(request: Request, written: Sniffed, paths: Paths) -> dict[Path, str]:
+    """Each file and the name that it gets under data/."""
+    names: dict[Path, str] = {}
+    for file in filter(None, (request.data, request.test)):
+        name = re.sub(r"[^\w.-]+", "_", file.name)
+        if written.encoding != "utf-8":
+            name = name.removesuffix(".gz").removesuffix(".zst")
+        if name in {Path(n).name for n in names.values()}:
+            name = f"test_{name}"
+        names[file] = f"data/{name}"
+    return names
+
+
+def _bring(source: Path, place: Path, written: Sniffed) -> None:
+    """Copy a file or a folder under data/, in UTF-8."""
+    if place.exists() and place.samefile(source):
+        return
+    if source.is_dir():
+        with new_dir(place) as folder:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+    elif written.encoding != "utf-8":
+        _transcode(source, place, written.encoding)
+    else:
+        with new_file(place) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def _name(path: Path) -> str:
+    """A name for the data set, from its file."""
+    stem = path.name.split(".")[0]
+    if stem.lower() in ("train", "data", "dataset") and path.resolve().parent.name:
+        stem = path.resolve().parent.name
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "data"
+
+
+def _keep_before(paths: Paths) -> Path | None:
+    """Earlier expectations and parameters, so that an edit is never lost."""
+    files = [p for p in (paths.expectations, paths.params) if p.exists()]
+    if not paths.expectations.exists():
+        return None
+    folder = paths.state / "before-init"
+    with new_dir(folder) as new:
+        for file in files:
+            shutil.copyfile(file, new / file.name)
+    return folder
+
+
+def _forget_others(paths: Paths, files: list[str]) -> None:
+    """What data/ held before goes where DVC's cache has the same bytes; the rest stays."""
+    wanted = {Path(f).relative_to("data").parts[0] for f in files}
+    cached = _cached(paths.root)
+    for other in paths.data.iterdir():
+        if other.name in wanted or not other.is_file() or other.name not in cached:
+            continue
+        with other.open("rb") as file:
+            same = hashlib.file_digest(file, "md5").hexdigest() == cached[other.name]
+        if same:
+            other.unlink()
+
+
+def _cached(root: Path) -> dict[str, str]:
+    """The files of the tracked version of data/ whose bytes lie in DVC's local cache, by MD5."""
+    cache = root / ".dvc" / "cache" / "files" / "md5"
+    try:
+        (out,) = yaml.safe_load((root / "data.dvc").read_text(encoding="utf-8"))["outs"]
+        listing = read_json(cache / out["md5"][:2] / out["md5"][2:])
+        entries = {e["relpath"]: e["md5"] for e in listing}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {name: md5 for name, md5 in entries.items() if (cache / md5[:2] / md5[2:]).exists()}
+
+
+def _dvc_add(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "data", "--quiet"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StorageError(
+            f"`dvc add data` failed: {done.stderr.strip().splitlines()[-1:] or 'no message'}",
+            file="data",
+            mend="mend that, then run `dvc add data`; everything else is written",
+        )
+
+
+def _table(inferred: Inferred) -> list[tuple[str, str]]:
+    """A line per column: type, role, missing, values, what was guessed."""
+    lines = []
+    columns = inferred.expectations.columns
+    for name, column in list(columns.items())[:SHOWN]:
+        seen = inferred.seen[name]
+        words = [f"{column.type!s:<9}"]
+        words.append(f"{'' if column.role is Role.FEATURE else column.role.upper():<7}")
+        share = seen.missing / max(seen.rows, 1)
+        words.append(f"{f'{share:.1%} missing' if seen.missing else '':<15}")
+        if column.type in (ColumnType.NUMBER, ColumnType.INTEGER) and seen.low is not None:
+            words.append(f"{seen.low:g} … {seen.high:g}")
+        else:
+            words.append(f"{seen.distinct:,} values")
+        if name in inferred.notes:
+            words.append(f"· {inferred.notes[name]}")
+        lines.append((name[:30], " ".join(words).rstrip()))
+    if len(columns) > SHOWN:
+        lines.append((f"… {len(columns) - SHOWN} more", "see expectations.yaml"))
+    return lines
+
+
+def _task(inferred: Inferred) -> str:
+    found = inferred.expectations
+    seen = next(s for n, s in inferred.seen.items() if found.columns[n].role is Role.TARGET)
+    if found.task is Task.REGRESSION:
+        return f"regression over {seen.rows:,} rows"
+    words = f"{found.task} over {seen.rows:,} rows, {seen.distinct} classes"
+    return f"{words}; positive is '{found.positive}' (--positive)" if found.positive else words
+
+
+def _format(written: Sniffed) -> str:
+    form = written.form
+    if form.type == "parquet":
+        return "Parquet"
+    names = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+    words = f"CSV separated by {names.get(form.separator, repr(form.separator))}"
+    words += ", first line names the columns" if form.header else ", no header"
+    return words + f", {written.encoding}"
+
+
+def request_of(arguments: Any) -> Request:
+    """The request of parsed command-line arguments.
+
+    Raises:
+        ParameterError: neither a file and a target, nor --update.
+    """
+    if arguments.data is None or arguments.target is None:
+        raise ParameterError(
+            "init needs a file and its target",
+            mend="plumbline init --data FILE --target COLUMN",
+        )
+    fields = {f.name for f in dataclasses.fields(Request)}
+    return Request(**{k: v for k, v in vars(arguments).items() if k in fields})

@@ -1,0 +1,79 @@
+"""params.yaml rewritten in place: comments and layout stay."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from plumbline.config.data import DataConfig
+from plumbline.evaluation.metrics import metric_names
+from plumbline.files import write_text
+from plumbline.kinds import Task
+
+LOSSES = {True: ("cross_entropy", "focal", "hinge"), False: ("mse", "mae", "huber")}
+
+
+def write_parameters(path: Path, data: DataConfig, columns: Collection[str]) -> list[str]:
+    """Write the `data` section; set back what was about other data. Says what was set back.
+
+    Args:
+        columns: the names of the columns of the new data.
+    """
+    yaml: Any = YAML()
+    yaml.width = 10**6
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    document = yaml.load(path.read_text(encoding="utf-8"))
+    section = dataclasses.asdict(data)
+    for key, value in section.items():
+        if key == "format":
+            for name, inner in value.items():
+                if isinstance(inner, list):  # in place, which keeps it on one line
+                    document["data"]["format"][name][:] = inner
+                else:
+                    document["data"]["format"][name] = inner
+        elif key != "max_memory_mb":
+            document["data"][key] = str(value) if isinstance(value, str) else value
+    changed = _set_back(document, data.task, columns)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    write_text(path, text.getvalue())
+    return changed
+
+
+def _set_back(document: Any, task: Task, columns: Collection[str]) -> list[str]:
+    """Values that name columns or classes of earlier data, or do not fit the task."""
+    changed = []
+    own = document["normalize"]["columns"]
+    for name in [n for n in own if n not in columns]:
+        del own[name]
+        changed.append(f"normalize.columns.{name} left out: no such column")
+    metrics = metric_names(task)
+    fitting = LOSSES[task.is_classification]
+    wanted: list[tuple[tuple[str, str], Any, Callable[[Any], bool]]] = [
+        (("evaluate", "slices"), "auto", lambda v: v == "auto" or set(v) <= set(columns)),
+        (("evaluate", "metric"), "auto", lambda v: v == "auto" or v in metrics),
+        (("tune", "metric"), "auto", lambda v: v == "auto" or v in metrics),
+        (("register", "metric"), "auto", lambda v: v == "auto" or v in metrics),
+        (("train", "monitor"), "auto", lambda v: v in ("auto", "loss") or v in metrics),
+        (("train", "loss"), "auto", lambda v: v == "auto" or v in fitting),
+        (("train", "class_weights"), "none", lambda v: v == "none" or task.is_classification),
+        (("evaluate", "threshold"), "none", lambda v: v == "none" or task is Task.BINARY),
+    ]
+    for (top, key), value, fits in wanted:
+        if key in document[top] and not fits(document[top][key]):
+            document[top][key] = value
+            changed.append(f"{top}.{key} set back to {value}: it was about other data")
+    split = document["split"]
+    if split["column"] is not None and split["column"] not in columns:
+        split["column"] = None
+        split["method"] = "auto" if split["method"] == "predefined" else split["method"]
+        changed.append("split.column set back to null: no such column")
+    return changed

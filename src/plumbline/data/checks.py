@@ -1,0 +1,336 @@
+"""expectations.yaml as a Great Expectations suite, run over the rows in pieces.
+
+What a row can tell by itself is asked of every piece, and the counts are added up; what only the
+table can tell (how many rows, which columns, which classes) is asked once. So memory is bounded,
+whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from plumbline.data.expectations import ColumnExpectations, Expectations, Severity
+from plumbline.data.source import ROW, Source
+from plumbline.kinds import ColumnType, Role
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
+
+CELLS = 8_000_000  # cells of a piece
+EXAMPLES = 10  # unexpected values shown per expectation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One expectation of a row. `broken` tells the rows that fail it; `allowed` is their share
+    that may. `asked` is the column Great Expectations looks at: the data's own, or one that
+    says in yes and no what no single cell tells."""
+
+    column: str
+    expectation: str
+    severity: Severity
+    kwargs: dict[str, Any]
+    broken: pl.Expr
+    allowed: float = 0.0
+    helper: pl.Expr | None = None
+    said: str = ""  # what the rows that fail do wrong, for the message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one expectation did. `observed`: a count or share of rows, or the table's value."""
+
+    column: str
+    expectation: str
+    severity: Severity
+    kwargs: Mapping[str, Any]
+    success: bool
+    observed: Any
+    rows: int = 0
+    missing: int = 0
+    unexpected: int = 0
+    examples: list[str] = field(default_factory=list)
+    said: str = ""
+    check: Check | None = None
+
+
+def checks_of(expectations: Expectations, source: Source) -> list[Check]:
+    """The checks of rows, column by column, then the rules between columns."""
+    found: list[Check] = []
+    for name, wanted in expectations.columns.items():
+        found += _column_checks(name, wanted, source)
+    for rule in expectations.rules:
+        or_equal = rule.relation == ">="
+        left, right = pl.col(rule.left), pl.col(rule.right)
+        found.append(
+            Check(
+                column=rule.left,
+                expectation="expect_column_pair_values_a_to_be_greater_than_b",
+                severity=rule.severity,
+                kwargs={
+                    "column_A": rule.left,
+                    "column_B": rule.right,
+                    "or_equal": or_equal,
+                    "ignore_row_if": "either_value_is_missing",
+                },
+                broken=(left < right) if or_equal else (left <= right),
+                said=f"are not {rule.relation} '{rule.right}'",
+            )
+        )
+    return found
+
+
+def _column_checks(name: str, wanted: ColumnExpectations, source: Source) -> Iterator[Check]:
+    column = pl.col(name)
+    if wanted.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
+        label = f"{name} is a {wanted.type}"
+        yield Check(
+            column=name,
+            expectation="expect_column_values_to_be_in_set",
+            severity="critical",
+            kwargs={"column": label, "value_set": [True]},
+            broken=~pl.col(label),
+            helper=source.unreadable[name].not_().alias(label),
+            said=f"are not a {wanted.type}",
+        )
+    if wanted.missing is not None and wanted.missing.max < 1:
+        yield Check(
+            column=name,
+            expectation="expect_column_values_to_not_be_null",
+            severity=wanted.missing.severity,
+            kwargs={"column": name, "mostly": 1 - wanted.missing.max},
+            broken=column.is_null(),
+            allowed=wanted.missing.max,
+            said=f"are missing, more than the {wanted.missing.max:.0%} allowed",
+        )
+    if wanted.range is not None:
+        low, high = wanted.range.min, wanted.range.max
+        below = column < low if low is not None else pl.lit(False)
+        above = column > high if high is not None else pl.lit(False)
+        yield Check(
+            column=name,
+            expectation="expect_column_values_to_be_between",
+            severity=wanted.range.severity,
+            kwargs={"column": name, "min_value": low, "max_value": high},
+            broken=below | above,
+            said=f"are not between {_figure(low)} and {_figure(high)}",
+        )
+    if wanted.values is not None:
+        yield Check(
+            column=name,
+            expectation="expect_column_values_to_be_in_set",
+            severity=wanted.values.severity,
+            kwargs={"column": name, "value_set": wanted.values.only},
+            broken=column.is_in(wanted.values.only).not_(),
+            said="are none of the values listed",
+        )
+    if wanted.pattern is not None:
+        yield Check(
+            column=name,
+            expectation="expect_column_values_to_match_regex",
+            severity=wanted.pattern.severity,
+            kwargs={"column": name, "regex": wanted.pattern.regex},
+            broken=column.str.contains(wanted.pattern.regex).not_(),
+            said=f"do not match {wanted.pattern.regex}",
+        )
+    for flag, word, fails in (
+        (wanted.unique, "unique", column.is_duplicated() & column.is_not_null()),
+        (wanted.increasing, "increasing", (column.diff() < 0).fill_null(False)),
+    ):
+        if flag is not None:
+            label = f"{name} is {word}"
+            yield Check(
+                column=name,
+                expectation="expect_column_values_to_be_in_set",
+                severity=flag.severity,
+                kwargs={"column": label, "value_set": [True]},
+                broken=~pl.col(label),
+                helper=fails.not_().alias(label),
+                said=f"are not {word}",
+            )
+
+
+def _figure(value: float | None) -> str:
+    return "anything" if value is None else f"{value:g}"
+
+
+def run_checks(checks: list[Check], source: Source) -> list[Outcome]:
+    """Ask Great Expectations of every piece of the rows; add up."""
+    import great_expectations as gx
+    from great_expectations import expectations as gxe
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("data").add_dataframe_asset("rows")
+    whole = asset.add_batch_definition_whole_dataframe("all")
+    suite = gx.ExpectationSuite(name="expectations.yaml")
+    for i, check in enumerate(checks):
+        words = "".join(part.title() for part in check.expectation.split("_"))
+        expectation = getattr(gxe, words)(
+            **check.kwargs, severity=check.severity, meta={"number": i}
+        )
+        suite.add_expectation(expectation)
+    totals = [_Total() for _ in checks]
+    frame = with_helpers(source.frame, checks)
+    size = max(10_000, CELLS // max(1, len(frame.collect_schema())))
+    for piece in frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
+        batch = whole.get_batch(batch_parameters={"dataframe": piece.to_pandas()})
+        found = batch.validate(
+            suite, result_format={"result_format": "BASIC", "partial_unexpected_count": EXAMPLES}
+        )
+        for result in found.results:
+            totals[result.expectation_config.meta["number"]].add(result)
+    return [total.outcome(check) for total, check in zip(totals, checks, strict=True)]
+
+
+def with_helpers(frame: pl.LazyFrame, checks: list[Check]) -> pl.LazyFrame:
+    """The rows with the columns that answer for what no single cell tells."""
+    return frame.with_columns(c.helper for c in checks if c.helper is not None)
+
+
+@dataclass
+class _Total:
+    """The counts of one expectation over the pieces."""
+
+    rows: int = 0
+    missing: int = 0
+    unexpected: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, result: Any) -> None:
+        if result.exception_info.get("raised_exception"):
+            raise RuntimeError(result.exception_info["exception_message"])
+        found = result.result
+        self.rows += found.get("element_count", 0)
+        self.missing += found.get("missing_count") or 0
+        self.unexpected += found.get("unexpected_count", 0)
+        for value in found.get("partial_unexpected_list", []):
+            if value is not None and len(self.examples) < EXAMPLES:
+                self.examples.append(str(value)[:200])
+
+    def outcome(self, check: Check) -> Outcome:
+        share = self.unexpected / self.rows if self.rows else 0.0
+        return Outcome(
+            column=check.column,
+            expectation=check.expectation,
+            severity=check.severity,
+            kwargs=check.kwargs,
+            success=share <= check.allowed,
+            observed=f"{self.unexpected:,} of {self.rows:,} rows ({share:.2%})",
+            rows=self.rows,
+            missing=self.missing,
+            unexpected=self.unexpected,
+            examples=self.examples if check.helper is None else [],
+            said=check.said,
+            check=check,
+        )
+
+
+def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
+    """What only the whole table can tell: rows, columns, classes."""
+    wanted, rows = expectations.rows, source.rows
+    enough = rows >= wanted.min and (wanted.max is None or rows <= wanted.max)
+    found = [
+        Outcome(
+            column="",
+            expectation="expect_table_row_count_to_be_between",
+            severity=wanted.severity,
+            kwargs={"min_value": wanted.min, "max_value": wanted.max},
+            success=enough,
+            observed=rows,
+            rows=rows,
+            said=f"the table has {rows:,} rows, not between {wanted.min:,} and "
+            f"{_figure(wanted.max)}",
+        )
+    ]
+    names = list(expectations.columns)
+    ordered = expectations.ordered_columns
+    same = source.names == names if ordered else set(source.names) == set(names)
+    extra = [n for n in source.names if n not in expectations.columns]
+    word = "ordered_list" if ordered else "set"
+    found.append(
+        Outcome(
+            column="",
+            expectation=f"expect_table_columns_to_match_{word}",
+            severity="warning",
+            kwargs={f"column_{'list' if ordered else 'set'}": names},
+            success=same,
+            observed=", ".join(extra[:EXAMPLES]) if extra else "another order",
+            rows=rows,
+            said=f"the table has columns that nobody described: {', '.join(extra[:EXAMPLES])}"
+            if extra
+            else "the columns stand in another order",
+        )
+    )
+    return found + _check_target(expectations, source)
+
+
+def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
+    """Two values at least, and two rows of each class, in the data that are learnt from."""
+    target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
+    own = source.frame.head(source.rows - source.test_rows).select(target).drop_nulls()
+    counts = own.group_by(target).len().sort("len", target).head(3).collect(engine="streaming")
+    alone = counts.filter(pl.col("len") < 2)[target].to_list()
+    rare = expectations.task.is_classification and bool(alone)
+    constant = len(counts) < 2
+    said = f"the target is constant ('{counts[target][0]}')" if len(counts) else ""
+    if not len(counts):
+        said = "the target has no values"
+    elif rare and not constant:
+        said = f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on"
+    return [
+        Outcome(
+            column=target,
+            expectation="expect_column_unique_value_count_to_be_between",
+            severity="critical",
+            kwargs={"column": target, "min_value": 2},
+            success=not (rare or constant),
+            observed=said or "two values or more",
+            rows=source.rows,
+            said=said,
+        )
+    ]
+
+
+def failing_rows(outcomes: list[Outcome], source: Source, limit: int) -> pl.DataFrame:
+    """The first rows that fail each failed check: row, column, expectation, severity, value."""
+    parts = []
+    for outcome in outcomes:
+        check = outcome.check
+        if outcome.success or check is None or limit == 0:
+            continue
+        rows = (
+            with_helpers(source.frame, [check])
+            .with_row_index(ROW)
+            .filter(check.broken)
+            .head(limit)
+            .select(ROW)
+            .collect(engine="streaming")
+        )
+        shown = source.cells(check.column, rows[ROW].to_list())
+        parts.append(
+            pl.DataFrame(
+                {
+                    "row": rows[ROW].cast(pl.UInt32),
+                    "column": [check.column] * len(rows),
+                    "expectation": [check.expectation] * len(rows),
+                    "severity": [check.severity] * len(rows),
+                    "value": shown,
+                },
+                schema=FAILING,
+            )
+        )
+    return pl.concat(parts).head(limit) if parts else pl.DataFrame(schema=FAILING)
+
+
+FAILING = {
+    "row": pl.UInt32,
+    "column": pl.String,
+    "expectation": pl.String,
+    "severity": pl.String,
+    "value": pl.String,
+}

@@ -1,0 +1,126 @@
+"""expectations.yaml written for people, and changes proposed to one that people have edited."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any
+
+import yaml
+
+from plumbline.data.expectations import ColumnExpectations, Expectations
+from plumbline.data.infer import Inferred
+from plumbline.data.look import Seen
+from plumbline.kinds import ColumnType, Role
+
+HEADER = """\
+# What the data must look like: inferred by `plumbline init`, yours to edit.
+#
+# type      number, integer, boolean, category, text, date
+# role      feature (default), target, time, group, id, weight, split, ignore
+# missing   {max: largest share of missing cells}
+# range     {min: , max: } both allowed; inferred with slack around what was seen
+# values    {only: [...]} nothing else; of the target: its classes
+# pattern   {regex: } that every value matches
+# unique, increasing   {} no value twice; no value smaller than the one before
+# severity  critical stops the graph (exit code 3), warning goes on the page
+#
+# `plumbline init --update` proposes what new data ask for, and changes nothing by itself.
+"""
+
+
+def to_yaml(expectations: Expectations) -> str:
+    """The file's text; the task and the positive class live in params.yaml."""
+    lines = [HEADER, f"rows: {_flow(_plain(expectations.rows))}"]
+    lines.append(f"ordered_columns: {str(expectations.ordered_columns).lower()}")
+    rules = [_plain(rule) for rule in expectations.rules]
+    lines.append("rules:" + ("" if rules else " []") + "  # between two columns of a row")
+    lines += [f"  - {_flow(rule)}" for rule in rules]
+    lines.append("columns:")
+    for name, column in expectations.columns.items():
+        lines.append(f"  {_key(name)}:")
+        for key, value in _plain(column).items():
+            if value is None or (key == "role" and value == Role.FEATURE):
+                continue
+            lines.append(f"    {key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return {
+        f.name: _value(getattr(value, f.name))
+        for f in dataclasses.fields(value)
+        if not (getattr(value, f.name) is None and f.name not in ("min", "max"))
+    }
+
+
+def _value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _plain(value)
+    return str(value) if isinstance(value, str) else value
+
+
+def _flow(value: Any) -> str:
+    """One line of YAML."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**9
+    )
+    return text.strip().removesuffix("...").strip()
+
+
+def _key(name: str) -> str:
+    return _flow({name: 0})[1:].rsplit(": 0", 1)[0]
+
+
+def propose(current: Expectations, inferred: Inferred) -> Expectations:
+    """The current expectations, changed only where the data at hand contradict them.
+
+    Columns come and go with the data; a range, a list of values or a share of missing cells is
+    widened where it would fail; everything else, an owner's edits above all, stays.
+    """
+    columns = {}
+    for name, found in inferred.expectations.columns.items():
+        own = current.columns.get(name)
+        columns[name] = found if own is None else _widen(own, found, inferred.seen[name])
+    kept = [r for r in current.rules if r.left in columns and r.right in columns]
+    return dataclasses.replace(current, columns=columns, rules=kept)
+
+
+def _widen(own: ColumnExpectations, found: ColumnExpectations, seen: Seen) -> ColumnExpectations:
+    if own.type is not found.type and not _reads_all(own.type, seen):
+        return dataclasses.replace(found, role=own.role)
+    changes: dict[str, Any] = {}
+    limited = own.role is not Role.TARGET
+    if limited and own.missing and found.missing and seen.missing > own.missing.max * seen.rows:
+        changes["missing"] = dataclasses.replace(own.missing, max=found.missing.max)
+    if own.range is not None and found.range is not None:
+        low, high = own.range.min, own.range.max
+        if low is not None and seen.low is not None and seen.low < low:
+            low = found.range.min
+        if high is not None and seen.high is not None and seen.high > high:
+            high = found.range.max
+        changes["range"] = dataclasses.replace(own.range, min=low, max=high)
+    if own.values is not None and found.values is not None:
+        new = [v for v in found.values.only if v not in own.values.only]
+        changes["values"] = dataclasses.replace(own.values, only=[*own.values.only, *new])
+    return dataclasses.replace(own, **changes)
+
+
+def _reads_all(kind: ColumnType, seen: Seen) -> bool:
+    """Whether every cell can be read as the owner's type."""
+    if kind in (ColumnType.CATEGORY, ColumnType.TEXT):
+        return True
+    return seen.readable.get(kind, 0) == seen.there
+
+
+def diff(before: str, after: str) -> str:
+    """A readable difference of two texts, the unchanged parts left out."""
+    return "".join(
+        difflib.unified_diff(
+            before.splitlines(keepends=True),
+            after.splitlines(keepends=True),
+            fromfile="expectations.yaml",
+            tofile="expectations.proposed.yaml",
+            n=1,
+        )
+    )

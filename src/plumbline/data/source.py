@@ -1,0 +1,82 @@
+"""The data as validation looks at them: typed cells, and which cells could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from plumbline.config.data import DataConfig
+from plumbline.data.cells import text, typed, unreadable
+from plumbline.data.read import conform, readable, scan
+from plumbline.errors import DataError
+from plumbline.tables import ROW, Schema
+
+__all__ = ["ROW", "Source", "open_source"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Typed rows (data file, then test file) and, beside them, the cells as written.
+
+    `unreadable` has an expression per column over `frame`; `names` are the file's columns.
+    """
+
+    frame: pl.LazyFrame
+    written: pl.LazyFrame
+    unreadable: Mapping[str, pl.Expr]
+    names: list[str]
+    rows: int
+    test_rows: int
+
+    def cells(self, column: str, rows: list[int]) -> list[str | None]:
+        """Cells of some rows, ascending, as they are written; long ones are cut."""
+        picked = (
+            self.written.select(column)
+            .with_row_index(ROW)
+            .filter(pl.col(ROW).is_in(rows))
+            .select(pl.col(column).str.slice(0, 200))
+            .collect(engine="streaming")
+        )
+        return picked[column].to_list()
+
+
+def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
+    """Open the data file and the supplied test file for validation.
+
+    Raises:
+        DataError: a file is missing, empty or broken, or lacks a column of the schema.
+    """
+    typed_parts, written_parts, counts = [], [], []
+    names: list[str] = []
+    form = config.format
+    for file in filter(None, (config.path, config.test_path)):
+        raw = scan(root / file, form, shown=file)
+        conform(raw, schema, form, file)  # refuses a missing column
+        dtypes = raw.collect_schema()
+        names = names or dtypes.names()
+        flags = [
+            unreadable(c, dtypes[c.name], form).alias(_flag(i))
+            for i, c in enumerate(schema.columns)
+        ]
+        cells = [typed(c, dtypes[c.name], form) for c in schema.columns]
+        typed_parts.append(raw.select(*cells, *flags))
+        written_parts.append(raw.select(text(c.name, dtypes[c.name], form) for c in schema.columns))
+        with readable(file):
+            counts.append(int(typed_parts[-1].select(pl.len()).collect(engine="streaming").item()))
+    if counts[0] == 0:
+        raise DataError("has no rows", file=config.path, mend="add rows below the header")
+    return Source(
+        frame=pl.concat(typed_parts),
+        written=pl.concat(written_parts),
+        unreadable={c.name: pl.col(_flag(i)) for i, c in enumerate(schema.columns)},
+        names=names,
+        rows=sum(counts),
+        test_rows=sum(counts[1:]),
+    )
+
+
+def _flag(number: int) -> str:
+    return f"__unreadable_{number}__"

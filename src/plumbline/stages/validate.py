@@ -1,0 +1,103 @@
+"""validate: the data against expectations.yaml, by Great Expectations; a gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from plumbline.config import Config, Paths
+from plumbline.data.checks import (
+    Outcome,
+    check_table,
+    checks_of,
+    failing_rows,
+    run_checks,
+)
+from plumbline.data.checks_page import results_page
+from plumbline.data.expectations import load_expectations
+from plumbline.data.source import open_source
+from plumbline.errors import GateError
+from plumbline.files import new_dir, new_file, write_json, write_text
+from plumbline.stages import Report
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Check the data; write what failed; stop at a critical failure."""
+    expectations = load_expectations(paths.expectations, config.data)
+    source = open_source(config.data, expectations.schema, paths.root)
+    outcomes = check_table(expectations, source)
+    outcomes += run_checks(checks_of(expectations, source), source)
+    failed = [o for o in outcomes if not o.success]
+    stopping = [o for o in failed if o.severity == "critical" or config.validate.fail_on_warning]
+    listed = failing_rows(failed, source, config.validate.max_failing_rows)
+    folder = paths.reports / "validation"
+    with new_dir(folder) as new:
+        write_json(new / "result.json", _result(outcomes, source.rows, bool(stopping)))
+        with new_file(new / "failing_rows.parquet") as file:
+            listed.write_parquet(file, compression="zstd")
+        write_text(new / "index.html", results_page(outcomes, source.rows))
+    page = folder / "index.html"
+    if stopping:
+        raise _refusal(stopping, listed, config, page.relative_to(paths.root))
+    warnings = [f"{o.column or 'table'}: {_said(o)}" for o in failed]
+    return Report(
+        rows=[
+            ("rows", f"{source.rows:,}"),
+            ("expectations", f"{len(outcomes)}, {len(outcomes) - len(failed)} met"),
+            *(("warning", text) for text in warnings[:10]),
+        ],
+        look=[page],
+    )
+
+
+def _result(outcomes: list[Outcome], rows: int, stopped: bool) -> dict[str, Any]:
+    return {
+        "success": not stopped,
+        "evaluated": len(outcomes),
+        "rows": rows,
+        "failed": [
+            {
+                "column": o.column,
+                "expectation": o.expectation,
+                "severity": o.severity,
+                "observed": o.observed,
+                "unexpected_count": o.unexpected,
+                "detail": _said(o),
+                "examples": o.examples,
+            }
+            for o in outcomes
+            if not o.success
+        ],
+    }
+
+
+def _said(outcome: Outcome) -> str:
+    if outcome.check is None:
+        return outcome.said
+    count = outcome.unexpected
+    return f"{count:,} value{'s' if count != 1 else ''} {outcome.said}"
+
+
+def _refusal(
+    stopping: list[Outcome], listed: pl.DataFrame, config: Config, page: Path
+) -> GateError:
+    """One message: the first failure with its file, column, row and value."""
+    first = stopping[0]
+    place = config.data.path
+    text = f"{place}: column '{first.column}'" if first.column else place
+    text += f": {_said(first)}"
+    own = listed.filter(
+        (pl.col("column") == first.column) & (pl.col("expectation") == first.expectation)
+    )
+    if len(own):
+        row, value = own["row"][0], own["value"][0]
+        text += f" (first in row {row}: {'missing' if value is None else repr(value)})"
+    if len(stopping) > 1:
+        text += f", and {len(stopping) - 1} more expectations failed"
+    return GateError(
+        f"validation: {text}.",
+        report=page,
+        mend="Mend the data, or change expectations.yaml if the data are right",
+    )
