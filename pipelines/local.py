@@ -11,7 +11,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,11 +34,11 @@ def main() -> int:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__)
         command.set_defaults(function=function)
-        if name == "flow":
-            command.add_argument("rest", nargs=argparse.REMAINDER)
-    arguments = vars(parser.parse_args())
+    arguments, rest = parser.parse_known_args()
+    if rest and arguments.function is not flow:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return arguments.pop("function")(Path.cwd(), **arguments) or 0
+        return arguments.function(Path.cwd(), *([rest] if arguments.function is flow else [])) or 0
     except PlumblineError as error:
         print(f"plumbline: {error}", file=sys.stderr)
         return error.exit_code
@@ -198,7 +198,12 @@ def _folder(root: Path) -> Path:
     return root / ".plumbline" / "run"
 
 
-COMMANDS = {"flow": flow, "deploy": deploy, "deploy-down": deploy_down, "ui": ui}
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "flow": flow,
+    "deploy": deploy,
+    "deploy-down": deploy_down,
+    "ui": ui,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
