@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from markupsafe import Markup
@@ -46,11 +46,13 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A drawing and its caption. A wide one takes both columns, and scrolls on a phone."""
+    """A drawing and its caption. A wide one takes both columns; `foreign` is another's, which
+    scrolls where there is too little room for it."""
 
     svg: Markup
     caption: str
     wide: bool = False
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,25 @@ class Grid:
     folded: bool = False  # shown when opened
 
 
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One of a list of things found: its title, status, and texts (label, text)."""
+
+    title: str
+    status: Status | None = None
+    aside: str = ""
+    texts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Things found, one under the other."""
+
+    kind: ClassVar[str] = "items"
+    items: Sequence[Item]
+    more: str = ""
+
+
 @dataclass(frozen=True)
 class Links:
     """Pages beside this one: (address relative to reports/, words)."""
@@ -94,27 +115,32 @@ class Links:
     links: Sequence[tuple[str, str]]
 
 
-Block = Text | Note | Facts | Figures | Grid | Links
+Block = Text | Note | Facts | Figures | Grid | Items | Links
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A piece of a section: what it is, how to read it, and what there is to see."""
+    """A piece of a section: what it says (`lead`), how to read it, what there is to see, and
+    the files that it is made from (relative to reports/), so that the page can say which of
+    them are missing."""
 
     title: str = ""
+    lead: Sequence[str] = ()
     read: str
     blocks: Sequence[Block]
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A numbered section. `status` is shown beside its title and in the contents."""
+    """A numbered section. `status` is shown beside its title and in the contents, where
+    `short` stands for a title that is a sentence."""
 
     id: str
     title: str
     parts: Sequence[Part]
     status: Status | None = None
-    extra: Sequence[Block] = field(default=())
+    short: str = ""
 
 
 def name(text: str, *, strong: bool = False) -> Cell:

@@ -10,14 +10,16 @@ from markupsafe import Markup
 SVG = "http://www.w3.org/2000/svg"
 LARGEST = 400_000  # characters
 ELEMENTS = frozenset(
-    ["svg", "g", "rect", "path", "circle", "ellipse", "line", "polyline", "polygon", "text"]
-    + ["tspan", "title", "desc"]
+    re.findall(r"\w+", "svg g rect path circle ellipse line polyline polygon text tspan title desc")
 )
 ATTRIBUTES = frozenset(
-    ["viewBox", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "width", "height"]
-    + ["d", "points", "transform", "fill", "fill-opacity", "stroke", "stroke-width", "opacity"]
-    + ["stroke-dasharray", "stroke-linecap", "stroke-linejoin", "stroke-opacity", "text-anchor"]
-    + ["font-size", "font-weight", "font-style", "dominant-baseline", "role", "aria-label"]
+    re.findall(
+        r"[\w-]+",
+        "viewBox x y x1 y1 x2 y2 cx cy r rx ry width height d points transform opacity fill "
+        "fill-opacity stroke stroke-width stroke-dasharray stroke-linecap stroke-linejoin "
+        "stroke-opacity text-anchor font-size font-weight font-style dominant-baseline role "
+        "aria-label",
+    )
 )
 # values that would fetch something, or could hold a script
 FORBIDDEN = re.compile(r"url\s*\(|javascript:|data:|[<>{};\\]", re.IGNORECASE)
@@ -51,7 +53,9 @@ def _written(element: ElementTree.Element, *, top: bool = False) -> Markup:
         if key in ATTRIBUTES and (key == "aria-label" or not FORBIDDEN.search(value))
     }
     if top:  # the page scales it
-        kept = {k: v for k, v in kept.items() if k not in ("width", "height") or "viewBox" not in kept}
+        kept = {
+            k: v for k, v in kept.items() if k not in ("width", "height") or "viewBox" not in kept
+        }
         kept.setdefault("role", "img")
     attributes = Markup("").join(Markup(' {}="{}"').format(k, v) for k, v in kept.items())
     inner = Markup("{}").format(element.text or "")

@@ -15,13 +15,11 @@ from plumbline.report.svg import (
     Plane,
     Scale,
     area,
-    at,
     boxes,
     dots,
     drawing,
     label,
     line,
-    nice_ticks,
     polyline,
     shorten,
     span,
@@ -65,22 +63,12 @@ class Look:
     level: tuple[float, str] | None = None  # a horizontal line and its words
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A value with its interval, if any; `mine` is the one that the others are held against."""
-
-    name: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    mine: bool = False
-
-
 def thin(values: DoubleArray, limit: int = MAX_POINTS) -> DoubleArray:
     """At most `limit` of the values, evenly spaced, both ends kept."""
     if len(values) <= limit:
         return values
-    return values[np.linspace(0, len(values) - 1, limit).round().astype(int)]
+    kept: DoubleArray = values[np.linspace(0, len(values) - 1, limit).round().astype(int)]
+    return kept
 
 
 def lines(series: Sequence[Series], look: Look) -> Markup:
@@ -90,7 +78,7 @@ def lines(series: Sequence[Series], look: Look) -> Markup:
     ys += [v for s in series if s.band for side in s.band for v in side.tolist()]
     if look.level:
         ys.append(look.level[0])
-    plane = _plane(look, xs, ys)
+    plane = _plane(look, xs, ys, top=TOP if len(series) > 1 else TOP - 20)
     parts = [*_legend([(s.name, s.cls, s.joined) for s in series]), *plane.axes()]
     if look.diagonal:
         (x0, x1), (y0, y1) = (plane.x.low, plane.x.high), (plane.y.low, plane.y.high)
@@ -107,13 +95,13 @@ def lines(series: Sequence[Series], look: Look) -> Markup:
     return drawing(WIDTH, HEIGHT, parts, title=look.title, text=look.text)
 
 
-def _plane(look: Look, xs: Sequence[float], ys: Sequence[float]) -> Plane:
+def _plane(look: Look, xs: Sequence[float], ys: Sequence[float], top: float) -> Plane:
     low, high = look.x_limits or span(xs, pad=0.0)
     log = look.x_log and low > 0 and high / low > 3
     y_low, y_high = look.y_limits or span(ys)
     return Plane(
         x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT, log=log),
-        y=Scale(low=y_low, high=y_high, start=HEIGHT - BOTTOM, end=TOP),
+        y=Scale(low=y_low, high=y_high, start=HEIGHT - BOTTOM, end=top),
         x_label=look.x,
         y_label=look.y,
     )
@@ -141,8 +129,14 @@ def _rule(plane: Plane, value: float, words: str) -> list[Markup]:
     x = plane.x(value)
     right = x + 5 + text_width(words) < WIDTH - RIGHT
     return [
-        line(x, TOP, x, HEIGHT - BOTTOM, "guide"),
-        label(x + (5 if right else -5), TOP + 11, words, anchor="start" if right else "end"),
+        line(x, plane.y.end, x, HEIGHT - BOTTOM, "guide"),
+        label(
+            x + (5 if right else -5),
+            plane.y.end + 11,
+            words,
+            anchor="start" if right else "end",
+            cls="hint",
+        ),
     ]
 
 
@@ -164,66 +158,12 @@ def _legend(items: Sequence[tuple[str, str, bool]]) -> list[Markup]:
     return parts
 
 
-def estimates(
-    items: Sequence[Estimate], *, title: str, axis: str, show: Callable[[float | None], str]
-) -> Markup:
-    """Values with their intervals, one above the other; the band is the interval of `mine`."""
-    width, row = 560.0, 44.0
-    ends = [v for e in items for v in (e.value, e.low, e.high) if v is not None]
-    low, high = span(ends, pad=0.06)
-    bottom = 14 + row * len(items)
-    x = Scale(low=low, high=high, start=10, end=width - 10)
-    parts = [
-        boxes([(x(e.low), 8, max(1.0, x(e.high) - x(e.low)), bottom - 8)], "shade")
-        for e in items
-        if e.mine and e.low is not None and e.high is not None
-    ]
-    for tick in nice_ticks(low, high, 5):
-        parts += [
-            line(x(tick), 8, x(tick), bottom, "grid"),
-            label(x(tick), bottom + 16, show(tick), anchor="middle"),
-        ]
-    parts.append(line(10, bottom, width - 10, bottom, "axis"))
-    parts.append(label(width / 2, bottom + 34, axis, anchor="middle", cls="name"))
-    for i, e in enumerate(items):
-        y = 14 + row * i + 16
-        parts += _estimate(e, x, y, width, show)
-    spoken = "; ".join(f"{e.name} {show(e.value)}" for e in items)
-    return drawing(width, bottom + 42, parts, title=title, text=spoken)
-
-
-def _estimate(
-    e: Estimate, x: Scale, y: float, width: float, show: Callable[[float | None], str]
-) -> list[Markup]:
-    cls = "s0" if e.mine else "s9"
-    value = show(e.value)
-    if e.low is not None and e.high is not None:
-        value += f"  ({show(e.low)} to {show(e.high)})"
-    weight = "strong" if e.mine else ""
-    parts = [
-        label(10, y - 2, shorten(e.name, width - 40 - text_width(value)), cls=weight),
-        label(width - 10, y - 2, value, anchor="end", cls=weight),
-    ]
-    middle = y + 12
-    if e.low is not None and e.high is not None:
-        parts.append(line(x(e.low), middle, x(e.high), middle, f"whisker {cls}"))
-    if e.mine:
-        parts.append(dots([(x(e.value), middle)], f"{cls} big"))
-    else:
-        parts.append(
-            Markup('<rect class="mark {}" x="{}" y="{}" width="9" height="9"/>').format(
-                cls, at(x(e.value) - 4.5), at(middle - 4.5)
-            )
-        )
-    return parts
-
-
 def bars(
     items: Sequence[tuple[str, float]],
     *,
     title: str,
     axis: str,
-    show: Callable[[float | None], str] = number,
+    show: Callable[[float | None], str] = lambda v: number(v, 3),
 ) -> Markup:
     """Horizontal bars, the first on top, from zero to either side; names above their bars
     would be lost on a phone, so they stand at the left, cut to a third of the width."""
@@ -266,7 +206,7 @@ def histogram(values: DoubleArray, *, title: str, axis: str, bins: int = 30) -> 
     top = float(counts.max()) * 1.05 or 1.0
     plane = Plane(
         x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT),
-        y=Scale(low=0, high=top, start=HEIGHT - BOTTOM, end=TOP),
+        y=Scale(low=0, high=top, start=HEIGHT - BOTTOM, end=TOP - 20),
         x_label=axis,
         y_label="rows",
     )
@@ -278,6 +218,6 @@ def histogram(values: DoubleArray, *, title: str, axis: str, bins: int = 30) -> 
     ]
     parts = [*plane.axes(), boxes(shapes, "fill s0")]
     if low < 0 < high:
-        parts.append(line(plane.x(0), TOP, plane.x(0), floor, "guide"))
+        parts.append(line(plane.x(0), plane.y.end, plane.x(0), floor, "guide"))
     text = f"{plural(len(values), 'value')} from {number(low)} to {number(high)}"
     return drawing(WIDTH, HEIGHT, parts, title=title, text=text)

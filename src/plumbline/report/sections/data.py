@@ -13,6 +13,8 @@ from plumbline.report.blocks import (
     Figure,
     Figures,
     Grid,
+    Item,
+    Items,
     Links,
     Note,
     Part,
@@ -25,7 +27,7 @@ from plumbline.report.blocks import (
 )
 from plumbline.report.foreign import inline_svg
 from plumbline.report.numbers import NOTHING, number, percent, plural
-from plumbline.report.read import Reports, entries, listed, pick, real, whole, words
+from plumbline.report.read import Reports, entries, listed, pick, real, texts, whole, words
 
 SHOWN = 40  # rows of a table
 COLUMNS_SHOWN = 6  # column names in one cell
@@ -43,7 +45,9 @@ def data(reports: Reports, about: About) -> Section:
         )
     if reports.exists("validation/index.html"):
         blocks.append(
-            Links([("validation/index.html", "Great Expectations' page, expectation by expectation")])
+            Links(
+                [("validation/index.html", "Great Expectations' page, expectation by expectation")]
+            )
         )
     read = (
         "An expectation is a sentence about a column in expectations.yaml; a failed critical one "
@@ -53,7 +57,7 @@ def data(reports: Reports, about: About) -> Section:
         id="data",
         title="Data and validation",
         status=validation_status(reports),
-        parts=[Part(read=read, blocks=blocks)],
+        parts=[Part(read=read, blocks=blocks, files=["validation/result.json"])],
     )
 
 
@@ -73,7 +77,7 @@ def _validation_facts(
     reports: Reports, result: dict[str, Any], failed: Sequence[dict[str, Any]]
 ) -> Facts:
     critical = sum(f.get("severity") == "critical" for f in failed)
-    rows = reports.frame("validation/failing_rows.parquet").height if failed else 0
+    rows = len(set(texts(reports.frame("validation/failing_rows.parquet"), "row"))) if failed else 0
     return Facts(
         [
             ("rows", number(whole(result.get("rows")))),
@@ -89,13 +93,13 @@ def _failed_table(failed: Sequence[dict[str, Any]]) -> Grid:
     ordered = sorted(failed, key=lambda f: f.get("severity") != "critical")
     return Grid(
         caption="Expectations that failed",
-        columns=["column", "expectation", "severity", "observed", "rows"],
+        columns=["column", "expectation", "severity", "what came", "values"],
         rows=[
             [
                 name(str(f.get("column") or "whole table")),
                 name(str(f.get("expectation") or NOTHING)),
                 Cell(text="", status=_severity(f.get("severity"))),
-                name(_observed(f.get("observed"))),
+                name((words(f.get("detail")) or _observed(f.get("observed")))[:300]),
                 figure_cell(number(whole(f.get("unexpected_count")))),
             ]
             for f in ordered[:SHOWN]
@@ -108,7 +112,7 @@ def _observed(value: Any) -> str:
     found = real(value)
     if found is not None:
         return number(found)
-    return NOTHING if value is None else str(value)[:200]
+    return NOTHING if value is None else str(value)
 
 
 def _more(count: int, where: str) -> str:
@@ -149,7 +153,7 @@ def _split_part(reports: Reports) -> Part:
     drawn = inline_svg(reports.text("split/split.svg"))
     if drawn is not None:
         caption = "Which rows train, validate and test, over the order of the rows and by class."
-        blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=True)]))
+        blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=True, foreign=True)]))
     elif reports.problem("split/split.svg") is None:
         blocks.append(
             Note(Status(state="warn", word="not shown"), "reports/split/split.svg is no plain SVG.")
@@ -171,7 +175,8 @@ def _split_part(reports: Reports) -> Part:
         "The model learned from the training rows, was stopped and calibrated by the validation "
         "rows, and is judged by the test rows, which nothing before saw."
     )
-    return Part(title="Split", read=read, blocks=blocks)
+    files = ["split/summary.json", "split/split.svg"]
+    return Part(title="Split", read=read, blocks=blocks, files=files)
 
 
 def leakage_status(reports: Reports) -> Status:
@@ -195,28 +200,27 @@ def _leakage_part(reports: Reports) -> Part:
     if isinstance(leakage, dict) and not findings:
         blocks.append(Text("No check found a leak."))
     elif findings:
-        blocks.append(_findings_table(findings))
+        blocks.append(_findings(findings))
     read = (
         "A leak lets the model see what it will not know in use, so that its scores here would "
         "promise too much; each finding comes with its evidence and its mend."
     )
-    return Part(title="Leakage", read=read, blocks=blocks)
+    return Part(title="Leakage", read=read, blocks=blocks, files=["leakage.json"])
 
 
-def _findings_table(findings: Sequence[dict[str, Any]]) -> Grid:
-    return Grid(
-        caption="What the leakage checks found",
-        columns=["check", "severity", "policy", "columns", "rows", "evidence", "mend"],
-        rows=[
-            [
-                Cell(text=str(f.get("check") or NOTHING).replace("_", " ")),
-                Cell(text="", status=_severity(f.get("severity"))),
-                Cell(text=str(f.get("policy") or NOTHING)),
-                name(_columns([str(c) for c in listed(f.get("columns"))])),
-                figure_cell(number(_rows(f))),
-                name(str(f.get("detail") or NOTHING)[:600]),
-                name(str(f.get("mend") or NOTHING)[:300]),
-            ]
+def _findings(findings: Sequence[dict[str, Any]]) -> Items:
+    return Items(
+        [
+            Item(
+                title=str(f.get("check") or NOTHING).replace("_", " ")[:80],
+                status=_severity(f.get("severity")),
+                aside=f"{plural(_rows(f), 'row')} · policy {str(f.get('policy') or NOTHING)[:20]}",
+                texts=[
+                    ("evidence", str(f.get("detail") or NOTHING)[:800]),
+                    ("columns", _columns([str(c) for c in listed(f.get("columns"))])),
+                    ("mend", str(f.get("mend") or NOTHING)[:400]),
+                ],
+            )
             for f in findings[:SHOWN]
         ],
         more=_more(len(findings), "reports/leakage.json"),

@@ -38,7 +38,7 @@ def confusion(reports: Reports) -> Part:
         "Rows are what was true, columns what was said: everything off the diagonal is a mistake, "
         "and a dark cell there is a pair of classes that the model confuses."
     )
-    return Part(title="Mistakes", read=read, blocks=blocks)
+    return Part(title="Mistakes", read=read, blocks=blocks, files=["evaluation/confusion.csv"])
 
 
 def confusion_counts(frame: pl.DataFrame) -> tuple[list[str], DoubleArray]:
@@ -123,7 +123,8 @@ def residuals(reports: Reports) -> Part:
         "Points on the line are right; those above it were predicted too low, those below it "
         "too high, and a pattern among them is something the model has not learned."
     )
-    return Part(title="Mistakes", read=read, blocks=blocks)
+    files = ["evaluation/predictions.parquet"]
+    return Part(title="Mistakes", read=read, blocks=blocks, files=files)
 
 
 def test_frame(reports: Reports) -> pl.DataFrame:

@@ -65,7 +65,7 @@ def _metrics(reports: Reports, about: About) -> Part:
         "Only the test column promises anything; a training score far above it means "
         "over-fitting, and differences inside the 95 % interval may be chance."
     )
-    return Part(title="Metrics", read=read, blocks=[table] if rows else [])
+    return Part(title="Metrics", read=read, blocks=[table] if rows else [], files=["metrics.json"])
 
 
 def _names(metrics: Any, about: About) -> list[str]:

@@ -71,7 +71,8 @@ def tuning(reports: Reports, about: About) -> Section:
         "Each trial fits the model anew in every fold and is scored on rows that the fold did "
         "not train on; the best mean wins, and what lies within its standard error is no better."
     )
-    return Section(id="tuning", title="Tuning", parts=[Part(read=read, blocks=blocks)])
+    files = ["tuning/summary.json", "tuning/trials.csv"]
+    return Section(id="tuning", title="Tuning", parts=[Part(read=read, blocks=blocks, files=files)])
 
 
 def shown(value: Any) -> str:
@@ -110,10 +111,12 @@ def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
     if not keep.any():
         return []
     metric = words(pick(summary, "metric")) or about.metric
-    value, order = value[keep], (order[keep] if len(order) else np.flatnonzero(keep) * 1.0)
+    order = order if len(order) else np.arange(float(len(value)))
+    value, order = value[keep], order[keep]
     ranked = np.argsort(order, kind="stable")
     order, value = order[ranked], value[ranked]
-    best = (np.maximum if greater_is_better(metric) else np.minimum).accumulate(value)
+    sign = 1 if greater_is_better(metric) else -1
+    best = sign * np.maximum.accumulate(sign * value)
     drawn = lines(
         [
             Series(name="trial", x=thin(order), y=thin(value), cls="s9", joined=False),
@@ -178,30 +181,34 @@ def training(reports: Reports, about: About) -> Section:
     if isinstance(summary, dict):
         blocks.append(_fit_facts(summary, about))
     status = _fit_status(words(pick(judged, "fit")))
-    for sentence in (words(t) for t in listed(pick(judged, "text"))):
-        if sentence:
-            blocks.append(Text(sentence))
+    blocks += [Text(sentence) for t in listed(pick(judged, "text")) if (sentence := words(t))]
     figures = [*_losses(curves, summary), *_score(curves, summary), *_more_rows(summary)]
     if figures:
         blocks.append(Figures(figures[:4]))
     elif reports.problem("training/curves.csv") is None:
         blocks.append(Note(Status(state="warn", word="empty"), "The history holds no epoch."))
-    values = list(entries(pick(summary, "values")))
-    if values:
-        blocks.append(
-            Grid(
-                caption="Values that were searched, as trained",
-                columns=["parameter", "value"],
-                rows=[[name(key), figure_cell(shown(value))] for key, value in values],
-            )
-        )
+    blocks += _overruled(reports, summary)
     read = (
         "Where both losses stay high the model is too weak (bias); where the validation loss "
         "turns up while the training loss falls it learns its rows by heart (variance)."
     )
-    return Section(
-        id="training", title="Training", status=status, parts=[Part(read=read, blocks=blocks)]
-    )
+    files = ["training/summary.json", "training/curves.csv"]
+    part = Part(read=read, blocks=blocks, files=files)
+    return Section(id="training", title="Training", status=status, parts=[part])
+
+
+def _overruled(reports: Reports, summary: Any) -> list[Block]:
+    """Values of params.yaml that won over what the search found."""
+    best = dict(entries(pick(reports.json("tuning/summary.json"), "values")))
+    rows = [
+        [name(key), figure_cell(shown(value)), figure_cell(shown(best[key]))]
+        for key, value in entries(pick(summary, "values"))
+        if key in best and best[key] != value
+    ]
+    if not rows:
+        return []
+    columns = ["parameter", "as trained", "best of the search"]
+    return [Grid(caption="params.yaml overrules the search", columns=columns, rows=rows)]
 
 
 def _fit_status(fit: str | None) -> Status | None:
@@ -267,9 +274,7 @@ def _score(curves: pl.DataFrame, summary: Any) -> list[Figure]:
             continue
         label = metric_label(metric)
         one = Series(name=label, x=thin(epochs), y=thin(values), cls="s1", marks=len(epochs) <= 12)
-        look = Look(
-            title=f"Validation {label} per epoch", x="epoch", y=label, rule=_best(summary)
-        )
+        look = Look(title=f"Validation {label} per epoch", x="epoch", y=label, rule=_best(summary))
         return [Figure(svg=lines([one], look), caption=f"{_upper(label)} on validation rows.")]
     return []
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
@@ -11,7 +9,7 @@ from plumbline.report.about import About
 from plumbline.report.blocks import Block, Facts, Figure, Figures, Part, Text
 from plumbline.report.numbers import number, percent
 from plumbline.report.plots import Look, Series, lines, thin
-from plumbline.report.read import Reports, numbers, pick, real, texts, words
+from plumbline.report.read import Reports, numbers, pick, real, texts
 from plumbline.report.words import metric_label, metric_value
 
 GROUPS = ("model", "class", "curve", "stage", "part")  # columns that tell several curves apart
@@ -71,7 +69,8 @@ def ranking(reports: Reports, about: About) -> Part:
         "The further a ROC curve bends to the upper left, and a precision-recall curve to the "
         "upper right, the better the classes are told apart at every threshold."
     )
-    return Part(title="Ranking", read=read, blocks=blocks)
+    files = ["evaluation/roc.csv", "evaluation/pr.csv"]
+    return Part(title="Ranking", read=read, blocks=blocks, files=files)
 
 
 def calibration(reports: Reports, about: About) -> Part:
@@ -99,4 +98,42 @@ def calibration(reports: Reports, about: About) -> Part:
         "Of the rows given a probability of 0.8, eight in ten should be right: points under the "
         "line mean that the model is too sure of itself."
     )
-    return Part(title="Calibration", read=read, blocks=blocks)
+    return Part(title="Calibration", read=read, blocks=blocks, files=["evaluation/calibration.csv"])
+
+
+def _calibration_facts(reports: Reports) -> list[tuple[str, str]]:
+    """The temperature and what the calibration error is with it."""
+    judged = reports.json("evaluation/verdict.json")
+    temperature = real(pick(judged, "temperature"))
+    facts = []
+    if temperature is not None:
+        facts.append(("temperature", number(temperature, 3)))
+    error = real(pick(reports.json("metrics.json"), "test", "ece"))
+    if error is not None:
+        facts.append((f"{metric_label('ece')}, test", metric_value("ece", error)))
+    return facts
+
+
+def coverage(reports: Reports, about: About) -> Part:
+    """How often the conformal sets or intervals hold the truth."""
+    conformal = pick(reports.json("evaluation/verdict.json"), "conformal")
+    blocks: list[Block] = []
+    promised, found = real(pick(conformal, "promised")), real(pick(conformal, "coverage"))
+    if promised is not None or found is not None:
+        size = "mean width" if not about.task.is_classification else "classes per set"
+        blocks.append(
+            Facts(
+                [
+                    ("promised coverage", percent(promised)),
+                    ("found on test rows", percent(found)),
+                    (size, number(real(pick(conformal, "mean_size")))),
+                ]
+            )
+        )
+    else:
+        blocks.append(Text("The evaluation says nothing about coverage."))
+    read = (
+        "A conformal set or interval comes with each prediction and holds the truth as often as "
+        "promised; the smaller it is, the more it says."
+    )
+    return Part(title="Coverage", read=read, blocks=blocks)

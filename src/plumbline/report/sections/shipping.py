@@ -44,7 +44,7 @@ def drift(reports: Reports, about: About) -> Section:
         ]
         blocks.append(Facts(facts))
     if columns:
-        blocks.append(_drift_table(columns))
+        blocks += _drift_tables(columns)
     elif isinstance(result, dict):
         blocks.append(Text("No column was compared."))
     if reports.exists("drift/index.html"):
@@ -53,31 +53,38 @@ def drift(reports: Reports, about: About) -> Section:
         "A column drifts when its values in the test rows are spread otherwise than in the "
         "training rows, past the threshold of its method: scores may then not hold in use."
     )
-    return Section(
-        id="drift", title="Drift", status=status, parts=[Part(read=read, blocks=blocks)]
-    )
+    return Section(id="drift", title="Drift", status=status, parts=[Part(read=read, blocks=blocks)])
 
 
-def _drift_table(columns: list[tuple[str, dict[str, Any]]]) -> Grid:
-    """Drifted columns first, each kind by name of the file."""
-    ordered = sorted(columns, key=lambda item: item[1].get("drifted") is not True)
-    return Grid(
-        caption="Columns, drifted first",
-        columns=["column", "drift", "method", "score", "threshold"],
-        rows=[
-            [
-                name(key),
-                Cell(text="", status=_drifted(v.get("drifted"))),
-                Cell(text=str(v.get("method") or NOTHING)[:80]),
-                figure_cell(number(real(v.get("score")), 3)),
-                figure_cell(number(real(v.get("threshold")), 3)),
-            ]
-            for key, v in ordered[:COLUMNS_SHOWN]
-        ],
-        more=f"{len(ordered) - COLUMNS_SHOWN:,} more in reports/drift/result.json."
-        if len(ordered) > COLUMNS_SHOWN
-        else "",
-    )
+def _drift_tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
+    """Drifted columns, then the others, folded."""
+    drifted = [c for c in columns if c[1].get("drifted") is True]
+    others = [c for c in columns if c[1].get("drifted") is not True]
+    return [
+        Grid(
+            caption=caption,
+            columns=["column", "drift", "method", "score", "threshold"],
+            rows=[
+                [
+                    name(key),
+                    Cell(text="", status=_drifted(v.get("drifted"))),
+                    Cell(text=str(v.get("method") or NOTHING)[:80]),
+                    figure_cell(number(real(v.get("score")), 3)),
+                    figure_cell(number(real(v.get("threshold")), 3)),
+                ]
+                for key, v in found[:COLUMNS_SHOWN]
+            ],
+            more=f"{len(found) - COLUMNS_SHOWN:,} more in reports/drift/result.json."
+            if len(found) > COLUMNS_SHOWN
+            else "",
+            folded=folded,
+        )
+        for caption, found, folded in (
+            ("Columns that drifted", drifted, False),
+            ("Columns that did not", others, True),
+        )
+        if found
+    ]
 
 
 def _drifted(value: Any) -> Status:
@@ -112,7 +119,7 @@ def export(reports: Reports, about: About) -> Section:
         id="export",
         title="ONNX parity",
         status=parity_status(reports),
-        parts=[Part(read=read, blocks=blocks)],
+        parts=[Part(read=read, blocks=blocks, files=["parity.json"])],
     )
 
 
@@ -155,7 +162,8 @@ def lineage(reports: Reports, about: About) -> Section:
         "With these, `plumbline reproduce` builds the version again: the same commit, data and "
         "parameters give the same weights."
     )
-    return Section(id="lineage", title="Lineage", parts=[Part(read=read, blocks=blocks)])
+    part = Part(read=read, blocks=blocks, files=["register.json"])
+    return Section(id="lineage", title="Lineage", parts=[part])
 
 
 def parameters(reports: Reports, about: About) -> Section:

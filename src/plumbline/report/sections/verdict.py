@@ -20,8 +20,8 @@ from plumbline.report.blocks import (
     Text,
     passed,
 )
+from plumbline.report.forest import Estimate, forest
 from plumbline.report.numbers import number
-from plumbline.report.plots import Estimate, estimates
 from plumbline.report.read import Reports, entries, listed, pair, pick, real, whole, words
 from plumbline.report.sections.data import leakage_status, validation_status
 from plumbline.report.words import (
@@ -59,19 +59,18 @@ class Judged:
 def verdict(reports: Reports, about: About) -> Section:
     """The judgement, the main metric beside every baseline, the gates."""
     judged = judge(reports, about)
-    blocks: list[Block] = [Text(sentence) for sentence in judged.text]
+    blocks: list[Block] = []
     if judged.items:
         label = metric_label(about.metric)
         better = "further right" if greater_is_better(about.metric) else "further left"
-        drawn = estimates(
+        drawn = forest(
             judged.items,
             title=f"{label} on test rows",
-            axis=f"{label} on test rows ({better} is better)",
             show=lambda v: metric_value(about.metric, v),
         )
         caption = (
             f"{label[:1].upper() + label[1:]} of the deep model with its 95 % interval (shaded), "
-            "beside each baseline on the same rows."
+            f"beside each baseline on the same test rows; {better} is better."
         )
         blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=True)]))
     read = (
@@ -82,12 +81,14 @@ def verdict(reports: Reports, about: About) -> Section:
         title="Gates",
         read="Each gate could have stopped the run or kept this version from users.",
         blocks=[Facts(_gates(reports)), *_reasons(reports)],
+        files=["register.json"],
     )
     return Section(
         id="verdict",
         title=judged.headline,
         status=Status(state=judged.state, word="verdict"),
-        parts=[Part(read=read, blocks=blocks), gates],
+        short="Verdict",
+        parts=[Part(lead=judged.text, read=read, blocks=blocks, files=["metrics.json"]), gates],
     )
 
 

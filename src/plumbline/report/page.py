@@ -1,0 +1,64 @@
+"""The page: sections into one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from plumbline.config import Config
+from plumbline.kinds import Task
+from plumbline.report.about import About, about
+from plumbline.report.numbers import number
+from plumbline.report.read import Reports, pick, whole
+from plumbline.report.sections import SECTIONS
+from plumbline.report.text import printable
+
+TEMPLATES = Path(__file__).parent / "templates"
+TASKS = {
+    Task.BINARY: "binary classification",
+    Task.MULTICLASS: "multiclass classification",
+    Task.REGRESSION: "regression",
+}
+
+
+def render(config: Config, reports: Reports) -> str:
+    """The whole page, ready to be written as UTF-8.
+
+    The same reports and parameters give the same bytes. All text from outside is escaped, and
+    the page forbids scripts and requests to itself (Content-Security-Policy).
+    """
+    run = about(config, reports)
+    sections = [build(reports, run) for build in SECTIONS]
+    page = _environment().get_template("page.html")
+    text = page.render(
+        title=run.title,
+        about=_facts(reports, run),
+        sections=sections,
+        problem=reports.problem,
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+    )
+    return printable(text)
+
+
+def _facts(reports: Reports, run: About) -> list[tuple[str, str]]:
+    """What a reader must know before anything else."""
+    data = run.config.data
+    rows = whole(pick(reports.json("split/summary.json"), "rows"))
+    facts = [("predicts", data.target), ("task", TASKS[data.task])]
+    if data.positive is not None:
+        facts.append(("positive class", data.positive))
+    return [*facts, ("rows", number(rows)), ("data", data.path)]
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,17 @@
+"""report: the whole run on one page."""
+
+from __future__ import annotations
+
+from plumbline.config import Config, Paths
+from plumbline.files import write_text
+from plumbline.report.page import render
+from plumbline.report.read import Reports
+from plumbline.stages import Report
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Read what the stages wrote to `reports/`; write the page."""
+    text = render(config, Reports(paths.reports))
+    page = paths.reports / "index.html"
+    write_text(page, text)
+    return Report(rows=[("page", f"{len(text.encode()) / 1000:,.0f} kB")], look=[page])

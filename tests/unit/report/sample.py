@@ -1,0 +1,405 @@
+"""Plausible reports of a whole run, for every task, without running one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from plumbline.config import Config
+from plumbline.config.load import parse_config
+from plumbline.report.split_figure import split_figure
+
+CLASSES = {
+    "binary": ["benign", "malignant"],
+    "multiclass": ["spruce", "pine", "willow", "aspen", "fir"],
+    "regression": [],
+}
+
+
+def config(task: str = "binary", **data: Any) -> Config:
+    """Parameters of the sample run."""
+    section = {"name": "sample", "path": "data/sample.csv", "target": "diagnosis", "task": task}
+    if task == "binary":
+        section["positive"] = "malignant"
+    space = {
+        "train.learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+        "train.weight_decay": {"type": "float", "low": 1e-6, "high": 1e-2, "log": True},
+    }
+    return parse_config({"seed": 0, "data": {**section, **data}, "tune": {"space": space}})
+
+
+def write_sample(
+    folder: Path,
+    task: str = "binary",
+    *,
+    classes: list[str] | None = None,
+    columns: list[str] | None = None,
+    rows: int = 120,
+    seed: int = 0,
+) -> Path:
+    """Everything the stages write to `reports/`, into `folder`; returns it.
+
+    `rows` are test rows; `classes` and `columns` replace the names that the sample has.
+    """
+    rng = np.random.default_rng(seed)
+    names = CLASSES[task] if classes is None else classes
+    features = columns or [f"{part} {what}" for part in PARTS_OF for what in MEASURES]
+    made = Made(folder, rng, task, names, features, rows)
+    for write in (
+        _validation,
+        _split,
+        _tuning,
+        _training,
+        _metrics,
+        _evaluation,
+        _explain,
+        _drift,
+        _gates,
+    ):
+        write(made)
+    return folder
+
+
+PARTS_OF = ("radius", "texture", "area", "concavity")
+MEASURES = ("mean", "error", "worst")
+METRICS = {
+    "binary": ("accuracy balanced_accuracy precision recall f1 roc_auc average_precision").split(),
+    "multiclass": ("accuracy balanced_accuracy precision recall f1 roc_auc").split(),
+    "regression": [],
+}
+
+
+class Made:
+    """Where the sample goes, and what it is of."""
+
+    def __init__(
+        self,
+        folder: Path,
+        rng: np.random.Generator,
+        task: str,
+        classes: list[str],
+        columns: list[str],
+        rows: int,
+    ) -> None:
+        self.folder, self.rng, self.task = folder, rng, task
+        self.classes, self.columns, self.rows = classes, columns, rows
+        self.metric = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}[task]
+        if task == "regression":
+            self.actual = rng.lognormal(12, 0.4, rows)
+            self.predicted = self.actual * rng.lognormal(0, 0.12, rows)
+        else:
+            self.labels = rng.integers(0, len(classes), rows)
+            logits = rng.normal(0, 1, (rows, len(classes)))
+            logits[np.arange(rows), self.labels] += 3
+            self.prob = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+            self.said = self.prob.argmax(1)
+
+    def json(self, name: str, content: Any) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+    def csv(self, name: str, columns: dict[str, Any]) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame(columns).write_csv(path)
+
+    def parquet(self, name: str, columns: dict[str, Any]) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame(columns).write_parquet(path)
+
+
+def _validation(made: Made) -> None:
+    failed = {
+        "column": made.columns[0],
+        "expectation": "expect_column_values_to_be_between",
+        "severity": "warning",
+        "observed": 31.2,
+        "unexpected_count": 2,
+        "detail": "2 values outside 6.98 to 28.1",
+        "examples": [31.2, 30.1],
+    }
+    made.json(
+        "validation/result.json",
+        {"success": True, "evaluated": 94, "rows": 5 * made.rows, "failed": [failed]},
+    )
+    made.parquet(
+        "validation/failing_rows.parquet",
+        {
+            "row": [3, 8],
+            "column": [made.columns[0]] * 2,
+            "expectation": ["between"] * 2,
+            "value": ["31.2", "30.1"],
+        },
+    )
+    (made.folder / "validation/index.html").write_text("<p>Great Expectations</p>")
+
+
+def _split(made: Made) -> None:
+    total, rows = 5 * made.rows, made.rows
+    counts = {"train": total - 2 * rows, "val": rows, "test": rows}
+    bins = 30
+    order = made.rng.multinomial(total // bins, [0, 0.6, 0.2, 0.2], bins).tolist()
+
+    def target(n: int) -> dict[str, float]:
+        if made.task == "regression":
+            return {"mean": 180_000.0, "std": 79_000.0, "min": 12_000.0, "max": 755_000.0}
+        return {name: n // len(made.classes) for name in made.classes}
+
+    summary = {
+        "method": "stratified",
+        "folds_method": "stratified_kfold",
+        "rows": total,
+        "unused": 0,
+        "parts": {
+            p: {"rows": n, "share": n / total, "target": target(n)} for p, n in counts.items()
+        },
+        "folds": [{"train": 2 * rows, "val": rows // 2}] * 5,
+        "classes": None if made.task == "regression" else {"rare": {}},
+        "groups": None,
+        "order": {"by": "row", "parts": order, "folds": [order] * 3},
+        "dropped_columns": {made.columns[-1]: "giveaway: it gives the target away"},
+    }
+    made.json("split/summary.json", summary)
+    (made.folder / "split/split.svg").write_text(split_figure(summary), encoding="utf-8")
+    finding = {
+        "check": "duplicates",
+        "columns": made.columns,
+        "rows": [4, 17],
+        "row_count": 2,
+        "detail": "2 held-out rows (1.67%) equal 2 rows of an earlier part in every feature",
+        "severity": "warning",
+        "mend": "set split.keep_duplicates_together: true",
+        "policy": "warn",
+    }
+    made.json("leakage.json", {"clean": False, "findings": [finding]})
+
+
+def _tuning(made: Made) -> None:
+    n = 24
+    value = made.rng.beta(8, 2, n) * (1 if made.task != "regression" else 40_000)
+    pruned = made.rng.random(n) < 0.25
+    made.csv(
+        "tuning/trials.csv",
+        {
+            "number": np.arange(n),
+            "state": np.where(pruned, "PRUNED", "COMPLETE"),
+            "value": np.where(pruned, np.nan, value),
+            "train.learning_rate": 10 ** made.rng.uniform(-4, -2, n),
+            "train.weight_decay": 10 ** made.rng.uniform(-6, -2, n),
+            "fold_0": value,
+            "fold_1": value,
+        },
+    )
+    made.json(
+        "tuning/summary.json",
+        {
+            "metric": made.metric,
+            "score": float(value.max()),
+            "std_error": 0.004,
+            "values": {"train.learning_rate": 0.00312, "train.weight_decay": 1.2e-5},
+            "importance": {"train.learning_rate": 0.81, "train.weight_decay": 0.19},
+            "sampler": "tpe",
+            "folds": 5,
+        },
+    )
+
+
+def _training(made: Made) -> None:
+    epochs = np.arange(1, 41)
+    fall = np.exp(-epochs / 9)
+    made.csv(
+        "training/curves.csv",
+        {
+            "epoch": epochs,
+            "learning_rate": np.full(40, 0.003),
+            "train_loss": 0.05 + 0.6 * fall + made.rng.normal(0, 0.004, 40),
+            "val_loss": 0.09 + 0.6 * fall + 0.0006 * epochs + made.rng.normal(0, 0.006, 40),
+            f"val_{made.metric}": 0.99 - 0.3 * fall,
+        },
+    )
+    made.json(
+        "training/summary.json",
+        {
+            "model": "mlp",
+            "parameters": 74_498,
+            "values": {"train.learning_rate": 0.00312},
+            "epochs": 40,
+            "best_epoch": 26,
+            "stopped_early": True,
+            "monitor": made.metric,
+            "best_score": 0.9912,
+            "verdict": {
+                "fit": "balanced",
+                "more_rows": "unknown",
+                "text": [
+                    "Balanced: training loss 8%, validation loss 12% of a constant prediction's; "
+                    "the gap is small.",
+                    "Whether more rows would help is inside the noise.",
+                ],
+                "numbers": {"train_loss": 0.05, "val_loss": 0.09},
+            },
+            "learning_curve": [
+                {"rows": 90, "val_loss": 0.21},
+                {"rows": 180, "val_loss": 0.14},
+                {"rows": 360, "val_loss": 0.09},
+            ],
+        },
+    )
+
+
+def _scores(made: Made, shift: float) -> dict[str, float]:
+    if made.task == "regression":
+        return {
+            "mae": 16_400.0 - 9e4 * shift,
+            "mse": 6.1e8,
+            "rmse": 24_700.0 - 9e4 * shift,
+            "r2": 0.91 + shift,
+            "mape": 0.09,
+        }
+    good = {name: 0.962 + shift for name in METRICS[made.task]}
+    return {**good, "log_loss": 0.101 - shift, "brier": 0.031, "ece": 0.018}
+
+
+def _metrics(made: Made) -> None:
+    test = _scores(made, 0.0)
+    made.json(
+        "metrics.json",
+        {
+            "train": _scores(made, 0.02),
+            "val": _scores(made, 0.01),
+            "test": test,
+            "test_ci95": {k: [v - 0.015 * abs(v), v + 0.012 * abs(v)] for k, v in test.items()},
+            "baselines": {
+                "majority": _scores(made, -0.46),
+                "linear": _scores(made, -0.03),
+                "gradient_boosting": _scores(made, -0.005),
+            },
+        },
+    )
+
+
+def _evaluation(made: Made) -> None:
+    rows = {"row": np.arange(made.rows, dtype=np.uint32), "part": ["test"] * made.rows}
+    empty: dict[str, Any] = {}
+    if made.task == "regression":
+        half = 40_000.0
+        made.parquet(
+            "evaluation/predictions.parquet",
+            {
+                **rows,
+                "actual": made.actual,
+                "predicted": made.predicted,
+                "low": made.predicted - half,
+                "high": made.predicted + half,
+            },
+        )
+        for name, columns in (
+            ("roc", ("false_positive_rate", "true_positive_rate")),
+            ("pr", ("recall", "precision")),
+            ("calibration", ("predicted", "observed", "low", "high", "rows")),
+            ("confusion", ("actual", "predicted")),
+        ):
+            made.csv(f"evaluation/{name}.csv", {c: [] for c in columns})
+    else:
+        actual = [made.classes[i] for i in made.labels]
+        said = [made.classes[i] for i in made.said]
+        probabilities = {f"p_{c}": made.prob[:, i] for i, c in enumerate(made.classes)}
+        made.parquet(
+            "evaluation/predictions.parquet",
+            {**rows, "actual": actual, "predicted": said, **probabilities},
+        )
+        made.csv("evaluation/confusion.csv", {"actual": actual, "predicted": said})
+        t = np.linspace(0, 1, 200)
+        made.csv(
+            "evaluation/roc.csv",
+            {"false_positive_rate": t, "true_positive_rate": t**0.12},
+        )
+        made.csv("evaluation/pr.csv", {"recall": t, "precision": 1 - 0.6 * t**9})
+        p = np.linspace(0.04, 0.97, 9)
+        seen = np.clip(p + made.rng.normal(0, 0.04, 9), 0, 1)
+        made.csv(
+            "evaluation/calibration.csv",
+            {
+                "predicted": p,
+                "observed": seen,
+                "low": np.clip(seen - 0.08, 0, 1),
+                "high": np.clip(seen + 0.08, 0, 1),
+                "rows": np.full(9, made.rows // 9),
+            },
+        )
+
+
+def _explain(made: Made) -> None:
+    weight = np.sort(made.rng.exponential(0.1, len(made.columns)))[::-1]
+    made.json(
+        "explain/importance.json",
+        {name: float(w) for name, w in zip(made.columns, weight, strict=True)},
+    )
+    n = min(made.rows, 200)
+    made.parquet(
+        "explain/shap.parquet",
+        {
+            "row": np.arange(n, dtype=np.uint32),
+            **{
+                name: made.rng.normal(0, w, n)
+                for name, w in zip(made.columns, weight, strict=True)
+            },
+        },
+    )
+
+
+def _drift(made: Made) -> None:
+    columns = {
+        name: {
+            "method": "K-S p_value",
+            "score": float(score),
+            "threshold": 0.05,
+            "drifted": bool(score < 0.05),
+        }
+        for name, score in zip(made.columns, made.rng.random(len(made.columns)), strict=True)
+    }
+    share = float(np.mean([c["drifted"] for c in columns.values()]))
+    made.json(
+        "drift/result.json",
+        {"dataset_drift": share > 0.5, "drifted_share": share, "columns": columns},
+    )
+    (made.folder / "drift/index.html").write_text("<p>Evidently</p>")
+
+
+def _gates(made: Made) -> None:
+    made.json(
+        "parity.json",
+        {
+            "rows": made.rows,
+            "max_difference": 2.4e-7,
+            "tolerance": 1e-4,
+            "passed": True,
+            "unit": "probability",
+            "batches": [1, 7, made.rows],
+        },
+    )
+    made.json(
+        "register.json",
+        {
+            "model": "sample",
+            "version": 3,
+            "run_id": "0f7c2b4d9e8a4a61b2c3d4e5f6a7b8c9",
+            "decision": "promote",
+            "reasons": ["ROC AUC +0.012 (95 % interval 0.004 to 0.020) over version 2"],
+            "alias": "champion",
+            "champion_version": 2,
+            "lineage": {
+                "git_commit": "9b1c7e1f0a3d4c5b6a798897a6b5c4d3e2f10a9b",
+                "dirty": False,
+                "data_hash": "1f3870be274f6c49b3e31a0c6728957f",
+                "params_hash": "d41d8cd98f00b204e9800998ecf8427e",
+                "lock_hash": "900150983cd24fb0d6963f7d28e17f72",
+            },
+        },
+    )
