@@ -1,0 +1,143 @@
+"""What the plots show: bounded tables, with a header alone where the task has no such plot.
+
+n rows, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+
+from plumbline.evaluation.calibration import reliability
+from plumbline.kinds import BoolArray, DoubleArray, IntArray
+
+POINTS = 201  # of a curve, at most
+CONFUSION_LINES = 10_000
+ROC = {"false_positive_rate": pl.Float64, "true_positive_rate": pl.Float64, "threshold": pl.Float64}
+PR = {"recall": pl.Float64, "precision": pl.Float64, "threshold": pl.Float64}
+CALIBRATION = {
+    "predicted": pl.Float64,
+    "observed": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "rows": pl.Int64,
+}
+CONFUSION = {"actual": pl.String, "predicted": pl.String, "count": pl.Float64}
+
+
+def curve_tables(
+    y: IntArray, prediction: DoubleArray, predicted: IntArray, classes: Sequence[str]
+) -> dict[str, pl.DataFrame]:
+    """The tables `roc`, `pr`, `calibration` and `confusion`.
+
+    Args:
+        y: (n,) class numbers; prediction: (n, C) probabilities; predicted: (n,) class numbers.
+        classes: the C labels; none for regression, whose tables are empty.
+    """
+    if not classes:
+        y, prediction = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
+        predicted = y
+    table = [asdict(b) for b in reliability(y, prediction)]
+    return {
+        "roc": roc_curve(y, prediction),
+        "pr": pr_curve(y, prediction),
+        "calibration": pl.DataFrame(table, schema=CALIBRATION),
+        "confusion": confusion(y, predicted, classes),
+    }
+
+
+def roc_curve(y: IntArray, prediction: DoubleArray) -> pl.DataFrame:
+    """True against false positive rate of the positive class, highest threshold first.
+
+    Of more than two classes the mean over those that occur, each against the rest, at fixed
+    false positive rates (no threshold then).
+    """
+    curves = []
+    for positive, scores in _one_against_rest(y, prediction):
+        if positive.all():
+            continue
+        hits, rows, thresholds = _counts(positive, scores)
+        false = (rows - hits) / (rows[-1] - hits[-1])
+        curves.append((false, hits / hits[-1], thresholds))
+    if not curves:
+        return pl.DataFrame(schema=ROC)
+    if prediction.shape[1] == 2:
+        return _frame(ROC, *_thin(*curves[0]))
+    grid = np.linspace(0, 1, POINTS)
+    mean = np.mean([np.interp(grid, false, true) for false, true, _ in curves], axis=0)
+    mean[0] = 0.0
+    return _frame(ROC, grid, mean, np.full(POINTS, np.nan))
+
+
+def pr_curve(y: IntArray, prediction: DoubleArray) -> pl.DataFrame:
+    """Precision against recall of the positive class, highest threshold first; of more than
+    two classes the mean over those that occur, at fixed recalls."""
+    curves = []
+    for positive, scores in _one_against_rest(y, prediction):
+        hits, rows, thresholds = (values[1:] for values in _counts(positive, scores))
+        curves.append((hits / hits[-1], hits / rows, thresholds))
+    if not curves:
+        return pl.DataFrame(schema=PR)
+    if prediction.shape[1] == 2:
+        return _frame(PR, *_thin(*curves[0]))
+    grid = np.linspace(0, 1, POINTS)
+    mean = np.mean([p[np.searchsorted(r, grid - 1e-12)] for r, p, _ in curves], axis=0)
+    return _frame(PR, grid, mean, np.full(POINTS, np.nan))
+
+
+def confusion(y: IntArray, predicted: IntArray, classes: Sequence[str]) -> pl.DataFrame:
+    """A line per row, as DVC's template wants: it counts lines. Of more than 10,000 rows each
+    cell gets its share of as many lines, at least one; `count` is the number of rows that a line
+    stands for, so that the sum over lines is exact."""
+    size = len(classes)
+    counts = np.bincount(y * size + predicted, minlength=size * size)
+    share = min(1.0, CONFUSION_LINES / max(len(y), 1))
+    lines = np.maximum(np.round(counts * share), counts > 0).astype(np.int64)
+    cells = np.repeat(np.arange(size * size), lines)
+    each = counts / np.maximum(lines, 1)
+    labels = np.array(list(classes), dtype=object)
+    return pl.DataFrame(
+        {
+            "actual": labels[cells // max(size, 1)].tolist(),
+            "predicted": labels[cells % max(size, 1)].tolist(),
+            "count": each[cells],
+        },
+        schema=CONFUSION,
+    )
+
+
+def _one_against_rest(y: IntArray, prediction: DoubleArray) -> list[tuple[BoolArray, DoubleArray]]:
+    """(positive (n,), scores (n,)) of the positive class, or of every class; if it occurs."""
+    columns = [1] if prediction.shape[1] == 2 else range(prediction.shape[1])
+    return [(y == c, prediction[:, c]) for c in columns if (y == c).any()]
+
+
+def _counts(
+    positive: BoolArray, scores: DoubleArray
+) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
+    """Positives and rows at or above each different score, highest first; and that score. The
+    first entry is above all scores: nothing, at threshold NaN."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    hits = np.cumsum(positive[order])[ends].astype(np.float64)
+    start = np.zeros(1)
+    return (
+        np.concatenate([start, hits]),
+        np.concatenate([start, ends + 1.0]),
+        np.concatenate([start * np.nan, scores[order][ends]]),
+    )
+
+
+def _thin(*columns: DoubleArray) -> tuple[DoubleArray, ...]:
+    """At most `POINTS` of the points, evenly, the ends among them."""
+    n = len(columns[0])
+    keep = np.unique(np.round(np.linspace(0, n - 1, min(n, POINTS))).astype(np.int64))
+    return tuple(column[keep] for column in columns)
+
+
+def _frame(schema: dict[str, type[pl.Float64]], *columns: DoubleArray) -> pl.DataFrame:
+    data = dict(zip(schema, columns, strict=True))
+    return pl.DataFrame(data, schema=schema).with_columns(pl.all().fill_nan(None))

@@ -1,0 +1,84 @@
+"""What is decided on validation rows: the temperature, and from where on a row is positive.
+
+n rows, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plumbline.config.judge import EvaluateConfig
+from plumbline.errors import ParameterError
+from plumbline.evaluation.calibration import apply_temperature, fit_temperature
+from plumbline.evaluation.metrics import all_scores, predicted_classes
+from plumbline.evaluation.metrics.weighted import Targets
+from plumbline.evaluation.threshold import choose_threshold
+from plumbline.kinds import DoubleArray, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """How a model's raw prediction is read. T = 1 and threshold None: as it is."""
+
+    temperature: float = 1.0
+    threshold: float | None = None
+
+    def apply(self, prediction: DoubleArray) -> DoubleArray:
+        """Raw (n, C) probabilities to calibrated ones; (n, 1) values as they are."""
+        return apply_temperature(prediction, self.temperature)
+
+
+def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConfig) -> Decision:
+    """Temperature first, then the threshold of the calibrated probabilities.
+
+    Args:
+        y: (n,) of validation rows; prediction: (n, C) or (n, 1), raw.
+
+    Raises:
+        ParameterError: a threshold rule that does not fit the task.
+    """
+    if config.threshold != "none" and task is not Task.BINARY:
+        raise ParameterError(
+            f"a {task} task has no threshold",
+            file="params.yaml",
+            where="evaluate.threshold",
+            wanted="none",
+            got=config.threshold,
+        )
+    if not task.is_classification:
+        return Decision()
+    classes = np.asarray(y, dtype=np.int64)
+    temperature = fit_temperature(classes, prediction) if config.calibrate else 1.0
+    calibrated = apply_temperature(prediction, temperature)
+    return Decision(
+        temperature=temperature,
+        threshold=choose_threshold(classes, calibrated, config.threshold, config.costs),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A model's predictions of a part's rows, decisions applied.
+
+    Shapes: `y` (n,), `prediction` (n, C) or (n, 1), `rows` (n,) row numbers.
+    """
+
+    task: Task
+    y: Targets
+    rows: NDArray[np.integer]
+    prediction: DoubleArray
+    decision: Decision
+
+    @property
+    def predicted(self) -> NDArray[np.generic]:
+        """(n,) class numbers, or values."""
+        if self.task.is_classification:
+            return predicted_classes(self.prediction, self.decision.threshold)
+        return self.prediction[:, 0]
+
+    def scores(self) -> dict[str, float]:
+        """Every metric that is defined."""
+        return all_scores(self.y, self.prediction, self.task, self.decision.threshold)

@@ -1,0 +1,229 @@
+"""Where the model is weak: the metrics on parts of the rows, by the values of a column.
+
+n rows, B resamples, S slices.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from plumbline.errors import ParameterError, nearest
+from plumbline.evaluation.intervals import interval, resample
+from plumbline.evaluation.metrics import METRICS, all_scores
+from plumbline.evaluation.metrics.weighted import Statistic, Targets
+from plumbline.kinds import ColumnType, DoubleArray, IntArray, Task
+from plumbline.tables import Arrays, InputSpec, Schema
+
+FEW_VALUES = 20  # a category of more is not sliced of itself; named, its 20 most frequent are
+FEW_NUMBERS = 10  # a number of so many different values is sliced by value, not by quartile
+NUMBER_COLUMNS = 5  # chosen of themselves
+RESAMPLES = 300  # enough for a standard error
+LEVEL = 0.05
+MISSING = "(missing)"
+NUMBERS = (ColumnType.NUMBER, ColumnType.INTEGER)
+NAMES = (ColumnType.CATEGORY, ColumnType.BOOLEAN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The rows with one value, or in one range, of a column; `rows` are positions, ascending."""
+
+    column: str
+    value: str
+    rows: IntArray
+
+
+def choose_columns(
+    wanted: Sequence[str] | str, schema: Schema, train: Arrays, spec: InputSpec
+) -> list[str]:
+    """The columns to slice by.
+
+    Args:
+        wanted: names, or `auto`: the features that are categories or booleans, and the 5 number
+            columns that are most related to the target in the training rows.
+
+    Raises:
+        ParameterError: a name that is no column, or the target.
+    """
+    if wanted == "auto":
+        strength = relation(train, spec)
+        numbers = [c.name for c in schema.features if c.type in NUMBERS and c.name in strength]
+        numbers = sorted(numbers, key=lambda name: -strength[name])[:NUMBER_COLUMNS]
+        return [c.name for c in schema.features if c.type in NAMES or c.name in numbers]
+    names = [c.name for c in schema.columns if c.name != schema.target]
+    for name in wanted:
+        if name not in names:
+            what = "is the target" if name == schema.target else "is no column of the data"
+            raise ParameterError(
+                f"'{name}' {what}",
+                file="params.yaml",
+                where="evaluate.slices",
+                mend=nearest(name, names),
+            )
+    return list(wanted)
+
+
+def relation(train: Arrays, spec: InputSpec) -> dict[str, float]:
+    """How much of a number column's variance goes with the target, per source column: the
+    squared correlation, or for classes the correlation ratio (eta squared). 0 to 1."""
+    if len(train) == 0:
+        return {}
+    x = train.num.astype(np.float64)  # (n, d_num)
+    x = x - x.mean(axis=0)
+    total = np.maximum(np.square(x).sum(axis=0), 1e-12)
+    if spec.task.is_classification:
+        classes = train.y.astype(np.int64)
+        member = (classes[:, None] == np.unique(classes)).astype(np.float64)  # (n, K)
+        shares = np.square(member.T @ x) / member.sum(axis=0)[:, None]
+        strength = shares.sum(axis=0) / total
+    else:
+        y = train.y.astype(np.float64) - train.y.mean(dtype=np.float64)
+        strength = np.square(y @ x) / (total * max(float(np.square(y).sum()), 1e-12))
+    found: dict[str, float] = {}
+    for source, value in zip(spec.num_sources, strength, strict=True):
+        found[source] = max(found.get(source, 0.0), float(value))
+    return found
+
+
+def make_slices(frame: pl.DataFrame, schema: Schema, *, auto: bool, min_rows: int) -> list[Slice]:
+    """Slices of at least `min_rows` rows of every column of a frame; none that holds all rows.
+
+    Args:
+        auto: leave out categories of more than 20 values (named ones keep their 20 most
+            frequent).
+    """
+    slices = []
+    for name in frame.columns:
+        values = _labels(frame[name], schema.column(name).type)
+        counts = values.value_counts(sort=True).sort("count", name, descending=[True, False])
+        if auto and len(counts) > FEW_VALUES:
+            continue
+        for value, count in counts.head(FEW_VALUES).iter_rows():
+            if min_rows <= count < len(frame):
+                rows = (values == value).arg_true().to_numpy().astype(np.int64)
+                slices.append(Slice(column=name, value=value, rows=rows))
+    return slices
+
+
+def score_slices(
+    slices: Sequence[Slice],
+    y: Targets,
+    prediction: DoubleArray,
+    task: Task,
+    metric: str,
+    *,
+    threshold: float | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """The metrics of each slice, and whether it is worse than all rows together.
+
+    `worse` is a one-sided test of the paired difference to all rows, its standard error from
+    resamples of all rows, at level 0.05 over all slices at once (Holm 1979): among slices that
+    are all alike one is flagged in 5 % of runs, however many there are.
+
+    Args:
+        y: (n,); prediction: (n, C) or (n, 1).
+
+    Returns:
+        Per slice `column`, `value`, `rows`, `score` (None where the metric is undefined there),
+        `ci95`, `difference`, `worse`, `metrics`.
+    """
+    if not slices:
+        return []
+    make = METRICS[metric].statistic
+    statistics = {"all": make(y, prediction, threshold)}
+    for s, one in enumerate(slices):
+        statistics[str(s)] = _on(one.rows, make(y[one.rows], prediction[one.rows], threshold))
+    ones = np.ones((1, len(y)))
+    points = {name: float(of(ones)[0]) for name, of in statistics.items()}
+    values = resample(statistics, len(y), min(resamples, RESAMPLES), seed)
+    sign = 1.0 if METRICS[metric].greater_is_better else -1.0
+    p_values = [
+        _p_worse(sign * (points[str(s)] - points["all"]), values[str(s)] - values["all"])
+        for s in range(len(slices))
+    ]
+    found = []
+    for s, (one, worse) in enumerate(zip(slices, _holm(p_values), strict=True)):
+        point = points[str(s)]
+        known = math.isfinite(point)
+        ends = interval(values[str(s)], point, biased=METRICS[metric].biased) if known else None
+        found.append(
+            {
+                "column": one.column,
+                "value": one.value,
+                "rows": len(one.rows),
+                "score": point if known else None,
+                "ci95": list(ends) if ends else None,
+                "difference": point - points["all"] if known else None,
+                "worse": worse,
+                "metrics": all_scores(y[one.rows], prediction[one.rows], task, threshold),
+            }
+        )
+    return found
+
+
+def _on(rows: IntArray, of: Statistic) -> Statistic:
+    return lambda w: of(w[:, rows])
+
+
+def _p_worse(gain: float, differences: DoubleArray) -> float:
+    """One-sided p-value of a loss, by the normal distribution; 1 where nothing can be said."""
+    known = differences[np.isfinite(differences)]
+    if not math.isfinite(gain) or len(known) < len(differences) / 2:
+        return 1.0
+    error = float(known.std())
+    return 0.5 * math.erfc(-gain / error / math.sqrt(2)) if error > 0 else 1.0
+
+
+def _holm(p_values: Sequence[float]) -> list[bool]:
+    """Which hypotheses fall at `LEVEL` over all of them."""
+    falls = [False] * len(p_values)
+    for rank, i in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        if p_values[i] > LEVEL / (len(p_values) - rank):
+            break
+        falls[i] = True
+    return falls
+
+
+def _labels(values: pl.Series, kind: ColumnType) -> pl.Series:
+    """Each row's slice, as text: the value, or the range that it is in."""
+    if kind in NUMBERS and values.n_unique() > FEW_NUMBERS:
+        return _ranges(values.cast(pl.Float64), _shown)
+    if kind is ColumnType.DATE:
+        texts = values.dt.to_string("%Y-%m-%d %H:%M")
+        numbers = values.dt.epoch("us").cast(pl.Float64)
+        shown = dict(zip(numbers.to_list(), texts.to_list(), strict=True))
+        return _ranges(numbers, lambda edges: [shown[e].removesuffix(" 00:00") for e in edges])
+    if kind in NUMBERS:
+        texts = pl.Series(values.name, [None if v is None else f"{v:g}" for v in values.to_list()])
+        return texts.cast(pl.String).fill_null(MISSING)
+    return values.cast(pl.String).fill_null(MISSING)
+
+
+def _shown(edges: Sequence[float]) -> list[str]:
+    """Numbers in as few digits, at least 4, as tell them apart."""
+    texts = [[f"{e:.{digits}g}" for e in edges] for digits in range(4, 18)]
+    return next(t for t in texts if len(set(t)) == len(edges))
+
+
+def _ranges(values: pl.Series, show: Callable[[Sequence[float]], list[str]]) -> pl.Series:
+    """Quartiles, cut at values that occur; fewer where one value is in more than a quarter."""
+    array = values.fill_null(np.nan).to_numpy()  # (n,)
+    known = array[~np.isnan(array)]
+    edges = (
+        np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="lower")) if len(known) else known
+    )
+    edges = edges[edges < known.max(initial=-np.inf)]
+    texts = show(edges.tolist())
+    ranges = [f"{a} – {b}" for a, b in itertools.pairwise(texts)]
+    labels = [f"≤ {texts[0]}", *ranges, f"> {texts[-1]}"] if texts else ["(one value)"]
+    where = np.where(np.isnan(array), len(labels), np.searchsorted(edges, array, side="left"))
+    return pl.Series(values.name, np.array([*labels, MISSING])[where])
