@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.evaluation.calibration import reliability
+from plumbline.evaluation.decision import Judged
 from plumbline.kinds import BoolArray, DoubleArray, IntArray
 
 POINTS = 201  # of a curve, at most
@@ -28,18 +29,16 @@ CALIBRATION = {
 CONFUSION = {"actual": pl.String, "predicted": pl.String, "count": pl.Float64}
 
 
-def curve_tables(
-    y: IntArray, prediction: DoubleArray, predicted: IntArray, classes: Sequence[str]
-) -> dict[str, pl.DataFrame]:
-    """The tables `roc`, `pr`, `calibration` and `confusion`.
+def curve_tables(judged: Judged, classes: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """The tables `roc`, `pr`, `calibration` and `confusion` of a part's rows.
 
     Args:
-        y: (n,) class numbers; prediction: (n, C) probabilities; predicted: (n,) class numbers.
         classes: the C labels; none for regression, whose tables are empty.
     """
-    if not classes:
-        y, prediction = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
-        predicted = y
+    y, predicted, prediction = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2))
+    if judged.task.is_classification:
+        y, predicted = judged.y.astype(np.int64), judged.predicted.astype(np.int64)
+        prediction = judged.prediction
     table = [asdict(b) for b in reliability(y, prediction)]
     return {
         "roc": roc_curve(y, prediction),

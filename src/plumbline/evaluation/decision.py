@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plumbline.config.judge import EvaluateConfig
 from plumbline.errors import ParameterError
 from plumbline.evaluation.calibration import apply_temperature, fit_temperature
+from plumbline.evaluation.intervals import intervals
 from plumbline.evaluation.metrics import all_scores, predicted_classes
 from plumbline.evaluation.metrics.weighted import Targets
 from plumbline.evaluation.threshold import choose_threshold
@@ -82,3 +83,14 @@ class Judged:
     def scores(self) -> dict[str, float]:
         """Every metric that is defined."""
         return all_scores(self.y, self.prediction, self.task, self.decision.threshold)
+
+    def ci95(self, *, resamples: int, seed: int) -> dict[str, tuple[float, float]]:
+        """95 % bootstrap interval (low, high) of every metric that has one."""
+        return intervals(
+            self.y,
+            self.prediction,
+            self.task,
+            threshold=self.decision.threshold,
+            resamples=resamples,
+            seed=seed,
+        )

@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 
 from plumbline.errors import ParameterError, nearest
+from plumbline.evaluation.decision import Judged
 from plumbline.evaluation.intervals import interval, resample
 from plumbline.evaluation.metrics import METRICS, all_scores
-from plumbline.evaluation.metrics.weighted import Statistic, Targets
-from plumbline.kinds import ColumnType, DoubleArray, IntArray, Task
+from plumbline.evaluation.metrics.weighted import Statistic
+from plumbline.kinds import ColumnType, DoubleArray, IntArray
 from plumbline.tables import Arrays, InputSpec, Schema
 
 FEW_VALUES = 20  # a category of more is not sliced of itself; named, its 20 most frequent are
@@ -114,12 +115,9 @@ def make_slices(frame: pl.DataFrame, schema: Schema, *, auto: bool, min_rows: in
 
 def score_slices(
     slices: Sequence[Slice],
-    y: Targets,
-    prediction: DoubleArray,
-    task: Task,
+    judged: Judged,
     metric: str,
     *,
-    threshold: float | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -129,15 +127,13 @@ def score_slices(
     resamples of all rows, at level 0.05 over all slices at once (Holm 1979): among slices that
     are all alike one is flagged in 5 % of runs, however many there are.
 
-    Args:
-        y: (n,); prediction: (n, C) or (n, 1).
-
     Returns:
         Per slice `column`, `value`, `rows`, `score` (None where the metric is undefined there),
         `ci95`, `difference`, `worse`, `metrics`.
     """
     if not slices:
         return []
+    y, prediction, threshold = judged.y, judged.prediction, judged.decision.threshold
     make = METRICS[metric].statistic
     statistics = {"all": make(y, prediction, threshold)}
     for s, one in enumerate(slices):
@@ -164,7 +160,7 @@ def score_slices(
                 "ci95": list(ends) if ends else None,
                 "difference": point - points["all"] if known else None,
                 "worse": worse,
-                "metrics": all_scores(y[one.rows], prediction[one.rows], task, threshold),
+                "metrics": all_scores(y[one.rows], prediction[one.rows], judged.task, threshold),
             }
         )
     return found

@@ -72,9 +72,12 @@ def _entry(name: str, gap: Difference | None, metric: str) -> dict[str, Any]:
 
 def _overall(verdicts: Mapping[str, str], metric: str, earned: bool | None) -> str:
     if not verdicts:
-        return "No baseline was fitted: whether the deep model earned its keep is not known."
+        return "Whether the deep model earned its keep is not known: no baseline was fitted."
     if earned is None:
-        return f"{metric} is undefined on these rows: whether the deep model earned its keep is not known."
+        return (
+            f"Whether the deep model earned its keep is not known: {metric} is undefined on "
+            "these rows."
+        )
     if earned:
         return f"The deep model earned its keep: by {metric} it is better than {_all(verdicts)}."
     worse = [name for name, verdict in verdicts.items() if verdict == "worse"]

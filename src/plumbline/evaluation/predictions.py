@@ -1,0 +1,54 @@
+"""The table of predictions: a row per validation and test row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from polars import selectors as cs
+
+from plumbline.evaluation.conformal import Conformal, prediction_intervals
+from plumbline.evaluation.decision import Judged
+from plumbline.kinds import Part
+from plumbline.tables import InputSpec
+
+Judgement = Mapping[Part, Judged]
+
+
+def predictions(
+    spec: InputSpec, model: Judgement, baselines: Mapping[str, Judgement], conformal: Conformal
+) -> pl.DataFrame:
+    """Row number, part, truth and prediction of every validation and test row, and what else
+    there is: probabilities or interval, and what each baseline predicts.
+
+    Columns: `row` u32, `part` (val, test), `actual`, `predicted`, then `p_<class>`, or `low` and
+    `high` (null where no interval can be promised), then one per baseline. Classes are labels.
+    """
+    frames = []
+    for part in (Part.VAL, Part.TEST):
+        judged = model[part]
+        columns: dict[str, Any] = {
+            "row": pl.Series(judged.rows, dtype=pl.UInt32),
+            "part": pl.repeat(part.name.lower(), len(judged.rows), eager=True),
+            "actual": _shown(judged.y, spec),
+            "predicted": _shown(judged.predicted, spec),
+        }
+        if spec.task.is_classification:
+            probabilities = zip(spec.classes, judged.prediction.T, strict=True)
+            columns |= {f"p_{name}": pl.Series(p) for name, p in probabilities}
+        else:
+            low, high = prediction_intervals(conformal, judged.prediction)
+            columns |= {"low": pl.Series(low), "high": pl.Series(high)}
+        columns |= {name: _shown(b[part].predicted, spec) for name, b in baselines.items()}
+        frames.append(pl.DataFrame(columns).with_columns(cs.float().fill_nan(None)))
+    return pl.concat(frames)
+
+
+def _shown(values: Any, spec: InputSpec) -> pl.Series:
+    """Class numbers as labels, values as they are."""
+    if not spec.task.is_classification:
+        return pl.Series(np.asarray(values, dtype=np.float64))
+    labels = np.array(list(spec.classes), dtype=object)[np.asarray(values, dtype=np.int64)]
+    return pl.Series(labels.tolist(), dtype=pl.String)
