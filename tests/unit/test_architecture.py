@@ -14,6 +14,7 @@ import yaml
 from plumbline.config import Config, load_config
 from plumbline.config.load import ALWAYS_SEARCHED
 from plumbline.stages import STAGES, load_stage
+from plumbline.stages.tune import CANNOT_MATTER
 
 SHARED_SECTIONS = {"seed", "data", "model"}
 
@@ -105,17 +106,8 @@ def test_tune_depends_on_all_of_train_that_changes_its_result(
 ) -> None:
     written = yaml.safe_load((root / "params.yaml").read_text())
     searched = {key.removeprefix("train.") for key in ALWAYS_SEARCHED}
-    cannot_matter = {
-        "epochs",  # tune.epochs
-        "processes",
-        "threads",
-        "shard",
-        "compile",
-        "checkpoint_epochs",
-        "find_learning_rate",
-    }
     listed = {p.removeprefix("train.") for p in graph["tune"]["params"] if p.startswith("train.")}
-    assert listed == set(written["train"]) - searched - cannot_matter
+    assert listed == set(written["train"]) - searched - set(CANNOT_MATTER)
 
 
 HEAVY = (

@@ -66,3 +66,49 @@ class ProgressBar:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class SearchBar:
+    """Told after every trial; shows the best value so far and the time left."""
+
+    def __init__(
+        self, *, trials: int, metric: str, enabled: bool = True, stream: TextIO | None = None
+    ) -> None:
+        self.trials, self.metric, self.enabled = trials, metric, enabled
+        self.stream = stream or sys.stderr
+        self._bar: tqdm[int] | None = None
+        if enabled and self.stream.isatty():
+            self._bar = tqdm(total=trials, unit="trial", file=self.stream, leave=False)
+        self._begun = self._told = time.monotonic()
+        self._first = 0
+
+    def __call__(self, done: int, best: float | None) -> None:
+        """Trials done, and the best value of them."""
+        if not self.enabled:
+            return
+        self._first = self._first or done  # a search that goes on did not do these now
+        words = f"best {self.metric} {best:.4f}" if best is not None else "no value yet"
+        if self._bar is not None:
+            self._bar.n = done
+            self._bar.set_postfix_str(words)
+        elif time.monotonic() - self._told >= SECONDS:
+            elapsed = time.monotonic() - self._begun
+            left = (self.trials - done) * elapsed / (done - self._first + 1)
+            print(
+                f"trial {done} of {self.trials}: {words}, about {left:,.0f} s left",
+                file=self.stream,
+                flush=True,
+            )
+            self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

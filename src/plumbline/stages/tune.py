@@ -1,0 +1,293 @@
+"""tune: the search over k folds, everything that learns refitted in each."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import multiprocessing
+import os
+from typing import Any
+
+import numpy as np
+
+from plumbline.config import Config, Paths
+from plumbline.errors import DataError
+from plumbline.evaluation.metrics import METRICS, score
+from plumbline.files import new_dir, write_json, write_text
+from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.preprocessing.balance import resample
+from plumbline.preprocessing.frames import take_rows
+from plumbline.preprocessing.transform import TableTransformer
+from plumbline.stages import Report
+from plumbline.stages.inputs import chosen_metric, load_split, load_table
+from plumbline.tables import Arrays, InputSpec, Schema, SplitIndex, Table
+from plumbline.training.checkpoint import fingerprint
+from plumbline.training.device import choose_device, count_threads, set_up
+from plumbline.training.distributed import World
+from plumbline.training.fresh import fit_fresh
+from plumbline.training.loop import predict
+from plumbline.training.progress import SearchBar
+from plumbline.training.search import Found, Values, search, trials_of
+from plumbline.training.search import Report as Told
+
+Fold = tuple[Arrays, Arrays, InputSpec]  # fitted on, scored on
+# keys of `train` that the search replaces, or that cannot change its result
+CANNOT_MATTER = (
+    "epochs",
+    "processes",
+    "threads",
+    "shard",
+    "compile",
+    "max_restarts",
+    "checkpoint_epochs",
+    "checkpoint_steps",
+    "find_learning_rate",
+    "learning_curve",
+)
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Search; write what was found and every trial."""
+    table, schema = load_table(config, paths)
+    metric = chosen_metric(
+        config.evaluate.metric if config.tune.metric == "auto" else config.tune.metric, schema.task
+    )
+    if config.tune.trials == 0:
+        return _no_search(config, paths, metric)
+    split = load_split(paths)
+    key = _key(config, paths)
+    if config.tune.workers > 1:
+        _work_side_by_side(config, paths, metric, key)
+    found = _search(config, paths, metric, key, table, schema, split)
+    _write(config, paths, metric, found)
+    return _report(config, paths, metric, found)
+
+
+def _search(
+    config: Config,
+    paths: Paths,
+    metric: str,
+    key: str,
+    table: Table,
+    schema: Schema,
+    split: SplitIndex,
+    *,
+    told: bool = True,
+) -> Found:
+    workers = config.tune.workers
+    device = choose_device(config.train)
+    set_up(device, max(1, count_threads(config.train, 1) // workers))
+    folds = [
+        prepare_fold(table, schema, config, fitted, scored, number)
+        for number, (fitted, scored) in enumerate(_folds(config, split))
+    ]
+
+    def evaluate(values: Values, report: Told) -> list[float]:
+        return score_folds(config.replace(values), folds, metric, report, World(device=device))
+
+    with SearchBar(trials=trials_of(config.tune), metric=metric, enabled=told) as bar:
+        return search(
+            evaluate,
+            config.tune,
+            key=key,
+            folder=paths.state / "tuning",
+            seed=config.seed,
+            greater_is_better=METRICS[metric].greater_is_better,
+            on_trial=bar,
+        )
+
+
+def _folds(config: Config, split: SplitIndex) -> list[tuple[IntArray, IntArray]]:
+    """Row numbers to fit on and to score on."""
+    if config.tune.objective == "holdout":
+        return [(split.rows(Part.TRAIN), split.rows(Part.VAL))]
+    return [split.fold(k) for k in range(split.folds.shape[1])]
+
+
+def prepare_fold(
+    table: Table,
+    schema: Schema,
+    config: Config,
+    fitted: IntArray,
+    scored: IntArray,
+    number: int,
+) -> Fold:
+    """The arrays of one fold; the transformer sees the rows to fit on alone."""
+    rng = np.random.default_rng([config.seed, 5, number])
+    fitted, scored = (_sample(rows, config.tune.max_rows, rng) for rows in (fitted, scored))
+    transformer = TableTransformer(schema, config.normalize)
+    train = transformer.fit_transform(take_rows(table, fitted), fitted, config.seed)
+    val = transformer.transform(take_rows(table, scored), scored)
+    return train, val, transformer.spec_
+
+
+def _sample(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+
+def score_folds(
+    config: Config, folds: list[Fold], metric: str, report: Told, world: World
+) -> list[float]:
+    """Fit in every fold; the metric of each.
+
+    Within the first fold the validation score after each epoch is reported, then the mean of
+    the folds done: so a hopeless trial ends early, and trials are compared at equal steps.
+    """
+    how = dataclasses.replace(config.train, epochs=config.tune.epochs)
+    scores: list[float] = []
+    for number, (train, val, spec) in enumerate(folds):
+
+        def on_epoch(epoch: int, row: dict[str, float], number: int = number) -> None:
+            if number == 0 and np.isfinite(row["val_score"]):
+                report(epoch, row["val_score"])
+
+        def judge(y: Any, prediction: DoubleArray, spec: InputSpec = spec) -> float:
+            return score(metric, y, prediction, spec.task)
+
+        fresh = fit_fresh(
+            config.model,
+            how,
+            spec,
+            resample(train, spec, config.normalize.balance, config.seed),
+            val,
+            seed=config.seed,
+            score=judge,
+            greater_is_better=METRICS[metric].greater_is_better,
+            world=world,
+            on_epoch=on_epoch,
+        )
+        prediction = predict(
+            fresh.fitted.model, val, spec.task, how, target=fresh.target, world=world
+        )
+        value = judge(val.y, prediction)
+        if not np.isfinite(value):  # one class in a small fold, say
+            continue
+        scores.append(value)
+        if number + 1 < len(folds):
+            report(config.tune.epochs + number, float(np.mean(scores)))
+    if not scores:
+        raise DataError(
+            f"{metric} cannot be computed in any fold: each scores rows of one class",
+            file="params.yaml",
+            where="split.folds",
+            mend="lower it, or raise tune.max_rows",
+        )
+    return scores
+
+
+def _key(config: Config, paths: Paths) -> str:
+    """Names the search by everything that its result depends on."""
+    content = {
+        "seed": config.seed,
+        "data": dataclasses.asdict(config.data),
+        "normalize": dataclasses.asdict(config.normalize),
+        "model": dataclasses.asdict(config.model),
+        "train": dataclasses.asdict(config.train) | dict.fromkeys(CANNOT_MATTER),
+        "tune": dataclasses.asdict(config.tune) | dict.fromkeys(("workers", "storage")),
+        "metric": config.evaluate.metric,
+    }
+    files = [p for folder in (paths.split, paths.prepared) for p in folder.rglob("*")]
+    return fingerprint(content, (p for p in files if p.is_file()))
+
+
+def _work_side_by_side(config: Config, paths: Paths, metric: str, key: str) -> None:
+    """Trials in processes of their own; the parent's turn comes when all are done."""
+    context = multiprocessing.get_context("spawn")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    processes = [
+        context.Process(target=_worker, args=(config, paths, metric, key))
+        for _ in range(config.tune.workers)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def _worker(config: Config, paths: Paths, metric: str, key: str) -> None:
+    table, schema = load_table(config, paths)
+    _search(config, paths, metric, key, table, schema, load_split(paths), told=False)
+
+
+def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
+    best = found.best
+    gain = found.gain
+    greater = METRICS[metric].greater_is_better
+    summary = {
+        "metric": metric,
+        "greater_is_better": greater,
+        "sampler": config.tune.sampler,
+        "pruner": config.tune.pruner,
+        "objective": config.tune.objective,
+        "folds": len(best.scores),
+        "trials": len(found.trials),
+        "pruned": sum(t.state == "pruned" for t in found.trials),
+        "best": best.number,
+        "score": best.value,
+        "std_error": found.std_error,
+        "fold_scores": best.scores,
+        "inside_noise": found.inside_noise(greater),
+        "gain_over_centre": None if gain is None else {"mean": gain[0], "std_error": gain[1]},
+        "values": best.values,
+        "importance": found.importance,
+        "space": {k: dataclasses.asdict(d) for k, d in config.tune.space.items()},
+    }
+    with new_dir(paths.reports / "tuning") as folder:
+        write_json(folder / "summary.json", summary)
+        write_text(folder / "trials.csv", trials_csv(found))
+    with new_dir(paths.tuning) as folder:
+        write_json(
+            folder / "best.json",
+            {
+                "values": best.values,
+                "score": best.value,
+                "std_error": found.std_error,
+                "metric": metric,
+                "trials": len(found.trials),
+            },
+        )
+    if config.tune.storage is None:
+        for journal in (paths.state / "tuning").glob("*.log*"):
+            journal.unlink()
+
+
+def trials_csv(found: Found) -> str:
+    """A line per trial: number, state, value, its values, the score of each fold."""
+    keys = sorted(found.trials[0].values)
+    folds = max(len(t.scores) for t in found.trials)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["number", "state", "value", *keys, *(f"fold_{k}" for k in range(folds))])
+    for t in found.trials:
+        scores = [*t.scores, *[""] * (folds - len(t.scores))]
+        value = "" if t.value is None else t.value
+        writer.writerow([t.number, t.state, value, *(t.values.get(k, "") for k in keys), *scores])
+    return text.getvalue()
+
+
+def _no_search(config: Config, paths: Paths, metric: str) -> Report:
+    """tune.trials is 0: `tuned` means the centre of the search range."""
+    values = {key: dimension.centre for key, dimension in config.tune.space.items()}
+    best = {"values": values, "score": None, "std_error": None, "metric": metric, "trials": 0}
+    with new_dir(paths.reports / "tuning") as folder:
+        write_json(folder / "summary.json", {"metric": metric, "trials": 0, "values": values})
+        write_text(folder / "trials.csv", "number,state,value\n")
+    with new_dir(paths.tuning) as folder:
+        write_json(folder / "best.json", best)
+    return Report(rows=[("trials", "none (tune.trials is 0)")], look=[paths.tuning / "best.json"])
+
+
+def _report(config: Config, paths: Paths, metric: str, found: Found) -> Report:
+    best, gain = found.best, found.gain
+    pruned = sum(t.state == "pruned" for t in found.trials)
+    inside = found.inside_noise(METRICS[metric].greater_is_better)
+    rows = [
+        ("trials", f"{len(found.trials)} ({pruned} pruned), {config.tune.sampler}"),
+        (metric, f"{best.value:.4f} ± {found.std_error:.4f} over {len(best.scores)} folds"),
+        ("trial", f"{best.number}; {inside} others within one standard error of it"),
+    ]
+    if gain is not None and best.number != 0:
+        rows.append(("against the centre", f"{gain[0]:+.4f} ± {gain[1]:.4f}"))
+    rows += [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in best.values.items()]
+    return Report(rows=rows, look=[paths.reports / "tuning" / "trials.csv"])

@@ -1,0 +1,292 @@
+"""The search for hyper-parameters: Optuna asks, the caller fits, pruning goes by real reports.
+
+The proposal of a trial depends on the finished trials, its number and the seed alone: a search
+that is killed and goes on proposes what an unbroken one would have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from plumbline.config.model import Dimension, TuneConfig
+from plumbline.errors import ParameterError, StorageError, choose
+from plumbline.training.loop import DivergedError
+
+GRID_POINTS = 5  # of a float dimension without a step
+Value = float | int | str | bool
+Values = dict[str, Value]
+Report = Callable[[int, float], None]  # (step, value): may end the trial
+Evaluate = Callable[[Values, Report], list[float]]
+OnTrial = Callable[[int, float | None], None]  # trials done, best value
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One trial: its values, the score of each fold, their mean, and how it ended."""
+
+    number: int
+    state: str  # complete, pruned, failed
+    value: float | None
+    values: Values
+    scores: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a search found. Trial 0 is the centre of the space: what no search would give."""
+
+    trials: list[TrialRow]
+    best: TrialRow
+    importance: dict[str, float]
+
+    @property
+    def std_error(self) -> float:
+        """Of the best mean, over folds."""
+        return _std_error(self.best.scores)
+
+    @property
+    def gain(self) -> tuple[float, float] | None:
+        """Mean and standard error of the paired difference to trial 0, over folds."""
+        first = self.trials[0].scores
+        if len(first) != len(self.best.scores) or len(first) < 2:
+            return None
+        difference = np.subtract(self.best.scores, first)
+        return float(difference.mean()), _std_error(list(difference))
+
+    def inside_noise(self, greater_is_better: bool) -> int:
+        """How many other trials lie within one standard error of the best."""
+        assert self.best.value is not None
+        sign = 1 if greater_is_better else -1
+        bound = sign * self.best.value - self.std_error
+        done = [t for t in self.trials if t.state == "complete" and t.number != self.best.number]
+        return sum(1 for t in done if t.value is not None and sign * t.value >= bound)
+
+
+def _std_error(scores: list[float]) -> float:
+    return float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
+
+
+def _grid(config: TuneConfig, seed: int) -> BaseSampler:
+    return GridSampler({k: grid_points(d) for k, d in sorted(config.space.items())}, seed=seed)
+
+
+SAMPLERS: dict[str, Callable[[TuneConfig, int], BaseSampler]] = {
+    "tpe": lambda config, seed: TPESampler(
+        seed=seed, multivariate=True, n_startup_trials=max(5, min(10, config.trials // 3))
+    ),
+    "random": lambda config, seed: RandomSampler(seed=seed),
+    "grid": _grid,
+    "cmaes": lambda config, seed: CmaEsSampler(
+        seed=seed, n_startup_trials=3, independent_sampler=RandomSampler(seed=seed)
+    ),
+}
+PRUNERS: dict[str, Callable[[TuneConfig], optuna.pruners.BasePruner]] = {
+    "none": lambda config: optuna.pruners.NopPruner(),
+    "median": lambda config: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=4),
+    "hyperband": lambda config: optuna.pruners.HyperbandPruner(
+        min_resource=2, max_resource=config.epochs
+    ),
+    "successive_halving": lambda config: optuna.pruners.SuccessiveHalvingPruner(min_resource=2),
+}
+
+
+def search(
+    evaluate: Evaluate,
+    config: TuneConfig,
+    *,
+    key: str,
+    folder: Path,
+    seed: int,
+    greater_is_better: bool,
+    on_trial: OnTrial | None = None,
+) -> Found:
+    """Run trials until `config.trials` are done, going on with what earlier runs did.
+
+    Args:
+        evaluate: fits with some values, calls its second argument with (step, value) as it goes,
+            and gives the score of each fold.
+        key: names the study by everything that its result depends on.
+        folder: where the journal lies, unless `config.storage` names a database.
+
+    Raises:
+        ParameterError: no trial came to a result.
+        StorageError: the storage cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with _open(config, folder, key) as storage:
+        study = optuna.create_study(
+            study_name=f"plumbline-{key}",
+            storage=storage,
+            direction="maximize" if greater_is_better else "minimize",
+            load_if_exists=True,
+            pruner=choose(PRUNERS, config.pruner, "tune.pruner")(config),
+        )
+        _forget_unfinished(study, config)
+        if not study.trials:
+            study.enqueue_trial({k: d.centre for k, d in config.space.items()})
+        while (done := len(_ended(study))) < trials_of(config):
+            study.sampler = choose(SAMPLERS, config.sampler, "tune.sampler")(
+                config, _seed_of(seed, done)
+            )
+            study.optimize(lambda trial: _objective(trial, evaluate, config), n_trials=1)
+            if on_trial:
+                on_trial(done + 1, _best_value(study))
+        return _found(study, config)
+
+
+def trials_of(config: TuneConfig) -> int:
+    """How many trials there are: of a grid, no more than it has points."""
+    if config.sampler != "grid":
+        return config.trials
+    points = math.prod(len(grid_points(d)) for d in config.space.values())
+    return min(config.trials, points + 1)  # the centre is tried as well
+
+
+def grid_points(dimension: Dimension) -> list[Any]:
+    """The values that a grid tries of a dimension."""
+    if dimension.choices:
+        return list(dimension.choices)
+    low, high = dimension.low, dimension.high
+    assert low is not None and high is not None
+    if dimension.step is not None:
+        count = math.floor((high - low) / dimension.step + 1e-9) + 1
+        points = [low + i * dimension.step for i in range(count)]
+    elif dimension.log:
+        points = [float(v) for v in np.geomspace(low, high, GRID_POINTS)]
+    else:
+        points = [float(v) for v in np.linspace(low, high, GRID_POINTS)]
+    if dimension.type == "int":
+        return sorted({round(p) for p in points})
+    return points
+
+
+def suggest(trial: Trial, space: Mapping[str, Dimension]) -> Values:
+    """The values of a trial, one per dimension."""
+    values: Values = {}
+    for key, dimension in sorted(space.items()):
+        if dimension.choices:
+            values[key] = cast(Value, trial.suggest_categorical(key, dimension.choices))
+            continue
+        assert dimension.low is not None and dimension.high is not None
+        if dimension.type == "int":
+            step = round(dimension.step or 1)
+            low, high = round(dimension.low), round(dimension.high)
+            log = dimension.log and step == 1
+            values[key] = trial.suggest_int(key, low, high, step=step, log=log)
+        else:
+            step_f = None if dimension.log else dimension.step
+            values[key] = trial.suggest_float(
+                key, dimension.low, dimension.high, step=step_f, log=dimension.log
+            )
+    return values
+
+
+def _objective(trial: Trial, evaluate: Evaluate, config: TuneConfig) -> float:
+    values = suggest(trial, config.space)
+
+    def report(step: int, value: float) -> None:
+        trial.report(value, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        scores = evaluate(values, report)
+    except DivergedError:  # these values do not work: so the sampler learns
+        raise optuna.TrialPruned from None
+    trial.set_user_attr("scores", scores)
+    return float(np.mean(scores))
+
+
+def _seed_of(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+@contextmanager
+def _open(config: TuneConfig, folder: Path, key: str) -> Iterator[BaseStorage]:
+    """The journal of this search, or the database that machines share."""
+    if config.storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield JournalStorage(JournalFileBackend(str(folder / f"{key}.log")))
+        return
+    try:
+        yield optuna.storages.RDBStorage(config.storage)
+    except (ImportError, optuna.exceptions.StorageInternalError) as error:
+        place = config.storage.rsplit("@", 1)[-1]  # without the password
+        raise StorageError(
+            f"the tuning storage cannot be used: {type(error).__name__}",
+            file="params.yaml",
+            where="tune.storage",
+            got=place,
+            mend="start the database, or set tune.storage to null",
+        ) from None
+
+
+def _forget_unfinished(study: optuna.Study, config: TuneConfig) -> None:
+    """Trials that died with their process: their values are tried again, in their place."""
+    if config.workers > 1 or config.storage is not None:
+        return  # they may be alive elsewhere
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+
+
+def _ended(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _best_value(study: optuna.Study) -> float | None:
+    try:
+        return study.best_value
+    except ValueError:
+        return None
+
+
+def _found(study: optuna.Study, config: TuneConfig) -> Found:
+    trials = [_row(i, trial) for i, trial in enumerate(_ended(study)[: trials_of(config)])]
+    done = [t for t in trials if t.value is not None and t.state == "complete"]
+    if not done:
+        raise ParameterError(
+            "no trial came to a result: the loss diverged in every one",
+            file="params.yaml",
+            where="tune.space",
+            mend="lower the range of train.learning_rate",
+        )
+    sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
+    best = max(done, key=lambda t: (sign * (t.value or 0.0), -t.number))
+    return Found(trials=trials, best=best, importance=_importance(study, len(done)))
+
+
+def _row(number: int, trial: FrozenTrial) -> TrialRow:
+    complete = trial.state is TrialState.COMPLETE
+    return TrialRow(
+        number=number,
+        state="complete" if complete else "pruned",
+        value=trial.value if complete else None,
+        values=dict(sorted(trial.params.items())),
+        scores=list(trial.user_attrs.get("scores", [])),
+    )
+
+
+def _importance(study: optuna.Study, done: int) -> dict[str, float]:
+    """How much each dimension mattered (PED-ANOVA, Watanabe et al. 2023); empty where too few
+    trials tell."""
+    if done < 4 or len({t.value for t in study.get_trials(deepcopy=False)}) < 2:
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
+    try:
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except (RuntimeError, ValueError):
+        return {}
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
