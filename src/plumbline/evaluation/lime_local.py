@@ -1,0 +1,105 @@
+"""LIME for single rows, on columns of the data (Ribeiro et al. 2016, "Why Should I Trust You?").
+
+The `lime` library draws the neighbours, weighs them by nearness and fits the sparse linear model.
+It is given, per column, not a number but which background row the value is taken from, as a
+category; 0 is the explained row's own value. So "present" means "has its own value", a date or a
+category is drawn whole, and no value occurs that no row has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from lime.lime_tabular import LimeTabularExplainer
+from numpy.typing import NDArray
+
+from plumbline.evaluation.attribution import Inputs, Players, Predict
+from plumbline.kinds import DoubleArray, IntArray
+
+T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalModel:
+    """The linear model around one row: `weights` (M,) for each column's own value instead of
+    another one, `intercept`, what it says of the row itself (`local`) and what the model says
+    (`prediction`), and `r2`, how well it fits the neighbours."""
+
+    weights: DoubleArray
+    intercept: float
+    local: float
+    prediction: float
+    r2: float
+
+
+def explain_row(
+    predict: Predict,
+    row: Inputs,
+    background: Inputs,
+    players: Players,
+    output: int,
+    *,
+    samples: int,
+    seed: int,
+) -> LocalModel:
+    """Explain one row.
+
+    Args:
+        row: the only row.
+        output: which output of `predict` is explained.
+        samples: neighbours drawn, the row itself among them.
+    """
+    codes = _codes(row, background, players)  # (B, M)
+    explainer = LimeTabularExplainer(
+        np.vstack([np.zeros((1, len(players)), dtype=np.int64), codes]).astype(float),
+        mode="regression",
+        feature_names=list(players.names),
+        categorical_features=list(range(len(players))),
+        feature_selection="none",
+        discretize_continuous=False,
+        random_state=seed,
+    )
+
+    def ask(drawn: DoubleArray) -> DoubleArray:
+        """Codes (samples, M) to predictions (samples,)."""
+        source = drawn.astype(np.int64)
+        return predict(
+            _take(row.num, background.num, source[:, players.num]),
+            _take(row.cat, background.cat, source[:, players.cat]),
+        )[:, output]
+
+    told = explainer.explain_instance(
+        np.zeros(len(players)), ask, num_features=len(players), num_samples=samples
+    )
+    weights = np.zeros(len(players))
+    # in regression mode the library files the model under 1, and its negative under 0
+    for player, weight in told.local_exp[1]:
+        weights[player] = weight
+    return LocalModel(
+        weights=weights,
+        intercept=float(told.intercept[1]),
+        local=float(told.local_pred[0]),
+        prediction=float(predict(row.num, row.cat)[0, output]),
+        r2=float(told.score),
+    )
+
+
+def _codes(row: Inputs, background: Inputs, players: Players) -> IntArray:
+    """1 + the background row's number, or 0 where its value is the row's own: (B, M)."""
+    size = (len(background), len(players))
+    other = np.zeros(size, dtype=bool)
+    for prepared, owner, own in (
+        (background.num, players.num, row.num),
+        (background.cat, players.cat, row.cat),
+    ):
+        for j, player in enumerate(owner):
+            other[:, player] |= prepared[:, j] != own[0, j]
+    return np.where(other, np.arange(1, size[0] + 1)[:, None], 0)
+
+
+def _take(own: NDArray[T], background: NDArray[T], source: IntArray) -> NDArray[T]:
+    """Per prepared column the row's own value (code 0) or that of background row code - 1."""
+    columns = np.arange(background.shape[1])
+    return np.where(source == 0, own, background[np.maximum(source - 1, 0), columns])
