@@ -1,0 +1,95 @@
+"""What a model was made from: code by git, data by DVC, parameters and outputs by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from plumbline.files import sha256
+
+UNKNOWN = "unknown"
+# pictures and pages are drawn from files that are hashed, by libraries that may stamp them
+DRAWN = (".html", ".svg", ".png")
+# stages that come after the lineage is written: their entries of dvc.lock are not there yet
+LATER = ("register", "report")
+
+
+def lineage(root: Path, model: Path) -> dict[str, str]:
+    """Hashes that name everything a model was made from; `unknown` where there is none.
+
+    Args:
+        root: the checkout.
+        model: the folder of the bundle.
+
+    Returns:
+        `git_commit`; `git_dirty`, whether files that git tracks differ from it (dvc.lock, which
+        the run itself rewrites, aside); `data`, DVC's hash out of data.dvc; `params`, of the
+        parsed params.yaml; `dvc_lock`, of the entries of dvc.lock before `register`; `model`, of
+        the bundle's files.
+    """
+    commit = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    return {
+        "git_commit": commit or UNKNOWN,
+        "git_dirty": UNKNOWN if changed is None else str(bool(changed)).lower(),
+        "data": data_hash(root),
+        "params": _hash(_yaml(root / "params.yaml")),
+        "dvc_lock": _lock_hash(root / "dvc.lock"),
+        "model": fingerprint(root, [model]),
+    }
+
+
+def data_hash(root: Path) -> str:
+    """DVC's hash of the data, out of data.dvc."""
+    content = _yaml(root / "data.dvc")
+    try:
+        return str(content["outs"][0]["md5"])
+    except (KeyError, IndexError, TypeError):
+        return UNKNOWN
+
+
+def fingerprint(root: Path, paths: Iterable[Path]) -> str:
+    """One hash of files, by path under `root` and content; folders whole, drawings left out."""
+    files = sorted(
+        file
+        for path in paths
+        for file in (path.rglob("*") if path.is_dir() else [path])
+        if file.is_file() and file.suffix not in DRAWN
+    )
+    return _hash([(file.relative_to(root).as_posix(), sha256(file)) for file in files])
+
+
+def _lock_hash(path: Path) -> str:
+    content = _yaml(path)
+    if not isinstance(content, dict) or "stages" not in content:
+        return UNKNOWN
+    return _hash({name: s for name, s in content["stages"].items() if name not in LATER})
+
+
+def _hash(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git says, or None without git, repository or commit."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

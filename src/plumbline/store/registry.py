@@ -1,0 +1,196 @@
+"""Model versions in MLflow: an ONNX model with all that is needed to use it, and two aliases."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.onnx
+import numpy as np
+import onnx
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from plumbline.kinds import FloatArray, IntArray
+from plumbline.store.tracking import Store, storage
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+DECISION, SETTLED = "plumbline.decision", "plumbline.settled"
+EXAMPLE_ROWS = 2
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A registered version, as much of it as is used here."""
+
+    model: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def decision(self) -> dict[str, Any] | None:
+        """What the gate said of it, if it was asked."""
+        text = self.tags.get(DECISION)
+        return json.loads(text) if text else None
+
+
+def log_model(
+    store: Store,
+    run_id: str,
+    graph: Path,
+    contract: Mapping[str, Any],
+    example: tuple[FloatArray, IntArray],
+    files: Sequence[Path],
+) -> str:
+    """Log an ONNX file into a run as an MLflow model; gives its URI.
+
+    It loads by `mlflow.pyfunc.load_model` and takes `{"num": (n, d_num) float32, "cat": (n,
+    d_cat) int64}`, the prepared inputs; `files` (preprocessor, decision, …) lie in `extra_files`.
+
+    Args:
+        contract: of the export stage; names and shapes for the signature.
+        example: first rows of the prepared arrays.
+    """
+    inputs = [
+        TensorSpec(np.dtype(contract["inputs"][name]["dtype"]), _shape(spec), name)
+        for name, spec in contract["inputs"].items()
+    ]
+    output = contract["output"]
+    outputs = [TensorSpec(np.dtype(output["dtype"]), _shape(output), output["name"])]
+    num, cat = (np.ascontiguousarray(part[:EXAMPLE_ROWS]) for part in example)
+    with storage(store.uri), _quiet(), mlflow.start_run(run_id=run_id):
+        info = mlflow.onnx.log_model(
+            onnx.load(graph),
+            name="model",
+            signature=ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs)),
+            input_example={"num": num, "cat": cat},
+            pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
+            onnx_execution_providers=["CPUExecutionProvider"],
+            save_as_external_data=False,
+            extra_files=[str(file) for file in files],
+        )
+    return str(info.model_uri)
+
+
+def add_version(
+    store: Store, model: str, uri: str, run_id: str, card: str, tags: Mapping[str, str]
+) -> Version:
+    """A new version of a registered model, which is made if there is none."""
+    with storage(store.uri):
+        with _present():
+            store.client.create_registered_model(model)
+        made = store.client.create_model_version(
+            model,
+            source=uri,
+            run_id=run_id,
+            model_id=uri.removeprefix("models:/"),
+            tags=dict(tags),
+            description=card,
+        )
+    return _version_of(made)
+
+
+def version_of_run(store: Store, model: str, run_id: str) -> Version | None:
+    """The version that was made from a run, with its tags."""
+    with storage(store.uri):
+        found = store.client.search_model_versions(f"name='{_quoted(model)}'")
+        mine = [one for one in found if one.run_id == run_id]
+    return _version_of(max(mine, key=lambda one: int(one.version))) if mine else None
+
+
+def champion(store: Store, model: str) -> Version | None:
+    """The version that has the alias `champion`."""
+    with storage(store.uri):
+        try:
+            return _version_of(store.client.get_model_version_by_alias(model, CHAMPION))
+        except MlflowException as error:
+            if error.error_code in ABSENT:
+                return None
+            raise
+
+
+def files_of(store: Store, which: Version) -> Path:
+    """The folder of a version's model: MLmodel, model.onnx, extra_files/; fetched if remote.
+
+    Raises:
+        StorageError: they are not where the store says.
+    """
+    with storage(store.uri), _quiet():
+        uri = f"models:/{which.model}/{which.number}"
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri))
+
+
+def write_decision(store: Store, which: Version, decision: Mapping[str, Any]) -> None:
+    """Keep what the gate said with the version; its aliases are not moved yet."""
+    with storage(store.uri):
+        text = json.dumps(dict(decision), ensure_ascii=False)
+        store.client.set_model_version_tag(which.model, which.number, DECISION, text)
+        store.client.set_model_version_tag(which.model, which.number, SETTLED, "false")
+
+
+def settle(store: Store, which: Version, alias: str) -> None:
+    """Move an alias to a version; a champion is no longer challenger."""
+    model, number = which.model, which.number
+    with storage(store.uri):
+        store.client.set_registered_model_alias(model, alias, number)
+        if alias == CHAMPION:
+            with _present():
+                if store.client.get_model_version_by_alias(model, CHALLENGER).version == number:
+                    store.client.delete_registered_model_alias(model, CHALLENGER)
+        store.client.set_model_version_tag(model, number, SETTLED, "true")
+
+
+def _version_of(found: ModelVersion) -> Version:
+    return Version(
+        model=str(found.name),
+        number=str(found.version),
+        run_id=str(found.run_id),
+        tags=dict(found.tags),
+    )
+
+
+def _shape(spec: Mapping[str, Any]) -> tuple[int, ...]:
+    """A contract's shape with its free dimension as MLflow writes it."""
+    return tuple(size if isinstance(size, int) else -1 for size in spec["shape"])
+
+
+def _quoted(name: str) -> str:
+    return name.replace("'", "''")
+
+
+@contextlib.contextmanager
+def _present() -> Iterator[None]:
+    """Let pass that a thing exists already, or that it does not."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in (*ABSENT, "RESOURCE_ALREADY_EXISTS"):
+            raise
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MLflow's progress bars and its warnings to developers."""
+    before = os.environ.get("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if before is None:
+            del os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"]
+        else:
+            os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = before

@@ -1,0 +1,278 @@
+"""Runs in MLflow: where the store is, one run per training, everything in few calls.
+
+The store is `mlflow/` in the checkout (SQLite) unless MLFLOW_TRACKING_URI names another. A URI
+may hold a password: it is shown only through `shown`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sqlite3
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# before mlflow is imported: it starts its telemetry then
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# a server that is away is to be told in seconds; the defaults try for minutes
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+import mlflow
+import sqlalchemy
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from plumbline.errors import StorageError
+
+LOCK_SECONDS = 30.0  # how long to wait for another process that writes the SQLite file
+PROBE_SECONDS = 10
+BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits per call
+PARAM_CHARS = 6000
+KEY = "plumbline.key"
+# columns of MLflow's tables that hold absolute paths of a local store
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """An MLflow that answered. `artifacts` is the folder new experiments write to, or None where
+    the server decides."""
+
+    uri: str
+    client: MlflowClient
+    artifacts: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What goes into one run.
+
+    `curves`: (key, step, value). `files`: (path, folder among the artifacts). `trials`: child
+    runs, each with name, parameters, metrics, tags.
+    """
+
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    curves: Sequence[tuple[str, int, float]]
+    tags: Mapping[str, str]
+    dataset: Mapping[str, str]
+    files: Sequence[tuple[Path, str]]
+    trials: Sequence[tuple[str, Mapping[str, Any], Mapping[str, float], Mapping[str, str]]]
+
+
+def open_store(root: Path) -> Store:
+    """The store that MLFLOW_TRACKING_URI names, or the one in the checkout, made if need be.
+
+    Raises:
+        StorageError: it does not answer, or another process holds it too long.
+    """
+    for name in ("mlflow", "alembic", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    folder = root / "mlflow"
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri = named or f"sqlite:///{folder / 'mlflow.db'}"
+    server = uri.startswith(("http://", "https://"))
+    if not named:
+        folder.mkdir(exist_ok=True)
+    _probe(uri)
+    with storage(uri):
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)  # makes the tables, or finds that it cannot
+        if not named:
+            _follow_move(folder)
+    return Store(uri=uri, client=client, artifacts=None if server else folder / "artifacts")
+
+
+def shown(text: str) -> str:
+    """A URI, or a message with URIs in it, without users and passwords."""
+    text = re.sub(r"://[^/@\s'\"]*@", "://", text)
+    return re.sub(r"(?i)((?:password|token|secret)=)[^&\s'\"]+", r"\1…", text)
+
+
+@contextlib.contextmanager
+def storage(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises when its store refuses into one message.
+
+    Raises:
+        StorageError: names the store, without credentials.
+    """
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
+        if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+            raise  # ours to mend
+        raise _refusal(uri, str(error)) from None
+
+
+def experiment(store: Store, name: str) -> str:
+    """The id of an experiment, made if there is none; brought back if it was deleted."""
+    with storage(store.uri):
+        found = store.client.get_experiment_by_name(name)
+        if found is None:
+            place = store.artifacts.as_uri() if store.artifacts else None
+            return str(store.client.create_experiment(name, artifact_location=place))
+        if found.lifecycle_stage == "deleted":
+            store.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+def finished_run(store: Store, experiment_id: str, key: str) -> str | None:
+    """The id of the run that was finished under a key; half-made ones are deleted."""
+    with storage(store.uri):
+        found = store.client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'")
+        finished = [run.info.run_id for run in found if run.info.status == "FINISHED"]
+        for run in found:
+            if run.info.status != "FINISHED":
+                parent = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+                for child in store.client.search_runs([experiment_id], parent):
+                    store.client.delete_run(child.info.run_id)
+                store.client.delete_run(run.info.run_id)
+    return finished[-1] if finished else None
+
+
+def begin_run(store: Store, experiment_id: str, key: str, name: str) -> str:
+    """A run that counts only once it is ended by `end_run`."""
+    with storage(store.uri):
+        run = store.client.create_run(experiment_id, run_name=name, tags={KEY: key})
+        return str(run.info.run_id)
+
+
+def fill_run(store: Store, experiment_id: str, run_id: str, content: Content) -> None:
+    """Write everything into a run: numbers in batches, files, data set, trials as children."""
+    now = int(time.time() * 1000)
+    with storage(store.uri):
+        _log(
+            store.client,
+            run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in content.metrics.items()]
+            + [Metric(key, value, now, step) for key, step, value in content.curves],
+            params=_params(content.params),
+            tags=[RunTag(key, value) for key, value in content.tags.items()],
+        )
+        store.client.log_inputs(run_id, [DatasetInput(dataset=Dataset(**content.dataset))])
+        for path, folder in content.files:
+            store.client.log_artifact(run_id, str(path), folder or None)
+        for name, params, metrics, tags in content.trials:
+            child = store.client.create_run(
+                experiment_id, run_name=name, tags={"mlflow.parentRunId": run_id, **tags}
+            ).info.run_id
+            _log(
+                store.client,
+                child,
+                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+                params=_params(params),
+                tags=[],
+            )
+            store.client.set_terminated(child)
+
+
+def end_run(store: Store, run_id: str) -> None:
+    """Mark a run as whole."""
+    with storage(store.uri):
+        store.client.set_terminated(run_id)
+
+
+def _params(values: Mapping[str, Any]) -> list[Param]:
+    return [
+        Param(key, (value if isinstance(value, str) else json.dumps(value))[:PARAM_CHARS])
+        for key, value in values.items()
+    ]
+
+
+def _log(client: MlflowClient, run_id: str, **entries: list[Any]) -> None:
+    """`log_batch`, within MLflow's limits per call."""
+    for kind, values in entries.items():
+        for start in range(0, len(values), BATCH[kind]):
+            client.log_batch(run_id, **{kind: values[start : start + BATCH[kind]]})
+
+
+def _probe(uri: str) -> None:
+    """Find out soon whether the store answers; MLflow itself tries for minutes."""
+    if uri.startswith(("http://", "https://")):
+        parts = urlsplit(uri)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        try:
+            urllib.request.urlopen(f"{bare.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        except urllib.error.HTTPError:
+            return  # it answers; whether it lets us in shows at the first call
+        except (OSError, ValueError) as error:
+            raise _refusal(uri, str(error)) from None
+    elif uri.startswith("sqlite:///"):
+        try:
+            with contextlib.closing(
+                sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=LOCK_SECONDS)
+            ) as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.rollback()
+        except sqlite3.Error as error:
+            raise _refusal(uri, str(error)) from None
+    else:
+        try:
+            engine = sqlalchemy.create_engine(uri)
+            with contextlib.closing(engine.connect()):
+                pass
+            engine.dispose()
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+            raise _refusal(uri, str(error)) from None
+
+
+def _refusal(uri: str, message: str) -> StorageError:
+    first = shown(message).strip().splitlines()[0] if message.strip() else "no answer"
+    if "locked" in message:
+        return StorageError(
+            "another process writes to MLflow's database",
+            file=shown(uri),
+            mend="wait until it has ended (another training, the MLflow UI), then run again",
+        )
+    named = "MLFLOW_TRACKING_URI" in os.environ
+    return StorageError(
+        f"MLflow refused or did not answer: {first}",
+        file=shown(uri),
+        mend="start it, or mend or unset MLFLOW_TRACKING_URI"
+        if named
+        else "mend the file or move the folder mlflow/ away; a new one is made",
+    )
+
+
+def _follow_move(folder: Path) -> None:
+    """After a checkout was moved or copied, point its store at the artifacts beside it.
+
+    MLflow keeps absolute paths; without this a copy would write into the original's folder.
+    """
+    here = (folder / "artifacts").as_uri()
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db", timeout=LOCK_SECONDS)) as data:
+        rows = data.execute(
+            "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE ?",
+            ("file:%/mlflow/artifacts",),
+        )
+        before = [place for (place,) in rows if place != here]
+        for old in before:
+            for table, column in PLACES:
+                data.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE substr({column}, 1, ?) = ?",
+                    (here, len(old) + 1, len(old) + 1, f"{old}/"),
+                )
+            data.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?",
+                (here, old),
+            )
+        data.commit()
