@@ -65,11 +65,13 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A cell of a table. `name`: a text of the user's, in whatever direction it is written."""
+    """A cell of a table. `name`: a text from outside, in whatever direction it is written;
+    `code`: and to be read letter by letter."""
 
     text: str
     number: bool = False
     name: bool = False
+    code: bool = False
     strong: bool = False
     muted: bool = False
     status: Status | None = None

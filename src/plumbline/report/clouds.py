@@ -36,7 +36,8 @@ def heat_map(counts: DoubleArray, names: Sequence[str], *, title: str) -> Markup
     k = len(names)
     left = min(130.0, max(text_width(n) for n in names) + 10)
     size = max(17.0, min(64.0, (520.0 - left) / k))
-    top = 26 + (0 if k <= 4 else left * 0.75)
+    tilted = any(text_width(n) > size - 4 for n in names)
+    top = 26 + (left * 0.75 if tilted else 0)
     width, height = left + size * k + 24, top + size * k + 26
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     level = np.where(counts > 0, np.ceil(share * LEVELS).clip(1, LEVELS), 0).astype(int)
@@ -51,7 +52,7 @@ def heat_map(counts: DoubleArray, names: Sequence[str], *, title: str) -> Markup
     for i, name in enumerate(names):
         middle = size * (i + 0.5)
         parts.append(label(left - 6, top + middle + 4, shorten(name, left - 8), anchor="end"))
-        parts.append(_column_name(left + middle, top - 7, name, size, left, tilted=k > 4))
+        parts.append(_column_name(left + middle, top - 7, name, size, left, tilted=tilted))
     if k <= COUNTED:
         for i in range(k):
             for j in range(k):

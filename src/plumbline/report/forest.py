@@ -35,7 +35,7 @@ def forest(items: Sequence[Estimate], *, title: str, show: Show) -> Markup:
     an arrow at the edge, or the rest could not be told apart."""
     low, high = limits(items)
     height = ROW * len(items) + 26
-    parts = [_band(e, low, high, ROW * len(items)) for e in items if e.mine]
+    parts = [_band(e, low, high, len(items)) for e in items if e.mine]
     for tick in nice_ticks(low, high, 4):
         x = _percent(tick, low, high)
         parts.append(_line(x, 4, x, ROW * len(items), "grid"))
@@ -99,12 +99,14 @@ def _cls(e: Estimate) -> str:
     return "s0" if e.mine else "s9"
 
 
-def _band(e: Estimate, low: float, high: float, bottom: float) -> Markup:
+def _band(e: Estimate, low: float, high: float, rows: int) -> Markup:
+    """The interval in every row, beside the marks, clear of the words."""
     if e.low is None or e.high is None:
         return Markup("")
     left, right = _percent(e.low, low, high), _percent(e.high, low, high)
-    return Markup('<rect class="shade" x="{}%" y="4" width="{}%" height="{}"/>').format(
-        at(left), at(max(right - left, 0.1)), at(bottom - 4)
+    one = Markup('<rect class="shade" x="{}%" y="{}" width="{}%" height="18"/>')
+    return Markup("").join(
+        one.format(at(left), at(ROW * i + 23), at(max(right - left, 0.1))) for i in range(rows)
     )
 
 

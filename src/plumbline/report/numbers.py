@@ -34,12 +34,6 @@ def fixed(value: float | None, decimals: int = 3) -> str:
     return _signed(f"{value:,.{decimals}f}")
 
 
-def signed(value: float | None, decimals: int = 3) -> str:
-    """A difference: its sign is always written."""
-    text = fixed(value, decimals)
-    return f"+{text}" if value is not None and value > 0 and text != NOTHING else text
-
-
 def percent(share: float | None, decimals: int = 1) -> str:
     """A share as per cent."""
     if share is None or not math.isfinite(share):

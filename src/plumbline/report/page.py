@@ -14,7 +14,7 @@ from plumbline.report.about import About, about
 from plumbline.report.numbers import number
 from plumbline.report.read import Reports, pick, whole
 from plumbline.report.sections import SECTIONS
-from plumbline.report.text import printable
+from plumbline.report.text import breakable, coded, printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 TASKS = {
@@ -55,10 +55,12 @@ def _facts(reports: Reports, run: About) -> list[tuple[str, str]]:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"breakable": breakable, "coded": coded}
+    return environment

@@ -26,8 +26,8 @@ from plumbline.report.svg import (
     text_width,
 )
 
-WIDTH, HEIGHT = 400.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 46.0, 44.0
+WIDTH, HEIGHT = 360.0, 280.0
+LEFT, RIGHT, TOP, BOTTOM = 50.0, 12.0, 46.0, 44.0
 MAX_POINTS = 400
 
 

@@ -155,7 +155,7 @@ def drawing(
     body = Markup("").join(parts)
     return Markup(
         '<svg viewBox="0 0 {} {}" style="max-width:{}px" role="img" aria-label="{}">{}</svg>'
-    ).format(at(width), at(height), at(width * 1.25), escape(spoken), body)
+    ).format(at(width), at(height), at(width * 1.3), escape(spoken), body)
 
 
 @dataclass(frozen=True, kw_only=True)

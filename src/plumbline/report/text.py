@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import re
 
+from markupsafe import Markup, escape
+
 # what neither HTML nor UTF-8 may hold: controls but tab and line feed, halves of surrogate pairs
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+# after these a long name may be broken
+BREAKS = re.compile(r"(?<=[^\W_])([_./:=-]+)(?=\w)")
+QUOTED = re.compile(r"`([^`]+)`")
+
+
+def breakable(text: str) -> Markup:
+    """A name that may be broken after its underscores, dots and slashes."""
+    return Markup(BREAKS.sub(lambda found: f"{found[1]}<wbr>", str(escape(text))))
+
+
+def coded(text: str) -> Markup:
+    """A text in which `this` is set as code."""
+    return Markup(QUOTED.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def printable(text: str) -> str:

@@ -62,6 +62,12 @@ def metric_value(name: str, value: float | None) -> str:
     return fixed(value, 3) if unit else number(value)
 
 
+def metric_difference(name: str, value: float | None) -> str:
+    """A difference of two values of a metric, with its sign."""
+    text = metric_value(name, value)
+    return f"+{text}" if value is not None and value > 0 else text
+
+
 def metric_interval(name: str, low: float | None, high: float | None) -> str:
     """An interval of a metric, or a dash."""
     if low is None or high is None:

@@ -10,8 +10,9 @@ from plumbline.report.read import Reports
 from plumbline.report.sections.data import data, split
 from plumbline.report.sections.evaluation import evaluation
 from plumbline.report.sections.explanations import explanations
-from plumbline.report.sections.fitting import training, tuning
 from plumbline.report.sections.shipping import drift, export, lineage, parameters
+from plumbline.report.sections.training import training
+from plumbline.report.sections.tuning import tuning
 from plumbline.report.sections.verdict import verdict
 
 SECTIONS: tuple[Callable[[Reports, About], Section], ...] = (

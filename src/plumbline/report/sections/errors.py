@@ -42,17 +42,20 @@ def confusion(reports: Reports) -> Part:
 
 
 def confusion_counts(frame: pl.DataFrame) -> tuple[list[str], DoubleArray]:
-    """Class names in order of appearance among the actual, and counts (k, k)."""
+    """Class names in order of appearance, those that occur first, and counts of rows (k, k).
+
+    A line stands for `count` rows where there is such a column, else for one.
+    """
     actual, predicted = texts(frame, "actual"), texts(frame, "predicted")
     if not actual or len(actual) != len(predicted):
         return [], np.zeros((0, 0))
-    names = list(dict.fromkeys([*sorted(set(actual)), *sorted(set(predicted))]))
+    names = list(dict.fromkeys([*actual, *predicted]))
     place = {label: i for i, label in enumerate(names)}
     weight = numbers(frame, "count")
     weight = np.nan_to_num(weight) if len(weight) else np.ones(len(actual))
     counts = np.zeros((len(names), len(names)))
     np.add.at(counts, ([place[a] for a in actual], [place[p] for p in predicted]), weight)
-    return names, counts
+    return names, counts.round()
 
 
 def _mistakes(names: list[str], counts: DoubleArray) -> Grid | None:

@@ -25,17 +25,16 @@ def curves(frame: pl.DataFrame, x: str, y: str, *, marks: bool = False) -> list[
     column = next((c for c in GROUPS if c in frame.columns), None)
     groups = np.array(texts(frame, column) if column else [""] * frame.height)
     names = list(dict.fromkeys(groups.tolist()))[:CURVES]
-    return [
-        Series(
-            name=name.replace("_", " ") if column != "class" else name,
-            x=thin(xs[groups == name]),
-            y=thin(ys[groups == name]),
-            cls=f"s{i}",
-            marks=marks,
-        )
-        for i, name in enumerate(names)
-        if np.isfinite(ys[groups == name]).any()
-    ]
+    low, high = numbers(frame, "low"), numbers(frame, "high")
+    found = []
+    for i, name in enumerate(names):
+        mine = groups == name
+        if not np.isfinite(ys[mine]).any():
+            continue
+        band = (thin(low[mine]), thin(high[mine])) if len(low) and len(high) else None
+        along, value = thin(xs[mine]), thin(ys[mine])
+        found.append(Series(name=name, x=along, y=value, cls=f"s{i}", marks=marks, band=band))
+    return found
 
 
 def ranking(reports: Reports, about: About) -> Part:
@@ -96,7 +95,7 @@ def calibration(reports: Reports, about: About) -> Part:
         blocks.append(Text("This run has no reliability diagram."))
     read = (
         "Of the rows given a probability of 0.8, eight in ten should be right: points under the "
-        "line mean that the model is too sure of itself."
+        "line mean that the model is too sure of itself (a temperature above 1 cools it)."
     )
     return Part(title="Calibration", read=read, blocks=blocks, files=["evaluation/calibration.csv"])
 
@@ -108,6 +107,9 @@ def _calibration_facts(reports: Reports) -> list[tuple[str, str]]:
     facts = []
     if temperature is not None:
         facts.append(("temperature", number(temperature, 3)))
+    threshold = real(pick(judged, "threshold"))
+    if threshold is not None:
+        facts.append(("threshold", number(threshold, 3)))
     error = real(pick(reports.json("metrics.json"), "test", "ece"))
     if error is not None:
         facts.append((f"{metric_label('ece')}, test", metric_value("ece", error)))

@@ -21,8 +21,8 @@ from plumbline.report.blocks import (
     name,
 )
 from plumbline.report.numbers import NOTHING, number, percent
-from plumbline.report.read import Reports, entries, listed, pick, real, whole, words
-from plumbline.report.sections.verdict import parity_status, registry_note
+from plumbline.report.read import Reports, entries, pick, real, whole, words
+from plumbline.report.sections.verdict import parity_status, registry_notes
 
 COLUMNS_SHOWN = 40
 
@@ -142,22 +142,14 @@ def lineage(reports: Reports, about: About) -> Section:
         ("parameters hash", pick(register, "lineage", "params_hash")),
         ("dvc.lock hash", pick(register, "lineage", "lock_hash")),
     ]
-    known = [[Cell(text=key), name(str(v)[:200])] for key, v in facts if v not in (None, "")]
-    blocks: list[Block] = []
-    note = registry_note(reports)
-    if note:
-        blocks.append(note)
+    known = [
+        [Cell(text=key), Cell(text=str(v)[:200], name=True, code=True)]
+        for key, v in facts
+        if v not in (None, "")
+    ]
+    blocks = registry_notes(reports)
     if known:
         blocks.append(Grid(caption="Where it comes from", columns=["what", "value"], rows=known))
-    reasons = [r for r in listed(pick(register, "reasons")) if words(r)]
-    if reasons:
-        blocks.append(
-            Grid(
-                caption="Reasons of the registry's gate",
-                columns=["reason"],
-                rows=[[name(r[:400])] for r in reasons[:20]],
-            )
-        )
     read = (
         "With these, `plumbline reproduce` builds the version again: the same commit, data and "
         "parameters give the same weights."

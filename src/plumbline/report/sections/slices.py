@@ -5,74 +5,71 @@ from __future__ import annotations
 from typing import Any
 
 from plumbline.report.about import About
-from plumbline.report.blocks import Block, Cell, Grid, Part, Text, figure_cell, name
-from plumbline.report.numbers import number
+from plumbline.report.blocks import Block, Cell, Grid, Part, Status, Text, figure_cell, name
+from plumbline.report.numbers import number, plural
 from plumbline.report.read import Reports, listed, pair, pick, real, whole, words
 from plumbline.report.words import (
     greater_is_better,
+    metric_difference,
     metric_interval,
     metric_label,
     metric_value,
 )
 
-SHOWN = 30
+SHOWN = 20
 
 
 def slices(reports: Reports, about: About) -> Part:
     """The main metric per slice, worst first."""
     content = reports.json("evaluation/slices.json")
     metric = words(pick(content, "metric")) or about.metric
-    found = [
-        (score, one)
-        for one in listed(content if isinstance(content, list) else pick(content, "slices"))
-        if (score := _score(one, metric)) is not None
-    ]
+    rows = content if isinstance(content, list) else listed(pick(content, "slices"))
+    found = [(score, one) for one in rows if (score := real(pick(one, "score"))) is not None]
     found.sort(key=lambda item: item[0] if greater_is_better(metric) else -item[0])
     blocks: list[Block] = []
     if found:
-        whole_set = real(pick(reports.json("metrics.json"), "test", metric))
-        blocks.append(_table(found, metric, whole_set))
+        everything = real(pick(reports.json("metrics.json"), "test", metric))
+        blocks.append(_table(found, metric, everything))
     elif reports.problem("evaluation/slices.json") is None:
-        blocks.append(Text("No column of few values has slices of enough rows."))
+        blocks.append(Text("No column has slices of enough rows."))
     read = (
-        "A slice is all test rows with one value in one column; where its whole interval lies on "
-        "the worse side of the score of all rows, the model is weaker there."
+        "A slice is all test rows with one value, or in one range, of one column; `weaker` is said "
+        "only where that is no chance, over all slices together."
     )
     return Part(title="Slices", read=read, blocks=blocks, files=["evaluation/slices.json"])
 
 
-def _score(one: Any, metric: str) -> float | None:
-    return real(pick(one, "score"))
-
-
-def _table(found: list[tuple[float, Any]], metric: str, whole_set: float | None) -> Grid:
+def _table(found: list[tuple[float, Any]], metric: str, everything: float | None) -> Grid:
+    """The worst slices, and all that are flagged."""
+    flagged = [item for item in found if pick(item[1], "worse") is True]
+    others = [item for item in found if pick(item[1], "worse") is not True]
+    shown = [*flagged[:SHOWN], *others[: max(0, SHOWN - len(flagged))]]
     rows = []
-    for score, one in found[:SHOWN]:
+    for score, one in shown:
         low, high = pair(pick(one, "ci95"))
+        difference = real(pick(one, "difference"))
+        if difference is None and everything is not None:
+            difference = score - everything
+        worse = Status(state="warn", word="weaker") if pick(one, "worse") is True else None
         rows.append(
             [
-                name(str(pick(one, "column"))),
-                name(str(pick(one, "value"))),
+                name(str(pick(one, "column"))[:80]),
+                name(str(pick(one, "value"))[:80]),
                 figure_cell(number(whole(pick(one, "rows")))),
                 figure_cell(metric_value(metric, score), strong=True),
                 figure_cell(metric_interval(metric, low, high)),
-                Cell(text=_against(low, high, whole_set, greater_is_better(metric))),
+                figure_cell(metric_difference(metric, difference)),
+                Cell(text="", status=worse),
             ]
         )
-    more = f"All rows: {metric_value(metric, whole_set)}."
-    if len(found) > SHOWN:
-        more += f" {len(found) - SHOWN:,} better slices in reports/evaluation/slices.json."
+    more = f"All test rows: {metric_value(metric, everything)}."
+    if len(found) > len(shown):
+        rest = len(found) - len(shown)
+        more += f" {plural(rest, 'better slice')} in reports/evaluation/slices.json."
+    heading = metric_label(metric)
     return Grid(
-        caption=f"Slices of the test rows by {metric_label(metric)}, worst first",
-        columns=["column", "value", "rows", metric_label(metric), "95 % interval", "against all"],
+        caption=f"Slices of the test rows by {heading}, worst first",
+        columns=["column", "value", "rows", heading, "95 % interval", "against all", ""],
         rows=rows,
         more=more,
     )
-
-
-def _against(low: float | None, high: float | None, whole_set: float | None, greater: bool) -> str:
-    if low is None or high is None or whole_set is None:
-        return "–"
-    if low <= whole_set <= high:
-        return "like all"
-    return "worse" if (high < whole_set) == greater else "better"

@@ -9,15 +9,17 @@ from typing import Any
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
+    Cell,
     Facts,
     Figure,
     Figures,
+    Grid,
     Note,
     Part,
     Section,
     State,
     Status,
-    Text,
+    figure_cell,
     passed,
 )
 from plumbline.report.forest import Estimate, forest
@@ -27,129 +29,199 @@ from plumbline.report.sections.data import leakage_status, validation_status
 from plumbline.report.words import (
     baseline_label,
     greater_is_better,
+    metric_difference,
     metric_interval,
     metric_label,
     metric_value,
 )
 
-DECISIONS: dict[str, Status] = {
-    "first": Status(state="good", word="first version"),
-    "promote": Status(state="good", word="promoted"),
-    "hold": Status(state="warn", word="held back"),
-    "review": Status(state="info", word="awaits a person"),
+DECISIONS: dict[str, tuple[Status, str]] = {
+    "first": (
+        Status(state="good", word="first version"),
+        "It is the first version under this name, and so the champion.",
+    ),
+    "promote": (
+        Status(state="good", word="promoted"),
+        "It is significantly better than the former champion and took its place.",
+    ),
+    "hold": (
+        Status(state="warn", word="held back"),
+        "It was not shown to be better than the champion, which stays.",
+    ),
+    "review": (
+        Status(state="info", word="awaits a person"),
+        "A person decides in the MLflow UI whether it becomes the champion.",
+    ),
 }
 HEADLINES: dict[State, str] = {
     "good": "The deep model earned its keep.",
-    "warn": "The deep model is no better than a baseline, as far as these test rows can tell.",
-    "bad": "The deep model did not earn its keep.",
-    "info": "Whether the deep model earned its keep cannot be told.",
+    "warn": "The deep model did not earn its keep: a simpler model does as well.",
+    "bad": "The deep model did not earn its keep: a simpler model does better.",
+    "info": "Whether the deep model earned its keep is not known.",
+}
+AGAINST = {
+    "better": Status(state="good", word="beaten"),
+    "within noise": Status(state="warn", word="within noise"),
+    "worse": Status(state="bad", word="it is better"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """The judgement in words, and the estimates it rests on (the model's first)."""
+class Rival:
+    """A baseline: its score, and the paired difference of the deep model to it, if known."""
 
-    state: State
-    headline: str
-    text: Sequence[str]
-    items: Sequence[Estimate]
+    key: str
+    value: float
+    verdict: str = "unknown"
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 def verdict(reports: Reports, about: About) -> Section:
     """The judgement, the main metric beside every baseline, the gates."""
-    judged = judge(reports, about)
-    blocks: list[Block] = []
-    if judged.items:
-        label = metric_label(about.metric)
-        better = "further right" if greater_is_better(about.metric) else "further left"
-        drawn = forest(
-            judged.items,
-            title=f"{label} on test rows",
-            show=lambda v: metric_value(about.metric, v),
-        )
-        caption = (
-            f"{label[:1].upper() + label[1:]} of the deep model with its 95 % interval (shaded), "
-            f"beside each baseline on the same test rows; {better} is better."
-        )
-        blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=True)]))
+    rivals = _rivals(reports, about.metric)
+    state = _state(reports, rivals)
     read = (
-        "A deep model earns its keep when simpler models, fitted on the same rows, score outside "
-        "its 95 % interval on the worse side; inside it, the difference may be chance."
+        "A baseline is beaten where the 95 % interval of the difference, both scored on the same "
+        "test rows, leaves out zero; otherwise the difference may be chance."
+    )
+    judgement = Part(
+        lead=[sentence for sentence in (_score(reports, about), _against(rivals)) if sentence],
+        read=read,
+        blocks=[*_figure(reports, about, rivals), *_table(rivals, about.metric)],
+        files=["metrics.json", "evaluation/verdict.json"],
     )
     gates = Part(
         title="Gates",
-        read="Each gate could have stopped the run or kept this version from users.",
-        blocks=[Facts(_gates(reports)), *_reasons(reports)],
+        read="Each gate could have stopped the run, or kept this version from its users.",
+        blocks=[Facts(_gates(reports))],
         files=["register.json"],
     )
     return Section(
         id="verdict",
-        title=judged.headline,
-        status=Status(state=judged.state, word="verdict"),
+        title=HEADLINES[state],
         short="Verdict",
-        parts=[Part(lead=judged.text, read=read, blocks=blocks, files=["metrics.json"]), gates],
+        status=Status(state=state, word={"good": "yes", "info": "not known"}.get(state, "no")),
+        parts=[judgement, gates],
     )
 
 
-def judge(reports: Reports, about: About) -> Judged:
-    """The verdict of the evaluate stage."""
-    metrics = reports.json("metrics.json")
-    metric = about.metric
+def _rivals(reports: Reports, metric: str) -> list[Rival]:
+    """The baselines that have the metric, the best first."""
+    judged = reports.json("evaluation/verdict.json")
+    found = []
+    for key, scores in entries(pick(reports.json("metrics.json"), "baselines")):
+        value = real(pick(scores, metric))
+        if value is None:
+            continue
+        entry = pick(judged, "baselines", key)
+        low, high = pair(pick(entry, "ci95"))
+        found.append(
+            Rival(
+                key=key,
+                value=value,
+                verdict=words(pick(entry, "verdict")) or "unknown",
+                difference=real(pick(entry, "difference")),
+                low=low,
+                high=high,
+            )
+        )
+    return sorted(found, key=lambda r: -r.value if greater_is_better(metric) else r.value)
+
+
+def _state(reports: Reports, rivals: Sequence[Rival]) -> State:
+    earned = pick(reports.json("evaluation/verdict.json"), "earned")
+    if earned is True:
+        return "good"
+    if earned is False:
+        return "bad" if any(r.verdict == "worse" for r in rivals) else "warn"
+    return "info"
+
+
+def _score(reports: Reports, about: About) -> str:
+    """The main metric in a sentence."""
+    metrics, metric = reports.json("metrics.json"), about.metric
     value = real(pick(metrics, "test", metric))
     if value is None:
-        text = f"There is no {metric_label(metric)} on test rows in reports/metrics.json."
-        return Judged(state="info", headline=HEADLINES["info"], text=[text], items=[])
-    low, high = pair(pick(metrics, "test_ci95", metric))
-    rivals = _rivals(metrics, metric)
-    items = [Estimate(name="deep model", value=value, low=low, high=high, mine=True), *rivals]
+        return f"There is no {metric_label(metric)} of test rows."
     rows = whole(pick(reports.json("split/summary.json"), "parts", "test", "rows"))
     where = f"On {number(rows)} test rows" if rows else "On the test rows"
-    first = f"{where} its {metric_label(metric)} is {metric_value(metric, value)}"
+    text = f"{where} its {metric_label(metric)} is {metric_value(metric, value)}"
+    low, high = pair(pick(metrics, "test_ci95", metric))
     if low is not None and high is not None:
-        first += f" (95 % interval {metric_interval(metric, low, high)})"
+        text += f" (95 % interval {metric_interval(metric, low, high)})"
+    return text + "."
+
+
+def _against(rivals: Sequence[Rival]) -> str:
+    """The baselines in a sentence, by what came out."""
     if not rivals:
-        text = f"{first}. No baseline was fitted, so there is nothing to hold it against."
-        return Judged(state="info", headline=HEADLINES["info"], text=[text], items=items)
-    state, second = _compare(metric, value, low, high, rivals)
-    return Judged(state=state, headline=HEADLINES[state], text=[f"{first}. {second}"], items=items)
-
-
-def _rivals(metrics: Any, metric: str) -> list[Estimate]:
-    """The baselines that have the metric, the best first."""
-    found = [
-        Estimate(name=baseline_label(key), value=value)
-        for key, scores in entries(pick(metrics, "baselines"))
-        if (value := real(pick(scores, metric))) is not None
-    ]
-    return sorted(found, key=lambda e: -e.value if greater_is_better(metric) else e.value)
-
-
-def _compare(
-    metric: str, value: float, low: float | None, high: float | None, rivals: Sequence[Estimate]
-) -> tuple[State, str]:
-    """The best rival against the interval."""
-    best = rivals[0]
-    rival = f"The best baseline, {best.name}, reaches {metric_value(metric, best.value)}"
-    if low is None or high is None:
-        return "info", f"{rival}. Without an interval nothing can be said about the difference."
-    if low <= best.value <= high:
-        return "warn", (
-            f"{rival}, inside that interval: the difference may be chance, and the simpler model "
-            "is the safer choice."
+        return "No baseline was scored, so there is nothing to hold it against."
+    phrases = [
+        phrase.format(_all([baseline_label(r.key) for r in rivals if r.verdict == kind]))
+        for kind, phrase in (
+            ("better", "is better than {}"),
+            ("within noise", "cannot be told apart from {}"),
+            ("worse", "is worse than {}"),
+            ("unknown", "could not be compared with {}"),
         )
-    if (value > best.value) == greater_is_better(metric):
-        return "good", f"{rival}, outside that interval on the worse side."
-    return "bad", f"{rival}, outside that interval on the better side: use it instead."
+        if any(r.verdict == kind for r in rivals)
+    ]
+    return f"It {_all(phrases)}." if phrases else ""
+
+
+def _all(texts: Sequence[str]) -> str:
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _figure(reports: Reports, about: About, rivals: Sequence[Rival]) -> list[Block]:
+    metrics, metric = reports.json("metrics.json"), about.metric
+    value = real(pick(metrics, "test", metric))
+    if value is None:
+        return []
+    low, high = pair(pick(metrics, "test_ci95", metric))
+    mine = Estimate(name="deep model", value=value, low=low, high=high, mine=True)
+    label = metric_label(metric)
+    drawn = forest(
+        [mine, *(Estimate(name=baseline_label(r.key), value=r.value) for r in rivals)],
+        title=f"{label} on test rows",
+        show=lambda v: metric_value(metric, v),
+    )
+    better = "further right" if greater_is_better(metric) else "further left"
+    caption = (
+        f"{label[:1].upper() + label[1:]} of the deep model with its 95 % interval (shaded), and "
+        f"of each baseline on the same test rows; {better} is better."
+    )
+    return [Figures([Figure(svg=drawn, caption=caption, wide=True)])]
+
+
+def _table(rivals: Sequence[Rival], metric: str) -> list[Block]:
+    known = [r for r in rivals if r.difference is not None]
+    if not known:
+        return []
+    rows = [
+        [
+            Cell(text=baseline_label(r.key)),
+            figure_cell(metric_difference(metric, r.difference)),
+            figure_cell(metric_interval(metric, r.low, r.high)),
+            Cell(text="", status=AGAINST.get(r.verdict, passed(None))),
+        ]
+        for r in known
+    ]
+    caption = f"{metric_label(metric)} of the deep model, less that of the baseline"
+    columns = ["baseline", "difference", "95 % interval", "verdict"]
+    return [Grid(caption=caption[:1].upper() + caption[1:], columns=columns, rows=rows)]
 
 
 def _gates(reports: Reports) -> list[tuple[str, str | Status]]:
-    decision = words(pick(reports.json("register.json"), "decision"))
+    decision = words(pick(reports.json("register.json"), "decision")) or ""
     return [
         ("validation", validation_status(reports)),
         ("leakage", leakage_status(reports)),
         ("ONNX parity", parity_status(reports)),
-        ("registry", DECISIONS.get(decision or "", passed(None))),
+        ("registry", DECISIONS[decision][0] if decision in DECISIONS else passed(None)),
     ]
 
 
@@ -159,21 +231,15 @@ def parity_status(reports: Reports) -> Status:
     return passed(found if isinstance(found, bool) else None)
 
 
-def _reasons(reports: Reports) -> list[Block]:
-    """Why the registry decided so."""
-    reasons = [r for r in listed(pick(reports.json("register.json"), "reasons")) if words(r)]
-    return [Text(f"Registry: {'; '.join(reasons[:12])}")] if reasons else []
-
-
-def registry_note(reports: Reports) -> Note | None:
-    """A sentence on the decision, for the lineage section."""
-    decision = words(pick(reports.json("register.json"), "decision"))
-    said = {
-        "first": "It is the first version under this name and so the champion.",
-        "promote": "It is significantly better than the former champion and took its place.",
-        "hold": "It is not significantly better than the champion, which stays.",
-        "review": "A person decides in the MLflow UI whether it becomes the champion.",
-    }
-    if decision not in said:
-        return None
-    return Note(DECISIONS[decision], said[decision])
+def registry_notes(reports: Reports) -> list[Block]:
+    """What the registry decided and why, for the lineage section."""
+    register: Any = reports.json("register.json")
+    decision = words(pick(register, "decision")) or ""
+    blocks: list[Block] = []
+    if decision in DECISIONS:
+        blocks.append(Note(*DECISIONS[decision]))
+    reasons = [r for r in listed(pick(register, "reasons")) if words(r)]
+    if reasons:
+        rows = [[Cell(text=r[:400], name=True)] for r in reasons[:20]]
+        blocks.append(Grid(caption="Why", columns=["reason"], rows=rows))
+    return blocks

@@ -1,8 +1,7 @@
-"""Sections on the fit: tuning, training."""
+"""The section on the final fit: its curves, and the verdict on bias and variance."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from plumbline.kinds import DoubleArray
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
-    Cell,
     Facts,
     Figure,
     Figures,
@@ -25,151 +23,11 @@ from plumbline.report.blocks import (
     figure_cell,
     name,
 )
-from plumbline.report.numbers import NOTHING, number
-from plumbline.report.plots import Look, Series, bars, lines, thin
-from plumbline.report.read import (
-    Reports,
-    entries,
-    listed,
-    numbers,
-    pick,
-    real,
-    texts,
-    whole,
-    words,
-)
-from plumbline.report.words import greater_is_better, metric_label, metric_value
-
-TRIALS_SHOWN = 50
-IMPORTANT = 12
-
-
-def tuning(reports: Reports, about: About) -> Section:
-    """The search: its history, what mattered, the best values, the trials."""
-    summary = reports.json("tuning/summary.json")
-    trials = reports.frame("tuning/trials.csv")
-    blocks: list[Block] = []
-    if isinstance(summary, dict):
-        blocks.append(_search_facts(summary, trials, about))
-    values = dict(entries(pick(summary, "values")) or ())
-    figures = [*_history(trials, summary, about), *_importance(summary)]
-    if figures:
-        blocks.append(Figures(figures))
-    if values:
-        blocks.append(
-            Grid(
-                caption="Best values",
-                columns=["parameter", "value"],
-                rows=[[name(key), figure_cell(shown(value))] for key, value in values.items()],
-            )
-        )
-    if trials.height:
-        blocks.append(_trials_table(trials, about))
-    elif isinstance(summary, dict):
-        blocks.append(Text("No trial was run: the values are those of params.yaml."))
-    read = (
-        "Each trial fits the model anew in every fold and is scored on rows that the fold did "
-        "not train on; the best mean wins, and what lies within its standard error is no better."
-    )
-    files = ["tuning/summary.json", "tuning/trials.csv"]
-    return Section(id="tuning", title="Tuning", parts=[Part(read=read, blocks=blocks, files=files)])
-
-
-def shown(value: Any) -> str:
-    """A parameter's value as the page writes it."""
-    found = real(value)
-    if found is not None:
-        return number(found)
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)[:120]
-
-
-def _search_facts(summary: dict[str, Any], trials: pl.DataFrame, about: About) -> Facts:
-    metric = words(summary.get("metric")) or about.metric
-    error = real(summary.get("std_error"))
-    score = metric_value(metric, real(summary.get("score")))
-    states = texts(trials, "state")
-    done = sum("COMPLETE" in state.upper() for state in states)
-    pruned = sum("PRUNED" in state.upper() for state in states)
-    facts: list[tuple[str, str | Status]] = [
-        (f"best {metric_label(metric)}", score + (f" ± {number(error, 2)}" if error else "")),
-        ("trials", f"{len(states):,}"),
-        ("complete", f"{done:,}"),
-        ("pruned early", f"{pruned:,}"),
-    ]
-    return Facts([*facts, *_optional(summary, ("sampler", "pruner", "folds"))])
-
-
-def _optional(summary: dict[str, Any], keys: tuple[str, ...]) -> list[tuple[str, str | Status]]:
-    return [(key, shown(summary[key])) for key in keys if summary.get(key) is not None]
-
-
-def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
-    value, order = numbers(trials, "value"), numbers(trials, "number")
-    keep = np.isfinite(value)
-    if not keep.any():
-        return []
-    metric = words(pick(summary, "metric")) or about.metric
-    order = order if len(order) else np.arange(float(len(value)))
-    value, order = value[keep], order[keep]
-    ranked = np.argsort(order, kind="stable")
-    order, value = order[ranked], value[ranked]
-    sign = 1 if greater_is_better(metric) else -1
-    best = sign * np.maximum.accumulate(sign * value)
-    drawn = lines(
-        [
-            Series(name="trial", x=thin(order), y=thin(value), cls="s9", joined=False),
-            Series(name="best so far", x=thin(order), y=thin(best), cls="s0"),
-        ],
-        Look(
-            title="History of the search",
-            x="trial",
-            y=metric_label(metric),
-            text=f"best {metric_value(metric, float(best[-1]))}",
-        ),
-    )
-    return [Figure(svg=drawn, caption="Every scored trial, and the best one up to it.")]
-
-
-def _importance(summary: Any) -> list[Figure]:
-    found = pick(summary, "importance")
-    items = [(key, float(v)) for key, value in entries(found) if (v := real(value)) is not None]
-    items = sorted(items, key=lambda item: -item[1])[:IMPORTANT]
-    if not items:
-        return []
-    drawn = bars(items, title="Importance of the parameters", axis="share of the variation")
-    caption = "How much of the variation between trials each parameter explains."
-    return [Figure(svg=drawn, caption=caption)]
-
-
-def _trials_table(trials: pl.DataFrame, about: About) -> Grid:
-    """The best trials first; parameters only, folds are in the file."""
-    value = numbers(trials, "value")
-    if len(value):
-        worst_last = np.where(np.isfinite(value), -value, np.inf)
-        if not greater_is_better(about.metric):
-            worst_last = np.where(np.isfinite(value), value, np.inf)
-        trials = trials[np.argsort(worst_last, kind="stable").astype(np.uint32)]
-    columns = [c for c in trials.columns if not re.match(r"(fold|split)[_ ]?\d", c)][:10]
-    top = trials.head(TRIALS_SHOWN).select(columns)
-    rest = trials.height - top.height
-    return Grid(
-        caption="Trials, best first",
-        columns=columns,
-        rows=[[_trial_cell(value) for value in row] for row in top.iter_rows()],
-        more=f"{rest:,} more in reports/tuning/trials.csv." if rest else "",
-        folded=True,
-    )
-
-
-def _trial_cell(value: str | None) -> Cell:
-    if value is None:
-        return Cell(text=NOTHING, muted=True)
-    try:
-        return figure_cell(number(int(value) if value.isdigit() else float(value)))
-    except (ValueError, OverflowError):
-        return name(value[:80])
+from plumbline.report.numbers import number
+from plumbline.report.plots import Look, Series, lines, thin
+from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
+from plumbline.report.sections.tuning import shown
+from plumbline.report.words import metric_label, metric_value
 
 
 def training(reports: Reports, about: About) -> Section:
