@@ -4,12 +4,11 @@ A category's code cannot be differentiated, its embedding can: a hook on the mod
 `CategoryEmbedding` puts tensors that carry gradients in the place of what it looked up, so each
 architecture is explained as it is. (Captum does the same; its import costs more than all this.)
 
-n rows, M columns of the data, E numbers per embedded category.
+n rows, M columns of the data, C outputs, E numbers per embedded category. `model` maps numbers and
+codes to predictions (n, C); `models.deployed.Deployed` does.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,13 +21,9 @@ from plumbline.models.embeddings import CategoryEmbedding
 STEPS = 32  # points on the path from the baseline
 BATCH = 1024  # rows per pass with gradients
 
-# the model's output (n, K, outputs) -> predictions (n, C)
-Finish = Callable[[Tensor], Tensor]
-
 
 def integrated_gradients(
     model: nn.Module,
-    finish: Finish,
     rows: Inputs,
     background: Inputs,
     players: Players,
@@ -39,7 +34,7 @@ def integrated_gradients(
     The path begins at the mean of the background, of numbers and of category embeddings; the
     values of a row add up to its prediction minus the one there, but for the steps' error.
     """
-    network = _Network(model, finish)
+    network = _Network(model)
     base_num, base_cat = (t.mean(0, keepdim=True) for t in network.embed(background))
     parts = []
     for start in range(0, len(rows), BATCH):
@@ -63,7 +58,6 @@ def integrated_gradients(
 
 def saliency(
     model: nn.Module,
-    finish: Finish,
     rows: Inputs,
     background: Inputs,
     players: Players,
@@ -75,7 +69,7 @@ def saliency(
     Standard deviations are the background's; for a category the length of the gradient of its
     embedding, each number of it scaled so.
     """
-    network = _Network(model, finish)
+    network = _Network(model)
     # a single background row has no deviation; 0 is then what one deviation moves
     sd_num, sd_cat = (t.std(0, correction=0) for t in network.embed(background))
     parts = []
@@ -92,7 +86,7 @@ def saliency(
 @torch.no_grad()
 def attention(model: nn.Module, rows: Inputs, players: Players) -> DoubleArray | None:
     """Attention of the class token to each column, mean over heads and layers: (n, M); None
-    where the model has no attention."""
+    where the model (the architecture itself) has no attention."""
     look = getattr(model, "attention", None)
     if look is None:
         return None
@@ -109,8 +103,8 @@ def attention(model: nn.Module, rows: Inputs, players: Players) -> DoubleArray |
 class _Network:
     """A model whose inputs are numbers (n, N) and category embeddings (n, C, E)."""
 
-    def __init__(self, model: nn.Module, finish: Finish) -> None:
-        self.model, self.finish = model, finish
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
         found = [m for m in model.modules() if isinstance(m, CategoryEmbedding)]
         assert len(found) <= 1, "the architecture embeds categories in one place"
         self.table = found[0] if found else None
@@ -133,7 +127,7 @@ class _Network:
         )
         try:
             with torch.enable_grad():
-                told = self.finish(self.model(num, codes))
+                told = self.model(num, codes)
                 chosen = told.gather(1, outputs[:, None]).sum()
                 grads = torch.autograd.grad(chosen, (num, cat), allow_unused=True)
         finally:

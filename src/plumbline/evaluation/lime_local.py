@@ -2,8 +2,9 @@
 
 The `lime` library draws the neighbours, weighs them by nearness and fits the sparse linear model.
 It is given, per column, not a number but which background row the value is taken from, as a
-category; 0 is the explained row's own value. So "present" means "has its own value", a date or a
-category is drawn whole, and no value occurs that no row has.
+category; 0 is the explained row's own value, which every column keeps half of the time. So
+"present" means "has its own value", a date or a category is drawn whole, and no value occurs that
+no row has.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def explain_row(
     """
     codes = _codes(row, background, players)  # (B, M)
     explainer = LimeTabularExplainer(
-        np.vstack([np.zeros((1, len(players)), dtype=np.int64), codes]).astype(float),
+        np.vstack([np.zeros_like(codes), codes]).astype(float),
         mode="regression",
         feature_names=list(players.names),
         categorical_features=list(range(len(players))),

@@ -15,39 +15,14 @@ from typing import Any
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from plumbline.kinds import Task
-from plumbline.models import to_prediction
-from plumbline.models.target import InverseTarget, TargetTransform
+from plumbline.models.deployed import Deployed
+from plumbline.models.target import TargetTransform
 from plumbline.tables import InputSpec
 
 FORMAT = 1  # of the contract
 ROWS = "rows"  # name of the graph's dynamic dimension
-TINY = 1e-38  # below it float32 loses digits
-
-
-class Deployed(nn.Module):
-    """Numbers (N, d_num) and codes (N, d_cat) to calibrated probabilities (N, C), or to values
-    (N, 1) in the target's units."""
-
-    def __init__(
-        self, model: nn.Module, task: Task, target: TargetTransform | None, temperature: float
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.task = task
-        self.inverse = InverseTarget(target) if target is not None else None
-        self.temperature = temperature
-
-    def forward(self, num: Tensor, cat: Tensor) -> Tensor:
-        prediction = to_prediction(self.model(num, cat), self.task)
-        if self.task.is_classification:
-            if self.temperature == 1.0:
-                return prediction
-            # p ** (1 / T), normalised, by way of logarithms so that a small T does not underflow
-            return torch.softmax(prediction.clamp_min(TINY).log() / self.temperature, dim=-1)
-        return prediction if self.inverse is None else self.inverse(prediction)
 
 
 def to_onnx(

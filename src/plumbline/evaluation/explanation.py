@@ -1,0 +1,183 @@
+"""All explanations of one model, side by side, and what each is worth.
+
+n rows, M columns of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from torch import nn
+
+from plumbline.evaluation.attribution import (
+    ENUMERATED,
+    Attribution,
+    Inputs,
+    Players,
+    Predict,
+    exact_shapley,
+    sampled_shapley,
+)
+from plumbline.evaluation.faithfulness import Faithfulness, deletion_test
+from plumbline.evaluation.gradients import attention, integrated_gradients, saliency
+from plumbline.evaluation.lime_local import LocalModel, explain_row
+from plumbline.kinds import DoubleArray, IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is explained: `rows`, whose row numbers are `numbers` (n,), against `background`.
+
+    `predict` and `deployed` are the same function, of arrays and as a torch module; `outputs`
+    (n,) says which of its outputs is explained in each row, `of` says so in words.
+    """
+
+    predict: Predict
+    deployed: nn.Module
+    architecture: nn.Module
+    players: Players
+    rows: Inputs
+    numbers: IntArray
+    background: Inputs
+    outputs: IntArray
+    of: str
+    classes: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Values (n, M) by method, `shap` first; `lime` covers the first rows only."""
+
+    case: Case
+    shap: Attribution
+    orders: int | None  # of the players, per row; None: all coalitions were asked about
+    lime: list[LocalModel]
+    methods: dict[str, DoubleArray]
+    faithfulness: dict[str, Faithfulness]
+
+    def ranking(self, method: str) -> dict[str, float]:
+        """Mean absolute value per column, the largest first."""
+        mean = np.abs(self.methods[method]).mean(0)
+        names = self.case.players.names
+        return {names[j]: float(mean[j]) for j in np.argsort(-mean, kind="stable")}
+
+    def importance(self) -> dict[str, Any]:
+        """importance.json; `std_error` is the sampling error of one SHAP value."""
+        error = self.shap.std_error
+        return {
+            "of": self.case.of,
+            "rows": len(self.case.rows),
+            "background": len(self.case.background),
+            "exact": self.orders is None,
+            "orders": self.orders,
+            "std_error": None if error is None else float(np.sqrt(np.square(error).mean())),
+            "columns": self.ranking("shap"),
+            "methods": {name: self.ranking(name) for name in self.methods if name != "shap"},
+        }
+
+    def shap_frame(self) -> pl.DataFrame:
+        """shap.parquet: row, base, prediction, and a column per column of the data, in the order
+        of row numbers. A column of the data may bear one of our names, so ours give way."""
+        names = self.case.players.names
+        own = {}
+        for name, values in (
+            ("row", self.case.numbers),
+            ("base", self.shap.base),
+            ("prediction", self.shap.prediction),
+        ):
+            while name in names:
+                name = f"_{name}"
+            own[name] = values
+        columns = {name: self.shap.values[:, j] for j, name in enumerate(names)}
+        return pl.DataFrame({**own, **columns}).sort(next(iter(own)))
+
+    def lime_json(self) -> dict[str, Any]:
+        """lime.json: the linear model around each row, the heaviest column first."""
+        return {"of": self.case.of, "rows": [self._local(i) for i in range(len(self.lime))]}
+
+    def _local(self, i: int) -> dict[str, Any]:
+        local, case = self.lime[i], self.case
+        weights = zip(case.players.names, local.weights.tolist(), strict=True)
+        return {
+            "row": int(case.numbers[i]),
+            "class": case.classes[case.outputs[i]] if case.classes else None,
+            "prediction": local.prediction,
+            "local_prediction": local.local,
+            "intercept": local.intercept,
+            "r2": local.r2,
+            "agreement_with_shap": correlation(local.weights, self.shap.values[i]),
+            "weights": dict(sorted(weights, key=lambda item: -abs(item[1]))),
+        }
+
+
+def explain(
+    case: Case, *, pairs: int, lime_rows: int, lime_samples: int, faithfulness_rows: int
+) -> Explanation:
+    """Explain by every method that the model allows, and put each to the deletion test.
+
+    Args:
+        pairs: of orders per background row, for SHAP.
+        lime_rows, faithfulness_rows: at most so many of the rows.
+    """
+    asked = (case.predict, case.rows, case.background, case.players, case.outputs)
+    exact = len(case.players) <= ENUMERATED
+    shap = exact_shapley(*asked) if exact else sampled_shapley(*asked, pairs=pairs, seed=case.seed)
+    inside = (case.deployed, *asked[1:])
+    methods = {
+        "shap": shap.values,
+        "integrated_gradients": integrated_gradients(*inside),
+        "saliency": saliency(*inside),
+    }
+    looked = attention(case.architecture, case.rows, case.players)
+    if looked is not None:
+        methods["attention"] = looked
+    lime = [_lime(case, i, lime_samples) for i in range(min(lime_rows, len(case.rows)))]
+    if lime:
+        methods["lime"] = np.stack([local.weights for local in lime])
+    return Explanation(
+        case=case,
+        shap=shap,
+        orders=None if exact else 2 * pairs * len(case.background),
+        lime=lime,
+        methods=methods,
+        faithfulness={
+            name: _test(case, values[:faithfulness_rows]) for name, values in methods.items()
+        },
+    )
+
+
+def _lime(case: Case, i: int, samples: int) -> LocalModel:
+    row = Inputs(num=case.rows.num[i : i + 1], cat=case.rows.cat[i : i + 1])
+    return explain_row(
+        case.predict,
+        row,
+        case.background,
+        case.players,
+        int(case.outputs[i]),
+        samples=samples,
+        seed=case.seed,
+    )
+
+
+def _test(case: Case, values: DoubleArray) -> Faithfulness:
+    some = Inputs(num=case.rows.num[: len(values)], cat=case.rows.cat[: len(values)])
+    return deletion_test(
+        case.predict,
+        some,
+        case.background,
+        case.players,
+        case.outputs[: len(values)],
+        values,
+        seed=case.seed,
+    )
+
+
+def correlation(a: DoubleArray, b: DoubleArray) -> float | None:
+    """Pearson's, of two vectors; None where one of them is constant."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,42 @@
+"""A fitted model with what comes after it, as one torch module: what is served."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn, softmax
+
+from plumbline.kinds import Task
+from plumbline.models import to_prediction
+from plumbline.models.target import InverseTarget, TargetTransform
+
+TINY = 1e-38  # below it float32 loses digits
+
+
+class Deployed(nn.Module):
+    """Numbers (N, d_num) and codes (N, d_cat) to calibrated probabilities (N, C), or to values
+    (N, 1) in the target's units.
+
+    Args:
+        target: how a regression's target was scaled, None where it was not.
+        temperature: of the calibration, T > 0; 1 changes nothing.
+    """
+
+    def __init__(
+        self, model: nn.Module, task: Task, target: TargetTransform | None, temperature: float
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.task = task
+        self.inverse = InverseTarget(target) if target is not None else None
+        self.temperature = temperature
+
+    def forward(self, num: Tensor, cat: Tensor) -> Tensor:
+        prediction = to_prediction(self.model(num, cat), self.task)
+        if self.task.is_classification:
+            if self.temperature == 1.0:
+                return prediction
+            # p ** (1 / T), normalised, by way of logarithms so that a small T does not underflow
+            return softmax(prediction.clamp_min(TINY).log() / self.temperature, dim=-1)
+        if self.inverse is None:
+            return prediction
+        restored: Tensor = self.inverse(prediction)
+        return restored
