@@ -9,6 +9,7 @@ from plumbline.kinds import DoubleArray, IntArray, Task
 from plumbline.preprocessing.leakage.codes import Target, as_number, encode
 
 ROUNDS = 60  # boosting rounds; enough to see what is there to be known
+THREADED_CELLS = 1_000_000  # fewer are boosted by one thread
 RANKS, PER_RANK = 100, 20  # bins of a belief, rows per bin at least
 
 
@@ -31,6 +32,7 @@ def boosted(x: DoubleArray, y: DoubleArray, half: IntArray, *, numeric: bool) ->
     `y`: 0 or 1, or a number. Without columns the belief is the mean.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
     belief = np.full(len(y), y.mean())
     if not x.shape[1]:
@@ -46,12 +48,14 @@ def boosted(x: DoubleArray, y: DoubleArray, half: IntArray, *, numeric: bool) ->
             "random_state": 0,
             "min_samples_leaf": 5,
         }
-        if numeric:
-            model = HistGradientBoostingRegressor(**settings).fit(x[taught], y[taught])
-            belief[~taught] = model.predict(x[~taught])
-        else:
-            model = HistGradientBoostingClassifier(**settings).fit(x[taught], y[taught] > 0.5)
-            belief[~taught] = model.predict_proba(x[~taught])[:, 1]
+        # threads that wait for each other cost more than small trees
+        with threadpool_limits(1 if x.size < THREADED_CELLS else None):
+            if numeric:
+                model = HistGradientBoostingRegressor(**settings).fit(x[taught], y[taught])
+                belief[~taught] = model.predict(x[~taught])
+            else:
+                model = HistGradientBoostingClassifier(**settings).fit(x[taught], y[taught] > 0.5)
+                belief[~taught] = model.predict_proba(x[~taught])[:, 1]
     return belief
 
 
