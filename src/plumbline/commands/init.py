@@ -83,9 +83,8 @@ def init(request: Request, paths: Paths) -> Report:
     write_text(paths.expectations, to_yaml(inferred.expectations))
     changed = write_parameters(paths.params, config, inferred.expectations.columns)
     _forget_others(paths, files)
+    load_expectations(paths.expectations, load_config(paths.params).data)
     _dvc_add(paths.root)
-    load_config(paths.params)
-    load_expectations(paths.expectations, config)
     return Report(
         rows=[
             *_table(inferred),
@@ -280,7 +279,7 @@ def _cached(root: Path) -> dict[str, str]:
 
 def _dvc_add(root: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", "data", "--quiet"],
+        [sys.executable, "-m", "dvc", "add", "data"],
         cwd=root,
         capture_output=True,
         text=True,
@@ -288,7 +287,7 @@ def _dvc_add(root: Path) -> None:
     )
     if done.returncode:
         raise StorageError(
-            f"`dvc add data` failed: {done.stderr.strip().splitlines()[-1:] or 'no message'}",
+            f"`dvc add data` failed: {' '.join(done.stderr.split())[-300:]}",
             file="data",
             mend="mend that, then run `dvc add data`; everything else is written",
         )

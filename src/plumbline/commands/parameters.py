@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from plumbline.config.data import DataConfig
 from plumbline.evaluation.metrics import metric_names
@@ -55,6 +56,8 @@ def _set_back(document: Any, task: Task, columns: Collection[str]) -> list[str]:
     for name in [n for n in own if n not in columns]:
         del own[name]
         changed.append(f"normalize.columns.{name} left out: no such column")
+    if not own:
+        _empty(document["normalize"], "columns")
     metrics = metric_names(task)
     fitting = LOSSES[task.is_classification]
     wanted: list[tuple[tuple[str, str], Any, Callable[[Any], bool]]] = [
@@ -77,3 +80,15 @@ def _set_back(document: Any, task: Task, columns: Collection[str]) -> list[str]:
         split["method"] = "auto" if split["method"] == "predefined" else split["method"]
         changed.append("split.column set back to null: no such column")
     return changed
+
+
+def _empty(parent: Any, key: str) -> None:
+    """`key: {}`, with the comment that stood behind the key."""
+    tokens = parent.ca.items.pop(key, None) or []
+    found = [
+        t for token in tokens if token for t in (token if isinstance(token, list) else [token])
+    ]
+    parent[key] = CommentedMap()
+    parent[key].fa.set_flow_style()
+    if found:
+        parent.yaml_add_eol_comment(found[0].value.strip().removeprefix("# "), key)
