@@ -1,0 +1,90 @@
+"""What a registered model says of the present test rows, by its own preprocessor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from plumbline.config import Config, Paths
+from plumbline.errors import DataError
+from plumbline.evaluation.gate import Candidate
+from plumbline.export.parity import open_session
+from plumbline.files import read_json, sha256
+from plumbline.kinds import DoubleArray, Role
+from plumbline.preprocessing.frames import take_rows
+from plumbline.preprocessing.transform import TableTransformer
+from plumbline.stages.inputs import load_spec, load_table
+from plumbline.tables import Arrays
+
+EXTRA = "extra_files"
+BATCH_ROWS = 4096
+
+
+class Unfit(Exception):
+    """A registered model cannot be scored on the present rows; says why."""
+
+
+def ask_present(paths: Paths, test: Arrays) -> Candidate:
+    """The model that was just exported, on prepared test rows."""
+    return Candidate(
+        prediction=run_graph(paths.onnx / "model.onnx", test),
+        threshold=read_json(paths.decision / "decision.json")["threshold"],
+    )
+
+
+def ask_registered(folder: Path, config: Config, paths: Paths, test: Arrays) -> Candidate:
+    """A registered model on the same rows: from the data, through its own preprocessor.
+
+    Args:
+        folder: of the version's model, as MLflow keeps it.
+        test: the prepared test rows of the present; name the rows.
+
+    Raises:
+        Unfit: it answers another question, or the data lack what it needs.
+    """
+    extra = folder / EXTRA
+    try:
+        contract = read_json(extra / "contract.json")
+        threshold = read_json(extra / "decision.json")["threshold"]
+        own = read_json(extra / "preprocessor.json")
+    except (OSError, ValueError, KeyError) as error:
+        raise Unfit(f"its files cannot be read: {error}") from None
+    spec = load_spec(paths)
+    if contract["task"] != str(spec.task) or contract["classes"] != list(spec.classes):
+        was = f"{contract['task']} {', '.join(contract['classes'])}".strip()
+        raise Unfit(f"it answers another question ({was})")
+    if sha256(extra / "preprocessor.json") != sha256(paths.model / "preprocessor.json"):
+        test = _prepare(own, config, paths, test)
+    return Candidate(prediction=run_graph(folder / "model.onnx", test), threshold=threshold)
+
+
+def run_graph(file: Path, rows: Arrays) -> DoubleArray:
+    """Predictions (n, C) of an ONNX file for prepared rows."""
+    session = open_session(file.read_bytes())
+    parts = [
+        session.run(
+            ["prediction"],
+            {
+                "num": np.ascontiguousarray(rows.num[i : i + BATCH_ROWS], dtype=np.float32),
+                "cat": np.ascontiguousarray(rows.cat[i : i + BATCH_ROWS], dtype=np.int64),
+            },
+        )[0]
+        for i in range(0, max(len(rows), 1), BATCH_ROWS)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _prepare(state: dict[str, object], config: Config, paths: Paths, test: Arrays) -> Arrays:
+    """The same rows, prepared as the registered model learnt it."""
+    table, schema = load_table(config, paths)
+    try:
+        transformer = TableTransformer.from_json(state)
+        target = transformer.schema.one(Role.TARGET)
+        if target != schema.target:
+            raise Unfit(f"it predicts '{target}', not '{schema.target}'")
+        rows = np.asarray(test.rows, dtype=np.int64)
+        return transformer.transform(take_rows(table, rows), rows)
+    except (DataError, pl.exceptions.PolarsError) as error:
+        raise Unfit(f"the data do not fit its preprocessor: {error}") from None

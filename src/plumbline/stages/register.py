@@ -1,0 +1,200 @@
+"""register: the run and the model version in MLflow, and who is champion.
+
+Everything is keyed by a hash of what the stages wrote. Done again, it finds what it made; after a
+kill it clears what is half made; on a machine with an empty store it makes all of it anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from plumbline.config import Config, Paths
+from plumbline.evaluation.gate import Decision, Judgement, Rules, judge, judge_first
+from plumbline.evaluation.slices import Slice, make_slices
+from plumbline.files import read_json, write_json
+from plumbline.kinds import Part
+from plumbline.preprocessing.frames import take_rows
+from plumbline.stages import Report
+from plumbline.stages.champion import Unfit, ask_present, ask_registered
+from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
+from plumbline.store import registry, tracking
+from plumbline.store.card import model_card
+from plumbline.store.content import flatten, read_content
+from plumbline.store.lineage import fingerprint, lineage
+from plumbline.store.registry import CHALLENGER, CHAMPION, Version
+from plumbline.store.tracking import Store, shown
+
+BECOMES_CHAMPION = (Decision.FIRST, Decision.PROMOTE)
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Register what was trained, unless it is; let the gate decide, unless it has."""
+    store = tracking.open_store(paths.root)
+    version = _version(store, config, paths)
+    decided = _decide(store, version, config, paths)
+    result = {
+        "model": version.model,
+        "version": version.number,
+        "run_id": version.run_id,
+        "decision": decided["decision"],
+        "reasons": decided["reasons"],
+    }
+    write_json(paths.root / "mlflow" / "registered.json", result)
+    write_json(paths.reports / "register.json", result)
+    return Report(
+        rows=[
+            ("store", shown(store.uri)),
+            ("version", f"{version.model} {version.number}"),
+            ("decision", str(decided["decision"])),
+            *(("", reason) for reason in decided["reasons"]),
+        ],
+        look=[paths.reports / "register.json"],
+    )
+
+
+def _version(store: Store, config: Config, paths: Paths) -> Version:
+    """The version made from these files; made now if there is none."""
+    inputs = [paths.model, paths.decision, paths.onnx, paths.prepared / "preprocessor.json"]
+    inputs += [paths.reports / n for n in ("tuning", "training", "evaluation", "explain", "drift")]
+    key = fingerprint(paths.root, [*inputs, paths.reports / "metrics.json"])
+    where = tracking.experiment(store, config.register.experiment or config.data.name)
+    done = tracking.finished_run(store, where, key)
+    found = registry.version_of_run(store, config.data.name, done) if done else None
+    if found is not None:
+        return found
+
+    made_from = lineage(paths.root, paths.model)
+    files = [(path, "reports") for path in sorted(paths.reports.glob("*.json"))]
+    files += [(path, f"reports/{path.name}") for path in inputs if path.parent == paths.reports]
+    files += [(paths.model, "bundle"), (paths.params, ""), (paths.expectations, "")]
+    files += [(path, "") for path in (paths.root / "dvc.lock",) if path.exists()]
+    run_id = tracking.begin_run(store, where, key, f"{config.data.name} {key[:8]}")
+    content = read_content(
+        paths.root,
+        _params_used(config, paths),
+        made_from,
+        {"name": config.data.name, "path": config.data.path},
+        [file for file in files if file[0].name != "register.json"],
+    )
+    tracking.fill_run(store, where, run_id, content)
+    test = load_part(paths, Part.TEST)
+    contract = read_json(paths.onnx / "contract.json")
+    uri = registry.log_model(
+        store,
+        run_id,
+        paths.onnx / "model.onnx",
+        contract,
+        (test.num, test.cat),
+        [
+            paths.onnx / "contract.json",
+            paths.model / "preprocessor.json",
+            paths.decision / "decision.json",
+            paths.expectations,
+        ],
+    )
+    card = _card(config, paths, contract, made_from)
+    tags = {f"plumbline.{name}": value for name, value in made_from.items()}
+    tags |= {tracking.KEY: key, "plumbline.split": _split_hash(paths)}
+    version = registry.add_version(store, config.data.name, uri, run_id, card, tags)
+    tracking.end_run(store, run_id)
+    return version
+
+
+def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapping[str, Any]:
+    """What the gate says, or said: of the same version, champion and rules it says the same."""
+    spec, settings = load_spec(paths), config.register
+    asked = settings.metric if settings.metric != "auto" else config.evaluate.metric
+    rules = Rules(
+        metric=chosen_metric(asked, spec.task),
+        significance=settings.significance,
+        max_slice_loss=settings.max_slice_loss,
+        by_hand=settings.promote == "review",
+    )
+    current = registry.champion(store, version.model)
+    rival = current if current is not None and current.number != version.number else None
+    circumstances = {
+        "against": rival.number if rival else None,
+        "rules": dataclasses.asdict(rules),
+    }
+    known = version.decision
+    is_champion = current is not None and rival is None
+    if known is None or not (
+        is_champion or all(known.get(name) == value for name, value in circumstances.items())
+    ):
+        judged = _judge(store, rival, rules, config, paths) if rival else judge_first(rules)
+        known = {**judged.to_json(), **circumstances}
+        registry.write_decision(store, version, known)
+        settled = False
+    else:
+        settled = version.tags.get(registry.SETTLED) == "true"
+    if not settled:
+        alias = CHAMPION if known["decision"] in BECOMES_CHAMPION else CHALLENGER
+        registry.settle(store, version, alias)
+    return known
+
+
+def _judge(store: Store, rival: Version, rules: Rules, config: Config, paths: Paths) -> Judgement:
+    """Score both on the same test rows; a person decides where that cannot be done."""
+    test = load_part(paths, Part.TEST)
+    name = f"version {rival.number}"
+    try:
+        champion = ask_registered(registry.files_of(store, rival), config, paths, test)
+    except Unfit as why:
+        reason = f"the champion, {name}, cannot be scored on these rows: {why}"
+        return Judgement(decision=Decision.REVIEW, reasons=(reason,))
+    judged = judge(
+        test.y, ask_present(paths, test), champion, _slices(config, paths), rules, config.seed
+    )
+    reasons = [f"champion is {name}"]
+    if rival.tags.get("plumbline.split") != _split_hash(paths):
+        reasons.append(
+            "the champion was trained on another split and may have seen some of these rows: "
+            "its score may be too good"
+        )
+    return dataclasses.replace(judged, reasons=(*reasons, *judged.reasons))
+
+
+def _slices(config: Config, paths: Paths) -> list[Slice]:
+    """The slices that the evaluate stage showed, as positions in the test rows."""
+    shown_slices = read_json(paths.reports / "evaluation" / "slices.json")["slices"]
+    columns = list(dict.fromkeys(one["column"] for one in shown_slices))
+    wanted = {(one["column"], one["value"]) for one in shown_slices}
+    if not columns:
+        return []
+    table, schema = load_table(config, paths)
+    rows = load_part(paths, Part.TEST).rows
+    frame: pl.DataFrame = take_rows(table, rows).select(columns).collect()
+    found = make_slices(frame, schema, auto=False, min_rows=config.evaluate.min_slice_rows)
+    return [one for one in found if (one.column, one.value) in wanted]
+
+
+def _params_used(config: Config, paths: Paths) -> dict[str, Any]:
+    """params.yaml, with the values that the tuner found where it says `tuned`."""
+    values = read_json(paths.reports / "tuning" / "summary.json")["values"]
+    flat = dict(flatten(dataclasses.asdict(config)))
+    return {**flat, **{key: values[key] for key in config.tuned if key in values}}
+
+
+def _card(
+    config: Config, paths: Paths, contract: Mapping[str, Any], made_from: Mapping[str, str]
+) -> str:
+    folder = paths.reports / "evaluation"
+    return model_card(
+        name=config.data.name,
+        target=config.data.target,
+        contract=contract,
+        metric=read_json(paths.decision / "decision.json")["metric"],
+        metrics=read_json(paths.reports / "metrics.json"),
+        verdict=str(read_json(folder / "verdict.json")["text"]),
+        slices=read_json(folder / "slices.json"),
+        drift=read_json(paths.reports / "drift" / "result.json"),
+        lineage=made_from,
+    )
+
+
+def _split_hash(paths: Paths) -> str:
+    return fingerprint(paths.root, [paths.split / "index.parquet"])

@@ -1,0 +1,131 @@
+"""What a training's run in MLflow holds, read from the files that the stages wrote."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from plumbline.files import read_json
+from plumbline.store.tracking import Content
+
+MAX_TRIALS = 50  # as child runs, the best; every trial is in trials.csv
+MAX_FILE = 20_000_000  # bytes; a larger file stays where it is
+MAX_FILES = 200
+MAX_CURVE = 10_000  # points per curve
+
+
+def read_content(
+    root: Path,
+    params: Mapping[str, Any],
+    lineage: Mapping[str, str],
+    data: Mapping[str, str],
+    files: Sequence[tuple[Path, str]],
+) -> Content:
+    """Collect parameters, numbers, curves, trials and files.
+
+    Args:
+        root: the checkout; `reports/` and `artifacts/` are read.
+        params: nested parameters, as they were used.
+        lineage: see `lineage.lineage`; becomes tags.
+        data: `name` and `path` of the data.
+        files: files and folders to keep, each with the folder to keep it in.
+    """
+    kept, left_out = _bounded(files)
+    tags = {f"plumbline.{key}": value for key, value in lineage.items()}
+    tags |= {"mlflow.source.name": "plumbline register", "mlflow.source.type": "LOCAL"}
+    tags["mlflow.source.git.commit"] = lineage["git_commit"]
+    if left_out:
+        tags["plumbline.left_out"] = ", ".join(left_out)[:5000]
+    return Content(
+        params=dict(flatten(params)),
+        metrics=flat_metrics(read_json(root / "reports" / "metrics.json")),
+        curves=list(_curves(root / "reports" / "training" / "curves.csv")),
+        tags=tags,
+        dataset={
+            "name": data["name"],
+            "digest": lineage["data"][:36],
+            "source_type": "local",
+            "source": json.dumps({"uri": data["path"]}),
+        },
+        files=kept,
+        trials=_trials(root / "reports" / "tuning"),
+    )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested parameters as `section.key`; lists and empty mappings stay values."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """metrics.json as `part/metric`, `test_ci95_low/metric`, `baseline_NAME/metric`."""
+    flat: dict[str, float] = {}
+    for part in ("train", "val", "test"):
+        flat |= {f"{part}/{name}": value for name, value in metrics[part].items()}
+    for name, (low, high) in metrics["test_ci95"].items():
+        flat |= {f"test_ci95_low/{name}": low, f"test_ci95_high/{name}": high}
+    for baseline, scores in metrics["baselines"].items():
+        flat |= {f"baseline_{baseline}/{name}": value for name, value in scores.items()}
+    return {key: value for key, value in flat.items() if value is not None}
+
+
+def _curves(path: Path) -> Iterator[tuple[str, int, float]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    step = math.ceil(len(rows) / MAX_CURVE) or 1
+    for row in rows[::step]:
+        epoch = int(row.pop("epoch"))
+        for name, text in row.items():
+            if text and math.isfinite(float(text)):
+                yield f"training/{name}", epoch, float(text)
+
+
+def _trials(folder: Path) -> list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]]:
+    """The best trials of trials.csv, in the order they were made."""
+    with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    summary = read_json(folder / "summary.json")
+    best = summary.get("best")
+    rows.sort(key=lambda row: (row["number"] != str(best), row["state"] != "complete"))
+    shown = sorted(rows[:MAX_TRIALS], key=lambda row: int(row["number"]))
+    return [_trial(row, str(summary["metric"])) for row in shown]
+
+
+def _trial(
+    row: dict[str, str], metric: str
+) -> tuple[str, dict[str, Any], dict[str, float], dict[str, str]]:
+    number, state, value = row.pop("number"), row.pop("state"), row.pop("value")
+    folds = {key: text for key, text in row.items() if key.startswith("fold_") and text}
+    params = {key: text for key, text in row.items() if not key.startswith("fold_") and text}
+    metrics = {f"{metric}/{key}": float(text) for key, text in folds.items()}
+    if value:
+        metrics[metric] = float(value)
+    return f"trial {number}", params, metrics, {"plumbline.state": state}
+
+
+def _bounded(
+    files: Sequence[tuple[Path, str]],
+) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Single files with their folders, and the names of those that are too large or too many."""
+    kept: list[tuple[Path, str]] = []
+    left_out = []
+    for path, folder in files:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            if not file.is_file():
+                continue
+            below = file.relative_to(path).parent if path.is_dir() else Path()
+            if file.stat().st_size > MAX_FILE or len(kept) >= MAX_FILES:
+                left_out.append(file.name)
+            else:
+                kept.append((file, (Path(folder) / below).as_posix()))
+    return kept, left_out
