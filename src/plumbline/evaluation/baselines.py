@@ -79,10 +79,10 @@ def _linear(train: Arrays, spec: InputSpec, seed: int) -> Predict:
     if not spec.task.is_classification:
         # Ridge centres the target; its penalty does not depend on the target's units
         model = Ridge(alpha=1.0, solver="sparse_cg", tol=1e-6)
-        model.fit(features(train), train.y.astype(np.float64), sample_weight=train.weight)
+        model.fit(features(train), train.y.astype(np.float64), sample_weight=_weights(train))
         return lambda arrays: model.predict(features(arrays)).astype(np.float64)[:, None]
     classifier = LogisticRegression(C=1.0, max_iter=LINEAR_STEPS)
-    classifier.fit(features(train), train.y, sample_weight=train.weight)
+    classifier.fit(features(train), train.y, sample_weight=_weights(train))
     return lambda arrays: _spread(
         classifier.predict_proba(features(arrays)), classifier.classes_, spec.n_outputs
     )
@@ -119,7 +119,7 @@ def _gradient_boosting(train: Arrays, spec: InputSpec, seed: int) -> Predict:
     # the number of threads is part of the result, so it does not follow the machine
     threads = THREADS if len(train) > EARLY_STOPPING_ROWS else 1
     with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
-        model.fit(features(train), train.y, sample_weight=train.weight)
+        model.fit(features(train), train.y, sample_weight=_weights(train))
 
     def predict(arrays: Arrays) -> DoubleArray:
         with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
@@ -129,6 +129,12 @@ def _gradient_boosting(train: Arrays, spec: InputSpec, seed: int) -> Predict:
         return _spread(found, model.classes_, spec.n_outputs)
 
     return predict
+
+
+def _weights(train: Arrays) -> DoubleArray | None:
+    """Row weights, None where all are alike: with any, scikit-learn's trees bin 30 times slower."""
+    weight = np.asarray(train.weight, dtype=np.float64)
+    return None if (weight == weight[0]).all() else weight
 
 
 def _can_stop_early(train: Arrays, spec: InputSpec) -> bool:

@@ -141,8 +141,8 @@ def paired_difference(
 
     Returns:
         None where the metric is undefined here or in more than half of the resamples. The
-        p-value is twice the smaller share of resamples on either side of 0, at least
-        2 / (resamples + 1); predictions that score the same everywhere have 1.
+        p-value is twice the smaller share of resamples on either side of 0, those at 0 split
+        evenly, at least 2 / (resamples + 1); predictions that score alike everywhere have 1.
     """
     if len(y) < 2:
         return None
@@ -158,7 +158,7 @@ def paired_difference(
     if ends is None:
         return None
     known = values[np.isfinite(values)]
-    side = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    side = min(int((known < 0).sum()), int((known > 0).sum())) + 0.5 * int((known == 0).sum())
     return Difference(
         difference=point,
         low=ends[0],

@@ -25,6 +25,7 @@ from plumbline.tables import Arrays, InputSpec, Schema
 FEW_VALUES = 20  # a category of more is not sliced of itself; named, its 20 most frequent are
 FEW_NUMBERS = 10  # a number of so many different values is sliced by value, not by quartile
 NUMBER_COLUMNS = 5  # chosen of themselves
+QUARTILES = 4  # ranges of a number column; fewer where a quarter of the rows were too few
 RESAMPLES = 300  # enough for a standard error
 LEVEL = 0.05
 MISSING = "(missing)"
@@ -102,7 +103,8 @@ def make_slices(frame: pl.DataFrame, schema: Schema, *, auto: bool, min_rows: in
     """
     slices = []
     for name in frame.columns:
-        values = _labels(frame[name], schema.column(name).type)
+        bins = int(np.clip(len(frame) // max(min_rows, 1), 2, QUARTILES))
+        values = _labels(frame[name], schema.column(name).type, bins)
         counts = values.value_counts(sort=True).sort("count", name, descending=[True, False])
         if auto and len(counts) > FEW_VALUES:
             continue
@@ -189,18 +191,22 @@ def _holm(p_values: Sequence[float]) -> list[bool]:
     return falls
 
 
-def _labels(values: pl.Series, kind: ColumnType) -> pl.Series:
+def _labels(values: pl.Series, kind: ColumnType, bins: int) -> pl.Series:
     """Each row's slice, as text: the value, or the range that it is in."""
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
     if kind in NUMBERS and values.n_unique() > FEW_NUMBERS:
-        return _ranges(values.cast(pl.Float64), _shown)
+        return _ranges(values.cast(pl.Float64), bins, _shown)
     if kind is ColumnType.DATE:
         texts = values.dt.to_string("%Y-%m-%d %H:%M")
         numbers = values.dt.epoch("us").cast(pl.Float64)
-        shown = dict(zip(numbers.to_list(), texts.to_list(), strict=True))
-        return _ranges(numbers, lambda edges: [shown[e].removesuffix(" 00:00") for e in edges])
+        text_of = dict(zip(numbers.to_list(), texts.to_list(), strict=True))
+        return _ranges(
+            numbers, bins, lambda edges: [text_of[e].removesuffix(" 00:00") for e in edges]
+        )
     if kind in NUMBERS:
-        texts = pl.Series(values.name, [None if v is None else f"{v:g}" for v in values.to_list()])
-        return texts.cast(pl.String).fill_null(MISSING)
+        shown = [None if v is None else f"{v:.15g}" for v in values.to_list()]
+        return pl.Series(values.name, shown, dtype=pl.String).fill_null(MISSING)
     return values.cast(pl.String).fill_null(MISSING)
 
 
@@ -210,14 +216,16 @@ def _shown(edges: Sequence[float]) -> list[str]:
     return next(t for t in texts if len(set(t)) == len(edges))
 
 
-def _ranges(values: pl.Series, show: Callable[[Sequence[float]], list[str]]) -> pl.Series:
-    """Quartiles, cut at values that occur; fewer where one value is in more than a quarter."""
+def _ranges(
+    values: pl.Series, bins: int, show: Callable[[Sequence[float]], list[str]]
+) -> pl.Series:
+    """Ranges of about equally many rows, cut at values that occur; fewer where one value is in
+    more rows than that."""
     array = values.fill_null(np.nan).to_numpy()  # (n,)
     known = array[~np.isnan(array)]
-    edges = (
-        np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="lower")) if len(known) else known
-    )
-    edges = edges[edges < known.max(initial=-np.inf)]
+    shares = np.arange(1, bins) / bins
+    cuts = np.quantile(known, shares, method="lower") if len(known) else known
+    edges = np.unique(cuts[cuts < known.max(initial=-np.inf)])
     texts = show(edges.tolist())
     ranges = [f"{a} – {b}" for a, b in itertools.pairwise(texts)]
     labels = [f"≤ {texts[0]}", *ranges, f"> {texts[-1]}"] if texts else ["(one value)"]

@@ -89,7 +89,7 @@ def _overall(verdicts: Mapping[str, str], metric: str, earned: bool | None) -> s
     level = [name for name, verdict in verdicts.items() if verdict == "within noise"]
     return (
         f"The deep model did not earn its keep: by {metric} it is within noise of "
-        f"{_all(level)}, which is simpler."
+        f"{_all(level)}. The simpler model is the safer choice."
     )
 
 
