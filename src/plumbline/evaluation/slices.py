@@ -211,7 +211,9 @@ def _labels(values: pl.Series, kind: ColumnType, bins: int) -> pl.Series:
 
 
 def _shown(edges: Sequence[float]) -> list[str]:
-    """Numbers in as few digits, at least 4, as tell them apart."""
+    """Whole numbers as they are, others in as few digits, at least 4, as tell them apart."""
+    if all(e.is_integer() and abs(e) < 1e15 for e in edges):
+        return [f"{e:.0f}" for e in edges]
     texts = [[f"{e:.{digits}g}" for e in edges] for digits in range(4, 18)]
     return next(t for t in texts if len(set(t)) == len(edges))
 

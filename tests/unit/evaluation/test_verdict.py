@@ -1,0 +1,97 @@
+"""The verdict says plainly whether the deep model is better, level or worse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plumbline.config.judge import EvaluateConfig
+from plumbline.errors import ParameterError
+from plumbline.evaluation.decision import Decision, Judged, decide
+from plumbline.evaluation.verdict import compare
+from plumbline.kinds import Task
+
+
+def judged(noise: float, n: int = 400, decision: Decision = Decision()) -> Judged:  # noqa: B008
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, n)
+    u = 1 / (1 + np.exp(-(2 * y - 1 + noise * np.random.default_rng(1).normal(size=n))))
+    return Judged(
+        task=Task.BINARY,
+        y=y,
+        rows=np.arange(n),
+        prediction=np.stack([1 - u, u], axis=1),
+        decision=decision,
+    )
+
+
+def verdict(model: Judged, metric: str = "roc_auc", **others: Judged) -> dict[str, Any]:
+    return compare(model, others, metric, resamples=200, seed=0)
+
+
+def test_better_than_all_has_earned_it() -> None:
+    found = verdict(judged(0.5), linear=judged(2.0), gradient_boosting=judged(3.0))
+    assert found["earned"] is True
+    assert found["text"] == (
+        "The deep model earned its keep: by roc_auc it is better than linear and gradient boosting."
+    )
+    entry = found["baselines"]["linear"]
+    assert entry["verdict"] == "better" and entry["p_value"] < 0.05
+    assert entry["ci95"][0] > 0
+    assert entry["text"].startswith("The deep model is better than linear: roc_auc +")
+
+
+def test_level_with_one_has_not() -> None:
+    found = verdict(judged(1.0), majority=judged(9.0), linear=judged(1.0))
+    assert found["earned"] is False
+    assert "within noise of linear. The simpler model" in found["text"]
+    assert found["baselines"]["majority"]["verdict"] == "better"
+
+
+def test_worse_than_one_says_which_to_use() -> None:
+    found = verdict(judged(3.0), "log_loss", linear=judged(0.5), majority=judged(3.0))
+    assert found["earned"] is False
+    assert found["text"].endswith("by log_loss it is worse than linear. Use that instead.")
+    assert found["baselines"]["linear"]["difference"] > 0  # a loss: more is worse
+
+
+def test_nothing_to_compare_is_not_known() -> None:
+    assert verdict(judged(1.0))["earned"] is None
+    model = judged(1.0)
+    one = Judged(
+        task=Task.BINARY,
+        y=np.zeros(400),
+        rows=model.rows,
+        prediction=model.prediction,
+        decision=Decision(),
+    )
+    found = verdict(one, linear=one)
+    assert found["earned"] is None and "roc_auc is undefined" in found["text"]
+    assert found["baselines"]["linear"]["verdict"] == "unknown"
+
+
+def test_thresholds_are_each_ones_own() -> None:
+    low = judged(1.0, decision=Decision(threshold=0.01))
+    found = verdict(judged(1.0), "accuracy", linear=low)
+    assert found["baselines"]["linear"]["verdict"] == "better"
+
+
+def test_decisions_come_from_the_rows_given() -> None:
+    rows = judged(1.0)
+    sharp = rows.prediction**4
+    sharp /= sharp.sum(axis=1, keepdims=True)
+    plain = EvaluateConfig(calibrate=False)
+    assert decide(rows.y, sharp, Task.BINARY, plain) == Decision()
+    found = decide(rows.y, sharp, Task.BINARY, EvaluateConfig(threshold="f1"))
+    assert found.temperature > 1 and found.threshold is not None
+    assert not np.allclose(found.apply(sharp), sharp)
+    values = np.ones((400, 1))
+    regression = decide(np.zeros(400), values, Task.REGRESSION, EvaluateConfig())
+    assert regression == Decision() and regression.apply(values) is values
+
+
+def test_a_threshold_for_more_classes_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"evaluate.threshold: a multiclass task has no"):
+        decide(np.zeros(3), np.full((3, 3), 1 / 3), Task.MULTICLASS, EvaluateConfig(threshold="f1"))
