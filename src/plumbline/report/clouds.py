@@ -136,17 +136,11 @@ def _density(plane: Plane, x: DoubleArray, y: DoubleArray) -> list[Markup]:
     ]
 
 
-SHADES = 5  # colours of a swarm, from low to high values of the feature
-
-
-def swarm(
-    rows: Sequence[tuple[str, DoubleArray, DoubleArray | None]], *, title: str, axis: str
-) -> Markup:
-    """Per feature a swarm of contributions (n,), coloured by the feature's value (n,), NaN or
-    None where it has none; dots pile up where they are many."""
-    room = min(WIDTH * 0.42, max((text_width(name) for name, _, _ in rows), default=0.0) + 8)
+def swarm(rows: Sequence[tuple[str, DoubleArray]], *, title: str, axis: str) -> Markup:
+    """Per feature a swarm of contributions (n,), finite; dots pile up where they are many."""
+    room = min(WIDTH * 0.42, max(text_width(name) for name, _ in rows) + 8)
     band, top = 26.0, 8.0
-    low, high = span([v for _, values, _ in rows for v in values.tolist()], zero=True)
+    low, high = span([v for _, values in rows for v in values.tolist()], zero=True)
     x = Scale(low=low, high=high, start=room + 8, end=WIDTH - 8)
     bottom = top + band * len(rows)
     parts = []
@@ -157,44 +151,24 @@ def swarm(
         ]
     parts.append(line(x(0), top, x(0), bottom, "axis"))
     parts.append(label((x.start + x.end) / 2, bottom + 34, axis, anchor="middle", cls="name"))
-    for i, (name, values, colour) in enumerate(rows):
+    for i, (name, values) in enumerate(rows):
         middle = top + band * (i + 0.5)
         parts.append(label(room, middle + 4, shorten(name, room), anchor="end"))
-        parts += _pile(x, middle, values, colour)
+        parts += _pile(x, middle, values)
     return drawing(WIDTH, bottom + 42, parts, title=title)
 
 
-def _pile(x: Scale, middle: float, values: DoubleArray, colour: DoubleArray | None) -> list[Markup]:
+def _pile(x: Scale, middle: float, values: DoubleArray) -> list[Markup]:
+    """Dots that would cover each other are moved apart; the sign has a colour as well."""
     positions = np.array([x(v) for v in values.tolist()])
     slot = np.round(positions / 3.0).astype(int)
     offset = np.zeros(len(values))
     for place in np.unique(slot).tolist():
         mine = np.flatnonzero(slot == place)
-        step = min(3.0, 20.0 / max(1, len(mine)))
+        step = min(3.0, 20.0 / len(mine))
         offset[mine] = (np.arange(len(mine)) - (len(mine) - 1) / 2) * step
-    shade = _shades(colour, len(values))
     return [
-        dots(
-            [(positions[i], middle + offset[i]) for i in np.flatnonzero(shade == s).tolist()],
-            f"small v{s}" if s >= 0 else "small s9",
-        )
-        for s in range(-1, SHADES)
-        if (shade == s).any()
+        dots([(positions[i], middle + offset[i]) for i in np.flatnonzero(side).tolist()], cls)
+        for side, cls in ((values >= 0, "small s0"), (values < 0, "small s1"))
+        if side.any()
     ]
-
-
-def _shades(colour: DoubleArray | None, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Ranks of the values in `SHADES` steps; -1 without a value."""
-    shade = np.full(n, -1, dtype=np.int64)
-    if colour is None:
-        return shade
-    known = np.flatnonzero(np.isfinite(colour))
-    if len(known):
-        ordered = np.sort(colour[known])
-        rank = (
-            np.searchsorted(ordered, colour[known], "left")
-            + np.searchsorted(ordered, colour[known], "right")
-            - 1
-        ) / 2
-        shade[known] = np.minimum(rank / max(1, len(known) - 1) * SHADES, SHADES - 1).astype(int)
-    return shade

@@ -399,18 +399,61 @@ def _verdict(made: Made) -> None:
 
 def _explain(made: Made) -> None:
     weight = np.sort(made.rng.exponential(0.1, len(made.columns)))[::-1]
+    ranking = {name: float(w) for name, w in zip(made.columns, weight, strict=True)}
+    other = dict(sorted(ranking.items(), key=lambda item: -item[1] * made.rng.uniform(0.5, 1)))
+    n = min(made.rows, 200)
     made.json(
         "explain/importance.json",
-        {name: float(w) for name, w in zip(made.columns, weight, strict=True)},
-    )
-    n = min(made.rows, 200)
-    made.parquet(
-        "explain/shap.parquet",
         {
-            "row": np.arange(n, dtype=np.uint32),
-            **{
-                name: made.rng.normal(0, w, n) for name, w in zip(made.columns, weight, strict=True)
-            },
+            "of": "probability of 'malignant'",
+            "rows": n,
+            "background": 100,
+            "exact": False,
+            "orders": 400,
+            "std_error": 0.0004,
+            "columns": ranking,
+            "methods": {"integrated_gradients": other, "saliency": other, "lime": other},
+        },
+    )
+    values = {name: made.rng.normal(0, w, n) for name, w in ranking.items()}
+    made.parquet("explain/shap.parquet", {"row": np.arange(n, dtype=np.uint32), **values})
+    made.json(
+        "explain/lime.json",
+        {
+            "of": "probability of 'malignant'",
+            "rows": [
+                {
+                    "row": 17 * i,
+                    "class": made.classes[-1] if made.classes else None,
+                    "prediction": 0.97,
+                    "local_prediction": 0.91,
+                    "intercept": 0.4,
+                    "r2": 0.71,
+                    "agreement_with_shap": 0.93,
+                    "weights": {k: float(v[i]) for k, v in values.items()},
+                }
+                for i in range(5)
+            ],
+        },
+    )
+    made.json(
+        "explain/faithfulness.json",
+        {
+            method: {
+                "rows": 100,
+                "area": area,
+                "random": 0.52,
+                "reversed": 0.31,
+                "gain": area - 0.52,
+                "std_error": 0.01,
+                "rows_better_than_random": 88,
+                "verdict": verdict,
+            }
+            for method, area, verdict in (
+                ("shap", 0.78, "faithful"),
+                ("saliency", 0.53, "no better than a random ranking"),
+                ("lime", 0.41, "misleading: worse than a random ranking"),
+            )
         },
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import polars as pl
+
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -30,6 +32,7 @@ from plumbline.report.numbers import NOTHING, number, percent, plural
 from plumbline.report.read import Reports, entries, listed, pick, real, texts, whole, words
 
 SHOWN = 40  # rows of a table
+FAILING = "validation/failing_rows.parquet"
 COLUMNS_SHOWN = 6  # column names in one cell
 
 
@@ -57,7 +60,7 @@ def data(reports: Reports, about: About) -> Section:
         id="data",
         title="Data and validation",
         status=validation_status(reports),
-        parts=[Part(read=read, blocks=blocks, files=["validation/result.json"])],
+        parts=[Part(read=read, blocks=blocks, files=["validation/result.json", FAILING])],
     )
 
 
@@ -77,14 +80,15 @@ def _validation_facts(
     reports: Reports, result: dict[str, Any], failed: Sequence[dict[str, Any]]
 ) -> Facts:
     critical = sum(f.get("severity") == "critical" for f in failed)
-    rows = len(set(texts(reports.frame("validation/failing_rows.parquet"), "row"))) if failed else 0
+    frame = reports.frame(FAILING) if failed else pl.DataFrame()
+    rows = None if reports.problem(FAILING) else len(set(texts(frame, "row")))
     return Facts(
         [
             ("rows", number(whole(result.get("rows")))),
             ("expectations", number(whole(result.get("evaluated")))),
             ("critical failures", f"{critical:,}"),
             ("warnings", f"{len(failed) - critical:,}"),
-            ("failing rows listed", f"{rows:,}"),
+            ("failing rows listed", number(rows)),
         ]
     )
 

@@ -53,7 +53,8 @@ def drift(reports: Reports, about: About) -> Section:
         "A column drifts when its values in the test rows are spread otherwise than in the "
         "training rows, past the threshold of its method: scores may then not hold in use."
     )
-    return Section(id="drift", title="Drift", status=status, parts=[Part(read=read, blocks=blocks)])
+    part = Part(read=read, blocks=blocks, files=["drift/result.json"])
+    return Section(id="drift", title="Drift", status=status, parts=[part])
 
 
 def _drift_tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
