@@ -127,5 +127,5 @@ def _bounded(
             if file.stat().st_size > MAX_FILE or len(kept) >= MAX_FILES:
                 left_out.append(file.name)
             else:
-                kept.append((file, (Path(folder) / below).as_posix()))
+                kept.append((file, "/".join([*filter(None, [folder]), *below.parts])))
     return kept, left_out

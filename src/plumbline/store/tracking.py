@@ -94,6 +94,8 @@ def open_store(root: Path) -> Store:
     with storage(uri):
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
+        if not named:  # set_tracking_uri leaves it there, for the next who asks
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)  # makes the tables, or finds that it cannot
         if not named:
