@@ -70,8 +70,7 @@ def saliency(
     embedding, each number of it scaled so.
     """
     network = _Network(model)
-    # a single background row has no deviation; 0 is then what one deviation moves
-    sd_num, sd_cat = (t.std(0, correction=0) for t in network.embed(background))
+    sd_num, sd_cat = ((t - t.mean(0)).square().mean(0).sqrt() for t in network.embed(background))
     parts = []
     for start in range(0, len(rows), BATCH):
         own_num, own_cat = network.embed(_slice(rows, start))

@@ -8,7 +8,7 @@ from plumbline.config import Config, Paths
 from plumbline.errors import DataError
 from plumbline.evaluation.attribution import Inputs, Players
 from plumbline.evaluation.calibration import apply_temperature
-from plumbline.evaluation.effort import operations, plan
+from plumbline.evaluation.effort import one_thread, operations, plan
 from plumbline.evaluation.explanation import Case, Explanation, explain
 from plumbline.files import new_dir, read_json, write_json
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Part, Task
@@ -25,13 +25,14 @@ SHOWN = {"lime": "LIME", "integrated_gradients": "integrated gradients"}  # besi
 def run(config: Config, paths: Paths) -> Report:
     """SHAP, integrated gradients, saliency, attention and LIME; write them and test them."""
     case, pairs = _prepare(config, paths)
-    told = explain(
-        case,
-        pairs=pairs,
-        lime_rows=config.explain.lime_rows,
-        lime_samples=config.explain.lime_samples,
-        faithfulness_rows=config.explain.faithfulness_rows,
-    )
+    with one_thread():
+        told = explain(
+            case,
+            pairs=pairs,
+            lime_rows=config.explain.lime_rows,
+            lime_samples=config.explain.lime_samples,
+            faithfulness_rows=config.explain.faithfulness_rows,
+        )
     with new_dir(paths.reports / "explain") as folder:
         write_json(folder / "importance.json", told.importance())
         told.shap_frame().write_parquet(folder / "shap.parquet")
