@@ -127,7 +127,7 @@ class Part:
     them are missing."""
 
     title: str = ""
-    lead: Sequence[str] = ()
+    lead: str = ""
     read: str
     blocks: Sequence[Block]
     files: Sequence[str] = ()

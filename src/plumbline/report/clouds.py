@@ -35,10 +35,10 @@ def heat_map(counts: DoubleArray, names: Sequence[str], *, title: str) -> Markup
     the row."""
     k = len(names)
     left = min(130.0, max(text_width(n) for n in names) + 10)
-    size = max(17.0, min(64.0, (520.0 - left) / k))
+    size = max(18.0, min(60.0, (WIDTH - 12 - left) / k))
     tilted = any(text_width(n) > size - 4 for n in names)
     top = 26 + (left * 0.75 if tilted else 0)
-    width, height = left + size * k + 24, top + size * k + 26
+    width, height = left + size * k + (left * 0.6 if tilted else 12), top + size * k + 26
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     level = np.where(counts > 0, np.ceil(share * LEVELS).clip(1, LEVELS), 0).astype(int)
     parts = []

@@ -8,10 +8,11 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from plumbline.report.numbers import number
 
+PHONE = 400.0  # a drawing up to this wide is read on a phone as it is
 CHAR = 6.2  # mean width of a character of the axis font, in units of the drawing
 
 
@@ -152,10 +153,13 @@ def drawing(
 ) -> Markup:
     """The `<svg>` element; `title` and `text` are what a screen reader says in its place."""
     spoken = f"{title}. {text}" if text else title
+    look = f"max-width:{at(width * 1.3)}px"
+    if width > PHONE:  # wider ones scroll there, or their text could not be read
+        look += f";min-width:{at(width * 0.85)}px"
     body = Markup("").join(parts)
-    return Markup(
-        '<svg viewBox="0 0 {} {}" style="max-width:{}px" role="img" aria-label="{}">{}</svg>'
-    ).format(at(width), at(height), at(width * 1.3), escape(spoken), body)
+    return Markup('<svg viewBox="0 0 {} {}" style="{}" role="img" aria-label="{}">{}</svg>').format(
+        at(width), at(height), look, spoken, body
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

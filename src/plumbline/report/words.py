@@ -46,6 +46,12 @@ BASELINE_WORDS = {
 }
 
 
+IN_A_SENTENCE = {
+    "majority": "a constant prediction",
+    "linear": "a linear model",
+}
+
+
 def metric_label(name: str) -> str:
     """A metric's name in words; an unknown one as it is."""
     return METRIC_WORDS[name].label if name in METRIC_WORDS else name
@@ -73,6 +79,11 @@ def metric_interval(name: str, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "–"
     return f"{metric_value(name, low)} to {metric_value(name, high)}"
+
+
+def baseline_phrase(name: str) -> str:
+    """A baseline inside a sentence."""
+    return IN_A_SENTENCE.get(name, baseline_label(name))
 
 
 def baseline_label(name: str) -> str:

@@ -6,12 +6,15 @@ from plumbline.config import Config, Paths
 from plumbline.files import write_text
 from plumbline.report.page import render
 from plumbline.report.read import Reports
+from plumbline.report.sections.verdict import headline
 from plumbline.stages import Report
 
 
 def run(config: Config, paths: Paths) -> Report:
     """Read what the stages wrote to `reports/`; write the page."""
-    text = render(config, Reports(paths.reports))
+    reports = Reports(paths.reports)
+    text = render(config, reports)
     page = paths.reports / "index.html"
     write_text(page, text)
-    return Report(rows=[("page", f"{len(text.encode()) / 1000:,.0f} kB")], look=[page])
+    size = f"{len(text.encode()) / 1000:,.0f} kB"
+    return Report(rows=[("verdict", headline(reports)), ("page", size)], look=[page])

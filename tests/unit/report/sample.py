@@ -500,10 +500,11 @@ def _gates(made: Made) -> None:
             "champion_version": 2,
             "lineage": {
                 "git_commit": "9b1c7e1f0a3d4c5b6a798897a6b5c4d3e2f10a9b",
-                "dirty": False,
-                "data_hash": "1f3870be274f6c49b3e31a0c6728957f",
-                "params_hash": "d41d8cd98f00b204e9800998ecf8427e",
-                "lock_hash": "900150983cd24fb0d6963f7d28e17f72",
+                "git_dirty": "false",
+                "data": "1f3870be274f6c49b3e31a0c6728957f",
+                "params": "d41d8cd98f00b204e9800998ecf8427e",
+                "dvc_lock": "900150983cd24fb0d6963f7d28e17f72",
+                "model": "5d41402abc4b2a76b9719d911017c592",
             },
         },
     )

@@ -118,7 +118,8 @@ def _methods(content: Any, columns: dict[str, float]) -> list[Block]:
         for rank, column in enumerate(list(columns)[:TOP], start=1)
     ]
     headings = ["column", METHOD_WORDS["shap"], *(_method(key) for key in others)]
-    return [Grid(caption="Ranks of the columns, by method", columns=headings, rows=rows)]
+    caption = "Ranks of the columns, by method"
+    return [Grid(caption=caption, columns=headings, rows=rows, folded=True)]
 
 
 def _method(key: str) -> str:

@@ -25,6 +25,13 @@ from plumbline.report.read import Reports, entries, pick, real, whole, words
 from plumbline.report.sections.verdict import parity_status, registry_notes
 
 COLUMNS_SHOWN = 40
+LINEAGE_WORDS = {
+    "git_dirty": "changes not committed",
+    "data": "data hash",
+    "params": "parameters hash",
+    "dvc_lock": "dvc.lock hash",
+    "model": "model hash",
+}
 
 
 def drift(reports: Reports, about: About) -> Section:
@@ -134,17 +141,10 @@ def lineage(reports: Reports, about: About) -> Section:
         ("former champion", pick(register, "champion_version")),
         ("MLflow run", pick(register, "run_id")),
     ]
-    commit = pick(register, "lineage", "git_commit")
-    if words(commit) and pick(register, "lineage", "dirty") is True:
-        commit = f"{commit} and changes that were not committed"
-    facts += [
-        ("git commit", commit),
-        ("data hash", pick(register, "lineage", "data_hash")),
-        ("parameters hash", pick(register, "lineage", "params_hash")),
-        ("dvc.lock hash", pick(register, "lineage", "lock_hash")),
-    ]
+    made_from = entries(pick(register, "lineage"))
+    facts += [(LINEAGE_WORDS.get(key, key.replace("_", " ")), v) for key, v in made_from][:20]
     known = [
-        [Cell(text=key), Cell(text=str(v)[:200], name=True, code=True)]
+        [Cell(text=key), Cell(text=_written(v)[:200], name=True, code=True)]
         for key, v in facts
         if v not in (None, "")
     ]

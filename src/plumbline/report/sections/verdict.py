@@ -28,6 +28,7 @@ from plumbline.report.read import Reports, entries, listed, pair, pick, real, wh
 from plumbline.report.sections.data import leakage_status, validation_status
 from plumbline.report.words import (
     baseline_label,
+    baseline_phrase,
     greater_is_better,
     metric_difference,
     metric_interval,
@@ -81,13 +82,13 @@ class Rival:
 def verdict(reports: Reports, about: About) -> Section:
     """The judgement, the main metric beside every baseline, the gates."""
     rivals = _rivals(reports, about.metric)
-    state = _state(reports, rivals)
+    state = _state(reports)
     read = (
         "A baseline is beaten where the 95 % interval of the difference, both scored on the same "
         "test rows, leaves out zero; otherwise the difference may be chance."
     )
     judgement = Part(
-        lead=[sentence for sentence in (_score(reports, about), _against(rivals)) if sentence],
+        lead=f"{_score(reports, about)} {_against(rivals)}",
         read=read,
         blocks=[*_figure(reports, about, rivals), *_table(rivals, about.metric)],
         files=["metrics.json", "evaluation/verdict.json"],
@@ -130,12 +131,19 @@ def _rivals(reports: Reports, metric: str) -> list[Rival]:
     return sorted(found, key=lambda r: -r.value if greater_is_better(metric) else r.value)
 
 
-def _state(reports: Reports, rivals: Sequence[Rival]) -> State:
-    earned = pick(reports.json("evaluation/verdict.json"), "earned")
+def headline(reports: Reports) -> str:
+    """The verdict in a sentence."""
+    return HEADLINES[_state(reports)]
+
+
+def _state(reports: Reports) -> State:
+    judged = reports.json("evaluation/verdict.json")
+    earned = pick(judged, "earned")
     if earned is True:
         return "good"
     if earned is False:
-        return "bad" if any(r.verdict == "worse" for r in rivals) else "warn"
+        against = [pick(entry, "verdict") for _, entry in entries(pick(judged, "baselines"))]
+        return "bad" if "worse" in against else "warn"
     return "info"
 
 
@@ -159,7 +167,7 @@ def _against(rivals: Sequence[Rival]) -> str:
     if not rivals:
         return "No baseline was scored, so there is nothing to hold it against."
     phrases = [
-        phrase.format(_all([baseline_label(r.key) for r in rivals if r.verdict == kind]))
+        phrase.format(_all([baseline_phrase(r.key) for r in rivals if r.verdict == kind]))
         for kind, phrase in (
             ("better", "is better than {}"),
             ("within noise", "cannot be told apart from {}"),
@@ -168,7 +176,7 @@ def _against(rivals: Sequence[Rival]) -> str:
         )
         if any(r.verdict == kind for r in rivals)
     ]
-    return f"It {_all(phrases)}." if phrases else ""
+    return f"It {', and '.join(phrases)}."
 
 
 def _all(texts: Sequence[str]) -> str:

@@ -1,0 +1,134 @@
+"""Scales, ticks, and drawings that survive what data can be."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from plumbline.report.clouds import cloud, heat_map, swarm
+from plumbline.report.forest import Estimate, forest, limits
+from plumbline.report.numbers import number
+from plumbline.report.plots import Look, Series, bars, histogram, lines, thin
+from plumbline.report.svg import Scale, nice_ticks, shorten, span, text_width
+
+REALS = st.floats(allow_nan=True, allow_infinity=True, width=32)
+FINITE = st.floats(-1e30, 1e30)
+
+
+def drawn(svg: Markup) -> ElementTree.Element:
+    """Well-formed, named, and without a coordinate that is no number."""
+    root = ElementTree.fromstring(str(svg))
+    assert root.get("role") == "img" and root.get("aria-label")
+    values = " ".join(value for e in root.iter() for value in e.attrib.values())
+    assert not re.search(r"\b(nan|inf)\b", values)
+    return root
+
+
+@given(low=FINITE, gap=st.floats(1e-6, 1e6), count=st.integers(2, 8))
+def test_ticks_are_few_rising_and_inside(low: float, gap: float, count: int) -> None:
+    high = low + gap * max(1.0, abs(low))
+    ticks = nice_ticks(low, high, count)
+    assert 1 <= len(ticks) <= 2 * count + 1
+    assert all(a < b for a, b in itertools.pairwise(ticks))
+    slack = (high - low) * 1e-6
+    assert all(low - slack <= t <= high + slack for t in ticks)
+
+
+def test_ticks_are_round() -> None:
+    assert nice_ticks(0, 1, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert nice_ticks(-3, 4, 4) == [-2, 0, 2, 4]
+
+
+@given(st.lists(REALS, max_size=20), st.booleans())
+def test_a_span_holds_all_finite_values_and_has_a_length(values: list[float], zero: bool) -> None:
+    low, high = span(values, zero=zero)
+    assert low < high and math.isfinite(low) and math.isfinite(high)
+    for value in values:
+        assert not math.isfinite(value) or low <= value <= high
+    assert not zero or low <= 0 <= high
+
+
+def test_a_scale_maps_ends_to_ends() -> None:
+    scale = Scale(low=10, high=20, start=300, end=100)
+    assert scale(10) == 300 and scale(20) == 100 and scale(15) == 200
+
+
+@given(st.text(max_size=60), st.floats(20, 300))
+def test_a_shortened_text_fits(text: str, width: float) -> None:
+    short = shorten(text, width)
+    assert short == text or (short.endswith("…") and text_width(short) <= width + 1)
+
+
+def test_ideographs_are_wide() -> None:
+    assert text_width("中文") > 1.5 * text_width("ab")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(REALS, REALS), max_size=30))
+def test_lines_survive_any_values(points: list[tuple[float, float]]) -> None:
+    x, y = (np.array([p[i] for p in points], dtype=float) for i in (0, 1))
+    one = Series(name="<a>", x=x, y=y, band=(y - 1, y + 1))
+    drawn(lines([one, Series(name="b", x=x, y=y, joined=False)], Look(title="t", x="x", y="y")))
+    drawn(cloud(x, y, title="t", axes=("x", "y"), diagonal=True, level=0.0))
+    drawn(histogram(y, title="t", axis="y"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=8), FINITE), min_size=1, max_size=8))
+def test_bars_and_swarms_survive_any_names(items: list[tuple[str, float]]) -> None:
+    names = [(re.sub(r"[^\w<>&\"']", "", name), value) for name, value in items]
+    root = drawn(bars(names, title="t", axis="a"))
+    assert len(root.findall("{*}text") or root.findall("text")) == 2 * len(names) + 1
+    drawn(swarm([(n, np.array([v, -v, v])) for n, v in names], title="t", axis="a"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(FINITE, FINITE, FINITE), min_size=1, max_size=5), st.booleans())
+def test_forests_survive_any_estimates(
+    triples: list[tuple[float, float, float]], bounded: bool
+) -> None:
+    items = []
+    for i, triple in enumerate(triples):
+        low, value, high = sorted(triple)
+        ends = {"low": low, "high": high} if bounded else {}
+        items.append(Estimate(name=f"n{i}", value=value, mine=i == 0, **ends))
+    drawn(forest(items, title="t", show=number))
+
+
+def test_a_far_baseline_does_not_squeeze_the_rest() -> None:
+    mine = Estimate(name="mine", value=0.95, low=0.94, high=0.96, mine=True)
+    near, far = Estimate(name="near", value=0.93), Estimate(name="far", value=0.5)
+    low, high = limits([mine, near, far])
+    assert 0.9 < low < 0.93 and high > 0.96
+    text = str(forest([mine, near, far], title="t", show=number))
+    assert text.count("off the scale") == 1 and "0.5" in text
+
+
+def test_a_heat_map_names_classes_and_counts() -> None:
+    counts = np.array([[5.0, 1.0], [0.0, 4.0]])
+    text = str(heat_map(counts, ["<a>", "b"], title="t"))
+    assert "&lt;a&gt;" in text and ">5<" in text and "90.0 % on the diagonal" in text
+    drawn(heat_map(np.zeros((3, 3)), ["", "b", "a long name of a class"], title="t"))
+    large = str(heat_map(np.eye(30), [f"class {i}" for i in range(30)], title="t"))
+    assert ">1<" not in large  # too many for numbers in the cells
+
+
+def test_many_points_become_a_density() -> None:
+    rng = np.random.default_rng(0)
+    text = str(cloud(rng.normal(size=20_000), rng.normal(size=20_000), title="t", axes=("x", "y")))
+    assert len(text) < 60_000 and 'class="h6"' in text
+    assert "20,000 rows" in text
+
+
+def test_thinning_keeps_both_ends() -> None:
+    values = np.arange(10_001.0)
+    kept = thin(values, 100)
+    assert len(kept) == 100 and kept[0] == 0 and kept[-1] == 10_000

@@ -1,0 +1,92 @@
+"""Numbers, metrics and names as the page writes them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import get_args
+
+import pytest
+
+from plumbline.config.judge import BaselineName
+from plumbline.config.model import MetricName
+from plumbline.evaluation.metrics import METRICS, default_metric
+from plumbline.kinds import Task
+from plumbline.report.numbers import fixed, number, percent, plural
+from plumbline.report.text import breakable, coded, printable
+from plumbline.report.words import (
+    BASELINE_WORDS,
+    DEFAULT_METRIC,
+    METRIC_WORDS,
+    metric_difference,
+    metric_interval,
+    metric_value,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+        (0, "0"),
+        (-0.0, "0"),
+        (7, "7"),
+        (1234567, "1,234,567"),
+        (-1234, "−1,234"),
+        (0.5, "0.5"),
+        (1 / 3, "0.3333"),
+        (1234.5678, "1,235"),
+        (0.000123456, "0.0001235"),
+        (1.23456e-7, "1.235 × 10⁻⁷"),
+        (-2e-300, "−2 × 10⁻³⁰⁰"),
+        (1.5e12, "1.5 × 10¹²"),
+        (10**12, "1 × 10¹²"),
+        (99999.9999, "100,000"),
+    ],
+)
+def test_a_number_has_four_digits_and_one_look(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_fixed_percent_plural() -> None:
+    assert fixed(-0.0001, 3) == "0.000" and fixed(-1.5, 1) == "−1.5"
+    assert percent(0.123) == "12.3 %" and percent(None) == "–"
+    assert plural(1, "row") == "1 row" and plural(2000, "class", "classes") == "2,000 classes"
+
+
+def test_metrics_look_by_their_kind() -> None:
+    assert metric_value("roc_auc", 1) == "1.000" and metric_value("rmse", 24700.123) == "24,700"
+    assert metric_difference("accuracy", 0.01) == "+0.010"
+    assert metric_difference("accuracy", -0.01) == "−0.010"
+    assert metric_interval("f1", 0.5, 0.75) == "0.500 to 0.750"
+    assert metric_interval("f1", None, 0.75) == "–"
+    assert metric_value("of our own", 0.5) == "0.500"
+
+
+def test_the_words_are_those_of_evaluation_and_configuration() -> None:
+    assert set(METRIC_WORDS) == set(METRICS) == set(get_args(MetricName))
+    for name, metric in METRICS.items():
+        assert METRIC_WORDS[name].greater_is_better == metric.greater_is_better, name
+    assert {task: default_metric(task) for task in Task} == DEFAULT_METRIC
+    assert set(BASELINE_WORDS) == set(get_args(BaselineName))
+
+
+def test_long_names_may_break_and_stay_the_same_text() -> None:
+    for name in ("train.learning_rate", "a__b", "<b>_x", "&amp;_", "x" * 50, "_start", "中_文"):
+        broken = breakable(name)
+        assert re.sub("<wbr>", "", broken) == str(breakable(name.replace("_", "_"))).replace(
+            "<wbr>", ""
+        )
+        assert "<b>" not in broken
+    assert breakable("learning_rate") == "learning_<wbr>rate"
+    assert breakable("a&b") == "a&amp;b"  # no break inside an entity
+
+
+def test_code_in_our_own_sentences() -> None:
+    assert coded("run `a<b` now") == "run <code>a&lt;b</code> now"
+
+
+def test_what_cannot_be_shown_is_replaced() -> None:
+    assert printable("a\x00b\x1b\x85\ud800c\t\n") == "a\ufffdb\ufffd\ufffd\ufffdc\t\n"
