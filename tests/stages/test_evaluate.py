@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from torch import Tensor
 
 from plumbline.config import Config, Paths
@@ -34,6 +36,15 @@ HEADERS = {
 }
 BASELINES = {"majority", "linear", "gradient_boosting"}
 MODEL = ModelConfig(name="mlp", width=16, depth=1, dropout=0.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads cost more than they give on so few rows, most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make(
