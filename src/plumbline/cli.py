@@ -117,6 +117,9 @@ def _init(arguments: argparse.Namespace) -> None:
 
 def _stage(arguments: argparse.Namespace) -> None:
     """Run one stage in the current folder and leave its timing for `make bench`."""
+    # OpenMP's threads spin while they wait for each other, which on a machine with other work
+    # made training five times slower; read when torch and scikit-learn are imported
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     warnings.filterwarnings("ignore")  # of libraries, for the user; tests make them errors
     begun = time.perf_counter()
     paths = Paths(Path.cwd())
