@@ -26,8 +26,9 @@ from plumbline.store.card import model_card
 from plumbline.store.content import flatten, read_content
 from plumbline.store.lineage import fingerprint, lineage
 from plumbline.store.registry import CHALLENGER, CHAMPION, Version
-from plumbline.store.tracking import Store, shown
+from plumbline.store.tracking import Content, Store, shown
 
+SPLIT = "plumbline.split"
 BECOMES_CHAMPION = (Decision.FIRST, Decision.PROMOTE)
 
 
@@ -57,51 +58,54 @@ def run(config: Config, paths: Paths) -> Report:
 
 
 def _version(store: Store, config: Config, paths: Paths) -> Version:
-    """The version made from these files; made now if there is none."""
+    """The version made from these files; what is missing of run and version is made now."""
     inputs = [paths.model, paths.decision, paths.onnx, paths.prepared / "preprocessor.json"]
     inputs += [paths.reports / n for n in ("tuning", "training", "evaluation", "explain", "drift")]
     key = fingerprint(paths.root, [*inputs, paths.reports / "metrics.json"])
     where = tracking.experiment(store, config.register.experiment or config.data.name)
-    done = tracking.finished_run(store, where, key)
-    found = registry.version_of_run(store, config.data.name, done) if done else None
+    run_id = tracking.finished_run(store, where, key)
+    found = registry.version_of_run(store, config.data.name, run_id) if run_id else None
     if found is not None:
         return found
-
+    contract = read_json(paths.onnx / "contract.json")
     made_from = lineage(paths.root, paths.model)
-    files = [(path, "reports") for path in sorted(paths.reports.glob("*.json"))]
-    files += [(path, f"reports/{path.name}") for path in inputs if path.parent == paths.reports]
+    if run_id is None:
+        run_id = tracking.begin_run(store, where, key, f"{config.data.name} {key[:8]}")
+        tracking.fill_run(store, where, run_id, _content(config, paths, made_from))
+        uri = _log_model(store, run_id, paths, contract)
+    else:  # killed just before the version
+        uri = registry.model_of_run(store, run_id)
+    card = _card(config, paths, contract, made_from)
+    tags = {f"plumbline.{name}": value for name, value in made_from.items()}
+    tags |= {tracking.KEY: key, SPLIT: _split_hash(paths)}
+    return registry.add_version(store, config.data.name, uri, run_id, card, tags)
+
+
+def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Content:
+    folders = ("tuning", "training", "evaluation", "explain", "drift")
+    files = [(paths.reports / name, f"reports/{name}") for name in folders]
+    files += [(paths.reports / f"{n}.json", "reports") for n in ("metrics", "leakage", "parity")]
     files += [(paths.model, "bundle"), (paths.params, ""), (paths.expectations, "")]
-    files += [(path, "") for path in (paths.root / "dvc.lock",) if path.exists()]
-    run_id = tracking.begin_run(store, where, key, f"{config.data.name} {key[:8]}")
-    content = read_content(
+    lock = paths.root / "dvc.lock"
+    return read_content(
         paths.root,
         _params_used(config, paths),
         made_from,
         {"name": config.data.name, "path": config.data.path},
-        [file for file in files if file[0].name != "register.json"],
+        [*files, (lock, "")] if lock.exists() else files,
     )
-    tracking.fill_run(store, where, run_id, content)
+
+
+def _log_model(store: Store, run_id: str, paths: Paths, contract: Mapping[str, Any]) -> str:
     test = load_part(paths, Part.TEST)
-    contract = read_json(paths.onnx / "contract.json")
-    uri = registry.log_model(
-        store,
-        run_id,
-        paths.onnx / "model.onnx",
-        contract,
-        (test.num, test.cat),
-        [
-            paths.onnx / "contract.json",
-            paths.model / "preprocessor.json",
-            paths.decision / "decision.json",
-            paths.expectations,
-        ],
-    )
-    card = _card(config, paths, contract, made_from)
-    tags = {f"plumbline.{name}": value for name, value in made_from.items()}
-    tags |= {tracking.KEY: key, "plumbline.split": _split_hash(paths)}
-    version = registry.add_version(store, config.data.name, uri, run_id, card, tags)
-    tracking.end_run(store, run_id)
-    return version
+    extra = [
+        paths.onnx / "contract.json",
+        paths.model / "preprocessor.json",
+        paths.decision / "decision.json",
+        paths.expectations,
+    ]
+    graph = paths.onnx / "model.onnx"
+    return registry.log_model(store, run_id, graph, contract, (test.num, test.cat), extra)
 
 
 def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapping[str, Any]:
@@ -141,8 +145,11 @@ def _judge(store: Store, rival: Version, rules: Rules, config: Config, paths: Pa
     """Score both on the same test rows; a person decides where that cannot be done."""
     test = load_part(paths, Part.TEST)
     name = f"version {rival.number}"
+    folder = registry.files_of(store, rival)
     try:
-        champion = ask_registered(registry.files_of(store, rival), config, paths, test)
+        if folder is None:
+            raise Unfit("its files are not where MLflow says")
+        champion = ask_registered(folder, config, paths, test)
     except Unfit as why:
         reason = f"the champion, {name}, cannot be scored on these rows: {why}"
         return Judgement(decision=Decision.REVIEW, reasons=(reason,))
@@ -150,7 +157,7 @@ def _judge(store: Store, rival: Version, rules: Rules, config: Config, paths: Pa
         test.y, ask_present(paths, test), champion, _slices(config, paths), rules, config.seed
     )
     reasons = [f"champion is {name}"]
-    if rival.tags.get("plumbline.split") != _split_hash(paths):
+    if rival.tags.get(SPLIT) != _split_hash(paths):
         reasons.append(
             "the champion was trained on another split and may have seen some of these rows: "
             "its score may be too good"

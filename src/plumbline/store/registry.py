@@ -54,7 +54,7 @@ def log_model(
     example: tuple[FloatArray, IntArray],
     files: Sequence[Path],
 ) -> str:
-    """Log an ONNX file into a run as an MLflow model; gives its URI.
+    """Log an ONNX file into a run as an MLflow model, and finish the run; gives the model's URI.
 
     It loads by `mlflow.pyfunc.load_model` and takes `{"num": (n, d_num) float32, "cat": (n,
     d_cat) int64}`, the prepared inputs; `files` (preprocessor, decision, …) lie in `extra_files`.
@@ -82,6 +82,13 @@ def log_model(
             extra_files=[str(file) for file in files],
         )
     return str(info.model_uri)
+
+
+def model_of_run(store: Store, run_id: str) -> str:
+    """The URI of the model that a finished run holds."""
+    with storage(store.uri):
+        (model,) = store.client.get_run(run_id).outputs.model_outputs
+    return f"models:/{model.model_id}"
 
 
 def add_version(
@@ -121,15 +128,20 @@ def champion(store: Store, model: str) -> Version | None:
             raise
 
 
-def files_of(store: Store, which: Version) -> Path:
+def files_of(store: Store, which: Version) -> Path | None:
     """The folder of a version's model: MLmodel, model.onnx, extra_files/; fetched if remote.
 
-    Raises:
-        StorageError: they are not where the store says.
+    None where the store answers, but has the files no more.
     """
+    uri = f"models:/{which.model}/{which.number}"
     with storage(store.uri), _quiet():
-        uri = f"models:/{which.model}/{which.number}"
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri))
+        try:
+            found = mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri)
+        except MlflowException as error:
+            if error.error_code in ABSENT or "No such artifact" in str(error):
+                return None
+            raise
+    return Path(found)
 
 
 def write_decision(store: Store, which: Version, decision: Mapping[str, Any]) -> None:
@@ -147,7 +159,8 @@ def settle(store: Store, which: Version, alias: str) -> None:
         store.client.set_registered_model_alias(model, alias, number)
         if alias == CHAMPION:
             with _present():
-                if store.client.get_model_version_by_alias(model, CHALLENGER).version == number:
+                other = store.client.get_model_version_by_alias(model, CHALLENGER)
+                if str(other.version) == number:
                     store.client.delete_registered_model_alias(model, CHALLENGER)
         store.client.set_model_version_tag(model, number, SETTLED, "true")
 

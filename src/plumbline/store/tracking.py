@@ -151,7 +151,7 @@ def finished_run(store: Store, experiment_id: str, key: str) -> str | None:
 
 
 def begin_run(store: Store, experiment_id: str, key: str, name: str) -> str:
-    """A run that counts only once it is ended by `end_run`."""
+    """A run that counts only once it is finished: by `registry.log_model`, its last content."""
     with storage(store.uri):
         run = store.client.create_run(experiment_id, run_name=name, tags={KEY: key})
         return str(run.info.run_id)
@@ -184,12 +184,6 @@ def fill_run(store: Store, experiment_id: str, run_id: str, content: Content) ->
                 tags=[],
             )
             store.client.set_terminated(child)
-
-
-def end_run(store: Store, run_id: str) -> None:
-    """Mark a run as whole."""
-    with storage(store.uri):
-        store.client.set_terminated(run_id)
 
 
 def _params(values: Mapping[str, Any]) -> list[Param]:

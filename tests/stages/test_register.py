@@ -1,0 +1,413 @@
+"""The register stage on a small checkout: idempotent, mended after a kill, gated."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+from mlflow.tracking import MlflowClient
+from onnx import TensorProto, helper, numpy_helper
+
+from plumbline.config import Config, Paths
+from plumbline.config.load import parse_config
+from plumbline.errors import StorageError
+from plumbline.export.onnx_graph import contract
+from plumbline.files import write_json, write_text
+from plumbline.kinds import Part
+from plumbline.stages import normalize, register
+from plumbline.stages.inputs import load_spec
+from plumbline.store import registry, tracking
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of mlflow's own imports
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # mlflow leaves its SQLite pool open
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+ROWS = 400
+EXPECTATIONS = """
+columns:
+  x1: {type: number}
+  x2: {type: number}
+  region: {type: category}
+  label: {type: category, role: target, values: {only: ["no", "yes"], severity: critical}}
+"""
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs; making one takes seconds."""
+    root = tmp_path_factory.mktemp("store")
+    tracking.open_store(root)
+    return root / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def paths(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """A checkout with data, split and prepared arrays, and reports of all earlier stages."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    paths = Paths(tmp_path / "checkout")
+    (paths.root / "mlflow").mkdir(parents=True)
+    shutil.copy(empty_store, paths.root / "mlflow" / "mlflow.db")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, ROWS)
+    frame = pl.DataFrame(
+        {
+            "x1": 2.0 * y + rng.normal(size=ROWS),
+            "x2": 0.5 * y + rng.normal(size=ROWS),
+            "region": rng.choice(["north", "south"], ROWS),
+            "label": np.where(y == 1, "yes", "no"),
+        }
+    )
+    paths.data.mkdir()
+    frame.write_csv(paths.data / "t.csv")
+    write_text(paths.expectations, EXPECTATIONS)
+    write_text(paths.params, "seed: 0\n")
+    part = np.repeat(np.array([Part.TRAIN, Part.VAL, Part.TEST], dtype=np.uint8), [150, 50, 200])
+    index = pl.DataFrame({"row": np.arange(ROWS, dtype=np.uint32), "part": part, "fold_0": part})
+    paths.split.mkdir(parents=True)
+    index.write_parquet(paths.split / "index.parquet")
+    write_json(paths.split / "dropped.json", {})
+    write_reports(paths)
+    train(paths, make_config(), skill=0.0)
+    return paths
+
+
+def make_config(**register_section: Any) -> Config:
+    data = {"name": "toy", "path": "data/t.csv", "target": "label", "task": "binary"}
+    raw: dict[str, Any] = {"seed": 0, "data": {**data, "positive": "yes"}}
+    raw["normalize"] = {"scale": "zscore", "numbers_as_categories": False}
+    raw["tune"] = {"trials": 0}
+    return parse_config({**raw, "register": register_section})
+
+
+def write_reports(paths: Paths) -> None:
+    metrics = {part: {"roc_auc": 0.9, "accuracy": 0.8} for part in ("train", "val", "test")}
+    more = {"test_ci95": {"roc_auc": [0.8, 1.0]}, "baselines": {"majority": {"roc_auc": 0.5}}}
+    write_json(paths.reports / "metrics.json", {**metrics, **more})
+    write_json(paths.reports / "leakage.json", {"clean": True, "findings": []})
+    write_json(paths.reports / "parity.json", {"passed": True})
+    write_json(paths.reports / "tuning" / "summary.json", {"metric": "roc_auc", "values": {}})
+    write_text(
+        paths.reports / "tuning" / "trials.csv",
+        "number,state,value,train.learning_rate,fold_0\n0,complete,0.9,0.01,0.9\n1,pruned,,0.1,\n",
+    )
+    write_text(paths.reports / "training" / "curves.csv", "epoch,train_loss\n1,0.5\n2,0.25\n")
+    evaluation = paths.reports / "evaluation"
+    write_json(evaluation / "verdict.json", {"text": "It earned its keep."})
+    one = {"column": "region", "rows": 100, "score": 0.9, "worse": False}
+    slices = [{**one, "value": "north"}, {**one, "value": "south"}]
+    write_json(evaluation / "slices.json", {"metric": "roc_auc", "slices": slices})
+    write_json(paths.reports / "explain" / "importance.json", {})
+    write_json(paths.reports / "drift" / "result.json", {"columns": {}})
+    decision = {"temperature": 1.0, "threshold": None, "metric": "roc_auc", "conformal": {}}
+    write_json(paths.decision / "decision.json", decision)
+
+
+def train(paths: Paths, config: Config, *, skill: float) -> None:
+    """Prepare the rows; as the model, a logistic regression on x1 (skill 1) or x2 (skill 0)."""
+    normalize.run(config, paths)
+    spec = load_spec(paths)
+    names = list(spec.num_names)
+    weight = np.zeros((len(names), 2), dtype=np.float32)
+    weight[names.index("x1"), 1], weight[names.index("x2"), 1] = skill, 1 - skill
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["num", "w"], ["z"]),
+            helper.make_node("Softmax", ["z"], ["prediction"], axis=-1),
+        ],
+        "toy",
+        [
+            helper.make_tensor_value_info("num", TensorProto.FLOAT, ["rows", len(names)]),
+            helper.make_tensor_value_info("cat", TensorProto.INT64, ["rows", len(spec.cat_names)]),
+        ],
+        [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["rows", 2])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    for folder in (paths.onnx, paths.model):
+        folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, paths.onnx / "model.onnx")
+    facts = contract(spec, temperature=1.0, opset=18, sha256="0", sources={})
+    write_json(paths.onnx / "contract.json", facts)
+    shutil.copy(paths.prepared / "preprocessor.json", paths.model)
+    write_json(paths.model / "model.json", {"skill": skill})
+
+
+def result(paths: Paths) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((paths.reports / "register.json").read_text())
+    assert found == json.loads((paths.root / "mlflow" / "registered.json").read_text())
+    return found
+
+
+def client(paths: Paths) -> MlflowClient:
+    return tracking.open_store(paths.root).client
+
+
+def runs(paths: Paths) -> list[Any]:
+    """The runs that are no child runs."""
+    found = client(paths).search_runs(["1"])
+    return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+
+
+def aliases(paths: Paths) -> dict[str, str]:
+    found = client(paths).get_registered_model("toy").aliases
+    return {name: str(number) for name, number in found.items()}
+
+
+def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> None:
+    report = register.run(make_config(), paths)
+    found = result(paths)
+    assert found["decision"] == "first" and found["version"] == "1"
+    assert ("decision", "first") in report.rows
+    assert aliases(paths) == {"champion": "1"}
+    store = client(paths)
+    run = store.get_run(found["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/roc_auc"] == 0.9
+    assert run.data.metrics["test_ci95_low/roc_auc"] == 0.8
+    assert run.data.metrics["baseline_majority/roc_auc"] == 0.5
+    assert run.data.params["normalize.scale"] == "zscore"
+    assert run.data.tags["plumbline.git_commit"] == "unknown"
+    curve = store.get_metric_history(found["run_id"], "training/train_loss")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
+    (data,) = run.inputs.dataset_inputs
+    assert data.dataset.name == "toy"
+    kept = {item.path for item in store.list_artifacts(found["run_id"])}
+    assert kept == {"reports", "bundle", "params.yaml", "expectations.yaml"}
+    trials = [run for run in store.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
+    assert {trial.info.run_name for trial in trials} == {"trial 0", "trial 1"}
+    card = store.get_model_version("toy", "1").description
+    assert "It earned its keep." in card and "| **roc_auc** | 0.9 | 0.8 to 1 | 0.5 |" in card
+
+
+def test_the_version_predicts_by_pyfunc_from_named_inputs(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    tracking.open_store(paths.root)
+    model = mlflow.pyfunc.load_model("models:/toy@champion")
+    num = np.array([[0.0, 1.0], [0.0, -1.0]], dtype=np.float32)
+    said = model.predict({"num": num, "cat": np.ones((2, 1), dtype=np.int64)})["prediction"]
+    assert said[0, 1] > 0.5 > said[1, 1]
+    assert [spec.name for spec in model.metadata.signature.inputs.inputs] == ["num", "cat"]
+    assert model.input_example is not None
+
+
+def test_again_changes_nothing(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    before = result(paths)
+    (paths.reports / "register.json").unlink()
+    register.run(make_config(), paths)
+    assert result(paths) == before
+    assert len(runs(paths)) == 1
+    assert len(client(paths).search_model_versions("name='toy'")) == 1
+
+
+def test_pictures_drawn_anew_are_the_same_model(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    write_text(paths.reports / "drift" / "index.html", "drawn at noon")
+    register.run(make_config(), paths)
+    assert result(paths)["version"] == "1"
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (tracking, "fill_run"),
+        (registry, "log_model"),
+        (registry, "add_version"),
+        (registry, "write_decision"),
+        (registry, "settle"),
+    ],
+)
+def test_killed_anywhere_the_next_run_completes(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, killed)
+        with pytest.raises(Killed):
+            register.run(make_config(), paths)
+    assert not (paths.reports / "register.json").exists()
+    register.run(make_config(), paths)
+    assert result(paths)["decision"] == "first"
+    assert aliases(paths) == {"champion": "1"}
+    assert [run.info.status for run in runs(paths)] == ["FINISHED"]
+    assert len(client(paths).search_model_versions("name='toy'")) == 1
+
+
+def test_killed_while_filling_leaves_no_half_run(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tracking._log
+
+    def log_then_die(*arguments: Any, **entries: Any) -> None:
+        log(*arguments, **entries)
+        if not entries["tags"]:  # the first trial
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "_log", log_then_die)
+        with pytest.raises(Killed):
+            register.run(make_config(), paths)
+    register.run(make_config(), paths)
+    assert len(runs(paths)) == 1
+    assert len(client(paths).search_runs(["1"])) == 3  # and two trials
+
+
+def test_another_machine_registers_from_files_alone(
+    paths: Paths, empty_store: Path, tmp_path: Path
+) -> None:
+    register.run(make_config(), paths)
+    ignore = shutil.ignore_patterns("mlflow", "register.json")
+    other = Paths(Path(shutil.copytree(paths.root, tmp_path / "other", ignore=ignore)))
+    (other.root / "mlflow").mkdir()
+    shutil.copy(empty_store, other.root / "mlflow" / "mlflow.db")
+    register.run(make_config(), other)
+    assert result(other)["decision"] == "first"
+    assert result(other)["run_id"] != result(paths)["run_id"]
+
+
+def test_a_better_model_becomes_champion_though_prepared_otherwise(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    config = make_config()
+    other = config.replace({"normalize.scale": "minmax"})
+    train(paths, other, skill=1.0)
+    register.run(other, paths)
+    found = result(paths)
+    assert (found["decision"], found["version"]) == ("promote", "2")
+    assert found["reasons"][0] == "champion is version 1"
+    assert "the gain is significant" in found["reasons"]
+    assert "none of 2 slices loses more than 0.05" in found["reasons"]
+    assert aliases(paths) == {"champion": "2"}
+    register.run(other, paths)
+    assert result(paths) == found
+
+
+def test_the_champion_is_scored_as_it_was_trained(paths: Paths) -> None:
+    """The same model under another scaling of its inputs is no gain and no loss."""
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(), paths)
+    other = make_config().replace({"normalize.scale": "minmax"})
+    train(paths, other, skill=1.0)
+    register.run(other, paths)
+    found = result(paths)
+    assert found["decision"] == "hold"
+    assert any("changes by +0 (95 % +0 to +0" in reason for reason in found["reasons"])
+
+
+def test_a_worse_model_is_held_as_challenger(paths: Paths) -> None:
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(), paths)
+    train(paths, make_config(), skill=0.0)
+    register.run(make_config(), paths)
+    assert result(paths)["decision"] == "hold"
+    assert aliases(paths) == {"champion": "1", "challenger": "2"}
+
+
+def test_review_never_moves_the_champion(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(promote="review"), paths)
+    assert result(paths)["decision"] == "review"
+    assert aliases(paths) == {"champion": "1", "challenger": "2"}
+    register.run(make_config(), paths)  # other rules: asked again
+    assert result(paths)["decision"] == "promote"
+    assert aliases(paths) == {"champion": "2"}
+
+
+def test_a_person_s_choice_is_left_alone(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(promote="review"), paths)
+    client(paths).set_registered_model_alias("toy", "champion", "2")
+    register.run(make_config(promote="review"), paths)
+    assert aliases(paths)["champion"] == "2"
+
+
+def drop_a_column(paths: Paths) -> None:
+    file = paths.data / "t.csv"
+    pl.read_csv(file).drop("region").write_csv(file)
+    lines = EXPECTATIONS.splitlines()
+    write_text(paths.expectations, "\n".join(line for line in lines if "region" not in line))
+    write_json(paths.reports / "evaluation" / "slices.json", {"metric": "roc_auc", "slices": []})
+
+
+def lose_its_files(paths: Paths) -> None:
+    shutil.rmtree(paths.root / "mlflow" / "artifacts" / "models")
+
+
+@pytest.mark.parametrize("change", [drop_a_column, lose_its_files])
+def test_a_champion_that_cannot_be_scored_is_for_a_person(
+    paths: Paths, change: Callable[[Paths], None]
+) -> None:
+    register.run(make_config(), paths)
+    change(paths)
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(), paths)
+    found = result(paths)
+    assert found["decision"] == "review"
+    assert "version 1, cannot be scored on these rows" in found["reasons"][0]
+    assert aliases(paths)["champion"] == "1"
+
+
+def test_another_split_is_told(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    index = pl.read_parquet(paths.split / "index.parquet")
+    index.with_columns(fold_0=pl.col("part").reverse()).write_parquet(paths.split / "index.parquet")
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(), paths)
+    assert any("may have seen some of these rows" in r for r in result(paths)["reasons"])
+
+
+def test_a_copied_checkout_keeps_to_itself(paths: Paths, tmp_path: Path) -> None:
+    register.run(make_config(), paths)
+    before = sorted((paths.root / "mlflow" / "artifacts").rglob("*"))
+    copy = Paths(Path(shutil.copytree(paths.root, tmp_path / "copy")))
+    train(copy, make_config(), skill=1.0)
+    register.run(make_config(), copy)
+    assert result(copy)["decision"] == "promote"
+    assert sorted((paths.root / "mlflow" / "artifacts").rglob("*")) == before
+    uri = client(copy).get_run(result(copy)["run_id"]).info.artifact_uri
+    assert uri.startswith((copy.root / "mlflow" / "artifacts").as_uri())
+
+
+def test_a_held_lock_is_told(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "LOCK_SECONDS", 0.2)
+    database = sqlite3.connect(paths.root / "mlflow" / "mlflow.db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(StorageError, match=r"another process writes .* Wait until"):
+            register.run(make_config(), paths)
+    finally:
+        database.rollback()
+        database.close()
+    register.run(make_config(), paths)
+    assert result(paths)["decision"] == "first"
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://u:geheim@127.0.0.1:9", "postgresql://u:geheim@127.0.0.1:9/db"]
+)
+def test_a_store_that_is_away_is_told_without_its_password(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(StorageError, match=r"127\.0\.0\.1:9") as caught:
+        register.run(make_config(), paths)
+    assert "geheim" not in str(caught.value)
+    assert "MLFLOW_TRACKING_URI" in str(caught.value)
