@@ -1,0 +1,192 @@
+"""Are two sets of rows spread alike, column by column? Evidently decides.
+
+Numbers and dates are compared as numbers, the rest as categories. In a category a missing cell is
+a value of its own and rare values are one; missing numbers are left out, and told apart by their
+shares. Evidently's own test for text trains a classifier per column; free text is compared as
+categories instead, so that new values count and order does not.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from plumbline.kinds import ColumnType
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # before the import: Evidently sends nothing home
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of names that numpy has moved
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+NUMERIC = {ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE}
+NUMBERS_ONLY = {"ks", "wasserstein"}  # methods that do not compare categories
+FREQUENT = 50  # values of a category that are compared each by itself, at most
+REPEATED = 5  # reference rows that such a value has, at least
+MISSING, RARE = "(missing)", "(rare or new)"
+DAY = 86_400e6  # microseconds
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=metric_)[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The same column in reference rows and in current rows; the two may differ in length."""
+
+    type: ColumnType
+    reference: pl.Series
+    current: pl.Series
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnDrift:
+    """Evidently's verdict on one column. Method, score and threshold are None where there is
+    nothing to compare: a side without a value."""
+
+    method: str | None
+    score: float | None
+    threshold: float | None
+    drifted: bool
+    missing: tuple[float, float]  # shares, reference and current
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "score": self.score,
+            "threshold": self.threshold,
+            "drifted": self.drifted,
+            "missing": {"reference": self.missing[0], "current": self.missing[1]},
+        }
+
+
+def compare(
+    pairs: Mapping[str, Pair], *, method: str, threshold: float | None
+) -> tuple[dict[str, ColumnDrift], str]:
+    """Verdicts by column, in the order given, and Evidently's page as HTML.
+
+    Args:
+        method: `auto` for Evidently's choice by size and type, or one of its names; a method
+            for numbers only leaves categories to Evidently's choice.
+        threshold: of the score; None for the method's own.
+    """
+    columns = {name: _column(pair) for name, pair in pairs.items()}
+    compared = {name: both for name, both in columns.items() if both is not None}
+    told, page = _ask(compared, method, threshold) if compared else ({}, NOTHING)
+    found = {}
+    for name, pair in pairs.items():
+        empty = [_missing(side) == 1.0 for side in (pair.reference, pair.current)]
+        verdict = told.get(name, (None, None, None, empty[0] != empty[1]))
+        found[name] = ColumnDrift(
+            method=verdict[0],
+            score=verdict[1],
+            threshold=verdict[2],
+            drifted=verdict[3],
+            missing=(_missing(pair.reference), _missing(pair.current)),
+        )
+    return found, page
+
+
+NOTHING = "<!DOCTYPE html><html><body><p>No column has values on both sides.</p></body></html>\n"
+_Verdict = tuple[str | None, float | None, float | None, bool]
+
+
+def _missing(side: pl.Series) -> float:
+    """Share of missing values; a side without rows misses all."""
+    return side.null_count() / len(side) if len(side) else 1.0
+
+
+def _column(pair: Pair) -> tuple[pd.Series, pd.Series, bool] | None:
+    """Reference and current values as pandas has them, and whether they are numbers; None where
+    a side has no value."""
+    sides = (pair.reference, pair.current)
+    if pair.type in NUMERIC:
+        reference, current = (_numbers(side, pair.type) for side in sides)
+        if reference.notna().any() and current.notna().any():
+            return reference, current, True
+        return None
+    if any(_missing(side) == 1.0 for side in sides):
+        return None
+    words = [side.cast(pl.String).fill_null(MISSING).alias("value") for side in sides]
+    counts = words[0].value_counts().sort(["count", "value"], descending=[True, False])
+    frequent = set(counts.filter(pl.col("count") >= REPEATED)["value"].head(FREQUENT).to_list())
+    kept = [
+        pd.Series([v if v in frequent else RARE for v in side.to_list()], dtype=object)
+        for side in words
+    ]
+    return kept[0], kept[1], False
+
+
+def _numbers(side: pl.Series, kind: ColumnType) -> pd.Series:
+    """Float64; dates in days since 1970; what is not finite is missing."""
+    values = side.cast(pl.Int64).cast(pl.Float64) / DAY if kind is ColumnType.DATE else side
+    array = values.cast(pl.Float64).fill_null(math.nan).to_numpy()
+    return pd.Series(np.where(np.isfinite(array), array, np.nan), dtype=float)
+
+
+def _ask(
+    columns: Mapping[str, tuple[pd.Series, pd.Series, bool]], method: str, threshold: float | None
+) -> tuple[dict[str, _Verdict], str]:
+    # of differing length: Evidently leaves out what is missing, column by column
+    reference = pd.concat({name: both[0] for name, both in columns.items()}, axis=1)
+    current = pd.concat({name: both[1] for name, both in columns.items()}, axis=1)
+    numbers = [name for name, both in columns.items() if both[2]]
+    kinds = DataDefinition(
+        numerical_columns=numbers,
+        categorical_columns=[name for name in columns if name not in set(numbers)],
+    )
+    metrics = [
+        ValueDrift(column=name, method=_method(method, both[2]), threshold=threshold)
+        for name, both in columns.items()
+    ]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # its own, about divisions by empty bins
+        snapshot = Report(metrics, include_tests=True).run(
+            Dataset.from_pandas(current, data_definition=kinds),
+            Dataset.from_pandas(reference, data_definition=kinds),
+            timestamp=datetime(1970, 1, 1),
+        )
+        page = snapshot.get_html_str(as_iframe=False)
+    told = snapshot.dict()
+    return _verdicts(told["metrics"], told["tests"]), _settled(page)
+
+
+def _method(method: str, is_number: bool) -> str | None:
+    return None if method == "auto" or (method in NUMBERS_ONLY and not is_number) else method
+
+
+def _verdicts(metrics: Sequence[Any], tests: Sequence[Any]) -> dict[str, _Verdict]:
+    failed = {
+        test["metric_config"]["params"]["column"]: test["status"].value == "FAIL" for test in tests
+    }
+    found: dict[str, _Verdict] = {}
+    for metric in metrics:
+        config, score = metric["config"], float(metric["value"])
+        name = config["column"]
+        # no score where a test has no answer, as for two constants that are the same
+        known = math.isfinite(score)
+        found[name] = (
+            str(config["method"]),
+            score if known else None,
+            float(config["threshold"]),
+            bool(failed[name]) and known,
+        )
+    return found
+
+
+def _settled(page: str) -> str:
+    """The page with its random identifiers numbered: the same rows give the same bytes."""
+    numbers: dict[str, str] = {}
+    return UUID.sub(
+        lambda found: numbers.setdefault(found.group(), f"{len(numbers):032d}"),
+        page,
+    )

@@ -1,0 +1,106 @@
+"""drift: test rows against training rows, by Evidently."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from plumbline.config import Config, Paths
+from plumbline.evaluation.drift import ColumnDrift, Pair, compare
+from plumbline.files import new_dir, write_json, write_text
+from plumbline.kinds import ColumnType, IntArray, Part, Task
+from plumbline.preprocessing.frames import take_rows
+from plumbline.stages import Report
+from plumbline.stages.inputs import load_split, load_table
+from plumbline.tables import Schema
+
+TOP = 10
+
+
+def run(config: Config, paths: Paths) -> Report:
+    """Compare features and target of training and test rows, and predictions of validation and
+    test rows."""
+    table, schema = load_table(config, paths)
+    split = load_split(paths)
+    features = [c.name for c in schema.features]
+    reference, current = (
+        take_rows(table, _some(split.rows(part), config)).select(*features, schema.target).collect()
+        for part in (Part.TRAIN, Part.TEST)
+    )
+    pairs = {
+        name: Pair(type=schema.column(name).type, reference=reference[name], current=current[name])
+        for name in features
+    }
+    # Evidently needs a name of its own for each; a feature may have taken one of these
+    target, prediction = _free(f"target: {schema.target}", pairs), _free("prediction", pairs)
+    pairs[target] = Pair(
+        type=ColumnType.CATEGORY if schema.task.is_classification else ColumnType.NUMBER,
+        reference=reference[schema.target],
+        current=current[schema.target],
+    )
+    pairs[prediction] = _predictions(config, paths, schema)
+
+    found, page = compare(pairs, method=config.drift.method, threshold=config.drift.threshold)
+    drifted = [name for name in features if found[name].drifted]
+    share = len(drifted) / max(len(features), 1)
+    with new_dir(paths.reports / "drift") as folder:
+        write_json(
+            folder / "result.json",
+            {
+                "dataset_drift": share > config.drift.share,
+                "drifted_share": share,
+                "rows": {"reference": len(reference), "current": len(current)},
+                "columns": {name: found[name].to_json() for name in features},
+                "target": found[target].to_json(),
+                "prediction": found[prediction].to_json(),
+            },
+        )
+        write_text(folder / "index.html", page)
+    return Report(
+        rows=[
+            ("data set", "drifted" if share > config.drift.share else "no drift"),
+            ("columns", f"{len(drifted)} of {len(features)} drifted"),
+            *((name, _words(found[name])) for name in drifted[:TOP]),
+            (target, _words(found[target])),
+            (prediction, _words(found[prediction])),
+        ],
+        look=[paths.reports / "drift" / "index.html"],
+    )
+
+
+def _some(rows: IntArray, config: Config) -> IntArray:
+    """At most `drift.max_rows` of the rows, ascending."""
+    if len(rows) <= config.drift.max_rows:
+        return rows
+    chosen = np.random.default_rng(config.seed).permutation(len(rows))[: config.drift.max_rows]
+    return rows[np.sort(chosen)]
+
+
+def _predictions(config: Config, paths: Paths, schema: Schema) -> Pair:
+    """Validation against test rows, neither fitted on: the positive class's probability, the
+    predicted class or the value."""
+    frame = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
+    name = f"p_{schema.classes[1]}" if schema.task is Task.BINARY else "predicted"
+    number = schema.task is not Task.MULTICLASS
+    sides = []
+    for part in ("val", "test"):
+        values = frame.filter(pl.col("part").cast(pl.String) == part)[name]
+        sides.append(values.gather(_some(np.arange(len(values)), config)))
+    return Pair(
+        type=ColumnType.NUMBER if number else ColumnType.CATEGORY,
+        reference=sides[0],
+        current=sides[1],
+    )
+
+
+def _free(name: str, taken: dict[str, Pair]) -> str:
+    while name in taken:
+        name = f"_{name}"
+    return name
+
+
+def _words(drift: ColumnDrift) -> str:
+    verdict = "drifted" if drift.drifted else "no drift"
+    if drift.score is None or drift.threshold is None:
+        return f"{verdict}; no score"
+    return f"{verdict}: {drift.method} {drift.score:.3g}, threshold {drift.threshold:.3g}"

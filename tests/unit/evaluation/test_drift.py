@@ -1,0 +1,158 @@
+"""Drift per column: what must be seen, what must not be, and what must not stop it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from plumbline.evaluation.drift import RARE, Pair, compare
+from plumbline.kinds import ColumnType
+
+RNG = np.random.default_rng(0)
+
+
+def pair(kind: ColumnType, reference: Any, current: Any, dtype: Any = None) -> Pair:
+    return Pair(
+        type=kind,
+        reference=pl.Series("r", reference, dtype=dtype),
+        current=pl.Series("c", current, dtype=dtype),
+    )
+
+
+def numbers(shift: float, n: int = 400) -> Pair:
+    return pair(ColumnType.NUMBER, RNG.normal(size=n), RNG.normal(size=n) + shift)
+
+
+def one(given: Pair, method: str = "auto", threshold: float | None = None) -> dict[str, Any]:
+    found, _ = compare({"x": given}, method=method, threshold=threshold)
+    return found["x"].to_json()
+
+
+def test_what_moved_is_found_and_what_did_not_is_not() -> None:
+    dates = [datetime(2020, 1, 1) + timedelta(days=d) for d in range(300)]
+    found, page = compare(
+        {
+            "same": numbers(0.0),
+            "moved": numbers(1.0),
+            "category": pair(ColumnType.CATEGORY, ["a", "b"] * 200, ["a", "a", "a", "b"] * 50),
+            "flag": pair(ColumnType.BOOLEAN, [True, False] * 100, [True, False] * 40),
+            "later": pair(ColumnType.DATE, dates[:200], dates[200:]),
+        },
+        method="auto",
+        threshold=None,
+    )
+    assert {name: f.drifted for name, f in found.items()} == {
+        "same": False,
+        "moved": True,
+        "category": True,
+        "flag": False,
+        "later": True,
+    }
+    assert all(name in page for name in found)
+    assert page.lstrip().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("method", ["psi", "ks", "wasserstein", "jensenshannon"])
+def test_each_method_tells_a_shift_from_none(method: str) -> None:
+    for given, drifted in ((numbers(0.0, 2000), False), (numbers(1.0, 2000), True)):
+        assert one(given, method)["drifted"] is drifted
+    # categories: those methods that compare them, else Evidently's choice
+    words = pair(ColumnType.CATEGORY, ["a", "b"] * 200, ["a", "a", "a", "b"] * 100)
+    assert one(words, method)["drifted"]
+
+
+def test_the_threshold_decides() -> None:
+    given = numbers(0.3, 300)
+    strict, lax = one(given, "psi", 1e-6), one(given, "psi", 5.0)
+    assert strict["drifted"] and not lax["drifted"]
+    assert strict["score"] == lax["score"] and lax["threshold"] == 5.0
+
+
+NONE = [None] * 30
+ODD = {
+    "all missing now": (pair(ColumnType.NUMBER, np.arange(30.0), NONE, pl.Float64), True),
+    "all missing before": (pair(ColumnType.CATEGORY, NONE, ["a"] * 30, pl.String), True),
+    "all missing": (pair(ColumnType.NUMBER, NONE, NONE, pl.Float64), False),
+    "constant": (pair(ColumnType.NUMBER, [1.0] * 30, [1.0] * 20), False),
+    "two constants": (pair(ColumnType.NUMBER, [1.0] * 30, [2.0] * 20), True),
+    "constant word": (pair(ColumnType.CATEGORY, ["a"] * 30, ["a"] * 20), False),
+    "new value": (pair(ColumnType.CATEGORY, ["a", "b"] * 50, ["c"] * 60), True),
+    "infinite": (pair(ColumnType.NUMBER, [1.0, 2.0, np.inf, np.nan] * 9, [1.0, 2.0] * 9), False),
+    "missing words": (pair(ColumnType.CATEGORY, ["a", "b"] * 90, ["a", None] * 60), True),
+    "empty words": (pair(ColumnType.CATEGORY, ["", "b"] * 90, ["", "b"] * 60), False),
+    "free text": (
+        pair(ColumnType.TEXT, [f"r{i}" for i in range(300)], [f"c{i}" for i in range(200)]),
+        False,  # no value was ever seen twice, so new ones say nothing
+    ),
+    "one row": (pair(ColumnType.NUMBER, [1.0, 2.0, 3.0], [2.0]), None),
+    "one row each": (pair(ColumnType.NUMBER, [1.0], [2.0]), None),
+    "one word": (pair(ColumnType.CATEGORY, ["a"], ["b"]), None),
+    "one flag": (pair(ColumnType.BOOLEAN, [True, False], [True]), None),
+    "one date": (pair(ColumnType.DATE, [datetime(2020, 1, 1)] * 2, [datetime(2021, 1, 1)]), None),
+    "no row": (pair(ColumnType.NUMBER, [1.0, 2.0], [], pl.Float64), None),
+}
+
+
+@pytest.mark.parametrize("method", ["auto", "psi", "ks", "wasserstein", "jensenshannon"])
+def test_odd_columns_do_not_stop_it(method: str) -> None:
+    given = {name: odd for name, (odd, _) in ODD.items()}
+    # alone and beside others, whose lengths differ
+    found, _ = compare(given, method=method, threshold=None)
+    assert list(found) == list(given)
+    if method == "auto":
+        wanted = {name: drifted for name, (_, drifted) in ODD.items() if drifted is not None}
+        assert {name: found[name].drifted for name in wanted} == wanted
+    for name, odd in given.items():
+        alone = one(odd, method)
+        assert alone == found[name].to_json(), name
+        if alone["method"] is None:
+            assert alone["score"] is None and alone["threshold"] is None
+
+
+def test_missing_shares_are_told() -> None:
+    told = one(pair(ColumnType.NUMBER, [1.0, None, 2.0, 3.0], [1.0, 2.0]))
+    assert told["missing"] == {"reference": 0.25, "current": 0.0}
+
+
+def test_rare_values_count_as_one() -> None:
+    reference = ["common"] * 500 + [f"v{i}" for i in range(500)]
+    current = ["common"] * 500 + [f"w{i}" for i in range(500)]
+    found, page = compare(
+        {"x": pair(ColumnType.TEXT, reference, current)}, method="auto", threshold=None
+    )
+    assert RARE in page and "w499" not in page
+    score = found["x"].score
+    assert score is not None and score < 0.01 and not found["x"].drifted
+
+
+SAME = """
+import polars as pl, hashlib
+from plumbline.evaluation.drift import Pair, compare
+from plumbline.kinds import ColumnType
+words = [f"w{i % 7}" for i in range(200)]
+given = Pair(
+    type=ColumnType.CATEGORY, reference=pl.Series(words), current=pl.Series(words[:50] + ["new"])
+)
+found, page = compare({"x": given}, method="auto", threshold=None)
+print(found["x"].to_json(), hashlib.sha256(page.encode()).hexdigest())
+"""
+
+
+def test_two_processes_give_the_same_bytes() -> None:
+    """Even where strings hash differently."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", SAME],
+            env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/nonexistent"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
