@@ -88,6 +88,7 @@ def infer(raw: pl.LazyFrame, form: FormatConfig, wishes: Wishes, *, file: str) -
         types[wishes.target] = ColumnType.CATEGORY
     classes = _classes(raw, form, wishes.target, file) if task.is_classification else ()
     positive = _positive(classes, wishes, file) if task is Task.BINARY else None
+    _refuse_unlabelled(raw, form, seen[wishes.target], wishes.target, file)
     columns = {}
     for name in names:
         role, why = _role(name, seen[name], types[name], wishes)
@@ -180,6 +181,25 @@ def _task(seen: Seen, kind: ColumnType, wishes: Wishes, file: str) -> tuple[Task
             mend="choose another --target",
         )
     return Task.MULTICLASS, None
+
+
+def _refuse_unlabelled(
+    raw: pl.LazyFrame, form: FormatConfig, seen: Seen, target: str, file: str
+) -> None:
+    """Rows without a target can be neither learnt from nor scored on."""
+    if not seen.missing:
+        return
+    dtype = raw.collect_schema()[target]
+    empty = raw.select(text(target, dtype, form).is_null().arg_true()).head(5).collect()
+    first = ", ".join(str(row) for row in empty[target])
+    raise DataError(
+        f"the target is missing in {seen.missing:,} row{'s' if seen.missing > 1 else ''}",
+        file=file,
+        where=f"column '{target}'",
+        wanted="a value in every row",
+        got=f"none in row {first}{' …' if seen.missing > 5 else ''} (counted from 0)",
+        mend="remove these rows, or fill them in",
+    )
 
 
 def _classes(raw: pl.LazyFrame, form: FormatConfig, target: str, file: str) -> tuple[str, ...]:

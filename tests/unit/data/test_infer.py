@@ -1,0 +1,159 @@
+"""Types, roles, task and expectations are inferred from all rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from plumbline.config.data import FormatConfig
+from plumbline.data.expectations import load_expectations
+from plumbline.data.infer import Inferred, Wishes, infer
+from plumbline.data.propose import propose, to_yaml
+from plumbline.errors import DataError
+from plumbline.kinds import ColumnType, Role, Task
+
+N = 60
+
+
+def frame(**columns: list[object]) -> pl.LazyFrame:
+    base: dict[str, list[object]] = {"y": [["no", "yes"][i % 2] for i in range(N)]}
+    named = {n: [None if v is None else str(v) for v in c] for n, c in (base | columns).items()}
+    return pl.LazyFrame(named, schema=dict.fromkeys(named, pl.String))
+
+
+def inferred(raw: pl.LazyFrame, target: str = "y", **wishes: object) -> Inferred:
+    return infer(raw, FormatConfig(), Wishes(target=target, **wishes), file="a.csv")  # type: ignore[arg-type]
+
+
+def kind(values: list[object]) -> ColumnType:
+    return inferred(frame(x=values)).expectations.columns["x"].type
+
+
+def test_types() -> None:
+    assert kind([i % 7 for i in range(N)]) is ColumnType.INTEGER
+    assert kind([i / 3 for i in range(N)]) is ColumnType.NUMBER
+    assert kind([f"{i}.0" for i in range(N)]) is ColumnType.INTEGER
+    assert kind(["red", "blue", "green"] * 20) is ColumnType.CATEGORY
+    assert kind(["true", "false"] * 30) is ColumnType.BOOLEAN
+    assert kind([f"2024-01-{1 + i % 28:02}" for i in range(N)]) is ColumnType.DATE
+    assert kind([f"text number {i} of many" for i in range(N)]) is ColumnType.TEXT
+
+
+def test_a_number_column_with_a_word_in_it_stays_one_and_says_so() -> None:
+    found = inferred(frame(x=[*range(N - 1), "oops"]))
+    assert found.expectations.columns["x"].type is ColumnType.NUMBER
+    assert "1 cell is not a number" in found.notes["x"]
+
+
+def test_roles() -> None:
+    found = inferred(
+        frame(
+            nr=list(range(N)),
+            customer_id=[1000 + i * 7 for i in range(N)],
+            code=[f"{i:03} Main Street" for i in range(N)],
+            empty=[None] * N,
+            x=[i % 3 for i in range(N)],
+        )
+    ).expectations
+    assert found.columns["nr"].role is Role.ID
+    assert found.columns["customer_id"].role is Role.ID
+    assert found.columns["code"].role is Role.ID
+    assert found.columns["empty"].role is Role.IGNORE
+    assert found.columns["x"].role is Role.FEATURE
+
+
+def test_tasks() -> None:
+    assert inferred(frame(x=list(range(N)))).expectations.task is Task.BINARY
+    seven = frame(y=[i % 7 for i in range(70)], x=list(range(70)))
+    assert inferred(seven).expectations.task is Task.MULTICLASS
+    assert inferred(seven, task=Task.REGRESSION).expectations.task is Task.REGRESSION
+    numbers = frame(y=[i * 1.5 for i in range(N)], x=[1, 2] * 30)
+    assert inferred(numbers).expectations.task is Task.REGRESSION
+
+
+def test_the_positive_class() -> None:
+    assert inferred(frame(x=list(range(N)))).expectations.positive == "yes"
+    rare = frame(y=["good"] * 50 + ["bad"] * 10, x=list(range(N)))
+    assert inferred(rare).expectations.positive == "bad"
+    assert inferred(rare, positive="good").expectations.schema.classes == ("bad", "good")
+    with pytest.raises(DataError, match="Did you mean 'good'"):
+        inferred(rare, positive="godd")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (["a"] * N, "constant"),
+        ([None] * N, "no values"),
+        (["a"] * (N - 1) + ["b"], "class 'b' has one row"),
+        ([f"free text {i}" for i in range(N)], "too many"),
+    ],
+)
+def test_targets_that_cannot_be_learnt(target: list[object], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        inferred(frame(y=target, x=list(range(N))))
+
+
+def test_a_misspelt_target_is_told_the_nearest() -> None:
+    with pytest.raises(DataError, match="Did you mean 'diagnosis'"):
+        inferred(frame(diagnosis=["a", "b"] * 30), target="diagnosys")
+
+
+def test_expectations_hold_for_the_data_with_slack() -> None:
+    found = inferred(
+        frame(x=list(range(N)), c=["u", "v"] * 30, g=[None, *range(1, N)])
+    ).expectations
+    assert found.columns["x"].range is not None
+    assert found.columns["x"].range.min == 0
+    assert found.columns["x"].range.max is not None and found.columns["x"].range.max > N
+    assert found.columns["c"].values is not None and found.columns["c"].values.only == ["u", "v"]
+    assert found.columns["g"].missing is not None and found.columns["g"].missing.max >= 1 / N
+    assert found.columns["y"].missing is not None and found.columns["y"].missing.max == 0
+
+
+def test_opposites_become_a_rule_where_they_hold() -> None:
+    found = inferred(frame(t_min=list(range(N)), t_max=list(range(1, N + 1)))).expectations
+    assert [(r.left, r.right) for r in found.rules] == [("t_max", "t_min")]
+    broken = inferred(frame(t_min=list(range(N)), t_max=[-1, *range(2, N + 1)])).expectations
+    assert broken.rules == []
+
+
+def test_codes_get_a_pattern() -> None:
+    codes = [f"AB-{i:04}" for i in range(2000)]
+    raw = frame(y=["a", "b"] * 1000, code=codes)
+    pattern = inferred(raw).expectations.columns["code"].pattern
+    assert pattern is not None and pattern.regex == r"^AB\-\d{4}$".replace("AB", "[A-Z]{2}")
+
+
+def test_the_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    from plumbline.config.data import DataConfig
+
+    nasty = {'na"me: x': list(range(N)), "列": ["甲", "乙"] * 30, "- #": [1.5, 2.5] * 30}
+    found = inferred(frame(**nasty)).expectations
+    path = tmp_path / "expectations.yaml"
+    path.write_text(to_yaml(found))
+    config = DataConfig(name="x", path="a.csv", target="y", task=Task.BINARY, positive="yes")
+    assert load_expectations(path, config) == found
+
+
+def test_a_proposal_changes_only_what_the_data_contradict() -> None:
+    before = inferred(frame(x=list(range(N)), c=["u", "v"] * 30, old=[1, 2] * 30)).expectations
+    after = inferred(
+        frame(x=[*range(N - 1), 5000], c=["u", "w"] * 30, new=["p", "q"] * 30), task=Task.BINARY
+    )
+    proposed = propose(before, after)
+    assert set(proposed.columns) == {"y", "x", "c", "new"}
+    assert proposed.columns["x"].range is not None and proposed.columns["x"].range.max is not None
+    assert proposed.columns["x"].range.max > 5000
+    assert proposed.columns["x"].range.min == 0
+    assert proposed.columns["c"].values is not None
+    assert proposed.columns["c"].values.only == ["u", "v", "w"]
+    same = inferred(frame(x=list(range(N)), c=["u", "v"] * 30, old=[1, 2] * 30))
+    assert propose(before, same) == before
+
+
+def test_a_stray_quote_that_swallows_rows_is_refused() -> None:
+    with pytest.raises(DataError, match="swallowed"):
+        inferred(frame(x=["a", "b\n" * 200, *["c"] * (N - 2)]))
