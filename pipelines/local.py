@@ -1,4 +1,4 @@
-"""Prefect and MLflow on this machine: `python -m pipelines.local flow|deploy|deploy-down|ui`.
+"""Prefect and MLflow on this machine: `python -m pipelines.local COMMAND`.
 
 Everything listens on loopback and keeps its state under `.plumbline/` of this checkout; the
 user's own Prefect settings are neither read nor changed. Where PREFECT_API_URL or an http
@@ -20,6 +20,7 @@ from pipelines.services import HOST, Service, ask, running, start, stop
 from plumbline.errors import ParameterError, PlumblineError, StorageError
 
 POOL = "plumbline"
+WORK = ("worker", "start", "--pool", POOL, "--type", "process")
 PREFECT_PORT = "PLUMBLINE_PREFECT_PORT"
 MLFLOW_PORT = "PLUMBLINE_MLFLOW_PORT"
 PORTS = {PREFECT_PORT: 4200, MLFLOW_PORT: 5000}
@@ -55,29 +56,25 @@ def deploy(root: Path) -> None:
     variables = _server(root)
     api = variables["PREFECT_API_URL"]
     again, begun = running(_folder(root), WORKER) is not None, datetime.now(UTC)
-    worker = Service(
+    service = Service(
         name=WORKER,
-        command=[str(BIN / "prefect"), "worker", "start", "--pool", POOL, "--type", "process"],
+        command=[str(BIN / "prefect"), *WORK],
         healthy=lambda: again or _online(api, begun),
     )
-    start(_folder(root), worker, variables, root)
-    done = subprocess.run(
-        [BIN / "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=root,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise StorageError(
-            f"Prefect refused the deployments:\n{(done.stdout + done.stderr).strip()}\n",
-            file="prefect.yaml",
-        )
+    start(_folder(root), service, variables, root)
+    _prefect(variables, root, "--no-prompt", "deploy", "--all")
     print(f"Prefect   {api.removesuffix('/api')}  (deployment training/weekly-training)")
     print(f"logs      {_folder(root).relative_to(root)}/")
     print("run now   PREFECT_API_URL=… prefect deployment run training/weekly-training")
     print("end       make deploy-down")
+
+
+def worker(root: Path) -> None:
+    """Register the deployments and become their worker, in the foreground: for containers."""
+    variables = _server(root)
+    _prefect(variables, root, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+    _prefect(variables, root, "--no-prompt", "deploy", "--all")
+    os.execve(BIN / "prefect", [str(BIN / "prefect"), *WORK], variables)
 
 
 def deploy_down(root: Path) -> None:
@@ -150,6 +147,23 @@ def _server(root: Path) -> dict[str, str]:
     return variables
 
 
+def _prefect(variables: Mapping[str, str], root: Path, *arguments: str) -> None:
+    """Run Prefect's command line; what it says is shown only if it refuses."""
+    done = subprocess.run(
+        [BIN / "prefect", *arguments],
+        cwd=root,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip()
+        raise StorageError(
+            f"prefect {' '.join(arguments)} was refused:\n{said}\n", file="prefect.yaml"
+        )
+
+
 def _online(api: str, since: datetime) -> bool:
     """Whether a worker reported to the pool; one that ended lately still counts as online."""
     workers = ask(f"{api}/work_pools/{POOL}/workers/filter", {}) or []
@@ -203,6 +217,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "deploy": deploy,
     "deploy-down": deploy_down,
     "ui": ui,
+    "worker": worker,
 }
 
 if __name__ == "__main__":
