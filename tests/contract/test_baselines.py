@@ -181,3 +181,27 @@ def test_an_unknown_name_is_refused() -> None:
     train, spec = make(Task.BINARY)
     with pytest.raises(ParameterError, match=r"evaluate.baselines.*Did you mean 'linear'"):
         fit_baseline("linaer", train, spec, 0)
+
+
+@pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION])
+def test_the_linear_peer_is_not_held_back_by_its_penalty(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly as many columns as rows: a weak penalty would fit the noise."""
+    train, spec = make(task, n=150, numbers=100, cards=())
+    test, _ = make(task, n=1000, numbers=100, cards=(), seed=1)
+    rng = np.random.default_rng(2)
+    noisy = train.y[rng.permutation(150)]
+    train = replace(train, y=np.where(rng.random(150) < 0.3, noisy, train.y).astype(train.y.dtype))
+    metric = "rmse" if task is Task.REGRESSION else "log_loss"
+    chosen = score(metric, test.y, fit_baseline("linear", train, spec, 0)(test), task)
+    monkeypatch.setattr("plumbline.evaluation.baselines.PENALTIES", (0.1,))
+    weak = score(metric, test.y, fit_baseline("linear", train, spec, 0)(test), task)
+    assert chosen < 0.97 * weak
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_a_handful_of_rows(name: str) -> None:
+    train, spec = make(Task.REGRESSION, n=3)
+    assert np.isfinite(fit_baseline(name, train, spec, 0)(train)).all()
+    assert np.isfinite(fit_baseline(name, train.take(slice(0, 1)), spec, 0)(train)).all()
