@@ -75,7 +75,6 @@ class Cell:
     strong: bool = False
     muted: bool = False
     status: Status | None = None
-    share: float | None = None  # a bar behind the number, 0 to 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,14 +144,14 @@ class Section:
     short: str = ""
 
 
-def name(text: str, *, strong: bool = False) -> Cell:
-    """A cell that holds a text of the user's."""
-    return Cell(text=text, name=True, strong=strong)
+def name(text: str) -> Cell:
+    """A cell that holds a text from outside."""
+    return Cell(text=text, name=True)
 
 
-def figure_cell(text: str, *, share: float | None = None, strong: bool = False) -> Cell:
+def figure_cell(text: str, *, strong: bool = False) -> Cell:
     """A cell that holds a number."""
-    return Cell(text=text, number=True, share=share, strong=strong)
+    return Cell(text=text, number=True, strong=strong)
 
 
 def passed(state: bool | None, good: str = "passed", bad: str = "failed") -> Status:

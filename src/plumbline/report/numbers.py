@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 NOTHING = "–"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -25,6 +26,15 @@ def number(value: float | None, digits: int = 4) -> str:
         mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
         return _signed(_trim(mantissa)) + " × 10" + str(int(power)).translate(SUPERSCRIPT)
     return _signed(_trim(f"{value:,.{max(0, digits - 1 - exponent)}f}"))
+
+
+def aligned(values: Sequence[float], digits: int = 3) -> list[str]:
+    """Numbers with so many decimals each that the largest has `digits` significant ones."""
+    largest = max((abs(v) for v in values), default=0.0)
+    exponent = math.floor(math.log10(largest)) if largest > 0 else 0
+    if not -4 <= exponent < 9:
+        return [number(v, digits) for v in values]
+    return [fixed(v, max(0, digits - 1 - exponent)) for v in values]
 
 
 def fixed(value: float | None, decimals: int = 3) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
 from plumbline.kinds import DoubleArray
-from plumbline.report.numbers import number, plural
+from plumbline.report.numbers import aligned, number, plural
 from plumbline.report.svg import (
     Plane,
     Scale,
@@ -57,10 +57,8 @@ class Look:
     text: str = ""
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float, float] | None = None
-    x_log: bool = False
     diagonal: bool = False
     rule: tuple[float, str] | None = None  # a vertical line and its words
-    level: tuple[float, str] | None = None  # a horizontal line and its words
 
 
 def thin(values: DoubleArray, limit: int = MAX_POINTS) -> DoubleArray:
@@ -76,18 +74,12 @@ def lines(series: Sequence[Series], look: Look) -> Markup:
     xs = [v for s in series for v in s.x.tolist()]
     ys = [v for s in series for v in s.y.tolist()]
     ys += [v for s in series if s.band for side in s.band for v in side.tolist()]
-    if look.level:
-        ys.append(look.level[0])
     plane = _plane(look, xs, ys, top=TOP if len(series) > 1 else TOP - 20)
     parts = [*_legend([(s.name, s.cls, s.joined) for s in series]), *plane.axes()]
     if look.diagonal:
         (x0, x1), (y0, y1) = (plane.x.low, plane.x.high), (plane.y.low, plane.y.high)
         low, high = max(x0, y0), min(x1, y1)
         parts.append(line(plane.x(low), plane.y(low), plane.x(high), plane.y(high), "guide"))
-    if look.level:
-        y = plane.y(look.level[0])
-        parts.append(line(LEFT, y, WIDTH - RIGHT, y, "guide"))
-        parts.append(label(WIDTH - RIGHT, y - 5, look.level[1], anchor="end", cls="hint"))
     for one in series:
         parts += _one(plane, one)
     if look.rule:
@@ -97,10 +89,9 @@ def lines(series: Sequence[Series], look: Look) -> Markup:
 
 def _plane(look: Look, xs: Sequence[float], ys: Sequence[float], top: float) -> Plane:
     low, high = look.x_limits or span(xs, pad=0.0)
-    log = look.x_log and low > 0 and high / low > 3
     y_low, y_high = look.y_limits or span(ys)
     return Plane(
-        x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT, log=log),
+        x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT),
         y=Scale(low=y_low, high=y_high, start=HEIGHT - BOTTOM, end=top),
         x_label=look.x,
         y_label=look.y,
@@ -163,13 +154,12 @@ def bars(
     *,
     title: str,
     axis: str,
-    show: Callable[[float | None], str] = lambda v: number(v, 3),
 ) -> Markup:
     """Horizontal bars, the first on top, from zero to either side; names above their bars
     would be lost on a phone, so they stand at the left, cut to a third of the width."""
     room = min(WIDTH * 0.42, max((text_width(name) for name, _ in items), default=0.0) + 8)
     low, high = span([v for _, v in items], zero=True, pad=0.02)
-    values = [show(v) for _, v in items]
+    values = aligned([v for _, v in items])
     margin = max((text_width(v) for v in values), default=0.0) + 10
     x = Scale(low=low, high=high, start=room + 4 + (margin if low < 0 else 0), end=WIDTH - margin)
     row, top = 22.0, 8.0

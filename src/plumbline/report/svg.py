@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -24,21 +24,13 @@ class Scale:
     high: float
     start: float
     end: float
-    log: bool = False
 
     def __call__(self, value: float) -> float:
-        if self.log:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
+        share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self, count: int = 5) -> list[float]:
         """Round values inside the scale."""
-        if self.log:
-            powers = range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
-            step = max(1, math.ceil(len(powers) / count))
-            return [10.0**p for p in powers][::step] or [self.low, self.high]
         return nice_ticks(self.low, self.high, count)
 
 
@@ -170,27 +162,24 @@ class Plane:
     y: Scale
     x_label: str
     y_label: str
-    x_text: Callable[[float], str] = number
-    y_text: Callable[[float], str] = number
     x_ticks: int = 5
-    y_ticks: int = 5
 
     def axes(self) -> list[Markup]:
         """Grid lines, tick labels and the names of the axes."""
         left, right = sorted((self.x.start, self.x.end))
         top, bottom = sorted((self.y.start, self.y.end))
         parts = []
-        for value in self.y.ticks(self.y_ticks):
+        for value in self.y.ticks():
             y = self.y(value)
             parts += [
                 line(left, y, right, y, "grid"),
-                label(left - 6, y + 3.5, self.y_text(value), anchor="end"),
+                label(left - 6, y + 3.5, number(value), anchor="end"),
             ]
         for value in self.x.ticks(self.x_ticks):
             x = self.x(value)
             parts += [
                 line(x, bottom, x, bottom + 4, "axis"),
-                label(x, bottom + 16, self.x_text(value), anchor="middle"),
+                label(x, bottom + 16, number(value), anchor="middle"),
             ]
         parts += [
             line(left, bottom, right, bottom, "axis"),

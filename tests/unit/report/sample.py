@@ -471,7 +471,14 @@ def _drift(made: Made) -> None:
     share = float(np.mean([c["drifted"] for c in columns.values()]))
     made.json(
         "drift/result.json",
-        {"dataset_drift": share > 0.5, "drifted_share": share, "columns": columns},
+        {
+            "dataset_drift": share > 0.5,
+            "drifted_share": share,
+            "rows": {"reference": 3 * made.rows, "current": made.rows},
+            "columns": columns,
+            "target": columns[made.columns[0]],
+            "prediction": columns[made.columns[-1]],
+        },
     )
     (made.folder / "drift/index.html").write_text("<p>Evidently</p>")
 

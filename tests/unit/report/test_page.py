@@ -198,6 +198,32 @@ def test_gates_are_said_in_words(samples: dict[str, Path], tmp_path: Path) -> No
     assert "leakage 1 finding, critical ONNX parity failed" in text
 
 
+def test_training_says_where_parameters_overrule_the_search(
+    samples: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(samples["binary"], tmp_path / "reports")
+    assert "overrules" not in page(folder)
+    (folder / "training" / "learning_rate.svg").write_text("<svg/>")
+    file = folder / "training" / "summary.json"
+    summary = json.loads(file.read_text())
+    summary["values"]["train.learning_rate"] = 0.5
+    file.write_text(json.dumps(summary))
+    text = page(folder)
+    assert "params.yaml overrules the search" in text
+    assert 'href="training/learning_rate.svg"' in text
+
+
+def test_the_page_says_what_was_searched(samples: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(samples["binary"], tmp_path / "reports")
+    text = Parsed(page(folder)).text
+    assert "changed by +0.012 ± 0.005 over the same folds" in text
+    assert "3 other trials within one standard error of the best" in text
+    (folder / "tuning" / "trials.csv").write_text("number,state,value\n")
+    (folder / "tuning" / "summary.json").write_text('{"trials": 0, "values": {"model.width": 64}}')
+    text = Parsed(page(folder)).text
+    assert "No trial was run" in text and "Values used parameter value model.width 64" in text
+
+
 def test_what_outsiders_wrote_is_text_and_no_more(tmp_path: Path, task: str) -> None:
     classes = [] if task == "regression" else list(HOSTILE[:2] if task == "binary" else HOSTILE)
     folder = write_sample(tmp_path, task, classes=classes, columns=list(HOSTILE))

@@ -22,7 +22,7 @@ ON_GROUND = [(text, ground) for text in TEXTS for ground in ("paper", "card")]
 ON_TINT = [(state, f"{state}-bg") for state in ("good", "warn", "bad", "info")]
 INK_ON_TINT = [("ink", f"{state}-bg") for state in ("good", "warn", "bad", "info")]
 IN_CELLS = [("ink", f"h{i}") for i in range(4)] + [("on", f"h{i}") for i in range(4, 7)]
-MARKS = [(f"s{i}", "paper") for i in (0, 1, 2, 3, 4, 9)]
+MARKS = [(f"s{i}", "paper") for i in (0, 1, 9)]
 
 
 def luminance(colour: str) -> float:

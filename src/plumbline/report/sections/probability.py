@@ -5,36 +5,25 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from plumbline.kinds import Task
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Facts, Figure, Figures, Part, Text
 from plumbline.report.numbers import number, percent
 from plumbline.report.plots import Look, Series, lines, thin
-from plumbline.report.read import Reports, numbers, pick, real, texts
+from plumbline.report.read import Reports, numbers, pick, real
 from plumbline.report.words import metric_label, metric_value
 
-GROUPS = ("model", "class", "curve", "stage", "part")  # columns that tell several curves apart
-CURVES = 5
 UNIT = (0.0, 1.0)
 
 
-def curves(frame: pl.DataFrame, x: str, y: str, *, marks: bool = False) -> list[Series]:
-    """The curves of a file: one, or one for each value of a column that tells them apart."""
-    xs, ys = numbers(frame, x), numbers(frame, y)
-    if not len(xs) or not len(ys):
+def curve(frame: pl.DataFrame, x: str, y: str, *, marks: bool = False) -> list[Series]:
+    """The curve of a file, with its band of `low` and `high` if it has one; none if empty."""
+    along, value = numbers(frame, x), numbers(frame, y)
+    if not np.isfinite(value).any() or not len(along):
         return []
-    column = next((c for c in GROUPS if c in frame.columns), None)
-    groups = np.array(texts(frame, column) if column else [""] * frame.height)
-    names = list(dict.fromkeys(groups.tolist()))[:CURVES]
     low, high = numbers(frame, "low"), numbers(frame, "high")
-    found = []
-    for i, name in enumerate(names):
-        mine = groups == name
-        if not np.isfinite(ys[mine]).any():
-            continue
-        band = (thin(low[mine]), thin(high[mine])) if len(low) and len(high) else None
-        along, value = thin(xs[mine]), thin(ys[mine])
-        found.append(Series(name=name, x=along, y=value, cls=f"s{i}", marks=marks, band=band))
-    return found
+    band = (thin(low), thin(high)) if len(low) and len(high) else None
+    return [Series(name=y, x=thin(along), y=thin(value), marks=marks, band=band)]
 
 
 def ranking(reports: Reports, about: About) -> Part:
@@ -45,11 +34,11 @@ def ranking(reports: Reports, about: About) -> Part:
         ("roc", "false_positive_rate", "true_positive_rate", "roc_auc", True),
         ("pr", "recall", "precision", "average_precision", False),
     ):
-        series = curves(reports.frame(f"evaluation/{file}.csv"), x, y)
+        series = curve(reports.frame(f"evaluation/{file}.csv"), x, y)
         if not series:
             continue
-        value = metric_value(metric, real(pick(metrics, "test", metric)))
-        said = f"{metric_label(metric)} {value} on test rows"
+        value = real(pick(metrics, "test", metric))
+        said = "test rows" if value is None else _area(metric, value)
         look = Look(
             title="ROC curve" if diagonal else "Precision-recall curve",
             x=x.replace("_", " "),
@@ -59,7 +48,9 @@ def ranking(reports: Reports, about: About) -> Part:
             y_limits=UNIT,
             diagonal=diagonal,
         )
-        caption = f"{look.title}: {said}." + (" The dashed line is chance." if diagonal else "")
+        caption = f"{look.title}: {said}." + (" The dotted line is chance." if diagonal else "")
+        if about.task is Task.MULTICLASS:
+            caption += " The mean over classes, each against the rest."
         figures.append(Figure(svg=lines(series, look), caption=caption))
     blocks: list[Block] = [Figures(figures)] if figures else []
     if not figures and reports.problem("evaluation/roc.csv") is None:
@@ -72,10 +63,14 @@ def ranking(reports: Reports, about: About) -> Part:
     return Part(title="Ranking", read=read, blocks=blocks, files=files)
 
 
+def _area(metric: str, value: float) -> str:
+    return f"{metric_label(metric)} {metric_value(metric, value)} on test rows"
+
+
 def calibration(reports: Reports, about: About) -> Part:
     """The reliability diagram, and the temperature that made it."""
     frame = reports.frame("evaluation/calibration.csv")
-    series = curves(frame, "predicted", "observed", marks=True)
+    series = curve(frame, "predicted", "observed", marks=True)
     blocks: list[Block] = []
     facts = _calibration_facts(reports)
     if facts:
@@ -89,7 +84,10 @@ def calibration(reports: Reports, about: About) -> Part:
             y_limits=UNIT,
             diagonal=True,
         )
-        caption = "Test rows in bins of predicted probability; on the dashed line both agree."
+        caption = (
+            "Test rows in bins of predicted probability, with 95 % intervals; on the dotted line "
+            "both agree."
+        )
         blocks.append(Figures([Figure(svg=lines(series, look), caption=caption)]))
     elif reports.problem("evaluation/calibration.csv") is None:
         blocks.append(Text("This run has no reliability diagram."))

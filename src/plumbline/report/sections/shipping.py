@@ -50,6 +50,10 @@ def drift(reports: Reports, about: About) -> Section:
             ("drifted columns", f"{drifted:,} of {len(columns):,} ({share})"),
         ]
         blocks.append(Facts(facts))
+    ends = [(key, pick(result, key)) for key in ("target", "prediction")]
+    both = [(key, v) for key, v in ends if isinstance(v, dict)]
+    if both:
+        blocks.append(_drift_table("Target and predictions", both))
     if columns:
         blocks += _drift_tables(columns)
     elif isinstance(result, dict):
@@ -68,31 +72,33 @@ def _drift_tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
     """Drifted columns, then the others, folded."""
     drifted = [c for c in columns if c[1].get("drifted") is True]
     others = [c for c in columns if c[1].get("drifted") is not True]
-    return [
-        Grid(
-            caption=caption,
-            columns=["column", "drift", "method", "score", "threshold"],
-            rows=[
-                [
-                    name(key),
-                    Cell(text="", status=_drifted(v.get("drifted"))),
-                    Cell(text=str(v.get("method") or NOTHING)[:80]),
-                    figure_cell(number(real(v.get("score")), 3)),
-                    figure_cell(number(real(v.get("threshold")), 3)),
-                ]
-                for key, v in found[:COLUMNS_SHOWN]
-            ],
-            more=f"{len(found) - COLUMNS_SHOWN:,} more in reports/drift/result.json."
-            if len(found) > COLUMNS_SHOWN
-            else "",
-            folded=folded,
-        )
-        for caption, found, folded in (
-            ("Columns that drifted", drifted, False),
-            ("Columns that did not", others, True),
-        )
-        if found
+    tables = [
+        _drift_table("Columns that drifted", drifted),
+        _drift_table("Columns that did not", others, folded=True),
     ]
+    return [table for table in tables if table.rows]
+
+
+def _drift_table(
+    caption: str, found: list[tuple[str, dict[str, Any]]], *, folded: bool = False
+) -> Grid:
+    rest = len(found) - COLUMNS_SHOWN
+    return Grid(
+        caption=caption,
+        columns=["column", "drift", "method", "score", "threshold"],
+        rows=[
+            [
+                name(key),
+                Cell(text="", status=_drifted(v.get("drifted"))),
+                Cell(text=str(v.get("method") or NOTHING)[:80]),
+                figure_cell(number(real(v.get("score")), 3)),
+                figure_cell(number(real(v.get("threshold")), 3)),
+            ]
+            for key, v in found[:COLUMNS_SHOWN]
+        ],
+        more=f"{rest:,} more in reports/drift/result.json." if rest > 0 else "",
+        folded=folded,
+    )
 
 
 def _drifted(value: Any) -> Status:
@@ -152,8 +158,8 @@ def lineage(reports: Reports, about: About) -> Section:
     if known:
         blocks.append(Grid(caption="Where it comes from", columns=["what", "value"], rows=known))
     read = (
-        "With these, `plumbline reproduce` builds the version again: the same commit, data and "
-        "parameters give the same weights."
+        "With these the version can be built again: the same commit, data and parameters give "
+        "the same weights on the same kind of machine."
     )
     part = Part(read=read, blocks=blocks, files=["register.json"])
     return Section(id="lineage", title="Lineage", parts=[part])

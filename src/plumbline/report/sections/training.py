@@ -15,6 +15,7 @@ from plumbline.report.blocks import (
     Figure,
     Figures,
     Grid,
+    Links,
     Note,
     Part,
     Section,
@@ -45,6 +46,8 @@ def training(reports: Reports, about: About) -> Section:
         blocks.append(Figures(figures[:4]))
     elif reports.problem("training/curves.csv") is None:
         blocks.append(Note(Status(state="warn", word="empty"), "The history holds no epoch."))
+    if reports.exists("training/learning_rate.svg"):
+        blocks.append(Links([("training/learning_rate.svg", "The learning-rate finder's sweep")]))
     blocks += _overruled(reports, summary)
     read = (
         "Where both losses stay high the model is too weak (bias); where the validation loss "

@@ -126,10 +126,11 @@ def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
     order, value = order[ranked], value[ranked]
     sign = 1 if greater_is_better(metric) else -1
     best = sign * np.maximum.accumulate(sign * value)
+    steps, kept = np.repeat(order, 2)[1:], np.repeat(best, 2)[:-1]  # it changes at a trial
     drawn = lines(
         [
             Series(name="trial", x=thin(order), y=thin(value), cls="s9", joined=False),
-            Series(name="best so far", x=thin(order), y=thin(best), cls="s0"),
+            Series(name="best so far", x=thin(steps), y=thin(kept), cls="s0"),
         ],
         Look(
             title="History of the search",
