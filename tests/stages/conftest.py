@@ -1,0 +1,100 @@
+"""A finished model in a folder: prepared arrays, bundle, decision, for stages after training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plumbline.config import Config, Paths
+from plumbline.config.data import DataConfig
+from plumbline.config.judge import ExplainConfig
+from plumbline.config.model import ModelConfig
+from plumbline.files import write_json
+from plumbline.kinds import Task
+from plumbline.models import build_model
+from plumbline.models.target import TargetTransform
+from plumbline.preprocessing.arrays import write_arrays
+from plumbline.store.bundle import save_bundle
+from plumbline.tables import Arrays, InputSpec
+
+Finished = Callable[..., tuple[Config, Paths]]
+CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
+ROWS = {"train": 120, "val": 30, "test": 40}
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Finished:
+    """A function that writes the outputs of normalize, train and evaluate for a task."""
+
+    def make(task: Task = Task.BINARY, model: str = "mlp", **rows: int) -> tuple[Config, Paths]:
+        paths = Paths(tmp_path)
+        spec = _spec(task)
+        start = 0
+        for part, count in {**ROWS, **rows}.items():
+            write_arrays(paths.prepared / part, _arrays(spec, count, start))
+            start += count
+        write_json(paths.prepared / "spec.json", spec.to_json())
+        _bundle(paths, spec, model)
+        write_json(paths.decision / "decision.json", {"temperature": 1.5, "threshold": None})
+        data = DataConfig(name="made", path="data/made.csv", task=task, target="y")
+        config = Config(
+            seed=7,
+            data=data,
+            explain=ExplainConfig(
+                rows=20, background=15, lime_rows=2, lime_samples=200, faithfulness_rows=10
+            ),
+        )
+        return config, paths
+
+    return make
+
+
+def _spec(task: Task) -> InputSpec:
+    """Eight columns of the data; `when` is two numbers, `n0` a number and a category."""
+    return InputSpec(
+        task=task,
+        num_names=("n0", "n1", "n2", "n3", "when.sin", "when.cos"),
+        num_sources=("n0", "n1", "n2", "n3", "when", "when"),
+        cat_names=("n0", "row", "c1", "c2"),
+        cat_sources=("n0", "row", "c1", "c2"),  # a column may be called row
+        cardinalities=(4, 3, 5, 2),
+        classes=CLASSES[task],
+    )
+
+
+def _arrays(spec: InputSpec, count: int, start: int) -> Arrays:
+    rng = np.random.default_rng(start)
+    num = rng.normal(size=(count, len(spec.num_names))).astype(np.float32)
+    cat = np.stack([rng.integers(0, k, count) for k in spec.cardinalities], axis=1)
+    classes = len(spec.classes)
+    y: Any = rng.integers(0, classes, count) if classes else (100 + 20 * num[:, 0])
+    return Arrays(
+        num=num,
+        cat=cat.astype(np.int64),
+        y=y,
+        rows=np.arange(start, start + count),
+        weight=np.ones(count, dtype=np.float32),
+    )
+
+
+def _bundle(paths: Paths, spec: InputSpec, name: str) -> None:
+    config = replace(ModelConfig(name=name), width=16, heads=2, members=2, dropout=0.0)  # type: ignore[arg-type]
+    model = build_model(config, spec, seed=1)
+    y = _arrays(spec, ROWS["train"], 0).y
+    target = None if spec.classes else TargetTransform.fit(y.astype(np.float32), "standard")
+    paths.model.mkdir(parents=True)
+    save_bundle(
+        paths.model,
+        weights=model.state_dict(),
+        config=config,
+        spec=spec,
+        edges=None,
+        target=target,
+        preprocessor={},
+        facts={},
+    )

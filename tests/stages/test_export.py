@@ -1,0 +1,77 @@
+"""export: writes the graph, its contract and parity; a graph that differs replaces nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plumbline.config.judge import ExportConfig
+from plumbline.errors import DataError, GateError
+from plumbline.evaluation.calibration import apply_temperature
+from plumbline.export.parity import open_session
+from plumbline.files import read_json, sha256, write_json
+from plumbline.kinds import Part, Task
+from plumbline.stages.export import run
+from plumbline.stages.inputs import load_part
+from plumbline.store.bundle import load_bundle
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_what_is_written_agrees(finished: Any, task: Task) -> None:
+    config, paths = finished(task)
+    report = run(config, paths)
+    parity = read_json(paths.reports / "parity.json")
+    assert parity["passed"] and parity["rows"] == 40
+    assert parity["max_difference"] <= parity["tolerance"] == 1e-4
+    told = read_json(paths.onnx / "contract.json")
+    assert told["sha256"] == sha256(paths.onnx / "model.onnx")
+    assert told["made_from"]["decision.json"] == sha256(paths.decision / "decision.json")
+    assert told["task"] == task and told["output"]["name"] == "prediction"
+    assert dict(report.rows)["inputs"] == "num (N, 6), cat (N, 4)"
+
+    # as a server would use it
+    test, bundle = load_part(paths, Part.TEST), load_bundle(paths.model)
+    session = open_session((paths.onnx / "model.onnx").read_bytes())
+    feed = {"num": np.array(test.num), "cat": np.array(test.cat)}
+    out = session.run(["prediction"], feed)[0]
+    wanted = bundle.predict(test.num, test.cat)
+    if task.is_classification:
+        wanted = apply_temperature(wanted, 1.5)
+    np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_twice_the_same_bytes(finished: Any) -> None:
+    config, paths = finished()
+    run(config, paths)
+    first = {p.name: p.read_bytes() for p in paths.onnx.iterdir()}
+    run(config, paths)
+    assert {p.name: p.read_bytes() for p in paths.onnx.iterdir()} == first
+    assert str(paths.root).encode() not in b"".join(first.values())
+
+
+def test_a_difference_stops_it_and_leaves_the_earlier_graph(finished: Any) -> None:
+    config, paths = finished()
+    run(config, paths)
+    before = (paths.onnx / "model.onnx").read_bytes()
+    write_json(paths.decision / "decision.json", {"temperature": 3.0})
+    strict = replace(config, export=ExportConfig(tolerance=1e-12))
+    with pytest.raises(GateError, match=r"export\.tolerance") as caught:
+        run(strict, paths)
+    assert caught.value.exit_code == 3 and caught.value.report == "reports/parity.json"
+    assert read_json(paths.reports / "parity.json")["passed"] is False
+    assert (paths.onnx / "model.onnx").read_bytes() == before
+
+
+def test_parity_rows_are_spread_over_the_test_part(finished: Any) -> None:
+    config, paths = finished()
+    run(replace(config, export=ExportConfig(parity_rows=5)), paths)
+    assert read_json(paths.reports / "parity.json")["rows"] == 5
+
+
+def test_no_test_row_is_refused(finished: Any) -> None:
+    config, paths = finished(test=0)
+    with pytest.raises(DataError, match="no test row"):
+        run(config, paths)

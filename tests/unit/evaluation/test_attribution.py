@@ -1,0 +1,165 @@
+"""SHAP values against exact ones, and the properties that make them SHAP values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plumbline.evaluation.attribution import (
+    Attribution,
+    Inputs,
+    Players,
+    exact_shapley,
+    sampled_shapley,
+)
+from plumbline.evaluation.effort import FEWEST, PAIRS, plan
+from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
+from plumbline.tables import InputSpec
+
+
+def spec() -> InputSpec:
+    """Six columns of the data: `day` became two numbers, `few` a number and a category."""
+    return InputSpec(
+        task=Task.BINARY,
+        num_names=("a", "day.sin", "few", "day.cos", "b", "a=missing"),
+        num_sources=("a", "day", "few", "day", "b", "a"),
+        cat_names=("few", "c", "idle"),
+        cat_sources=("few", "c", "idle"),
+        cardinalities=(4, 5, 3),
+        classes=("no", "yes"),
+    )
+
+
+def inputs(n: int, seed: int) -> Inputs:
+    rng = np.random.default_rng(seed)
+    return Inputs(
+        num=rng.normal(size=(n, 6)).astype(np.float32),
+        cat=np.stack([rng.integers(0, k, n) for k in (4, 5, 3)], axis=1),
+    )
+
+
+TABLE = np.array([0.0, 1.0, -2.0, 0.5, 3.0])
+
+
+def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
+    """Interactions of up to four columns; `idle` and `a=missing` do nothing."""
+    x = num.astype(np.float64)
+    value = np.tanh(x[:, 0] * x[:, 1] + TABLE[cat[:, 1]] * x[:, 4]) + x[:, 3] * (cat[:, 0] == 1)
+    value += 0.5 * x[:, 2] * x[:, 0] * x[:, 4]
+    return np.stack([-value, value], axis=1)
+
+
+def additive(num: FloatArray, cat: IntArray) -> DoubleArray:
+    value = num.astype(np.float64) @ [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] + TABLE[cat[:, 1]]
+    return np.stack([-value, value], axis=1)
+
+
+PLAYERS = Players.of(spec())
+ROWS, BACKGROUND = inputs(7, 1), inputs(40, 2)
+POSITIVE = np.ones(7, dtype=np.int64)
+
+
+def sampled(pairs: int = 2, seed: int = 0, of: IntArray = POSITIVE) -> Attribution:
+    return sampled_shapley(predict, ROWS, BACKGROUND, PLAYERS, of, pairs=pairs, seed=seed)
+
+
+def test_players_are_the_columns_of_the_data() -> None:
+    assert PLAYERS.names == ("a", "day", "few", "b", "c", "idle")
+    assert PLAYERS.num.tolist() == [0, 1, 2, 1, 3, 0]
+    assert PLAYERS.cat.tolist() == [2, 4, 5]
+    present = np.array([[True, False, False, False, True, False]])
+    mixed = PLAYERS.mix(
+        present,
+        Inputs(num=ROWS.num[:1], cat=ROWS.cat[:1]),
+        Inputs(num=-ROWS.num[:1], cat=9 + 0 * ROWS.cat[:1]),
+    )
+    sign = np.array([1, -1, -1, -1, -1, 1])
+    np.testing.assert_array_equal(mixed.num, ROWS.num[:1] * sign)
+    assert mixed.cat.tolist() == [[9, ROWS.cat[0, 1], 9]]
+
+
+def test_exact_values_are_those_of_the_definition() -> None:
+    """A game of two players by hand: half of what each adds first and last."""
+    two = Players(names=("x", "y"), num=np.array([0, 1]), cat=np.zeros(0, dtype=np.int64))
+
+    def product(num: FloatArray, cat: IntArray) -> DoubleArray:
+        return (num[:, :1] * num[:, 1:]).astype(np.float64)
+
+    none = np.zeros((1, 0), dtype=np.int64)
+    row = Inputs(num=np.array([[3.0, 5.0]], dtype=np.float32), cat=none)
+    back = Inputs(num=np.array([[1.0, 2.0]], dtype=np.float32), cat=none)
+    told = exact_shapley(product, row, back, two, np.zeros(1, dtype=np.int64))
+    # worth: none 2, x 6, y 5, both 15
+    np.testing.assert_allclose(told.values, [[(4 + 10) / 2, (3 + 9) / 2]])
+    assert told.base[0] == 2 and told.prediction[0] == 15
+
+
+def test_sampled_values_come_near_the_exact_ones() -> None:
+    exact = exact_shapley(predict, ROWS, BACKGROUND, PLAYERS, POSITIVE)
+    few, many = sampled(pairs=1), sampled(pairs=64)
+    scale = np.abs(exact.values).mean()
+    error = [np.sqrt(np.square(s.values - exact.values).mean()) for s in (few, many)]
+    assert error[1] < 0.04 * scale
+    # by 1 / sqrt(64) or so
+    assert error[1] < error[0] / 3
+    assert many.std_error is not None
+    assert 0.3 < error[1] / np.sqrt(np.square(many.std_error).mean()) < 3
+
+
+@pytest.mark.parametrize("how", ["sampled", "exact"])
+def test_values_and_base_add_up_to_the_prediction(how: str) -> None:
+    outputs = np.array([0, 1, 0, 1, 1, 0, 0])
+    told = (
+        sampled(pairs=1, of=outputs)
+        if how == "sampled"
+        else exact_shapley(predict, ROWS, BACKGROUND, PLAYERS, outputs)
+    )
+    wanted = predict(ROWS.num, ROWS.cat)[np.arange(7), outputs]
+    np.testing.assert_allclose(told.values.sum(1) + told.base, wanted, atol=1e-12)
+    np.testing.assert_allclose(told.prediction, wanted)
+    at_base = predict(BACKGROUND.num, BACKGROUND.cat).mean(0)
+    np.testing.assert_allclose(told.base, at_base[outputs])
+
+
+def test_a_column_that_does_nothing_has_no_value() -> None:
+    np.testing.assert_allclose(sampled().values[:, PLAYERS.names.index("idle")], 0, atol=1e-12)
+
+
+def test_an_additive_model_is_explained_exactly_by_one_pair() -> None:
+    told = sampled_shapley(additive, ROWS, BACKGROUND, PLAYERS, POSITIVE, pairs=1, seed=3)
+    exact = exact_shapley(additive, ROWS, BACKGROUND, PLAYERS, POSITIVE)
+    np.testing.assert_allclose(told.values, exact.values, atol=1e-9)
+    # the parts of one column are added up
+    own = ROWS.num[:, 1] * 2 + ROWS.num[:, 3] * 4
+    back = BACKGROUND.num[:, 1] * 2 + BACKGROUND.num[:, 3] * 4
+    np.testing.assert_allclose(told.values[:, 1], own - back.mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_seed_decides() -> None:
+    np.testing.assert_array_equal(sampled(seed=5).values, sampled(seed=5).values)
+    assert not np.array_equal(sampled(seed=5).values, sampled(seed=6).values)
+
+
+def test_one_column_and_one_background_row() -> None:
+    one = Players(names=("x",), num=np.array([0]), cat=np.zeros(0, dtype=np.int64))
+    none = np.zeros((1, 0), dtype=np.int64)
+    row, back = (Inputs(num=np.array([[v]], dtype=np.float32), cat=none) for v in (3.0, 1.0))
+    told = sampled_shapley(
+        lambda num, cat: num.astype(np.float64),
+        row,
+        back,
+        one,
+        np.zeros(1, dtype=np.int64),
+        pairs=1,
+        seed=0,
+    )
+    assert told.values.tolist() == [[2.0]]
+
+
+def test_effort_falls_with_the_cost_of_the_model() -> None:
+    cheap = plan(1e3, rows=200, players=30, background=100)
+    assert (cheap.background, cheap.pairs) == (100, PAIRS)
+    dear = plan(1e6, rows=200, players=30, background=100)
+    assert dear.pairs == 1 and FEWEST <= dear.background < 100
+    assert plan(1e12, rows=200, players=30, background=100).background == FEWEST
+    assert plan(1e12, rows=200, players=30, background=4).background == 4

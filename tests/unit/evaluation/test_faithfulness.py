@@ -1,0 +1,79 @@
+"""The deletion test tells a true explanation from a shuffled, a reversed and an empty one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plumbline.evaluation.attribution import Inputs, Players
+from plumbline.evaluation.faithfulness import Faithfulness, deletion_test
+from plumbline.kinds import DoubleArray, FloatArray, IntArray
+
+WEIGHTS = np.array([5.0, -4.0, 2.0, 1.0, 0.5, -0.2, 0.1, 0.0, 0.0, 0.0])
+COUNT = len(WEIGHTS)
+PLAYERS = Players(names=tuple("abcdefghij"), num=np.arange(COUNT), cat=np.zeros(0, dtype=np.int64))
+RNG = np.random.default_rng(0)
+NONE = np.zeros((200, 0), dtype=np.int64)
+ROWS = Inputs(num=RNG.normal(size=(60, COUNT)).astype(np.float32), cat=NONE[:60])
+BACKGROUND = Inputs(num=RNG.normal(size=(200, COUNT)).astype(np.float32), cat=NONE)
+OUTPUTS = np.zeros(60, dtype=np.int64)
+TRUE = ROWS.num.astype(np.float64) * WEIGHTS  # what each column adds in a linear model
+
+
+def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
+    return (num.astype(np.float64) @ WEIGHTS)[:, None]
+
+
+def measure(importance: DoubleArray, rows: int = 60) -> Faithfulness:
+    some = Inputs(num=ROWS.num[:rows], cat=ROWS.cat[:rows])
+    return deletion_test(
+        predict, some, BACKGROUND, PLAYERS, OUTPUTS[:rows], importance[:rows], seed=1
+    )
+
+
+def test_a_true_explanation_is_faithful() -> None:
+    told = measure(TRUE)
+    assert told.verdict == "faithful"
+    assert told.area > told.random > told.reversed
+    assert told.better > 40 and told.rows == 60
+    assert told.gain == pytest.approx(told.area - told.random)
+
+
+def test_a_shuffled_one_is_no_better_than_random() -> None:
+    verdicts, gains = [], []
+    for seed in range(10):
+        shuffled = np.random.default_rng(seed).permuted(TRUE, axis=1)
+        told = measure(shuffled)
+        verdicts.append(told.verdict)
+        gains.append(told.gain)
+    assert "faithful" not in verdicts[:1] and verdicts.count("faithful") <= 1
+    assert abs(np.mean(gains)) < 0.1 * measure(TRUE).gain
+
+
+def test_a_reversed_one_is_misleading() -> None:
+    told = measure(1 / (np.abs(TRUE) + 1e-3))
+    assert told.verdict.startswith("misleading")
+    assert told.reversed > told.random > told.area
+
+
+def test_the_sign_does_not_matter_and_the_seed_decides() -> None:
+    assert measure(TRUE) == measure(-TRUE) == measure(np.abs(TRUE))
+
+
+def test_a_model_that_says_always_the_same_leaves_nothing_to_tell() -> None:
+    told = deletion_test(
+        lambda num, cat: np.full((len(num), 1), 0.5),
+        ROWS,
+        BACKGROUND,
+        PLAYERS,
+        OUTPUTS,
+        TRUE,
+        seed=0,
+    )
+    assert (told.area, told.random, told.gain) == (0.0, 0.0, 0.0)
+    assert told.verdict == "no better than a random ranking"
+
+
+def test_one_row_is_too_few() -> None:
+    told = measure(TRUE, rows=1)
+    assert told.verdict == "too few rows to tell" and told.to_json()["std_error"] is None

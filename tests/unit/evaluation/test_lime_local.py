@@ -1,0 +1,55 @@
+"""LIME on columns of the data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plumbline.evaluation.attribution import Inputs, Players
+from plumbline.evaluation.lime_local import LocalModel, explain_row
+from plumbline.kinds import DoubleArray, FloatArray, IntArray
+
+# three numbers of two columns, and a category: `day` is two numbers
+PLAYERS = Players(names=("a", "day", "c"), num=np.array([0, 1, 1]), cat=np.array([2]))
+TABLE = np.array([0.0, 4.0, -4.0])
+RNG = np.random.default_rng(0)
+BACKGROUND = Inputs(
+    num=RNG.normal(size=(80, 3)).astype(np.float32), cat=RNG.integers(0, 3, (80, 1))
+)
+ROW = Inputs(num=np.array([[2.0, 1.0, 1.0]], dtype=np.float32), cat=np.array([[1]]))
+
+
+def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
+    value = num.astype(np.float64) @ [1.0, 1.0, 2.0] + TABLE[cat[:, 0]]
+    return np.stack([-value, value], axis=1)
+
+
+def explained(seed: int = 0, output: int = 1, samples: int = 2000) -> LocalModel:
+    return explain_row(predict, ROW, BACKGROUND, PLAYERS, output, samples=samples, seed=seed)
+
+
+def test_weights_are_what_an_additive_model_gives_each_column() -> None:
+    told = explained()
+    others = BACKGROUND.num.astype(np.float64).mean(0)
+    wanted = [
+        2.0 - others[0],
+        3.0 - (others[1] + 2 * others[2]),
+        # another category than its own: 0 or 2
+        4.0 - TABLE[BACKGROUND.cat[BACKGROUND.cat[:, 0] != 1, 0]].mean(),
+    ]
+    np.testing.assert_allclose(told.weights, wanted, rtol=0.15)
+    assert told.prediction == pytest.approx(9.0)
+    assert 0.2 < told.r2 <= 1
+
+
+def test_the_output_and_the_seed_decide() -> None:
+    np.testing.assert_array_equal(explained(seed=3).weights, explained(seed=3).weights)
+    assert not np.array_equal(explained(seed=3).weights, explained(seed=4).weights)
+    np.testing.assert_allclose(explained(output=0).weights, -explained(output=1).weights)
+
+
+def test_a_column_that_is_the_same_everywhere_has_no_weight() -> None:
+    same = Inputs(num=BACKGROUND.num.copy(), cat=np.ones((80, 1), dtype=np.int64))
+    told = explain_row(predict, ROW, same, PLAYERS, 1, samples=500, seed=0)
+    assert told.weights[2] == 0
+    assert np.abs(told.weights[:2]).min() > 1
