@@ -212,14 +212,14 @@ def _table(rivals: Sequence[Rival], metric: str) -> list[Block]:
     rows = [
         [
             Cell(text=baseline_label(r.key)),
+            Cell(text="", status=AGAINST.get(r.verdict, passed(None))),
             figure_cell(metric_difference(metric, r.difference)),
             figure_cell(metric_interval(metric, r.low, r.high)),
-            Cell(text="", status=AGAINST.get(r.verdict, passed(None))),
         ]
         for r in known
     ]
     caption = f"{metric_label(metric)} of the deep model, less that of the baseline"
-    columns = ["baseline", "difference", "95 % interval", "verdict"]
+    columns = ["baseline", "verdict", "difference", "95 % interval"]
     return [Grid(caption=caption[:1].upper() + caption[1:], columns=columns, rows=rows)]
 
 
