@@ -27,6 +27,7 @@ MARK = "PLUMBLINE_SERVICES"  # its value is the folder of the records
 HOST = "127.0.0.1"
 START_SECONDS = 180.0  # a first start creates a database; two slow cores need a minute for it
 END_SECONDS = 15.0
+_started: list[subprocess.Popen[bytes]] = []  # they outlive us; held so that none is waited for
 LOG_LINES = 15
 
 
@@ -100,6 +101,7 @@ def start(folder: Path, service: Service, environment: Mapping[str, str], root: 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _started.append(process)
     created = psutil.Process(process.pid).create_time()
     record = Record(pid=process.pid, created=created, port=service.port)
     (folder / f"{service.name}.json").write_text(json.dumps(vars(record)), encoding="utf-8")

@@ -1,0 +1,97 @@
+"""The table at the end of `make repro`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines.summary import metric_rows, summary
+
+from plumbline.errors import StorageError
+
+FILES: dict[str, Any] = {
+    "reports/metrics.json": {
+        "test": {"accuracy": 0.9737, "roc_auc": 0.99671, "log_loss": 0.07277},
+        "test_ci95": {"accuracy": [0.93, 1.0], "roc_auc": [0.9895, 1.0]},
+        "baselines": {"majority": {"accuracy": 0.62, "roc_auc": 0.5}, "linear": {"roc_auc": 0.99}},
+    },
+    "artifacts/decision/decision.json": {"metric": "roc_auc"},
+    "reports/validation/result.json": {"evaluated": 75, "failed": []},
+    "reports/leakage.json": {
+        "clean": False,
+        "findings": [{"check": "near_duplicates"}, {"check": "near_duplicates"}],
+    },
+    "reports/drift/result.json": {
+        "dataset_drift": False,
+        "columns": {"a": {"drifted": True}, "b": {"drifted": False}},
+    },
+    "reports/parity.json": {"max_difference": 1.5e-7},
+    "reports/register.json": {
+        "model": "toy",
+        "version": "3",
+        "decision": "hold",
+        "reasons": ["it is not better than the champion"],
+    },
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_the_metric_that_counts_comes_first_beside_interval_and_baselines(run: Path) -> None:
+    header, rows = metric_rows(run)
+    assert header == ["test rows", "model", "95 % interval", "majority", "linear"]
+    assert rows[0] == ["roc_auc *", "0.9967", "0.9895 to 1", "0.5", "0.99"]
+    assert rows[1] == ["accuracy", "0.9737", "0.93 to 1", "0.62", ""]
+    assert rows[2] == ["log_loss", "0.07277", "", "", ""]
+
+
+def test_all_verdicts_and_where_to_look(run: Path) -> None:
+    text = summary(run)
+    for words in (
+        "75 expectations, none failed",
+        "found: near_duplicates\n",
+        "1 of 2 columns (a)",
+        "1.5e-07",
+        "toy version 3",
+        "hold; it is not better than the champion",
+        "reports/index.html",
+        "make ui",
+    ):
+        assert words in text, words
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_a_missing_report_names_its_stage(run: Path) -> None:
+    (run / "reports/drift/result.json").unlink()
+    with pytest.raises(StorageError, match=r"drift/result\.json: not there yet: stage 'drift'"):
+        summary(run)
+
+
+def test_as_a_command_it_is_light_and_ends_with_two_where_nothing_ran(
+    root: Path, tmp_path: Path
+) -> None:
+    code = "import sys, pipelines.summary; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"prefect", "mlflow", "torch", "pandas", "polars"} & set(loaded)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.summary"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("plumbline: reports/metrics.json")

@@ -1,0 +1,115 @@
+"""Background processes: started once, healthy or explained, ended with all they started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from pipelines.local import environment
+from pipelines.services import HOST, Service, ask, is_free, running, start, stop
+
+from pipelines import services
+from plumbline.errors import StorageError
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def web(port: int) -> Service:
+    return Service(
+        name="web",
+        command=[sys.executable, "-m", "http.server", str(port), "--bind", HOST],
+        healthy=lambda: ask(f"http://{HOST}:{port}/") is not None,
+        port=port,
+        port_variable="WEB_PORT",
+    )
+
+
+def test_started_once_and_ended(tmp_path: Path) -> None:
+    folder, port = tmp_path / "run", free_port()
+    assert start(folder, web(port), os.environ, tmp_path) is True
+    record = running(folder, "web")
+    assert record is not None and record.port == port
+    assert start(folder, web(port), os.environ, tmp_path) is False
+    assert running(folder, "web") == record
+    assert stop(folder) == ["web"]
+    assert not record.alive()
+    assert is_free(port)
+    assert stop(folder) == []
+
+
+def test_what_it_started_ends_too(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, time;"
+        "p = subprocess.Popen(['sleep', '600'], start_new_session=True);"
+        "open('child', 'w').write(str(p.pid)); time.sleep(600)"
+    )
+    child = tmp_path / "child"
+    service = Service(
+        name="parent",
+        command=[sys.executable, "-c", code],
+        healthy=lambda: child.exists() and child.read_text() != "",
+    )
+    start(tmp_path / "run", service, os.environ, tmp_path)
+    pid = int(child.read_text())
+    os.kill(pid, 0)
+    stop(tmp_path / "run")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_taken_port_is_told_and_nothing_is_started(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StorageError, match=rf"port {port} .* is taken.*WEB_PORT"):
+            start(tmp_path / "run", web(port), os.environ, tmp_path)
+    assert running(tmp_path / "run", "web") is None
+
+
+def test_another_port_than_it_runs_on_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    start(folder, web(free_port()), os.environ, tmp_path)
+    try:
+        with pytest.raises(StorageError, match="already runs on port"):
+            start(folder, web(free_port()), os.environ, tmp_path)
+    finally:
+        stop(folder)
+
+
+def test_what_does_not_come_up_shows_its_log(tmp_path: Path) -> None:
+    code = "print('no database at all'); raise SystemExit(1)"
+    service = Service(name="bad", command=[sys.executable, "-c", code], healthy=lambda: False)
+    with pytest.raises(StorageError, match=r"bad ended while starting:\n(.|\n)*no database at all"):
+        start(tmp_path / "run", service, os.environ, tmp_path)
+
+
+def test_what_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "START_SECONDS", 0.5)
+    service = Service(name="mute", command=["sleep", "600"], healthy=lambda: False)
+    try:
+        with pytest.raises(StorageError, match="mute did not answer in time"):
+            start(tmp_path / "run", service, os.environ, tmp_path)
+    finally:
+        stop(tmp_path / "run")
+
+
+def test_a_record_of_another_process_is_no_service(tmp_path: Path) -> None:
+    (tmp_path / "web.json").write_text(f'{{"pid": {os.getpid()}, "created": 0.0, "port": 1}}')
+    assert running(tmp_path, "web") is None
+
+
+def test_prefect_keeps_to_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_PROFILE", "mine")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    variables = environment(tmp_path)
+    assert variables["PREFECT_HOME"] == str(tmp_path / ".plumbline" / "prefect")
+    assert Path(variables["PREFECT_HOME"]).is_dir()
+    assert "PREFECT_PROFILE" not in variables and "PREFECT_API_URL" not in variables
