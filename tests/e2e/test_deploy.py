@@ -1,0 +1,139 @@
+"""Server, worker and deployment on this machine: up, asked through the API, and gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from .conftest import environment, run
+
+pytestmark = pytest.mark.e2e
+LOCAL = ("python", "-m", "pipelines.local")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def deployed(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Path, str]]:
+    """A copy of the run checkout with server and worker up, and the API's address."""
+    copy = Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))
+    port = free_port()
+    monkeypatch.setenv("PLUMBLINE_PREFECT_PORT", str(port))
+    monkeypatch.setenv("PLUMBLINE_MLFLOW_PORT", str(free_port()))
+    done = run(copy, *LOCAL, "deploy")
+    assert f"http://127.0.0.1:{port}" in done.stdout
+    yield copy, f"http://127.0.0.1:{port}/api"
+    run(copy, *LOCAL, "deploy-down")
+
+
+def ask(url: str, content: Any = None) -> Any:
+    data = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def trigger(api: str, **parameters: Any) -> str:
+    deployment = ask(f"{api}/deployments/name/training/weekly-training")
+    made = ask(f"{api}/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+    return str(made["id"])
+
+
+def wait_for(api: str, flow_run: str, *types: str) -> dict[str, Any]:
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        state: dict[str, Any] = ask(f"{api}/flow_runs/{flow_run}")["state"]
+        if state["type"] in types:
+            return state
+        time.sleep(0.5)
+    raise AssertionError(f"still {state}")
+
+
+def processes(folder: Path) -> list[psutil.Process]:
+    """Whatever still works in a folder or for it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = " ".join(process.cmdline())
+            if str(folder) in command or process.cwd().startswith(str(folder)):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def test_the_worker_runs_the_deployment_and_nothing_stays(deployed: tuple[Path, str]) -> None:
+    copy, api = deployed
+    deployment = ask(f"{api}/deployments/name/training/weekly-training")
+    assert [one["schedule"]["cron"] for one in deployment["schedules"]] == ["0 3 * * 1"]
+    assert str(copy) not in (copy / "prefect.yaml").read_text()
+
+    (copy / "reports" / "index.html").unlink()
+    state = wait_for(api, trigger(api), "COMPLETED", "FAILED", "CRASHED")
+    assert (state["type"], state["message"]) == ("COMPLETED", "ran report")
+    assert "up to date" in run(copy, "dvc", "status").stdout
+
+    before = {process.pid for process in processes(copy)}
+    run(copy, *LOCAL, "deploy")  # again: nothing new
+    assert {process.pid for process in processes(copy)} == before
+
+    flow_run = trigger(api, force=True, targets=["tune"])
+    wait_for(api, flow_run, "RUNNING")
+    until = time.monotonic() + 120
+    while not any("plumbline" in p.name() for p in processes(copy)) and time.monotonic() < until:
+        time.sleep(0.2)
+    done = run(copy, *LOCAL, "deploy-down")
+    assert "ended prefect-server, prefect-worker" in done.stdout
+    assert processes(copy) == []
+    assert "nothing was running" in run(copy, *LOCAL, "deploy-down").stdout
+
+
+def test_a_taken_port_is_one_clear_message(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("PLUMBLINE_PREFECT_PORT", str(port))
+        done = run(copy, *LOCAL, "deploy", code=2)
+    assert f"port {port} on 127.0.0.1" in done.stderr
+    assert "PLUMBLINE_PREFECT_PORT" in done.stderr and "Traceback" not in done.stderr
+    assert processes(copy) == []
+
+
+def test_the_interfaces_answer_and_show_the_runs(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))
+    mlflow = free_port()
+    monkeypatch.setenv("PLUMBLINE_PREFECT_PORT", str(free_port()))
+    monkeypatch.setenv("PLUMBLINE_MLFLOW_PORT", str(mlflow))
+    try:
+        done = run(copy, *LOCAL, "ui")
+        for line in done.stdout.splitlines()[:2]:
+            with urllib.request.urlopen(line.split()[1], timeout=30) as page:
+                assert "<html" in page.read().decode().lower()
+        base = f"http://127.0.0.1:{mlflow}/api/2.0/mlflow"
+        (model,) = ask(f"{base}/registered-models/search")["registered_models"]
+        assert [alias["alias"] for alias in model["aliases"]] == ["champion"]
+    finally:
+        subprocess.run([*LOCAL, "deploy-down"], cwd=copy, env=environment(copy), check=True)
+    assert processes(copy) == []

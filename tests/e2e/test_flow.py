@@ -1,0 +1,99 @@
+"""The graph as a Prefect flow run, on a machine where Prefect never ran."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import run
+
+pytestmark = pytest.mark.e2e
+FLOW = ("python", "-m", "pipelines.local", "flow")
+
+
+@pytest.fixture
+def copy(checkout: Path, tmp_path: Path) -> Path:
+    """The run checkout, to change."""
+    return Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))
+
+
+def set_parameter(folder: Path, section: str, key: str, value: object) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params[section][key] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def task_states(folder: Path) -> dict[str, str]:
+    """State of each task of the newest flow run, out of Prefect's database."""
+    with sqlite3.connect(folder / ".plumbline" / "prefect" / "prefect.db") as database:
+        (newest,) = database.execute(
+            "SELECT id FROM flow_run ORDER BY created DESC LIMIT 1"
+        ).fetchone()
+        return dict(
+            database.execute(
+                "SELECT name, state_name FROM task_run WHERE flow_run_id = ?", (newest,)
+            )
+        )
+
+
+def artifacts(folder: Path) -> dict[str, str]:
+    """Newest content of each artifact by key."""
+    with sqlite3.connect(folder / ".plumbline" / "prefect" / "prefect.db") as database:
+        return dict(database.execute("SELECT key, data FROM artifact ORDER BY created"))
+
+
+def test_the_flow_runs_what_changed_and_leaves_dvc_content(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    shutil.rmtree(copy / "data")
+    set_parameter(copy, "report", "title", "By Prefect")
+    (copy / "reports" / "parity.json").unlink()  # explain, drift and export are side by side
+    done = run(copy, *FLOW)
+    assert "Finished in state Completed('ran export, report')" in done.stdout + done.stderr
+    states = task_states(copy)
+    assert states.pop("data") == "Completed"  # fetched
+    ran = {name for name, state in states.items() if state == "Completed"}
+    assert ran == {"export", "report"}
+    assert {state for name, state in states.items() if name not in ran} == {"Cached"}
+    assert "up to date" in run(copy, "dvc", "status").stdout
+    assert "By Prefect" in (copy / "reports" / "index.html").read_text()
+    assert not (tmp_path / "home" / ".prefect").exists()
+
+    shown = artifacts(copy)
+    metrics = json.loads((copy / "reports" / "metrics.json").read_text())
+    first = json.loads(json.loads(shown["metrics"]))[0]
+    assert first["test rows"] == "roc_auc *"
+    assert first["model"] == f"{metrics['test']['roc_auc']:.4g}"
+    assert "gradient_boosting" in first
+    assert "reports/index.html" in shown["result"] and "decision" in shown["result"]
+
+
+def test_a_gate_stops_the_flow_at_once_and_says_why(copy: Path) -> None:
+    text = (copy / "expectations.yaml").read_text()
+    (copy / "expectations.yaml").write_text(text.replace("rows: {min: 284", "rows: {min: 100000"))
+    done = run(copy, *FLOW, "split", code=3)
+    assert "plumbline: stage 'validate':" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (
+        done.stdout.count("Running stage 'validate'")
+        + done.stderr.count("Running stage 'validate'")
+        == 1
+    )
+    states = task_states(copy)
+    assert states["validate"] == "Gate"
+    assert states["split"] == "NotReady"
+    assert "reports/validation" in artifacts(copy)["gate-validate"]
+
+
+def test_a_user_s_mistake_is_told_once(copy: Path) -> None:
+    set_parameter(copy, "split", "test_share", -0.2)
+    done = run(copy, *FLOW, code=2)
+    assert "split.test_share" in done.stderr.splitlines()[-1]
+    assert "did you mean 'train'" in run(copy, *FLOW, "trian", code=2).stderr.lower()
