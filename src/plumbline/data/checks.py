@@ -259,7 +259,7 @@ def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
             severity="warning",
             kwargs={f"column_{'list' if ordered else 'set'}": names},
             success=same,
-            observed=", ".join(extra[:EXAMPLES]) if extra else "another order",
+            observed="as described" if same else ", ".join(extra[:EXAMPLES]) or "another order",
             rows=rows,
             said=f"the table has columns that nobody described: {', '.join(extra[:EXAMPLES])}"
             if extra

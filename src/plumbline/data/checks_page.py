@@ -17,7 +17,7 @@ th { background: #f4f4f4; } h1, h2, h3, h4, h5 { line-height: 1.25; }
 .text-success, .fa-check-circle { color: #00734d; } .text-danger, .fa-times { color: #b3261e; }
 .fa-check-circle::before { content: "✔ "; } .fa-times::before { content: "✘ "; }
 .list-unstyled, .nav { list-style: none; padding-left: 0; }
-.sticky, .modal, .popover { display: none; }
+.sticky, .modal, .popover, #footer, .footer, footer { display: none; }
 @media (prefers-color-scheme: dark) { body { background: #16181c; color: #e6e6e6; }
   th { background: #24272d; } th, td { border-color: #3a3e45; } .badge { background: #2b3040; } }
 </style>"""
