@@ -63,9 +63,10 @@ def deploy(root: Path) -> None:
     )
     start(_folder(root), service, variables, root)
     _prefect(variables, root, "--no-prompt", "deploy", "--all")
-    print(f"Prefect   {api.removesuffix('/api')}  (deployment training/weekly-training)")
+    shown = _without_password(api)
+    print(f"Prefect   {shown.removesuffix('/api')}  (deployment training/weekly-training)")
     print(f"logs      {_folder(root).relative_to(root)}/")
-    print("run now   PREFECT_API_URL=… prefect deployment run training/weekly-training")
+    print(f"run now   PREFECT_API_URL={shown} prefect deployment run training/weekly-training")
     print("end       make deploy-down")
 
 
@@ -85,7 +86,7 @@ def deploy_down(root: Path) -> None:
 
 def ui(root: Path) -> None:
     """Start the Prefect and MLflow UIs and print their addresses."""
-    prefect = _server(root)["PREFECT_API_URL"].removesuffix("/api")
+    prefect = _without_password(_server(root)["PREFECT_API_URL"]).removesuffix("/api")
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     if tracking.startswith(("http://", "https://")):
         mlflow = _without_password(tracking)

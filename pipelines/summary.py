@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def summary(root: Path) -> str:
-    """Results, verdicts, and where to look, as text of at most 100 columns.
+    """Results, verdicts, and where to look, as text.
 
     Raises:
         StorageError: a stage has not left its report yet; names the file and the stage.
@@ -82,7 +82,8 @@ def fact_rows(root: Path) -> list[tuple[str, str]]:
         ),
         ("ONNX", f"differs from torch by at most {parity['max_difference']:.1e}"),
         ("model", f"{register['model']} version {register['version']}"),
-        ("decision", "; ".join([register["decision"], *register["reasons"]])),
+        ("decision", register["decision"]),
+        *(("", reason) for reason in register["reasons"]),
     ]
 
 

@@ -63,12 +63,11 @@ def test_all_verdicts_and_where_to_look(run: Path) -> None:
         "1 of 2 columns (a)",
         "1.5e-07",
         "toy version 3",
-        "hold; it is not better than the champion",
+        "decision    hold\n            it is not better than the champion",
         "reports/index.html",
         "make ui",
     ):
         assert words in text, words
-    assert all(len(line) <= 100 for line in text.splitlines())
 
 
 def test_a_missing_report_names_its_stage(run: Path) -> None:
