@@ -26,9 +26,7 @@ METRICS: dict[str, Any] = {
 def reports(root: Path, trials: int = 0, epochs: int = 1) -> None:
     write_json(root / "reports" / "metrics.json", METRICS)
     curve = ["epoch,train_loss,val_rmse", *(f"{e},{1 / e},nan" for e in range(1, epochs + 1))]
-    write_text(
-        root / "reports" / "training" / "curves.csv", f"epoch,train_loss,val_rmse\n{curve}\n"
-    )
+    write_text(root / "reports" / "training" / "curves.csv", "\n".join(curve) + "\n")
     lines = [f"{n},{'complete' if n % 2 else 'pruned'},{n},0.1,{n}" for n in range(trials)]
     text = "\n".join(["number,state,value,train.learning_rate,fold_0", *lines])
     write_text(root / "reports" / "tuning" / "trials.csv", text + "\n")
