@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
+from plumbline.errors import choose
 from plumbline.kinds import DoubleArray
 from plumbline.preprocessing.summary import NumberSummary
 
 QUANTILES = 1000  # stored points of the quantile scaler; fewer where there are fewer values
 SHAPE_ROWS = 100_000  # sample values from which a shape is judged or a power fitted
+POWERS = (-5.0, 5.0)  # of Yeo-Johnson; float32's largest value stays finite under any of them
+HOPELESS = 1e30  # above every likelihood, and finite, as the search subtracts them
 
 ScaleState = dict[str, Any]  # method, center, scale, and the curve's parameters; plain JSON
 
@@ -30,7 +33,9 @@ def _affine(center: float, scale: float) -> ScaleState:
 
 
 def _moments(values: DoubleArray) -> ScaleState:
-    return _affine(float(values.mean()), float(values.std()))
+    size = float(np.abs(values).max(initial=0.0)) or 1.0  # squares of huge values would overflow
+    values = values / size
+    return _affine(float(values.mean()) * size, float(values.std()) * size)
 
 
 def fit_zscore(summary: NumberSummary) -> ScaleState:
@@ -62,24 +67,26 @@ def fit_log(summary: NumberSummary) -> ScaleState:
 
 
 def fit_yeo_johnson(summary: NumberSummary) -> ScaleState:
-    """Yeo and Johnson 2000, the power by maximum likelihood, standardised after it."""
+    """Yeo and Johnson 2000, the power by maximum likelihood in [-5, 5], standardised after it.
+
+    Values that no power tells from a constant (1e15 and 1e15 + 1) keep the power 1.
+    """
     values = thin(summary.ordered, SHAPE_ROWS)
-    # the power's effect depends on the unit; likelihoods of huge values overflow
-    unit = float(np.abs(values).mean()) or 1.0
-    scaled = values / unit
-    steps = float(np.sum(np.sign(scaled) * np.log1p(np.abs(scaled))))
+    steps = float(np.sum(np.copysign(np.log1p(np.abs(values)), values)))
 
     def loss(power: float) -> float:
-        with np.errstate(all="ignore"):
-            spread = yeo_johnson(scaled, power).var()
-        if not np.isfinite(spread) or spread <= 0:
-            return np.inf
-        return 0.5 * len(scaled) * float(np.log(spread)) - (power - 1) * steps
+        curved = yeo_johnson(values, power)
+        size = float(np.abs(curved).max()) or 1.0  # squares of huge values would overflow
+        spread = float((curved / size).var())
+        if spread < 1e-24:  # nothing but rounding is left
+            return HOPELESS
+        return (
+            len(values) * (0.5 * float(np.log(spread)) + float(np.log(size))) - (power - 1) * steps
+        )
 
-    power = float(optimize.brent(loss, brack=(-2.0, 2.0), tol=1e-6)) if len(values) > 1 else 1.0
-    power = float(np.clip(power, -5.0, 5.0)) if np.isfinite(power) else 1.0
-    curved = yeo_johnson(summary.ordered / unit, power)
-    return {"power": power, "unit": unit, **_moments(curved)}
+    found = optimize.minimize_scalar(loss, bounds=POWERS, method="bounded")
+    power = float(found.x) if found.fun < HOPELESS else 1.0
+    return {"power": power, **_moments(yeo_johnson(summary.ordered, power))}
 
 
 def fit_quantile(summary: NumberSummary) -> ScaleState:
@@ -127,7 +134,7 @@ def _log_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
 
 
 def _yeo_johnson_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
-    return yeo_johnson(x / _vector(states, "unit"), _vector(states, "power"))
+    return yeo_johnson(x, _vector(states, "power"))
 
 
 def _quantile_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
@@ -146,7 +153,7 @@ def _log_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
 
 
 def _yeo_johnson_curve_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
-    return yeo_johnson_inverse(y, state["power"]) * float(state["unit"])
+    return yeo_johnson_inverse(y, state["power"])
 
 
 def _quantile_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
@@ -211,7 +218,7 @@ def choose_scaler(summary: NumberSummary) -> str:
 def fit_scaler(method: str, summary: NumberSummary) -> ScaleState:
     """Learn a scaler; `auto` chooses by `choose_scaler`."""
     name = choose_scaler(summary) if method == "auto" else method
-    return {"method": name, **SCALERS[name].fit(summary)}
+    return {"method": name, **choose(SCALERS, name, "normalize.scale").fit(summary)}
 
 
 def inverse_scale(y: DoubleArray, state: ScaleState) -> DoubleArray:
