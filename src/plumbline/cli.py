@@ -23,6 +23,7 @@ from plumbline.stages import STAGES, Report, load_stage
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (see `plumbline.errors`)."""
     arguments = _parser().parse_args(argv)
+    warnings.filterwarnings("ignore")  # of libraries; to a user they mean nothing
     try:
         arguments.function(arguments)
     except PlumblineError as error:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         stage = commands.add_parser(name, help=f"run the stage '{name}' of dvc.yaml")
         stage.set_defaults(function=_stage, stage=name)
     _add_init(commands)
+    _add_ingest(commands)
     return parser
 
 
@@ -102,6 +104,30 @@ def _add_init(commands: Any) -> None:
     )
 
 
+def _add_ingest(commands: Any) -> None:
+    ingest = commands.add_parser("ingest", help="append validated rows as a new data version")
+    ingest.set_defaults(function=_ingest)
+    ingest.add_argument("file", type=Path, help="CSV, TSV (also .gz, .zst) or Parquet")
+    ingest.add_argument(
+        "--quarantine", action="store_true", help="put bad rows aside and append the others"
+    )
+    ingest.add_argument(
+        "--again", action="store_true", help="append rows that the data already hold"
+    )
+
+
+def _ingest(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.ingest import ingest
+
+    begun = time.perf_counter()
+    paths = Paths(Path.cwd())
+    with exclusive(paths.state / "locks" / "ingest", "'plumbline ingest'"):
+        report = ingest(
+            arguments.file, paths, quarantine=arguments.quarantine, again=arguments.again
+        )
+    print_report("ingest", report, time.perf_counter() - begun)
+
+
 def _init(arguments: argparse.Namespace) -> None:
     from plumbline.commands import init
 
@@ -120,7 +146,6 @@ def _stage(arguments: argparse.Namespace) -> None:
     # OpenMP's threads spin while they wait for each other, which on a machine with other work
     # made training five times slower; read when torch and scikit-learn are imported
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    warnings.filterwarnings("ignore")  # of libraries, for the user; tests make them errors
     begun = time.perf_counter()
     paths = Paths(Path.cwd())
     config = load_config(paths.params)

@@ -11,16 +11,14 @@ import dataclasses
 import hashlib
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from plumbline.commands.parameters import write_parameters
+from plumbline.commands.versions import add_data, cached_files
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.expectations import load_expectations
@@ -28,8 +26,8 @@ from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.propose import diff, propose, to_yaml
 from plumbline.data.read import open_bytes, scan
 from plumbline.data.sniff import Sniffed, sniff
-from plumbline.errors import DataError, ParameterError, StorageError
-from plumbline.files import new_dir, new_file, read_json, write_text
+from plumbline.errors import DataError, ParameterError
+from plumbline.files import new_dir, new_file, write_text
 from plumbline.kinds import ColumnType, Kind, Role, Task
 from plumbline.stages import Report
 
@@ -84,7 +82,7 @@ def init(request: Request, paths: Paths) -> Report:
     changed = write_parameters(paths.params, config, inferred.expectations.columns)
     _forget_others(paths, files)
     load_expectations(paths.expectations, load_config(paths.params).data)
-    _dvc_add(paths.root)
+    add_data(paths.root)
     return Report(
         rows=[
             *_table(inferred),
@@ -255,7 +253,7 @@ def _keep_before(paths: Paths) -> Path | None:
 def _forget_others(paths: Paths, files: list[str]) -> None:
     """What data/ held before goes where DVC's cache has the same bytes; the rest stays."""
     wanted = {Path(f).relative_to("data").parts[0] for f in files}
-    cached = _cached(paths.root)
+    cached = cached_files(paths.root)
     for other in paths.data.iterdir():
         if other.name in wanted or not other.is_file() or other.name not in cached:
             continue
@@ -263,34 +261,6 @@ def _forget_others(paths: Paths, files: list[str]) -> None:
             same = hashlib.file_digest(file, "md5").hexdigest() == cached[other.name]
         if same:
             other.unlink()
-
-
-def _cached(root: Path) -> dict[str, str]:
-    """The files of the tracked version of data/ whose bytes lie in DVC's local cache, by MD5."""
-    cache = root / ".dvc" / "cache" / "files" / "md5"
-    try:
-        (out,) = yaml.safe_load((root / "data.dvc").read_text(encoding="utf-8"))["outs"]
-        listing = read_json(cache / out["md5"][:2] / out["md5"][2:])
-        entries = {e["relpath"]: e["md5"] for e in listing}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {name: md5 for name, md5 in entries.items() if (cache / md5[:2] / md5[2:]).exists()}
-
-
-def _dvc_add(root: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", "data"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise StorageError(
-            f"`dvc add data` failed: {' '.join(done.stderr.split())[-300:]}",
-            file="data",
-            mend="mend that, then run `dvc add data`; everything else is written",
-        )
 
 
 def _table(inferred: Inferred) -> list[tuple[str, str]]:

@@ -1,0 +1,158 @@
+"""New rows behind the old ones, in the data's own format; the file is replaced whole."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import zstandard
+
+from plumbline.config.data import FormatConfig
+from plumbline.data.read import open_bytes, scan
+from plumbline.errors import DataError
+from plumbline.files import new_file
+from plumbline.kinds import ColumnType
+from plumbline.tables import Schema
+
+BeforeReplacing = Callable[[Path], None]
+
+
+def append_rows(
+    place: Path,
+    rows: pl.DataFrame,
+    schema: Schema,
+    form: FormatConfig,
+    before_replacing: BeforeReplacing,
+) -> None:
+    """Add typed rows to a data file, or as a file of its own to a folder of Parquet files.
+
+    Args:
+        rows: columns of the schema, typed.
+        before_replacing: told the finished file before it takes its name.
+
+    Raises:
+        DataError: a cell cannot be written in the format, or the new file does not read back.
+    """
+    if place.is_dir():
+        _add_part(place, rows, before_replacing)
+        return
+    with new_file(place) as temporary:
+        if form.type == "parquet":
+            _append_parquet(place, rows, temporary)
+        else:
+            _append_csv(place, as_text(rows, schema, form, place), form, temporary)
+        _check(place, len(rows), form, temporary)
+        before_replacing(temporary)
+
+
+def _add_part(folder: Path, rows: pl.DataFrame, before_replacing: BeforeReplacing) -> None:
+    content = io.BytesIO()
+    rows.write_parquet(content, compression="zstd")
+    name = hashlib.sha256(content.getvalue()).hexdigest()[:16]
+    with new_file(folder / f"zz-ingested-{name}.parquet") as temporary:
+        temporary.write_bytes(content.getvalue())
+        before_replacing(folder / f"zz-ingested-{name}.parquet")
+
+
+def _append_parquet(place: Path, rows: pl.DataFrame, temporary: Path) -> None:
+    old = pl.scan_parquet(place)
+    types = old.collect_schema()
+    new = rows.lazy().select(pl.col(name).cast(types[name]) for name in rows.columns)
+    absent = [pl.lit(None, types[n]).alias(n) for n in types if n not in rows.columns]
+    new = new.with_columns(absent).select(types.names())
+    pl.concat([old, new]).sink_parquet(temporary, compression="zstd")
+
+
+def as_text(rows: pl.DataFrame, schema: Schema, form: FormatConfig, place: Path) -> pl.DataFrame:
+    """Typed rows as cells of the data's format, missing ones as its first word for it."""
+    missing = "" if "" in form.missing else form.missing[0]
+    columns = []
+    for column in schema.columns:
+        cell = pl.col(column.name)
+        if column.type is ColumnType.NUMBER:
+            cell = cell.cast(pl.Float64).cast(pl.String)
+            cell = cell.str.replace(".", ",", literal=True) if form.decimal_comma else cell
+        elif column.type is ColumnType.INTEGER:
+            cell = cell.cast(pl.Int64).cast(pl.String)
+        elif column.type is ColumnType.DATE:
+            cell = cell.dt.to_string(form.dates or "%Y-%m-%d %H:%M:%S%.f")
+        else:
+            cell = cell.cast(pl.String)
+        columns.append(cell.fill_null(missing).alias(column.name))
+    cells = rows.select(columns)
+    if form.quote is None:
+        for name in cells.columns:
+            bad = cells[name].str.contains_any([form.separator, "\n", "\r"])
+            if bad.any():
+                raise DataError(
+                    "a cell holds the separator or a line end, and the data have no quotes",
+                    file=place.name,
+                    where=f"column '{name}'",
+                    got=cells[name].filter(bad)[0],
+                    mend="remove it from the cell",
+                )
+    return cells
+
+
+def _append_csv(place: Path, cells: pl.DataFrame, form: FormatConfig, temporary: Path) -> None:
+    header = _header(place, form)
+    absent = [pl.lit("").alias(name) for name in header if name not in cells.columns]
+    text = io.BytesIO()
+    cells.with_columns(absent).select(header).write_csv(
+        text,
+        include_header=False,
+        separator=form.separator,
+        quote_char=form.quote or '"',
+        quote_style="never" if form.quote is None else "necessary",
+    )
+    content = (b"" if _ends_with_newline(place) else b"\n") + text.getvalue()
+    with temporary.open("wb") as new, place.open("rb") as old:
+        shutil.copyfileobj(old, new)
+        new.write(_compressed(content, place))
+
+
+def _header(place: Path, form: FormatConfig) -> list[str]:
+    return scan(place, form).collect_schema().names()
+
+
+def _ends_with_newline(place: Path) -> bool:
+    last = b"\n"
+    with open_bytes(place) as file:
+        while block := file.read(1 << 20):
+            last = block[-1:]
+    return last == b"\n"
+
+
+def _compressed(content: bytes, place: Path) -> bytes:
+    """Behind a gzip or zstd stream another may follow; they read as one."""
+    if place.suffix == ".gz":
+        return gzip.compress(content, mtime=0)
+    if place.suffix in (".zst", ".zstd"):
+        return zstandard.compress(content)
+    return content
+
+
+def _check(place: Path, added: int, form: FormatConfig, temporary: Path) -> None:
+    """The new file reads back as the old rows and the new."""
+    copy = temporary.with_name(temporary.name + place.name[len(place.name.split(".")[0]) :])
+    copy.hardlink_to(temporary)
+    try:
+        counts = [
+            int(scan(p, form, shown=place.name).select(pl.len()).collect(engine="streaming").item())
+            for p in (place, copy)
+        ]
+    finally:
+        copy.unlink()
+    if counts[1] != counts[0] + added:
+        raise DataError(
+            "the rows do not read back as they were written",
+            file=place.name,
+            wanted=f"{counts[0] + added} rows",
+            got=f"{counts[1]}",
+            mend="look for cells with quotes or line ends in the new rows",
+        )

@@ -1,0 +1,240 @@
+"""`plumbline ingest FILE`: new rows become a new version of the data, or nothing changes.
+
+The rows are held against expectations.yaml; bad ones stop the command, or go aside with
+`--quarantine`. The data file is replaced whole. A note of what is about to happen is written
+first: a run that is killed is finished, or undone, by the next, and no row is appended twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from plumbline.commands.append import append_rows
+from plumbline.commands.versions import add_data
+from plumbline.config import Paths, load_config
+from plumbline.config.data import DataConfig
+from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks, with_helpers
+from plumbline.data.expectations import Expectations, load_expectations
+from plumbline.data.read import open_table
+from plumbline.data.sniff import sniff
+from plumbline.data.source import ROW, Source, open_source
+from plumbline.errors import DataError, GateError
+from plumbline.evaluation.psi import LITTLE, MUCH, psi
+from plumbline.files import new_file, read_json, sha256, write_json
+from plumbline.stages import Report
+from plumbline.tables import Schema, Table
+
+GLANCED = 20_000  # rows of either side that drift is measured on
+TELLING = 100  # of fewer new rows the index is mostly noise
+SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """The new rows as read; `bad` are the numbers of those that fail a critical expectation."""
+
+    source: Source
+    failed: list[Outcome]
+    bad: set[int]
+
+    def good(self, schema: Schema) -> pl.DataFrame:
+        """The other rows, typed."""
+        names = [c.name for c in schema.columns]
+        frame = self.source.frame.with_row_index(ROW)
+        return frame.filter(~pl.col(ROW).is_in(sorted(self.bad))).select(names).collect()
+
+
+def ingest(file: Path, paths: Paths, *, quarantine: bool = False, again: bool = False) -> Report:
+    """Append the rows of a file to the data, as a new DVC version.
+
+    Args:
+        quarantine: bad rows go to `.plumbline/quarantine/` instead of stopping the command.
+        again: append rows that the data already hold.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or holds nothing new.
+        GateError: rows fail a critical expectation.
+        StorageError: DVC refused.
+    """
+    config = load_config(paths.params).data
+    expectations = load_expectations(paths.expectations, config)
+    note = paths.state / "ingest" / "pending.json"
+    place = paths.root / config.path
+    if _finish(note, place, file, paths):
+        return Report(
+            rows=[("finished", f"an earlier run had appended {file.name}; its version is complete")]
+        )
+    before = open_table(config, expectations.schema, paths.root)
+    incoming = _look(file, config, expectations)
+    aside = _put_aside(incoming, file, paths, quarantine)
+    rows = incoming.good(expectations.schema)
+    known = _known(rows, before)
+    if len(rows) == 0 or (known == len(rows) and not again):
+        raise DataError(
+            "holds no new row" + (": the data have them all" if len(rows) else ""),
+            file=file.name,
+            mend="nothing is left to do; pass --again to append them once more"
+            if rows.height
+            else None,
+        )
+    glance = _glance(before, rows, expectations.schema)
+    change = {
+        "file": _identity(file),
+        "before": _identity(place),
+        "rows": before.rows - before.test_rows,
+        "added": len(rows),
+    }
+
+    def remember(built: Path) -> None:
+        after = built.name if place.is_dir() else sha256(built)
+        write_json(note, {**change, "after": after})
+
+    append_rows(place, rows, expectations.schema, config.format, remember)
+    add_data(paths.root)
+    note.unlink()
+    return _report(change, known, aside, incoming, glance, paths)
+
+
+def _identity(path: Path) -> str:
+    """The hash of a file; of a folder, of the names and sizes in it."""
+    if path.is_file():
+        return sha256(path)
+    return str(sorted((p.name, p.stat().st_size) for p in path.rglob("*") if p.is_file()))
+
+
+def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
+    """End what a killed run began; says whether it was this file's rows, all appended."""
+    if not note.exists():
+        return False
+    pending = read_json(note)
+    done = (
+        (place / pending["after"]).exists()
+        if place.is_dir()
+        else (place.exists() and sha256(place) == pending["after"])
+    )
+    if done:
+        add_data(paths.root)
+    note.unlink()
+    return bool(done and file.exists() and pending["file"] == _identity(file))
+
+
+def _look(file: Path, config: DataConfig, expectations: Expectations) -> Incoming:
+    """Read the new rows by their own format and hold them against the expectations."""
+    written = sniff(file, target=config.target, header=config.format.header)
+    if written.encoding != "utf-8":
+        raise DataError(
+            f"is {written.encoding}", file=file.name, wanted="UTF-8", mend="convert it to UTF-8"
+        )
+    form = dataclasses.replace(
+        written.form, missing=sorted({*written.form.missing, *config.format.missing})
+    )
+    if form.dates is None:
+        form = dataclasses.replace(form, dates=config.format.dates)
+    own = dataclasses.replace(config, path=str(file.resolve()), test_path=None, format=form)
+    source = open_source(own, expectations.schema, file.parent)
+    outcomes = run_checks(checks_of(expectations, source), source)
+    failed = [o for o in outcomes if not o.success]
+    bad: set[int] = set()
+    for outcome in failed:
+        if outcome.severity == "critical" and outcome.check is not None:
+            rows = (
+                with_helpers(source.frame, [outcome.check])
+                .with_row_index(ROW)
+                .filter(outcome.check.broken)
+                .select(ROW)
+                .collect(engine="streaming")
+            )
+            bad |= set(rows[ROW].to_list())
+    return Incoming(source=source, failed=failed, bad=bad)
+
+
+def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -> Path | None:
+    """Write the bad rows with their reasons; stop unless they are to go aside."""
+    if not incoming.bad:
+        return None
+    place = paths.state / "quarantine" / f"{file.name.split('.')[0]}-{_identity(file)[:12]}.csv"
+    critical = [o for o in incoming.failed if o.severity == "critical"]
+    listed = failing_rows(critical, incoming.source, len(incoming.bad))
+    reasons = listed.group_by("row").agg(
+        (pl.col("column") + ": " + pl.col("expectation")).str.join("; ").alias("reason")
+    )
+    rows = (
+        incoming.source.written.with_row_index(ROW)
+        .filter(pl.col(ROW).is_in(sorted(incoming.bad)))
+        .collect()
+        .join(reasons, left_on=ROW, right_on="row", how="left", maintain_order="left")
+        .rename({ROW: "row"})
+    )
+    with new_file(place) as temporary:
+        rows.write_csv(temporary)
+    if not quarantine:
+        first = critical[0]
+        raise GateError(
+            f"{file.name}: {len(incoming.bad)} of {incoming.source.rows} rows fail a critical "
+            f"expectation (column '{first.column}': {first.unexpected} values {first.said}).",
+            report=place.relative_to(paths.root),
+            mend="Mend them, or pass --quarantine to append the others",
+        )
+    return place
+
+
+def _known(rows: pl.DataFrame, before: Table) -> int:
+    """How many of the new rows the data already hold, cell by cell."""
+    names = rows.columns
+    types = before.frame.collect_schema()
+    key = pl.struct(pl.col(n).cast(types[n]) for n in names).hash(seed=0).alias("key")
+    mine = rows.select(key)
+    theirs = before.frame.select(key).unique().collect(engine="streaming")
+    return len(mine.join(theirs, on="key", how="semi"))
+
+
+def _glance(before: Table, rows: pl.DataFrame, schema: Schema) -> list[tuple[str, float]]:
+    """The features that moved, by their stability index, the largest first."""
+    names = [c.name for c in schema.features] + [schema.target]
+    step = max(1, before.rows // GLANCED)
+    old = before.frame.select(names).gather_every(step).collect(engine="streaming")
+    new = rows.select(names).head(GLANCED)
+    moved = [(name, psi(old[name], new[name])) for name in names]
+    return sorted(moved, key=lambda pair: -pair[1])
+
+
+def _report(
+    change: dict[str, Any],
+    known: int,
+    aside: Path | None,
+    incoming: Incoming,
+    glance: list[tuple[str, float]],
+    paths: Paths,
+) -> Report:
+    rows = [
+        (
+            "rows",
+            f"{change['rows']:,} + {change['added']:,} = {change['rows'] + change['added']:,}",
+        ),
+        ("version", "data.dvc (commit it with git; `dvc push` sends the rows)"),
+    ]
+    if known:
+        rows.append(("known", f"{known:,} of the new rows equal earlier ones"))
+    if aside is not None:
+        place = aside.relative_to(paths.root)
+        rows.append(("quarantine", f"{len(incoming.bad):,} rows in {place}"))
+    rows += [
+        ("warning", f"{o.column}: {o.unexpected} values {o.said}")
+        for o in incoming.failed
+        if o.severity == "warning"
+    ]
+    moved = [(name, value) for name, value in glance if value >= LITTLE]
+    if change["added"] < TELLING:
+        moved = []
+        rows.append(("drift", f"fewer than {TELLING} new rows do not tell"))
+    else:
+        rows.append(("drift", f"{len(moved)} of {len(glance)} columns moved (PSI ≥ {LITTLE})"))
+    for name, value in moved[:SHOWN]:
+        rows.append((f"  {name}", f"{value:.2f} {'much' if value >= MUCH else 'some'}"))
+    rows.append(("next", "dvc repro"))
+    return Report(rows=rows, look=[paths.root / "data.dvc"])
