@@ -69,7 +69,7 @@ def _undersample(arrays: Arrays, spec: InputSpec, config: BalanceConfig, seed: i
     """Rows of larger classes left out at random."""
     rng = np.random.default_rng([seed, 0])
     classes, counts = np.unique(arrays.y, return_counts=True)
-    most = round(int(counts.min(initial=0)) / min(config.ratio, 1.0)) if len(counts) else 0
+    most = round(int(counts.min()) / min(config.ratio, 1.0)) if len(counts) else 0
     keep = [
         rng.choice(own, min(len(own), most), replace=False)
         for own in (np.flatnonzero(arrays.y == c) for c in classes)
