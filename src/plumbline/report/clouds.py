@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from plumbline.kinds import DoubleArray
 from plumbline.report.numbers import number, percent, plural
-from plumbline.report.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from plumbline.report.plots import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH
 from plumbline.report.svg import (
     Plane,
     Scale,
@@ -19,6 +19,7 @@ from plumbline.report.svg import (
     drawing,
     label,
     line,
+    margin,
     shorten,
     span,
     text_width,
@@ -93,18 +94,17 @@ def cloud(
         both = span([*x.tolist(), *y.tolist()])
         x_limits = y_limits = both
     plane = Plane(
-        x=Scale(low=x_limits[0], high=x_limits[1], start=LEFT, end=WIDTH - RIGHT),
+        x=Scale(low=x_limits[0], high=x_limits[1], start=margin(*y_limits), end=WIDTH - RIGHT),
         y=Scale(low=y_limits[0], high=y_limits[1], start=HEIGHT - BOTTOM, end=TOP),
         x_label=axes[0],
         y_label=axes[1],
-        x_ticks=4,
     )
     parts = plane.axes()
     if diagonal:
         low, high = x_limits
         parts.append(line(plane.x(low), plane.y(low), plane.x(high), plane.y(high), "guide"))
     if level is not None and y_limits[0] <= level <= y_limits[1]:
-        parts.append(line(LEFT, plane.y(level), WIDTH - RIGHT, plane.y(level), "guide"))
+        parts.append(line(plane.x.start, plane.y(level), plane.x.end, plane.y(level), "guide"))
     if len(x) <= FEW:
         parts.append(dots(plane.points(x.tolist(), y.tolist()), "s0 faint"))
     else:

@@ -10,7 +10,8 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with `digits` significant digits: 1,234 · 0.0123 · 1.2 × 10⁻⁷.
+    """A number with `digits` significant digits: 1,234 · 0.0123 · 1.2 × 10⁻⁷; the digits of a
+    whole number, and those before the point of one below ten million, are all kept.
 
     None and what is not finite become a dash.
     """
@@ -22,7 +23,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if isinstance(value, int) and size < 1e9:
         return _signed(f"{value:,}")
     exponent = math.floor(math.log10(size))
-    if exponent < -4 or exponent >= 9:
+    if exponent < -4 or exponent >= 7:
         mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
         return _signed(_trim(mantissa)) + " × 10" + str(int(power)).translate(SUPERSCRIPT)
     return _signed(_trim(f"{value:,.{max(0, digits - 1 - exponent)}f}"))
@@ -32,7 +33,7 @@ def aligned(values: Sequence[float], digits: int = 3) -> list[str]:
     """Numbers with so many decimals each that the largest has `digits` significant ones."""
     largest = max((abs(v) for v in values), default=0.0)
     exponent = math.floor(math.log10(largest)) if largest > 0 else 0
-    if not -4 <= exponent < 9:
+    if not -4 <= exponent < 7:
         return [number(v, digits) for v in values]
     return [fixed(v, max(0, digits - 1 - exponent)) for v in values]
 

@@ -20,6 +20,7 @@ from plumbline.report.svg import (
     drawing,
     label,
     line,
+    margin,
     polyline,
     shorten,
     span,
@@ -27,7 +28,7 @@ from plumbline.report.svg import (
 )
 
 WIDTH, HEIGHT = 360.0, 280.0
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 12.0, 46.0, 44.0
+RIGHT, TOP, BOTTOM = 12.0, 46.0, 44.0
 MAX_POINTS = 400
 
 
@@ -58,6 +59,7 @@ class Look:
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float, float] | None = None
     diagonal: bool = False
+    x_whole: bool = False
     rule: tuple[float, str] | None = None  # a vertical line and its words
 
 
@@ -91,7 +93,13 @@ def _plane(look: Look, xs: Sequence[float], ys: Sequence[float], top: float) -> 
     low, high = look.x_limits or span(xs, pad=0.0)
     y_low, y_high = look.y_limits or span(ys)
     return Plane(
-        x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT),
+        x=Scale(
+            low=low,
+            high=high,
+            start=margin(y_low, y_high),
+            end=WIDTH - RIGHT,
+            whole=look.x_whole,
+        ),
         y=Scale(low=y_low, high=y_high, start=HEIGHT - BOTTOM, end=top),
         x_label=look.x,
         y_label=look.y,
@@ -195,7 +203,7 @@ def histogram(values: DoubleArray, *, title: str, axis: str, bins: int = 30) -> 
     counts, edges = np.histogram(values, bins=bins, range=(low, high))
     top = float(counts.max()) * 1.05 or 1.0
     plane = Plane(
-        x=Scale(low=low, high=high, start=LEFT, end=WIDTH - RIGHT),
+        x=Scale(low=low, high=high, start=margin(0, top), end=WIDTH - RIGHT),
         y=Scale(low=0, high=top, start=HEIGHT - BOTTOM, end=TOP - 20),
         x_label=axis,
         y_label="rows",

@@ -18,12 +18,14 @@ CHAR = 6.2  # mean width of a character of the axis font, in units of the drawin
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Maps values in [low, high] to positions from `start` to `end`."""
+    """Maps values in [low, high] to positions from `start` to `end`; `whole` ones have ticks at
+    whole numbers only."""
 
     low: float
     high: float
     start: float
     end: float
+    whole: bool = False
 
     def __call__(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)
@@ -31,14 +33,20 @@ class Scale:
 
     def ticks(self, count: int = 5) -> list[float]:
         """Round values inside the scale."""
-        return nice_ticks(self.low, self.high, count)
+        ticks = nice_ticks(self.low, self.high, count)
+        return [t for t in ticks if t == round(t)] if self.whole else ticks
+
+
+def margin(low: float, high: float) -> float:
+    """The room that tick labels need at the left of a vertical axis."""
+    return max(text_width(number(t)) for t in nice_ticks(low, high)) + 12
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` multiples of 1, 2 or 5 times a power of ten within [low, high]."""
     rough = (high - low) / max(1, count)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.8)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [0.0 if i == 0 else i * step for i in range(first, last + 1)]
 
@@ -162,7 +170,6 @@ class Plane:
     y: Scale
     x_label: str
     y_label: str
-    x_ticks: int = 5
 
     def axes(self) -> list[Markup]:
         """Grid lines, tick labels and the names of the axes."""
@@ -175,7 +182,7 @@ class Plane:
                 line(left, y, right, y, "grid"),
                 label(left - 6, y + 3.5, number(value), anchor="end"),
             ]
-        for value in self.x.ticks(self.x_ticks):
+        for value in self._x_ticks():
             x = self.x(value)
             parts += [
                 line(x, bottom, x, bottom + 4, "axis"),
@@ -187,6 +194,17 @@ class Plane:
             label(4, top - 10, self.y_label, cls="name"),
         ]
         return parts
+
+    def _x_ticks(self) -> list[float]:
+        """As many as have room for their labels, five or fewer."""
+        for count in (5, 4, 3, 2):
+            ticks = self.x.ticks(count)
+            if len(ticks) < 2:
+                break
+            apart = abs(self.x(ticks[1]) - self.x(ticks[0]))
+            if max(text_width(number(t)) for t in ticks) + 8 < apart:
+                return ticks
+        return ticks[:1]
 
     def points(self, xs: Iterable[float], ys: Iterable[float]) -> list[tuple[float, float]]:
         """Positions of values; what is not finite stays so."""

@@ -28,11 +28,11 @@ METRIC_WORDS: dict[str, MetricWord] = {
     "log_loss": MetricWord(label="log loss", greater_is_better=False),
     "brier": MetricWord(label="Brier score", greater_is_better=False),
     "ece": MetricWord(label="calibration error (ECE)", greater_is_better=False),
-    "mae": MetricWord(label="mean absolute error", greater_is_better=False, unit=False),
-    "mse": MetricWord(label="mean squared error", greater_is_better=False, unit=False),
-    "rmse": MetricWord(label="root mean squared error", greater_is_better=False, unit=False),
+    "mae": MetricWord(label="MAE", greater_is_better=False, unit=False),
+    "mse": MetricWord(label="MSE", greater_is_better=False, unit=False),
+    "rmse": MetricWord(label="RMSE", greater_is_better=False, unit=False),
     "r2": MetricWord(label="R²", greater_is_better=True),
-    "mape": MetricWord(label="mean absolute percentage error", greater_is_better=False),
+    "mape": MetricWord(label="MAPE", greater_is_better=False),
 }
 DEFAULT_METRIC = {
     Task.BINARY: "roc_auc",
@@ -40,7 +40,7 @@ DEFAULT_METRIC = {
     Task.REGRESSION: "rmse",
 }
 BASELINE_WORDS = {
-    "majority": "majority (a constant)",
+    "majority": "constant",
     "linear": "linear model",
     "gradient_boosting": "gradient boosting",
 }

@@ -56,6 +56,29 @@ def test_a_span_holds_all_finite_values_and_has_a_length(values: list[float], ze
     assert not zero or low <= 0 <= high
 
 
+def test_a_whole_scale_has_no_half_ticks() -> None:
+    assert Scale(low=0, high=2, start=0, end=100, whole=True).ticks() == [0, 1, 2]
+    assert 0.5 in Scale(low=0, high=2, start=0, end=100).ticks()
+
+
+def test_tick_labels_have_room() -> None:
+    y = np.array([-400_000.0, 600_000.0])
+    text = str(cloud(y, y, title="t", axes=("x", "y")))
+    ticks = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]+)</text>', text)
+    assert "−400,000" in {words for _, words in ticks}
+    for x, words in ticks:
+        assert float(x) >= text_width(words), words
+
+
+@settings(deadline=None)
+@given(low=st.floats(-1e7, 1e7), gap=st.floats(1, 1e7))
+def test_labels_below_an_axis_do_not_meet(low: float, gap: float) -> None:
+    text = str(histogram(np.array([low, low + gap]), title="t", axis="a"))
+    found = re.findall(r'<text x="([-\d.]+)" y="252" text-anchor="middle">([^<]+)<', text)
+    ends = [(float(x) - text_width(t) / 2, float(x) + text_width(t) / 2) for x, t in found]
+    assert ends and all(a[1] < b[0] for a, b in itertools.pairwise(ends))
+
+
 def test_a_scale_maps_ends_to_ends() -> None:
     scale = Scale(low=10, high=20, start=300, end=100)
     assert scale(10) == 300 and scale(20) == 100 and scale(15) == 200

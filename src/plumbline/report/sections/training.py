@@ -116,7 +116,7 @@ def _losses(curves: pl.DataFrame, summary: Any) -> list[Figure]:
     ]
     if not series:
         return []
-    look = Look(title="Loss per epoch", x="epoch", y="loss", rule=_best(summary))
+    look = Look(title="Loss per epoch", x="epoch", x_whole=True, y="loss", rule=_best(summary))
     return [Figure(svg=lines(series, look), caption="Loss on training and validation rows.")]
 
 
@@ -135,7 +135,13 @@ def _score(curves: pl.DataFrame, summary: Any) -> list[Figure]:
             continue
         label = metric_label(metric)
         one = Series(name=label, x=thin(epochs), y=thin(values), cls="s1", marks=len(epochs) <= 12)
-        look = Look(title=f"Validation {label} per epoch", x="epoch", y=label, rule=_best(summary))
+        look = Look(
+            title=f"Validation {label} per epoch",
+            x="epoch",
+            x_whole=True,
+            y=label,
+            rule=_best(summary),
+        )
         return [Figure(svg=lines([one], look), caption=f"{_upper(label)} on validation rows.")]
     return []
 

@@ -95,9 +95,11 @@ def _sentences(summary: Any, about: About) -> list[str]:
         return ["No trial was run: searched parameters have the centre of their range."]
     metric = words(pick(summary, "metric")) or about.metric
     found = []
+    if whole(pick(summary, "best")) == 0:
+        found.append("The best trial is the centre of the search space: nothing was gained.")
     gain = real(pick(summary, "gain_over_centre", "mean"))
     error = real(pick(summary, "gain_over_centre", "std_error"))
-    if gain is not None and error is not None:
+    if gain and error is not None:
         found.append(
             f"Against the centre of the search space the {metric_label(metric)} changed by "
             f"{metric_difference(metric, gain)} ± {number(error, 2)} over the same folds."
@@ -135,6 +137,7 @@ def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
         Look(
             title="History of the search",
             x="trial",
+            x_whole=True,
             y=metric_label(metric),
             text=f"best {metric_value(metric, float(best[-1]))}",
         ),
