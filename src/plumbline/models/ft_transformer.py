@@ -71,6 +71,14 @@ class FTTransformer(nn.Module):
         self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
     ) -> None:
         super().__init__()
+        if config.depth == 0:
+            raise ParameterError(
+                "without a block the class token never sees the columns",
+                file="params.yaml",
+                where="model.depth",
+                wanted="1 or more for ft_transformer",
+                got=0,
+            )
         if config.width % config.heads:
             raise ParameterError(
                 "the width is no multiple of the number of heads",

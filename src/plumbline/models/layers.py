@@ -8,11 +8,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -80,6 +80,28 @@ def number_dropouts(model: nn.Module) -> None:
         layer.layer = number
 
 
+class _Sum(torch.autograd.Function):
+    """The slope of a sum over processes is the sum of their slopes."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        total = slopes[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of all processes' tensors, on each; gradients flow through."""
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation (Ioffe and Szegedy 2015) over the rows of all processes.
 
@@ -90,25 +112,30 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return self._affine(x, self._running_mean(), self._running_var())
-        flat = x.reshape(-1, self.num_features)
-        sums = torch.stack([flat.sum(0), flat.square().sum(0)])  # (2, D)
-        count = torch.tensor(float(len(flat)), device=x.device)
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            sums, count = all_reduce(sums), all_reduce(count)  # type: ignore[no-untyped-call]
+        # under mixed precision sums over rows need float32
+        flat = x.reshape(-1, self.num_features).to(self._running_mean().dtype)
+        count, sums = len(flat), flat.sum(0)
+        many = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        if many:
+            counted = sum_over_processes(torch.cat([sums, sums.new_tensor([count])]))
+            count, sums = int(counted[-1]), counted[:-1]
         if count < 2:
             return self._affine(x, self._running_mean(), self._running_var())
-        mean = sums[0] / count
-        var = (sums[1] / count - mean.square()).clamp_min(0)
+        mean = sums / count
+        # centred first: the mean of squares less the squared mean cancels far from zero
+        squares = (flat - mean).square().sum(0)
+        if many:
+            squares = sum_over_processes(squares)
         with torch.no_grad():
             momentum = 0.1 if self.momentum is None else self.momentum
             self._running_mean().lerp_(mean, momentum)
-            self._running_var().lerp_(var * count / (count - 1), momentum)
+            self._running_var().lerp_(squares / (count - 1), momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked += 1
-        return self._affine(x, mean, var)
+        return self._affine(x, mean, squares / count)
 
     def _affine(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        return (x - mean) * (var + self.eps).rsqrt() * self.weight + self.bias
+        return ((x - mean) * (var + self.eps).rsqrt() * self.weight + self.bias).to(x.dtype)
 
     def _running_mean(self) -> Tensor:
         assert self.running_mean is not None
@@ -124,6 +151,13 @@ NORMALISATIONS: dict[str, Callable[[int], nn.Module]] = {
     "batch": BatchNorm,
     "layer": nn.LayerNorm,
 }
+
+
+def has_use_of_bias(normalisation: str) -> bool:
+    """Whether a layer that feeds a normalisation needs a bias. Batch normalisation takes a shift
+    away again: the bias's slope is rounding alone, which Adam-like optimisers blow up to full
+    steps, and the running means lag behind them."""
+    return normalisation != "batch"
 
 
 def _keep(weight: Tensor) -> None:

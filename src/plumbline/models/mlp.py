@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
 from plumbline.models.embeddings import CategoryEmbedding, Edges, FlatInput
-from plumbline.models.layers import ACTIVATIONS, NORMALISATIONS, BatchNoise, SampleDropout
+from plumbline.models.layers import (
+    ACTIVATIONS,
+    NORMALISATIONS,
+    BatchNoise,
+    SampleDropout,
+    has_use_of_bias,
+)
 from plumbline.tables import InputSpec
 
 
@@ -40,7 +46,7 @@ def hidden_layers(config: ModelConfig, width_in: int, noise: BatchNoise) -> nn.S
     layers: list[nn.Module] = []
     for _ in range(config.depth):
         layers += [
-            nn.Linear(width_in, config.width),
+            nn.Linear(width_in, config.width, bias=has_use_of_bias(config.normalisation)),
             NORMALISATIONS[config.normalisation](config.width),
             ACTIVATIONS[config.activation](),
             SampleDropout(config.dropout, noise),
@@ -78,7 +84,7 @@ class ResidualBlock(nn.Module):
             nn.Linear(config.width, inner),
             ACTIVATIONS[config.activation](),
             SampleDropout(config.dropout, noise),
-            nn.Linear(inner, config.width),
+            nn.Linear(inner, config.width, bias=has_use_of_bias(config.normalisation)),
             SampleDropout(config.dropout / 2, noise),
         )
 
@@ -95,7 +101,8 @@ class ResidualMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.input = FlatInput(config, spec, edges)
-        self.first = nn.Linear(self.input.width, config.width)
+        bias = has_use_of_bias(config.normalisation)
+        self.first = nn.Linear(self.input.width, config.width, bias=bias)
         self.blocks = nn.Sequential(*[ResidualBlock(config, noise) for _ in range(config.depth)])
         self.last = NORMALISATIONS[config.normalisation](config.width)
         self.activation = ACTIVATIONS[config.activation]()

@@ -54,10 +54,13 @@ HOW_ONLY = (
 
 def run(config: Config, paths: Paths) -> Report:
     """Read the prepared rows and what tuning found; write the model and its learning curves."""
-    if config.train.processes > 1 and not is_launched():
+    if is_launched():
+        guarded(lambda: _train(with_tuned(config, paths), paths))
+        return Report(rows=[])  # the files are the first process's; the launching stage tells
+    if config.train.processes > 1:
         launch("train", paths.root, config.train, paths.state / "train-message.txt")
     else:
-        guarded(lambda: _train(with_tuned(config, paths), paths))
+        _train(with_tuned(config, paths), paths)
     return _report(paths)
 
 

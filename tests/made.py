@@ -1,0 +1,147 @@
+"""Small made data: rows with something to learn, for every task."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from plumbline.config import Paths
+from plumbline.config.model import ModelConfig, TrainConfig
+from plumbline.files import write_json
+from plumbline.kinds import Task
+from plumbline.preprocessing.arrays import write_arrays
+from plumbline.tables import Arrays, InputSpec
+
+Done = subprocess.CompletedProcess[str]
+CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
+SMALL: dict[str, Any] = {
+    "width": 16,
+    "depth": 1,
+    "heads": 2,
+    "members": 3,
+    "embedding_dim": 4,
+    "category_dim": 3,
+    "frequencies": 4,
+    "bins": 8,
+}
+SHORT: dict[str, Any] = {  # few epochs on one thread, without the extra fits of the verdict
+    "epochs": 3,
+    "batch_size": 16,
+    "threads": 1,
+    "learning_rate": 0.01,
+    "device": "cpu",
+    "learning_curve": [],
+}
+
+
+def made_spec(
+    task: Task = Task.BINARY, *, numbers: int = 3, cardinalities: tuple[int, ...] = (4, 3)
+) -> InputSpec:
+    """Columns n0, n1, … and c0, c1, …"""
+    num = tuple(f"n{i}" for i in range(numbers))
+    cat = tuple(f"c{i}" for i in range(len(cardinalities)))
+    return InputSpec(
+        task=task,
+        num_names=num,
+        cat_names=cat,
+        num_sources=num,
+        cat_sources=cat,
+        cardinalities=cardinalities,
+        classes=CLASSES[task],
+    )
+
+
+def made_arrays(spec: InputSpec, n: int, seed: int = 0, *, noise: float = 0.3) -> Arrays:
+    """Rows whose target follows from all columns, linearly, with some noise."""
+    rng = np.random.default_rng(seed)
+    num = rng.normal(size=(n, len(spec.num_names))).astype(np.float32)
+    cat = np.empty((n, len(spec.cardinalities)), dtype=np.int64)
+    for j, k in enumerate(spec.cardinalities):
+        cat[:, j] = rng.integers(0, k, n)
+    signal = num.sum(axis=1) + (cat % 2).sum(axis=1) - 0.5 * cat.shape[1]
+    signal = signal + noise * rng.normal(size=n)
+    y: Any
+    if spec.task is Task.REGRESSION:
+        y = (50 + 10 * signal).astype(np.float32)
+    elif spec.task is Task.BINARY:
+        y = (signal > 0).astype(np.int64)
+    else:
+        y = np.digitize(signal, [-0.8, 0.8]).astype(np.int64)
+    return Arrays(
+        num=num,
+        cat=cat,
+        y=y,
+        rows=np.arange(n, dtype=np.int64),
+        weight=np.ones(n, dtype=np.float32),
+    )
+
+
+def small_model(name: str = "mlp", **more: Any) -> ModelConfig:
+    """A model that fits in a moment."""
+    return ModelConfig(name=name, **{**SMALL, **more})  # type: ignore[arg-type]
+
+
+def short_fit(**more: Any) -> TrainConfig:
+    """`SHORT`, with other values where given."""
+    return TrainConfig(**{**SHORT, **more})
+
+
+def made_checkout(
+    folder: Path,
+    spec: InputSpec,
+    *,
+    model: dict[str, Any] | None = None,
+    train: dict[str, Any] | None = None,
+    rows: tuple[int, int] = (200, 80),
+    **sections: Any,
+) -> Paths:
+    """A folder in which `plumbline train` runs: params.yaml and what normalize and tune write."""
+    paths = Paths(folder)
+    arrays = {"train": made_arrays(spec, rows[0], 1), "val": made_arrays(spec, rows[1], 2)}
+    for part, made in arrays.items():
+        write_arrays(paths.prepared / part, made)
+    write_json(paths.prepared / "spec.json", spec.to_json())
+    write_json(paths.prepared / "preprocessor.json", {"made": True})
+    write_params(paths, spec, model=model, train=train, **sections)
+    return paths
+
+
+def write_params(
+    paths: Paths,
+    spec: InputSpec,
+    *,
+    model: dict[str, Any] | None = None,
+    train: dict[str, Any] | None = None,
+    **sections: Any,
+) -> None:
+    """params.yaml of small model and short fit, with other values where given."""
+    data = {"name": "made", "path": "data/made.csv", "task": str(spec.task), "target": "y"}
+    raw = {
+        "seed": 0,
+        "data": data,
+        "model": {"name": "mlp", **SMALL, **(model or {})},
+        "tune": {"trials": 0},
+        "train": {**SHORT, **(train or {})},
+        **sections,
+    }
+    paths.params.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+
+def plumbline(folder: Path, *arguments: str, seconds: float = 300, **more: str) -> Done:
+    """Run the command line in a folder, as a user would."""
+    environment = {**os.environ, **more}
+    return subprocess.run(
+        [sys.executable, "-m", "plumbline", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
