@@ -88,12 +88,14 @@ def test_a_gate_stops_the_flow_at_once_and_says_why(copy: Path) -> None:
     )
     states = task_states(copy)
     assert states["validate"] == "Gate"
-    assert states["split"] == "NotReady"
+    # a task that never began has not got its own name yet
+    assert [state for name, state in states.items() if name.startswith("split")] == ["NotReady"]
     assert "reports/validation" in artifacts(copy)["gate-validate"]
 
 
 def test_a_user_s_mistake_is_told_once(copy: Path) -> None:
     set_parameter(copy, "split", "test_share", -0.2)
     done = run(copy, *FLOW, code=2)
-    assert "split.test_share" in done.stderr.splitlines()[-1]
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("plumbline: ")]
+    assert "split.test_share" in told and "Traceback" not in done.stderr
     assert "did you mean 'train'" in run(copy, *FLOW, "trian", code=2).stderr.lower()
