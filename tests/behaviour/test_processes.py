@@ -1,0 +1,90 @@
+"""Two processes do what one does: the same loss curve for every family, and a dead one restarts."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from tests.group import in_group
+from tests.made import made_arrays, made_spec, short_fit, small_model
+
+from plumbline.config.model import ModelConfig, ModelName, TrainConfig
+from plumbline.kinds import Task
+from plumbline.training.distributed import ALONE, World
+from plumbline.training.fresh import fit_fresh
+
+Case = tuple[Task, ModelConfig, TrainConfig]
+TOLERANCE = {"rel": 2e-5, "abs": 2e-6}
+DROPPED = {"dropout": 0.3, "depth": 2}
+
+CASES: dict[str, Case] = {
+    **{
+        name: (Task.MULTICLASS, small_model(name, **DROPPED), short_fit())
+        for name in get_args(ModelName)
+    },
+    **{
+        f"{name}, batch norm": (
+            Task.BINARY,
+            small_model(name, normalisation="batch", **DROPPED),
+            # a last batch of one row, which joins the batch before it
+            short_fit(batch_size=23, schedule="onecycle"),
+        )
+        for name in ("mlp", "resmlp", "tabm", "tabm_mini")
+    },
+    "regression": (
+        Task.REGRESSION,
+        small_model("mlp", number_embedding="piecewise_linear"),
+        short_fit(target_transform="quantile", loss="huber", optimizer="sgd"),
+    ),
+    "everything at once": (
+        Task.MULTICLASS,
+        small_model("tabm", number_embedding="periodic", normalisation="layer", **DROPPED),
+        short_fit(
+            accumulate=3,
+            average=0.9,
+            l1=1e-3,
+            clip_norm=0.5,
+            class_weights="balanced",
+            label_smoothing=0.1,
+            warmup_epochs=1.0,
+            schedule="cosine",
+            weight_decay=0.1,
+        ),
+    ),
+    "batches of one row": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(batch_size=1)),
+    "bf16": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(precision="bf16")),
+}
+
+
+def fit_case(world: World, case: Case) -> dict[str, Any]:
+    task, model, config = case
+    spec = made_spec(task)
+    train, val = made_arrays(spec, 70, 1), made_arrays(spec, 31, 2)
+    fitted = fit_fresh(model, config, spec, train, val, seed=3, world=world).fitted
+    weights = {name: tensor.numpy() for name, tensor in fitted.weights.items()}
+    return {"history": fitted.history, "weights": weights, "best": fitted.best_epoch}
+
+
+def fit_cases(world: World, cases: dict[str, Case]) -> dict[str, dict[str, Any]]:
+    return {name: fit_case(world, case) for name, case in cases.items()}
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Any]]]:
+    return in_group(2, tmp_path_factory.mktemp("two"), fit_cases, CASES)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_two_processes_have_the_loss_curve_of_one(
+    name: str, by_two: list[dict[str, dict[str, Any]]]
+) -> None:
+    alone = fit_case(ALONE, CASES[name])
+    first, second = (found[name] for found in by_two)
+    assert first["history"] == second["history"]
+    assert first["best"] == alone["best"]
+    loose = {"rel": 5e-3, "abs": 1e-3} if CASES[name][2].precision == "bf16" else TOLERANCE
+    for ours, wanted in zip(first["history"], alone["history"], strict=True):
+        assert ours == pytest.approx(wanted, **loose)
+    for key, weight in first["weights"].items():
+        assert np.array_equal(weight, second["weights"][key]), key

@@ -1,0 +1,56 @@
+"""Work done by a group of processes, as torch's launcher starts them but without its cost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from plumbline.training.device import set_up
+from plumbline.training.distributed import World
+
+
+def in_group(size: int, folder: Path, work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """`work(world, *arguments)` in `size` processes; what each returned, by rank.
+
+    `work` is a function of a module; warnings are errors in it.
+    """
+    context = multiprocessing.get_context("spawn")
+    answers: multiprocessing.queues.Queue[tuple[int, Any, str]] = context.Queue()
+    meeting = folder / f"meeting-{size}"
+    meeting.unlink(missing_ok=True)
+    group = [
+        context.Process(target=_member, args=(rank, size, meeting, answers, work, arguments))
+        for rank in range(size)
+    ]
+    for process in group:
+        process.start()
+    try:
+        told = [answers.get(timeout=240) for _ in group]
+    finally:
+        for process in group:
+            process.join(timeout=20)
+            process.kill()
+    errors = [error for _, _, error in told if error]
+    assert not errors, "\n".join(errors)
+    return [answer for _, answer, _ in sorted(told, key=lambda told: told[0])]
+
+
+def _member(
+    rank: int, size: int, meeting: Path, answers: Any, work: Callable[..., Any], arguments: Any
+) -> None:
+    try:
+        set_up(torch.device("cpu"), 1)
+        warnings.simplefilter("error")
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
+        answer, error = work(World(rank=rank, size=size), *arguments), ""
+        dist.destroy_process_group()
+    except BaseException:
+        answer, error = None, f"rank {rank}: {traceback.format_exc()}"
+    answers.put((rank, answer, error))
