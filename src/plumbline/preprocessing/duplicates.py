@@ -53,3 +53,21 @@ def join_codes(left: IntArray, right: IntArray) -> IntArray:
     )
     _, component = connected_components(graph, directed=False)
     return group_codes(component[left].astype(np.uint64))
+
+
+def plain(schema: pl.Schema, columns: Sequence[str], digits: int | None = None) -> list[pl.Expr]:
+    """The columns as they are but for how they are written.
+
+    Text loses case, punctuation and repeated blanks; numbers are rounded to `digits`
+    significant digits, where given.
+    """
+    expressions = []
+    for name in columns:
+        column = pl.col(name)
+        if schema[name] == pl.String:
+            letters = column.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
+            column = letters.str.strip_chars()
+        elif digits is not None and schema[name].is_float():
+            column = column.round_sig_figs(digits)
+        expressions.append(column)
+    return expressions

@@ -17,14 +17,22 @@ from plumbline.kinds import IntArray
 from plumbline.preprocessing.leakage.across import duplicates, groups, time_order
 from plumbline.preprocessing.leakage.finding import LISTED, Check, Evidence, Finding
 from plumbline.preprocessing.leakage.giveaway import giveaway
+from plumbline.preprocessing.leakage.identifier import identifier
+from plumbline.preprocessing.leakage.near import near_duplicates
+from plumbline.preprocessing.leakage.source import source_shift
+from plumbline.preprocessing.leakage.target_text import target_text
 
 __all__ = ["LEAKAGE_CHECKS", "Evidence", "Finding", "Leaks", "find_leaks"]
 
 LEAKAGE_CHECKS: dict[str, Check] = {
     "duplicates": duplicates,
+    "near_duplicates": near_duplicates,
     "groups": groups,
     "time_order": time_order,
     "giveaway": giveaway,
+    "identifier": identifier,
+    "target_text": target_text,
+    "source_shift": source_shift,
 }
 
 

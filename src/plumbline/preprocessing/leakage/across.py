@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 
 from plumbline.kinds import BoolArray, ByteArray, IntArray, Part, Role
+from plumbline.preprocessing.duplicates import group_codes, hash_rows, plain
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
+from plumbline.tables import ROW
 
 MANY = 0.01  # share of held-out rows above which copies decide the score: critical
+DIGITS = 7  # significant digits that float32 holds
 
 
 def returning(part: ByteArray, code: IntArray) -> BoolArray:
@@ -33,26 +37,89 @@ def copied(part: ByteArray, code: IntArray) -> BoolArray:
 
 
 def duplicates(evidence: Evidence) -> Sequence[Finding]:
-    """Held-out rows whose features equal those of a training row."""
-    part, code = evidence.part, evidence.rows.duplicate
+    """Held-out rows whose features equal those of a training row, exactly or but for writing."""
+    exact = evidence.rows.duplicate
+    findings = []
+    if copied(evidence.part, exact).any() and not _natural(evidence, exact):
+        findings.append(_equal_rows(evidence, exact, "in every feature"))
+    written = _but_for_writing(evidence)
+    if written is not None:
+        known = copied(evidence.part, exact)
+        if (copied(evidence.part, written) & ~known).any():
+            how = "in every feature, but for case, punctuation, blanks or the last digits"
+            findings.append(_equal_rows(evidence, written, how, known=known))
+    return findings
+
+
+def _natural(evidence: Evidence, code: IntArray) -> bool:
+    """Whether chance alone makes as many rows equal: few features of few values.
+
+    The chance that two rows agree is at least the product over the columns of the chance that
+    two of their cells do; it is that where columns are independent, and more where they are not.
+    """
+    frame = evidence.train.drop(ROW)
+    agree = 1.0
+    for name in evidence.features:
+        size = frame.select(pl.len().over(name).cast(pl.Float64)).to_series()
+        agree *= max(0.0, float((size - 1).sum()) / max(1, len(size) * (len(size) - 1)))
+    part = evidence.part
+    expected = -np.expm1(-agree * float((part == Part.TRAIN).sum()))
+    held = np.isin(part, (Part.VAL, Part.TEST))
+    return bool(copied(part, code)[held].mean() <= 2 * expected)
+
+
+def _but_for_writing(evidence: Evidence) -> IntArray | None:
+    """Rows numbered by their features as a model would read them; None where that is no news.
+
+    Numbers are compared as float32 shows them. In rows that are no copies a digit less makes
+    ten times as many equal; then equality is chance and text alone counts.
+    """
+    schema = evidence.table.frame.collect_schema()
+    names = evidence.features
+    floats = any(schema[name].is_float() for name in names)
+    if not floats and not any(schema[name] == pl.String for name in names):
+        return None
+    known = _repeated(evidence.rows.duplicate)
+    code = _numbered(evidence, plain(schema, names, DIGITS))
+    if floats and _repeated(code) > known:
+        coarse = _numbered(evidence, plain(schema, names, DIGITS - 1))
+        if _repeated(coarse) - known > 3 * (_repeated(code) - known):
+            code = _numbered(evidence, plain(schema, names))
+    return code if _repeated(code) > known else None
+
+
+def _numbered(evidence: Evidence, columns: list[pl.Expr]) -> IntArray:
+    frame = evidence.table.frame.select(columns)
+    return group_codes(hash_rows(frame, frame.collect_schema().names()))
+
+
+def _repeated(code: IntArray) -> int:
+    """Rows that equal an earlier one."""
+    return len(code) - int(code.max()) - 1
+
+
+def _equal_rows(
+    evidence: Evidence, code: IntArray, how: str, known: BoolArray | None = None
+) -> Finding:
+    part = evidence.part
     held = copied(part, code)
-    if not held.any():
-        return []
-    first = returning(part, code)
-    share = held.sum() / max(1, np.isin(part, (Part.VAL, Part.TEST)).sum())
-    return [
-        Finding(
-            check="duplicates",
-            columns=evidence.features,
-            rows=np.flatnonzero(held),
-            detail=f"{held.sum()} held-out rows ({share:.2%}) equal {first.sum()} rows of an "
-            "earlier part in every feature",
-            severity="critical" if share > MANY else "warning",
-            mend="set split.keep_duplicates_together: true, or split.leakage.duplicates: drop "
-            "to leave the training copies out",
-            drop_rows=np.flatnonzero(first),
-        )
-    ]
+    if known is not None:
+        held &= ~known
+    twin = np.zeros(int(code.max()) + 1, dtype=bool)
+    twin[code[held]] = True
+    first = returning(part, code) & twin[code]
+    share = held.sum() / max(1, evidence.held_out_rows)
+    return Finding(
+        check="duplicates",
+        columns=evidence.features,
+        rows=np.flatnonzero(held),
+        detail=f"{held.sum()} held-out rows ({share:.2%}) equal {first.sum()} rows of an "
+        f"earlier part {how}",
+        severity="critical" if share > MANY else "warning",
+        mend="set split.keep_duplicates_together: true, or split.leakage.duplicates: drop "
+        "to leave the training copies out",
+        drop_rows=np.flatnonzero(first),
+    )
 
 
 def groups(evidence: Evidence) -> Sequence[Finding]:

@@ -70,6 +70,11 @@ class Evidence:
         return self._read(sample(rows, self.limit, self.seed))
 
     @property
+    def held_out_rows(self) -> int:
+        """How many validation and test rows there are."""
+        return int(np.isin(self.part, (Part.VAL, Part.TEST)).sum())
+
+    @property
     def limit(self) -> int:
         return self.config.max_rows
 

@@ -1,0 +1,212 @@
+"""Almost equal rows in two parts: copies with noise, rounded copies, repeated measurements.
+
+Rows that lie near each other are no leak by themselves: in a table of few columns every row
+has near neighbours. What tells a copy is the gap behind it. Among rows of any honest spread
+in m dimensions, the distances to the nearest and the next nearest row are of one size: the
+first is RATIO times smaller than the second with probability RATIO^-m, and of the rows with
+a neighbour within RATIO times a small distance only the share RATIO^-m has it within that
+distance. A copy is near where nothing else is. Rows are accused where copies outnumber the
+ordinary near rows and chance cannot explain them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+import polars as pl
+
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray
+from plumbline.preprocessing.duplicates import group_codes, plain
+from plumbline.preprocessing.leakage.across import MANY
+from plumbline.preprocessing.leakage.codes import as_number
+from plumbline.preprocessing.leakage.finding import Evidence, Finding
+from plumbline.preprocessing.leakage.identifier import numbers_rows
+from plumbline.tables import ROW
+
+RATIO = 8.0  # the next row is so many times farther than the copies
+NEIGHBOURS = 6  # training rows looked at per held-out row: at most five copies
+TREE_COLUMNS = 24  # the tree looks at so many columns; pairs are measured on all
+HELD = 20_000  # held-out rows looked at
+FINER = (1.0, 1 / 4, 1 / 16)  # of near_distance: copies may hide among rows that are near anyway
+CHANCE = 1e-4
+MAX_DIMENSION = 3.0
+NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Rows as points: numbers in standard deviations of the training rows.
+
+    Shapes: `train` (n, d), `held` (m, d), a missing number is 0; `cell` numbers what must
+    agree (categories, texts, which numbers are missing); `common` says whether the value of a
+    number column occurs in several rows. `dimension` is the number of directions in which the
+    training rows vary.
+    """
+
+    train: DoubleArray
+    held: DoubleArray
+    train_cell: IntArray
+    held_cell: IntArray
+    train_common: BoolArray
+    held_common: BoolArray
+    dimension: float
+
+
+def near_duplicates(evidence: Evidence) -> Sequence[Finding]:
+    """Held-out rows that nearly equal a training row where no other row is near."""
+    train = evidence.train
+    held = evidence.held_out
+    if len(held) > HELD:
+        held = held[np.sort(evidence.generator("near").permutation(len(held))[:HELD]).tolist()]
+    numbers = [
+        c.name
+        for c in evidence.schema.features
+        if c.type in NUMERIC and not numbers_rows(train[c.name])
+    ]
+    others = [c.name for c in evidence.schema.features if c.type not in NUMERIC]
+    space = _space(train, held, numbers, others) if numbers else None
+    if space is None or not space.train.shape[1] or min(len(train), len(held)) < 2:
+        return []
+    bound = evidence.config.near_distance
+    distance, index, step = _nearest(space, RATIO * bound)
+    for finer in FINER:
+        copies = _copies(distance, step, bound * finer, space.dimension)
+        if copies.any():
+            return [_finding(evidence, train, held, copies, index, bound * finer, distance)]
+    return []
+
+
+def _space(
+    train: pl.DataFrame, held: pl.DataFrame, numbers: list[str], others: list[str]
+) -> Space | None:
+    both = pl.concat([train, held])
+    columns, common = [], []
+    for name in numbers:
+        value = as_number(both[name])
+        value = np.where(np.isfinite(value), value, np.nan)
+        spread = np.nanstd(value[: len(train)]) if np.isfinite(value[: len(train)]).any() else 0
+        if spread > 0:
+            columns.append(value / spread)
+            common.append((both.select(pl.len().over(name)).to_series() > 1).to_numpy())
+    if not columns:
+        return None
+    x = np.column_stack(columns)
+    gaps = pl.DataFrame(np.isnan(x), schema=[str(j) for j in range(x.shape[1])])
+    cell = group_codes(gaps.hash_rows(0).to_numpy())
+    if others:
+        words = both.select(plain(both.schema, others)).hash_rows(0)
+        cell = group_codes(pl.DataFrame({"gaps": cell, "words": words}).hash_rows(0).to_numpy())
+    x = np.where(np.isnan(x), 0.0, x)
+    n = len(train)
+    return Space(
+        train=x[:n],
+        held=x[n:],
+        train_cell=cell[:n],
+        held_cell=cell[n:],
+        train_common=np.column_stack(common)[:n],
+        held_common=np.column_stack(common)[n:],
+        dimension=_dimension(x[:n]),
+    )
+
+
+def _dimension(x: DoubleArray) -> float:
+    """Participation ratio of the variances along the principal axes, 1 … MAX_DIMENSION."""
+    centred = x - x.mean(axis=0)
+    covariance = centred.T @ centred / len(x)
+    return float(np.clip(np.trace(covariance) ** 2 / (covariance**2).sum(), 1, MAX_DIMENSION))
+
+
+def _nearest(space: Space, bound: float) -> tuple[DoubleArray, IntArray, BoolArray]:
+    """Nearest training rows of each held-out row, none farther than `bound`.
+
+    The distance is the largest difference of any number. Returns distances (m, k), inf where
+    there is no such row; training positions (m, k); and whether the nearest one is an
+    ordinary step away: one or two numbers differ, all between values that other rows have.
+    """
+    from scipy.spatial import cKDTree
+
+    different = [len(np.unique(space.train[:, j])) for j in range(space.train.shape[1])]
+    chosen = np.argsort(-np.array(different), kind="stable")[:TREE_COLUMNS]
+    apart = 4 * bound  # cells lie so far from each other that nothing in another one is near
+    points = np.column_stack([space.train[:, chosen], space.train_cell * apart])
+    asked = np.column_stack([space.held[:, chosen], space.held_cell * apart])
+    whole = np.column_stack([space.train, space.train_cell])
+    kept = np.sort(_first_of_each(whole))
+    tree = cKDTree(points[kept], balanced_tree=False)
+    found = tree.query(asked, k=NEIGHBOURS, p=np.inf, distance_upper_bound=bound)
+    distance: DoubleArray = found[0]
+    position = np.minimum(found[1], len(kept) - 1)
+    row, place = np.nonzero(np.isfinite(distance))
+    at = kept[position]
+    apart_by = np.abs(space.held[row] - space.train[at[row, place]])  # (pairs, d)
+    distance[row, place] = apart_by.max(axis=1)
+    order = np.argsort(distance, axis=1, kind="stable")
+    distance = np.take_along_axis(distance, order, axis=1)
+    index: IntArray = np.take_along_axis(at, order, axis=1)
+    distance[distance > bound] = np.inf
+    differs = space.held != space.train[index[:, 0]]
+    usual = ~differs | (space.held_common & space.train_common[index[:, 0]])
+    step: BoolArray = np.logical_and(differs.sum(axis=1) <= 2, usual.all(axis=1))
+    return distance, index, step
+
+
+def _first_of_each(points: DoubleArray) -> IntArray:
+    """Positions of the first of equal rows."""
+    frame = pl.DataFrame(points, schema=[str(j) for j in range(points.shape[1])])
+    codes = group_codes(frame.hash_rows(0).to_numpy())
+    return np.unique(codes, return_index=True)[1].astype(np.int64)
+
+
+def _copies(distance: DoubleArray, step: BoolArray, bound: float, dimension: float) -> BoolArray:
+    """Rows with copies within `bound` and a gap behind them; none where chance would do."""
+    equal = distance[:, 0] == 0  # the check `duplicates` names these
+    with np.errstate(invalid="ignore"):
+        gap = (distance[:, :-1] <= bound) & (distance[:, 1:] >= RATIO * distance[:, :-1])
+    copies = gap.any(axis=1) & ~equal & ~step
+    near = (distance[:, 0] <= RATIO * bound) & ~equal
+    found, asked = int(copies.sum()), int(near.sum())
+    if 2 * found <= asked or _tail(found, asked, RATIO**-dimension) > CHANCE:
+        return np.zeros(len(distance), dtype=bool)
+    return copies
+
+
+def _tail(found: int, asked: int, share: float) -> float:
+    """Probability of at least `found` hits of `asked`, each with probability `share`."""
+    if found > 20:  # of fewer than twice as many: below (4 · share)^found ≤ 2^-20
+        return 0.0
+    return sum(
+        comb(asked, k) * share**k * (1 - share) ** (asked - k) for k in range(found, asked + 1)
+    )
+
+
+def _finding(
+    evidence: Evidence,
+    train: pl.DataFrame,
+    held: pl.DataFrame,
+    copies: BoolArray,
+    index: IntArray,
+    bound: float,
+    distance: DoubleArray,
+) -> Finding:
+    rows = held[ROW].to_numpy()[copies].astype(np.int64)
+    near = distance[copies] <= bound
+    originals = np.unique(train[ROW].to_numpy()[index[copies][near]].astype(np.int64))
+    share = copies.mean()
+    sampled = "" if len(held) == evidence.held_out_rows else f" of {len(held):,} looked at"
+    return Finding(
+        check="near_duplicates",
+        columns=evidence.features,
+        rows=rows,
+        detail=f"{len(rows)} held-out rows{sampled} ({share:.2%}) nearly equal "
+        f"{len(originals)} training rows: categories agree, no number differs by more than "
+        f"{distance[copies, 0].max():.2g} standard deviations, and the next row is {RATIO:.0f} "
+        "times farther or more",
+        severity="critical" if share > MANY else "warning",
+        mend="find out whether rows were copied, augmented or measured twice before the split; "
+        "name what they share in data.group, or set split.leakage.near_duplicates: drop to "
+        "leave the training copies out",
+        drop_rows=originals,
+    )
