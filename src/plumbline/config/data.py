@@ -104,7 +104,7 @@ class LeakageConfig:
     target_text: Policy = "fail"
     source_shift: Policy = "warn"
     giveaway_score: Probability = 0.99
-    near_distance: Positive = 0.01
+    near_distance: Positive = 0.05
     max_rows: PositiveInt = 50_000
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.kinds import DoubleArray, IntArray, Task
-from plumbline.tables import ROW, Schema
+from plumbline.tables import Schema
 
 VALUES = 256  # a number of at most so many values is coded by value
 BINS = 128  # else by at most so many quantile bins, and by value where one repeats
@@ -182,8 +182,3 @@ def area(score: DoubleArray, positive: DoubleArray, negative: DoubleArray) -> fl
     positive, negative = np.add.reduceat(positive, start), np.add.reduceat(negative, start)
     below = np.cumsum(negative) - negative
     return float((positive * (below + negative / 2)).sum()) / pairs
-
-
-def codes_of(frame: pl.DataFrame, names: tuple[str, ...]) -> dict[str, IntArray]:
-    """Codes of each named column."""
-    return {name: encode(frame[name]) for name in names if name != ROW}

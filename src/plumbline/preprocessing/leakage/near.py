@@ -149,7 +149,8 @@ def _nearest(space: Space, bound: float) -> tuple[DoubleArray, IntArray, BoolArr
     distance[distance > bound] = np.inf
     differs = space.held != space.train[index[:, 0]]
     usual = ~differs | (space.held_common & space.train_common[index[:, 0]])
-    step: BoolArray = np.logical_and(differs.sum(axis=1) <= 2, usual.all(axis=1))
+    step: BoolArray = differs.sum(axis=1) <= 2
+    step &= usual.all(axis=1)
     return distance, index, step
 
 
@@ -165,7 +166,7 @@ def _copies(distance: DoubleArray, step: BoolArray, bound: float, dimension: flo
     equal = distance[:, 0] == 0  # the check `duplicates` names these
     with np.errstate(invalid="ignore"):
         gap = (distance[:, :-1] <= bound) & (distance[:, 1:] >= RATIO * distance[:, :-1])
-    copies = gap.any(axis=1) & ~equal & ~step
+    copies: BoolArray = gap.any(axis=1) & ~equal & ~step
     near = (distance[:, 0] <= RATIO * bound) & ~equal
     found, asked = int(copies.sum()), int(near.sum())
     if 2 * found <= asked or _tail(found, asked, RATIO**-dimension) > CHANCE:

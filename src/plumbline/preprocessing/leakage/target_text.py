@@ -71,7 +71,7 @@ def _told(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Told | Non
         list(schema.classes), list(range(len(schema.classes))), return_dtype=pl.Int64
     )
     text = _plain(frame[column.name])
-    told = _named(text, number.to_numpy(), schema.classes)
+    told = _named(frame[column.name], number.to_numpy(), schema.classes)
     if told is None and column.type is ColumnType.TEXT:
         told = _word(text, number.to_numpy(), schema.classes)
     return told
@@ -110,7 +110,11 @@ def _mentions(text: pl.Series, classes: tuple[str, ...]) -> IntArray:
     """The only class that each text names, or -1; a longer name hides the shorter in it."""
     names = _plain(pl.Series(classes)).to_list()
     if len(set(names)) < len(names) or any(not n.strip() for n in names):
-        return np.full(len(text), -1)
+        # classes like '<=50K' and '>50K' differ by their signs alone
+        names = [f" {c.strip().lower()} " for c in classes]
+        text = " " + text.str.to_lowercase().fill_null("") + " "
+    else:
+        text = _plain(text)
     found = np.zeros(len(text), dtype=np.int64)
     named = np.full(len(text), -1)
     for c in sorted(range(len(names)), key=lambda c: -len(names[c])):
