@@ -14,8 +14,8 @@ from plumbline.config.data import ColumnConfig, NormalizeConfig
 from plumbline.errors import ParameterError, choose, nearest
 from plumbline.kinds import ColumnType, DoubleArray, IntArray
 from plumbline.preprocessing.encode import number_vocabulary, vocabulary
-from plumbline.preprocessing.impute import IMPUTERS
-from plumbline.preprocessing.scale import ScaleState, fit_scaler
+from plumbline.preprocessing.impute import IMPUTERS, ORDERED
+from plumbline.preprocessing.scale import SCALERS, ScaleState, fit_scaler
 from plumbline.preprocessing.summary import NumberSummary
 from plumbline.tables import Column, Schema
 
@@ -156,6 +156,17 @@ class CategoryState:
         )
 
 
+def needs_order(settings: Settings, config: NormalizeConfig) -> bool:
+    """Whether learning a number column takes its sorted values, or its moments do."""
+    scale = settings.scale == "auto" or SCALERS[settings.scale].ordered
+    return scale or settings.impute in ORDERED or _may_be_category(settings, config)
+
+
+def _may_be_category(settings: Settings, config: NormalizeConfig) -> bool:
+    own = settings.as_category
+    return config.numbers_as_categories if own is None else own
+
+
 def fit_number(
     source: str,
     part: str | None,
@@ -179,8 +190,7 @@ def fit_number(
     if constant and not indicator:
         return "one value in all training rows"
     values: DoubleArray | None = None
-    wanted = config.numbers_as_categories if settings.as_category is None else settings.as_category
-    if wanted and not fixed and not constant:
+    if _may_be_category(settings, config) and not fixed and not constant:
         forced = settings.as_category is True
         values = number_vocabulary(
             summary,

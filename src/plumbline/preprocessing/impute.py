@@ -36,3 +36,4 @@ IMPUTERS: dict[str, Callable[[NumberSummary, float], float]] = {
     "mode": mode,
     "constant": constant,
 }
+ORDERED = ("median", "mode")  # learn from the sorted values

@@ -162,23 +162,27 @@ def _quantile_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
 
 @dataclass(frozen=True, kw_only=True)
 class Scaler:
-    """How one method learns, and its curve where it has one."""
+    """How one method learns, and its curve where it has one.
+
+    `ordered`: it learns from the sorted values, not from moments and ends alone.
+    """
 
     fit: Callable[[NumberSummary], ScaleState]
+    ordered: bool = True
     curve: Callable[[DoubleArray, list[ScaleState]], DoubleArray] | None = None
     inverse: Callable[[DoubleArray, ScaleState], DoubleArray] | None = None
 
 
 SCALERS: dict[str, Scaler] = {
-    "zscore": Scaler(fit=fit_zscore),
-    "minmax": Scaler(fit=fit_minmax),
+    "zscore": Scaler(fit=fit_zscore, ordered=False),
+    "minmax": Scaler(fit=fit_minmax, ordered=False),
     "log": Scaler(fit=fit_log, curve=_log_curve, inverse=_log_inverse),
     "robust": Scaler(fit=fit_robust),
     "quantile": Scaler(fit=fit_quantile, curve=_quantile_curve, inverse=_quantile_inverse),
     "yeo_johnson": Scaler(
         fit=fit_yeo_johnson, curve=_yeo_johnson_curve, inverse=_yeo_johnson_curve_inverse
     ),
-    "none": Scaler(fit=fit_none),
+    "none": Scaler(fit=fit_none, ordered=False),
 }
 
 

@@ -23,8 +23,8 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 class NumberSummary:
     """One number column over the training rows; missing and infinite values left out.
 
-    `ordered` (m,) holds the sorted values of the sample, all of them where the rows fit.
-    The moments are exact always.
+    `ordered` (m,) holds the sorted values of the sample, all of them where the rows fit, and
+    none where nobody asked for them. The moments are exact always.
     """
 
     rows: int
@@ -69,10 +69,15 @@ def position_hash(start: int, stop: int, seed: int) -> np.ndarray[tuple[int], np
 
 
 class NumberSummaries:
-    """Accumulates the summaries of k number columns."""
+    """Accumulates the summaries of k number columns.
 
-    def __init__(self, k: int, seed: int) -> None:
+    Args:
+        ordered: (k,) the columns whose sorted values are wanted; None: all.
+    """
+
+    def __init__(self, k: int, seed: int, ordered: BoolArray | None = None) -> None:
         self._k, self._seed = k, seed
+        self._asked = np.flatnonzero(np.ones(k, dtype=bool) if ordered is None else ordered)
         self._rows = 0
         self._count = np.zeros(k, dtype=np.int64)
         self._mean = np.zeros(k)
@@ -82,14 +87,16 @@ class NumberSummaries:
         self._sample: list[DoubleArray] = []
         self._hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
         self._kept = 0
-        self._most = max(SAMPLE_VALUES // max(k, 1), 1000)
+        self._most = max(SAMPLE_VALUES // max(len(self._asked), 1), 1000)
         self._threshold = 2**64  # rows are kept whose hash is below
 
     def add(self, x: DoubleArray) -> None:
         """Add rows (n, k), NaN where missing."""
         for j in range(self._k):  # a column of a batch fits the processor's cache
             self._add_moments(j, x[:, j])
-        self._add_sample(x)
+        if len(self._asked):
+            self._add_sample(x if len(self._asked) == self._k else x[:, self._asked])
+        self._rows += len(x)
 
     def _add_moments(self, j: int, x: DoubleArray) -> None:
         low, high = x.min(initial=np.inf), x.max(initial=-np.inf)  # NaN if there is one
@@ -113,7 +120,6 @@ class NumberSummaries:
 
     def _add_sample(self, x: DoubleArray) -> None:
         hashes = position_hash(self._rows, self._rows + len(x), self._seed)
-        self._rows += len(x)
         x = np.ascontiguousarray(x)  # whole rows are picked from here on
         if self._threshold < 2**64:
             keep = hashes < np.uint64(self._threshold)
@@ -130,8 +136,11 @@ class NumberSummaries:
 
     def finish(self) -> list[NumberSummary]:
         """A summary per column."""
-        sample = np.concatenate(self._sample) if self._sample else np.empty((0, self._k))
-        return [self._one(j, sample[:, j]) for j in range(self._k)]
+        sample = np.concatenate([np.empty((0, len(self._asked))), *self._sample])
+        values = [np.empty(0)] * self._k
+        for position, j in enumerate(self._asked):
+            values[j] = sample[:, position]
+        return [self._one(j, values[j]) for j in range(self._k)]
 
     def _one(self, j: int, values: DoubleArray) -> NumberSummary:
         count = int(self._count[j])

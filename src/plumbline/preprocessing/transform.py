@@ -19,6 +19,7 @@ from plumbline.preprocessing.columns import (
     check_columns,
     fit_number,
     fit_vocabulary,
+    needs_order,
     settings_of,
 )
 from plumbline.preprocessing.crossfit import CrossFit
@@ -87,7 +88,8 @@ class TableTransformer:
         """
         settings = {c.name: settings_of(self.config, c) for c in self.schema.features}
         source = Source(self.schema, settings)
-        numbers = NumberSummaries(len(source.numbers), seed)
+        ordered = [needs_order(settings[name], self.config) for name, _ in source.numbers]
+        numbers = NumberSummaries(len(source.numbers), seed, np.array(ordered, dtype=bool))
         counts = {name: CategoryCounts() for name in source.category_names}
         seen = 0
         for batch in batches(frame.select(source.raw(frame))):
