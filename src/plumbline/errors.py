@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+LISTED = 30  # valid names listed in a message
 
 
 class PlumblineError(Exception):
@@ -101,7 +102,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint for a misspelt name: the nearest valid one, or all of them."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else f"valid names: {', '.join(names)}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"valid names: {', '.join(n[:40] for n in names[:LISTED])}{more}"
 
 
 def choose(choices: Mapping[str, T], name: str, key: str) -> T:

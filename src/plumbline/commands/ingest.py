@@ -23,6 +23,7 @@ from plumbline.data.expectations import Expectations, load_expectations
 from plumbline.data.read import open_table
 from plumbline.data.sniff import sniff
 from plumbline.data.source import ROW, Source, open_source
+from plumbline.data.transcode import in_utf8
 from plumbline.errors import DataError, GateError
 from plumbline.evaluation.psi import LITTLE, MUCH, psi
 from plumbline.files import new_file, read_json, sha256, write_json
@@ -70,7 +71,7 @@ def ingest(file: Path, paths: Paths, *, quarantine: bool = False, again: bool = 
             rows=[("finished", f"an earlier run had appended {file.name}; its version is complete")]
         )
     before = open_table(config, expectations.schema, paths.root)
-    incoming = _look(file, config, expectations)
+    incoming = _look(file, config, expectations, paths)
     aside = _put_aside(incoming, file, paths, quarantine)
     rows = incoming.good(expectations.schema)
     known = _known(rows, before)
@@ -123,19 +124,16 @@ def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
     return bool(done and file.exists() and pending["file"] == _identity(file))
 
 
-def _look(file: Path, config: DataConfig, expectations: Expectations) -> Incoming:
+def _look(file: Path, config: DataConfig, expectations: Expectations, paths: Paths) -> Incoming:
     """Read the new rows by their own format and hold them against the expectations."""
     written = sniff(file, target=config.target, header=config.format.header)
-    if written.encoding != "utf-8":
-        raise DataError(
-            f"is {written.encoding}", file=file.name, wanted="UTF-8", mend="convert it to UTF-8"
-        )
+    place = in_utf8(file.resolve(), written, paths.state / "ingest" / f"{file.name}.utf-8")
     form = dataclasses.replace(
         written.form, missing=sorted({*written.form.missing, *config.format.missing})
     )
     if form.dates is None:
         form = dataclasses.replace(form, dates=config.format.dates)
-    own = dataclasses.replace(config, path=str(file.resolve()), test_path=None, format=form)
+    own = dataclasses.replace(config, path=str(place.resolve()), test_path=None, format=form)
     source = open_source(own, expectations.schema, file.parent)
     outcomes = run_checks(checks_of(expectations, source), source)
     failed = [o for o in outcomes if not o.success]

@@ -6,7 +6,6 @@ params.yaml, data.dvc. A refusal leaves everything as it was.
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import hashlib
 import re
@@ -24,13 +23,15 @@ from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.expectations import load_expectations
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.propose import diff, propose, to_yaml
-from plumbline.data.read import open_bytes, scan
+from plumbline.data.read import scan
 from plumbline.data.sniff import Sniffed, sniff
+from plumbline.data.transcode import in_utf8, transcode
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import new_dir, new_file, write_text
 from plumbline.kinds import ColumnType, Kind, Role, Task
 from plumbline.stages import Report
 
+STATE = Path(".plumbline") / "init"
 SHOWN = 60  # columns listed in the table
 
 
@@ -60,10 +61,11 @@ def init(request: Request, paths: Paths) -> Report:
         StorageError: DVC refused.
     """
     load_config(paths.params)  # refuses a folder that is no checkout, before anything is read
-    written, inferred = _read(request)
-    names = _names(request, written, paths)
+    read, inferred = _read(request)
+    written = read[request.data]
+    names = _names(read)
     for source, name in names.items():
-        _bring(source, paths.root / name, written)
+        _bring(source, paths.root / name, read[source])
     files = list(names.values())
     config = DataConfig(
         name=request.name or _name(request.data),
@@ -103,7 +105,8 @@ def update(paths: Paths) -> Report:
     """Propose what the data at hand ask of expectations.yaml; change nothing."""
     config = load_config(paths.params).data
     current = load_expectations(paths.expectations, config)
-    raw = _frames([paths.root / f for f in (config.path, config.test_path) if f], config.format)
+    names = [f for f in (config.path, config.test_path) if f]
+    raw = _frames({paths.root / n: Sniffed(form=config.format) for n in names}, config.format)
     wishes = Wishes(
         target=config.target,
         task=config.task,
@@ -129,12 +132,12 @@ def update(paths: Paths) -> Report:
     )
 
 
-def _read(request: Request) -> tuple[Sniffed, Inferred]:
+def _read(request: Request) -> tuple[dict[Path, Sniffed], Inferred]:
     """How the file is written, and what it holds, the test file included."""
     written = sniff(
         request.data, target=request.target, header=request.header, encoding=request.encoding
     )
-    files = [request.data]
+    files = {request.data: written}
     if request.test is not None:
         other = sniff(
             request.test,
@@ -150,26 +153,29 @@ def _read(request: Request) -> tuple[Sniffed, Inferred]:
                 got=_format(other),
                 mend="export both the same way",
             )
-        files.append(request.test)
+        files[request.test] = other
     wishes = Wishes(
         **{
             key: getattr(request, key)
             for key in ("target", "task", "positive", "time", "group", "id")
         }
     )
-    raw = _frames(files, written.form, written.encoding)
-    return written, infer(raw, written.form, wishes, file=request.data.name)
+    raw = _frames(files, written.form)
+    return files, infer(raw, written.form, wishes, file=request.data.name)
 
 
 def _layout(form: FormatConfig) -> tuple[Any, ...]:
     return form.type, form.separator, form.header
 
 
-def _frames(files: list[Path], form: FormatConfig, encoding: str = "utf-8") -> pl.LazyFrame:
+def _frames(files: dict[Path, Sniffed], form: FormatConfig) -> pl.LazyFrame:
     """The rows of the files, as they are; the same columns in each."""
-    frames = [scan(_utf8(file, encoding), form, shown=file.name) for file in files]
+    frames = [
+        scan(in_utf8(file, written, STATE / f"{file.name}.utf-8"), form, shown=file.name)
+        for file, written in files.items()
+    ]
     first = frames[0].collect_schema().names()
-    for frame, file in zip(frames[1:], files[1:], strict=True):
+    for frame, file in zip(frames[1:], list(files)[1:], strict=True):
         names = frame.collect_schema().names()
         gone = [n for n in first if n not in names]
         if gone:
@@ -179,38 +185,14 @@ def _frames(files: list[Path], form: FormatConfig, encoding: str = "utf-8") -> p
     return pl.concat([f.select(first) for f in frames], how="vertical_relaxed")
 
 
-def _utf8(file: Path, encoding: str) -> Path:
-    """The file itself if polars can read it, else a copy in UTF-8 beside the checkout's state."""
-    if encoding == "utf-8":
-        return file
-    copy = Path(".plumbline") / "init" / f"{file.name}.utf-8"
-    _transcode(file, copy, encoding)
-    return copy
-
-
-def _transcode(source: Path, copy: Path, encoding: str) -> None:
-    with (
-        open_bytes(source) as file,
-        new_file(copy) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as out,
-    ):
-        try:
-            for text in codecs.iterdecode(iter(lambda: file.read(1 << 20), b""), encoding):
-                out.write(text)
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"is not {encoding}: {error.reason}", file=source.name, mend="pass --encoding NAME"
-            ) from None
-
-
-def _names(request: Request, written: Sniffed, paths: Paths) -> dict[Path, str]:
+def _names(read: dict[Path, Sniffed]) -> dict[Path, str]:
     """Each file and the name that it gets under data/."""
     names: dict[Path, str] = {}
-    for file in filter(None, (request.data, request.test)):
+    for file, written in read.items():
         name = re.sub(r"[^\w.-]+", "_", file.name)
-        if written.encoding != "utf-8":
+        if not written.plain:
             name = name.removesuffix(".gz").removesuffix(".zst")
-        if name in {Path(n).name for n in names.values()}:
+        if f"data/{name}" in names.values():
             name = f"test_{name}"
         names[file] = f"data/{name}"
     return names
@@ -223,8 +205,8 @@ def _bring(source: Path, place: Path, written: Sniffed) -> None:
     if source.is_dir():
         with new_dir(place) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
-    elif written.encoding != "utf-8":
-        _transcode(source, place, written.encoding)
+    elif not written.plain:
+        transcode(source, place, written.encoding)
     else:
         with new_file(place) as temporary:
             shutil.copyfile(source, temporary)

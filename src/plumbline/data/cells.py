@@ -6,6 +6,8 @@ and the validation gate refuses them by row.
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from plumbline.config.data import FormatConfig
@@ -50,10 +52,18 @@ def number(name: str, dtype: pl.DataType, form: FormatConfig) -> pl.Expr:
         return pl.col(name).cast(pl.Float64).fill_nan(None)
     column = text(name, dtype, form)
     if form.thousands is not None:
+        # a digit group of another length is no group: 52.12 is not 5212
+        column = pl.when(column.str.contains(_grouped(form))).then(column)
         column = column.str.replace_all(form.thousands, "", literal=True)
     if form.decimal_comma:
         column = column.str.replace(",", ".", literal=True)
     return column.cast(pl.Float64, strict=False).fill_nan(None)
+
+
+def _grouped(form: FormatConfig) -> str:
+    """A number whose thousands are grouped, or not grouped at all."""
+    group, point = re.escape(form.thousands or ""), "," if form.decimal_comma else r"\."
+    return rf"^[+-]?(\d{{1,3}}({group}\d{{3}})+|\d+)({point}\d*)?([eE][+-]?\d+)?$"
 
 
 def integer(name: str, dtype: pl.DataType, form: FormatConfig) -> pl.Expr:

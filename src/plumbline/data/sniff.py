@@ -15,9 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Literal
 
-from charset_normalizer import from_bytes
-
 from plumbline.config.data import FormatConfig
+from plumbline.data.encoding import guess_encoding
 from plumbline.data.read import open_bytes, readable
 from plumbline.errors import DataError, ParameterError
 
@@ -25,7 +24,7 @@ HEAD = 1 << 20  # bytes looked at
 LINES = 2000  # lines looked at
 SEPARATORS = (",", "\t", ";", "|")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
-COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?|[+-]?\d+,\d+")  # 1.234,5 or 1234,5
+COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+|[+-]?\d{1,3}(\.\d{3}){2,}")  # 1.234,5
 GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")  # 1,234.5
 MISSING_WORDS = ("N/A", "n/a", "#N/A", "NULL", "None", "none", "nil", "-", "--", ".", "missing")
 DATES = (
@@ -60,10 +59,12 @@ FOREIGN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sniffed:
-    """How a file is written. `notes` are guesses the owner should know of."""
+    """How a file is written. `notes` are guesses the owner should know of. `plain` text can be
+    read as it lies: it is UTF-8, and its lines end in line feeds."""
 
     form: FormatConfig
     encoding: str = "utf-8"
+    plain: bool = True
     notes: list[str] = field(default_factory=list)
 
 
@@ -99,15 +100,18 @@ def sniff(
             raise DataError(
                 f"is {what}", file=path.name, wanted="CSV, TSV or Parquet", mend="export it as CSV"
             )
-    encoding = _encoding(path, head, encoding)
+    with readable(path.name), open_bytes(path) as file:
+        bad, old_ends = _look_through(file)
+    encoding = _encoding(path, head, encoding, bad)
     text = _decode(head, encoding, path.name)
     lines = text.splitlines()
     if not whole and len(lines) > 1:
         lines = lines[:-1]  # cut in the middle
-    return _read_form(path.name, lines[:LINES], encoding, target, header)
+    found = _read_form(path.name, lines[:LINES], encoding, target, header)
+    return replace(found, plain=encoding == "utf-8" and not old_ends)
 
 
-def _encoding(path: Path, head: bytes, asked: str | None) -> str:
+def _encoding(path: Path, head: bytes, asked: str | None, bad: bytes | None) -> str:
     """BOM, else UTF-8 if the whole file is, else the most likely of what Python knows."""
     if asked is not None:
         try:
@@ -124,30 +128,25 @@ def _encoding(path: Path, head: bytes, asked: str | None) -> str:
             wanted="CSV, TSV or Parquet",
             mend="export it again; for UTF-16 without a mark pass --encoding utf-16-le",
         )
-    with readable(path.name), open_bytes(path) as file:
-        bad = _first_not_utf8(file)
     if bad is None:
         return "utf-8"
-    best = from_bytes(bad).best()
-    if best is None:
-        raise DataError(
-            "is not UTF-8, and no other encoding fits",
-            file=path.name,
-            mend="pass --encoding NAME",
-        )
-    return codecs.lookup(best.encoding).name
+    return guess_encoding(path.name, bad)
 
 
-def _first_not_utf8(file: IO[bytes]) -> bytes | None:
-    """The block that is not UTF-8, or None where everything is."""
+def _look_through(file: IO[bytes]) -> tuple[bytes | None, bool]:
+    """The first block that is not UTF-8, and whether a line ends in a carriage return alone."""
     decoder = codecs.getincrementaldecoder("utf-8")()
+    bad, old_ends, last = None, False, b""
     while block := file.read(HEAD):
-        try:
-            decoder.decode(block)
-        except UnicodeDecodeError as error:
-            around = block[max(0, error.start - 4096) : error.start + 4096]
-            return block if len(block) < len(around) * 4 else around
-    return None
+        if bad is None:
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                bad = block
+        returns = (last + block).count(b"\r") - (last + block).count(b"\r\n")
+        last = block[-1:] if block.endswith(b"\r") else b""
+        old_ends = old_ends or returns > len(last)
+    return bad, old_ends or bool(last)
 
 
 def _decode(head: bytes, encoding: str, name: str) -> str:
@@ -191,7 +190,12 @@ def _read_form(
         notes.append("commas group the digits of numbers")
     if doubt:
         notes.append(f"dates are read as {dates}, and {doubt} would fit too")
-    points = decimal and any("." in cell for c in columns if _mostly(COMMA, c, form) for cell in c)
+    points = decimal and any(
+        "." in cell and COMMA.fullmatch(cell)
+        for c in columns
+        if _mostly(COMMA, c, form)
+        for cell in c
+    )
     form = replace(
         form,
         decimal_comma=decimal,

@@ -49,10 +49,17 @@ def test_marked_encodings_are_found(tmp_path: Path, encoding: str, name: str) ->
     assert sniff(write(tmp_path / "a.csv", table(), encoding), target="y").encoding == name
 
 
-def test_a_western_encoding_is_found(tmp_path: Path) -> None:
-    text = table(rows=[*ROWS, *[("40", "Köln, Münster, Düsseldorf ß".replace(",", ""), "a")] * 9])
-    encoding = sniff(write(tmp_path / "a.csv", text, "cp1252"), target="y").encoding
-    assert text.encode("cp1252").decode(encoding) == text
+def test_an_encoding_is_guessed_only_where_one_fits(tmp_path: Path) -> None:
+    german = table(rows=[*ROWS, *[("40", "Köln Münster Düsseldorf", "a")] * 9])
+    found = sniff(write(tmp_path / "a.csv", german, "cp1252"), target="y").encoding
+    assert german.encode("cp1252").decode(found) == german
+    polish = german.replace("Köln", "Łódź żółć")
+    found = sniff(write(tmp_path / "b.csv", polish, "cp1250"), target="y").encoding
+    assert polish.encode("cp1250").decode(found) == polish
+    either = write(tmp_path / "c.csv", german.replace("Köln", "naïve"), "cp1252")
+    with pytest.raises(DataError, match=r"cannot be told.*naïve"):
+        sniff(either, target="y")
+    assert sniff(either, target="y", encoding="cp1252").encoding == "cp1252"
 
 
 def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
