@@ -15,7 +15,6 @@ from plumbline.training.distributed import ALONE, World
 from plumbline.training.fresh import fit_fresh
 
 Case = tuple[Task, ModelConfig, TrainConfig]
-TOLERANCE = {"rel": 2e-5, "abs": 2e-6}
 DROPPED = {"dropout": 0.3, "depth": 2}
 
 CASES: dict[str, Case] = {
@@ -52,6 +51,34 @@ CASES: dict[str, Case] = {
             weight_decay=0.1,
         ),
     ),
+    **{
+        f"{name}, sharded": (
+            Task.MULTICLASS,
+            # large enough for shards of their own; a low rate, or rounding grows by chaos
+            small_model(name, **{**DROPPED, "width": 256}),
+            short_fit(
+                shard=True,
+                average=0.9,
+                clip_norm=0.5,
+                l1=1e-3,
+                optimizer=optimizer,
+                learning_rate=1e-3,
+            ),
+        )
+        for name, optimizer in [
+            ("perceptron", "adagrad"),
+            ("mlp", "sgd"),
+            ("resmlp", "adam"),
+            ("ft_transformer", "adamw"),
+            ("tabm", "rmsprop"),
+            ("tabm_mini", "adamw"),
+        ]
+    },
+    "sharded, batches of one row": (
+        Task.BINARY,
+        small_model("mlp", **DROPPED),
+        short_fit(batch_size=1, shard=True),
+    ),
     "batches of one row": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(batch_size=1)),
     "bf16": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(precision="bf16")),
 }
@@ -83,8 +110,9 @@ def test_two_processes_have_the_loss_curve_of_one(
     first, second = (found[name] for found in by_two)
     assert first["history"] == second["history"]
     assert first["best"] == alone["best"]
-    loose = {"rel": 5e-3, "abs": 1e-3} if CASES[name][2].precision == "bf16" else TOLERANCE
+    # half precision rounds the sums of two parts otherwise than the sum of all
+    tolerance = {"rel": 5e-3} if CASES[name][2].precision == "bf16" else {"rel": 1e-4}
     for ours, wanted in zip(first["history"], alone["history"], strict=True):
-        assert ours == pytest.approx(wanted, **loose)
+        assert ours == pytest.approx(wanted, **tolerance)
     for key, weight in first["weights"].items():
         assert np.array_equal(weight, second["weights"][key]), key

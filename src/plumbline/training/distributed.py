@@ -121,15 +121,18 @@ def spread(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:
     if world.size == 1:
         return model
     if config.shard:
-        for block in model.modules():
-            if block is not model and _is_block(block):
-                fully_shard(block)
+        for unit in _units(model):
+            fully_shard(unit)
         fully_shard(model)
         return model
     return DistributedDataParallel(model, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
 
-def _is_block(module: nn.Module) -> bool:
-    """Worth a gather of its own: a repeated block, not a single layer."""
-    parameters = sum(p.numel() for p in module.parameters())
-    return parameters >= 1 << 16 and len(list(module.children())) > 1
+def _units(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts whose parameters are gathered together, each worth a gather of its own: blocks,
+    large layers and tables. At most one of them is whole on a device at a time."""
+    for child in module.children():
+        if isinstance(child, (nn.Sequential, nn.ModuleList)):
+            yield from _units(child)
+        elif sum(p.numel() for p in child.parameters()) >= 1 << 16:
+            yield child

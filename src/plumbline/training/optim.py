@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rtdl_num_embeddings import _Periodic
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from plumbline.config.model import TrainConfig
@@ -19,8 +20,14 @@ Groups = list[dict[str, Any]]
 Make = Callable[[Groups, TrainConfig], torch.optim.Optimizer]
 
 
+def _sharded(groups: Groups) -> bool:
+    """torch has no fused kernels of SGD and Adagrad for shards."""
+    return any(isinstance(p, DTensor) for group in groups for p in group["params"])
+
+
 def _sgd(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
+    fast = {"foreach": True} if _sharded(groups) else {"fused": True}
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, **fast)
 
 
 def _adam(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
@@ -40,7 +47,7 @@ def _rmsprop(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
 def _adagrad(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
     # torch has the fused kernel for the CPU alone
     on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
-    fast = {"fused": True} if on_cpu else {"foreach": True}
+    fast = {"fused": True} if on_cpu and not _sharded(groups) else {"foreach": True}
     return torch.optim.Adagrad(groups, lr=config.learning_rate, **fast)
 
 
