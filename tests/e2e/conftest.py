@@ -1,0 +1,65 @@
+"""A checkout like a user's: cloned, with the sample data, and the graph run once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+BIN = Path(sys.executable).parent
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables of a shell in which the environment is active and `folder` is the code."""
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_"))},
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def run(folder: Path, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command in a checkout and hold its exit code against what was expected."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done
+
+
+def clone(root: Path, folder: Path) -> Path:
+    """The working tree as it would be committed, as a repository of its own, data pulled."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (root / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, folder / name)
+    for command in (
+        ["git", "init", "-q", "-b", "main"],
+        ["git", "add", "-A", "-f"],
+        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "-m", "all"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    run(folder, "dvc", "pull", "-q", "data.dvc")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which `dvc repro` has run once; tests share it and leave it as it was."""
+    folder = clone(root, tmp_path_factory.mktemp("checkout"))
+    run(folder, "dvc", "repro")
+    return folder

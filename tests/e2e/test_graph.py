@@ -1,0 +1,163 @@
+"""The whole graph on the sample data, as DVC runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from plumbline.stages import STAGES
+
+from .conftest import environment, run
+
+pytestmark = pytest.mark.e2e
+METRICS = {
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "ece",
+}
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((folder / "reports" / "metrics.json").read_text())
+    return loaded
+
+
+def ran(output: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return [name for name in STAGES if f"Running stage '{name}'" in output]
+
+
+@pytest.fixture
+def copy(checkout: Path, tmp_path: Path) -> Path:
+    """The run checkout, to change."""
+    return Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))
+
+
+def test_the_files_that_others_rely_on(checkout: Path) -> None:
+    validation = json.loads((checkout / "reports/validation/result.json").read_text())
+    assert validation["success"] is True
+    assert validation["evaluated"] > 30
+    leakage = json.loads((checkout / "reports/leakage.json").read_text())
+    assert set(leakage) >= {"clean", "findings"}
+    found = metrics(checkout)
+    for part in ("train", "val", "test"):
+        assert set(found[part]) == METRICS
+    assert set(found["baselines"]) == {"majority", "linear", "gradient_boosting"}
+    for name, (low, high) in found["test_ci95"].items():
+        assert low <= found["test"][name] <= high
+    drift = json.loads((checkout / "reports/drift/result.json").read_text())
+    assert len(drift["columns"]) >= 30
+    register = json.loads((checkout / "reports/register.json").read_text())
+    assert register["decision"] == "first"
+    page = (checkout / "reports/index.html").read_text()
+    assert "<script src" not in page and 'http-equiv="refresh"' not in page
+
+
+def test_the_model_is_good_and_beats_the_majority(checkout: Path) -> None:
+    found = metrics(checkout)
+    assert found["test"]["accuracy"] > 0.93
+    assert found["test"]["roc_auc"] > 0.98
+    assert found["baselines"]["majority"]["accuracy"] < 0.7
+
+
+def test_a_model_holds_no_pickle(checkout: Path) -> None:
+    names = {path.suffix for path in (checkout / "artifacts/model").rglob("*") if path.is_file()}
+    assert names <= {".safetensors", ".json", ".yaml"}
+
+
+def test_dvc_shows_metrics_and_plots(checkout: Path) -> None:
+    shown = json.loads(run(checkout, "dvc", "metrics", "show", "--json").stdout)
+    assert "roc_auc" in json.dumps(shown)
+    out = run(checkout, "dvc", "plots", "show", "-o", ".plumbline/plots").stdout
+    assert "index.html" in out
+
+
+def test_nothing_changed_nothing_runs(checkout: Path) -> None:
+    assert ran(run(checkout, "dvc", "repro").stdout) == []
+    assert "up to date" in run(checkout, "dvc", "status").stdout
+
+
+def test_another_learning_rate_runs_training_and_what_follows(copy: Path) -> None:
+    before = metrics(copy)
+    done = run(copy, "dvc", "exp", "run", "-S", "train.learning_rate=0.02")
+    assert ran(done.stdout) == list(STAGES[STAGES.index("train") :])
+    assert metrics(copy)["test"]["log_loss"] != before["test"]["log_loss"]
+
+
+def test_twice_by_force_is_the_same_to_the_byte(copy: Path) -> None:
+    model, found = hashes(copy / "artifacts/model"), (copy / "reports/metrics.json").read_bytes()
+    done = run(copy, "dvc", "repro", "--force")
+    assert ran(done.stdout) == list(STAGES)
+    assert hashes(copy / "artifacts/model") == model
+    assert (copy / "reports/metrics.json").read_bytes() == found
+
+
+def test_two_processes_give_the_metrics_of_one(copy: Path) -> None:
+    before = metrics(copy)
+    run(copy, "dvc", "exp", "run", "-S", "train.processes=2")
+    after = metrics(copy)
+    for part in ("train", "val", "test"):
+        for name, value in before[part].items():
+            assert after[part][name] == pytest.approx(value, abs=1e-3), (part, name)
+
+
+def test_a_wrong_parameter_leaves_earlier_outputs_whole(copy: Path) -> None:
+    before = hashes(copy / "artifacts")
+    params = yaml.safe_load((copy / "params.yaml").read_text())
+    params["split"]["test_share"] = -0.2
+    (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    done = run(copy, "dvc", "repro", code=255)
+    assert "split.test_share" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert hashes(copy / "artifacts") == before
+
+
+def test_a_second_repro_is_refused_and_the_first_goes_on(copy: Path) -> None:
+    first = subprocess.Popen(
+        ["dvc", "repro", "--force", "--single-item", "tune"],
+        cwd=copy,
+        env=environment(copy),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lock = copy / ".plumbline" / "locks" / "tune"
+    held = lock.stat().st_mtime if lock.exists() else 0.0
+    while first.poll() is None and (not lock.exists() or lock.stat().st_mtime == held):
+        time.sleep(0.05)
+    second = run(copy, "dvc", "repro", "--force", "--single-item", "tune", code=255)
+    assert "tune" in second.stderr and "Traceback" not in second.stderr
+    direct = run(copy, "plumbline", "tune", code=2)
+    assert "already running" in direct.stderr
+    assert first.wait(timeout=300) == 0
+    assert "up to date" in run(copy, "dvc", "status", "tune").stdout
+
+
+def test_a_machine_with_an_empty_store_still_registers(copy: Path) -> None:
+    shutil.rmtree(copy / "mlflow")
+    done = run(copy, "dvc", "repro")
+    assert ran(done.stdout)[0] == "register"
+    assert json.loads((copy / "reports/register.json").read_text())["decision"] == "first"
