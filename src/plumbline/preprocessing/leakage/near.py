@@ -5,8 +5,8 @@ has near neighbours. What tells a copy is the gap behind it. Among rows of any h
 in m dimensions, the distances to the nearest and the next nearest row are of one size: the
 first is RATIO times smaller than the second with probability RATIO^-m, and of the rows with
 a neighbour within RATIO times a small distance only the share RATIO^-m has it within that
-distance. A copy is near where nothing else is. Rows are accused where copies outnumber the
-ordinary near rows and chance cannot explain them.
+distance. A copy is near where nothing else is. Rows are accused where there are many more of
+them than chance explains; m is read off how fast the number of near rows grows with distance.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ TREE_COLUMNS = 24  # the tree looks at so many columns; pairs are measured on al
 HELD = 20_000  # held-out rows looked at
 FINER = (1.0, 1 / 4, 1 / 16)  # of near_distance: copies may hide among rows that are near anyway
 CHANCE = 1e-4
+LEAST = 3  # rows
+COUNTED = 50  # rows near, but no copies, that tell how many chance puts nearer still
 MAX_DIMENSION = 3.0
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
 
@@ -163,20 +165,27 @@ def _first_of_each(points: DoubleArray) -> IntArray:
 
 def _copies(distance: DoubleArray, step: BoolArray, bound: float, dimension: float) -> BoolArray:
     """Rows with copies within `bound` and a gap behind them; none where chance would do."""
-    equal = distance[:, 0] == 0  # the check `duplicates` names these
+    nearest = np.where(distance[:, 0] == 0, np.inf, distance[:, 0])  # `duplicates` names these
     with np.errstate(invalid="ignore"):
         gap = (distance[:, :-1] <= bound) & (distance[:, 1:] >= RATIO * distance[:, :-1])
-    copies: BoolArray = gap.any(axis=1) & ~equal & ~step
-    near = (distance[:, 0] <= RATIO * bound) & ~equal
-    found, asked = int(copies.sum()), int(near.sum())
-    if 2 * found <= asked or _tail(found, asked, RATIO**-dimension) > CHANCE:
+    copies: BoolArray = gap.any(axis=1) & np.isfinite(nearest) & ~step
+    found, asked = int(copies.sum()), int((nearest <= RATIO * bound).sum())
+    beside = int(((nearest > bound) & (nearest <= RATIO * bound)).sum())
+    half_way = int(((nearest > bound) & (nearest <= RATIO**0.5 * bound)).sum())
+    if beside >= COUNTED:  # enough ordinary rows near by to see how their number grows
+        growth = max(1.0, beside / (half_way + half_way**0.5 + 1) - 1)
+        dimension = min(max(1.0, 2 * np.log(growth) / np.log(RATIO)), MAX_DIMENSION)
+    elif 2 * found <= asked:
+        return np.zeros(len(distance), dtype=bool)
+    share = RATIO**-dimension
+    if found < max(LEAST, 4 * share * asked) or _tail(found, asked, share) > CHANCE:
         return np.zeros(len(distance), dtype=bool)
     return copies
 
 
 def _tail(found: int, asked: int, share: float) -> float:
     """Probability of at least `found` hits of `asked`, each with probability `share`."""
-    if found > 20:  # of fewer than twice as many: below (4 · share)^found ≤ 2^-20
+    if found > 40:  # four times the expected number at least: below (e / 4)^40, Chernoff
         return 0.0
     return sum(
         comb(asked, k) * share**k * (1 - share) ** (asked - k) for k in range(found, asked + 1)
