@@ -14,6 +14,8 @@ from plumbline.kinds import Task
 from plumbline.training.distributed import ALONE, World
 from plumbline.training.fresh import fit_fresh
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Case = tuple[Task, ModelConfig, TrainConfig]
 DROPPED = {"dropout": 0.3, "depth": 2}
 

@@ -14,6 +14,8 @@ from plumbline.kinds import Task
 from plumbline.models import build_model
 from plumbline.models.layers import ACTIVATIONS, INITIALISERS, NORMALISATIONS, initialise
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 X = torch.linspace(-6, 6, 97, dtype=torch.float64)
 FORMULAS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": lambda x: torch.where(x > 0, x, 0.0),

@@ -24,6 +24,8 @@ from plumbline.training.losses import (
     class_weights,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS, MEMBERS, CLASSES = 12, 3, 4
 Reference = Callable[[Tensor, Tensor, TrainConfig], Tensor]  # (B, C) or (B, 1), (B,) to (B,)
 

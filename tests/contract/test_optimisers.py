@@ -23,6 +23,8 @@ from plumbline.training.optim import (
     set_rate,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RATE, DECAY, MOMENTUM = 0.01, 0.1, 0.8
 Groups = list[dict[str, Any]]
 

@@ -16,6 +16,8 @@ from sklearn.preprocessing import QuantileTransformer
 
 from plumbline.models.target import TARGET_TRANSFORMS, InverseTarget, TargetTransform
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RNG = np.random.default_rng(0)
 TARGETS: dict[str, Any] = {
     "normal": RNG.normal(50, 10, 400),

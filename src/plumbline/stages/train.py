@@ -166,8 +166,10 @@ def _judge(
     rows = [Rows.of(a, task, world.device, target=fresh.target) for a in (train, val)]
 
     def losses(fit: FreshFit, of: Rows) -> DoubleArray:
+        """Scaled by the rows' weights, so that their mean is the weighted one."""
         lost = evaluate_rows(fit.fitted.model, of, task, config.train, world)[1]
-        return np.asarray(lost.cpu(), dtype=np.float64)
+        scale = of.weight.double() * (len(of) / of.total_weight)
+        return np.asarray((lost * scale).cpu(), dtype=np.float64)
 
     def fit_rows(fewer: Arrays, how: TrainConfig) -> DoubleArray:
         # the target in the units of the fit on all rows, or losses could not be compared

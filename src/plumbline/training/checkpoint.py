@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -28,6 +29,7 @@ from plumbline.training.optim import Average
 from plumbline.training.schedule import Schedule
 
 FILE = "state.safetensors"
+CODE = ("models", "preprocessing", "training")  # packages that decide what a fit gives
 
 
 @dataclass
@@ -179,7 +181,11 @@ class Checkpoints:
         content = world.hand_out(content)
         if content is None:
             return False
-        run.load(load(content), _facts(content), world)
+        try:
+            tensors, facts = load(content), _facts(content)
+        except (SafetensorError, ValueError):  # a broken disk; writes are whole
+            return False
+        run.load(tensors, facts, world)
         return True
 
     def clean_siblings(self) -> None:
@@ -203,8 +209,11 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def fingerprint(content: Any, files: Iterable[Path]) -> str:
-    """A hash of what a fit depends on: anything fit for JSON, and the bytes of files."""
-    hashes = [sha256(file) for file in sorted(files)]
+    """A hash of what a fit depends on: anything fit for JSON, the bytes of files, and the code
+    that fits."""
+    package = Path(__file__).parents[1]
+    code = (file for name in CODE for file in (package / name).rglob("*.py"))
+    hashes = [sha256(file) for part in (files, code) for file in sorted(part)]
     text = json.dumps([content, hashes, torch.__version__], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

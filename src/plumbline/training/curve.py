@@ -31,7 +31,8 @@ def learning_curve(
     points = []
     for share in sorted(config.learning_curve):
         rows = np.sort(order[: max(2, round(share * len(train)))])
-        batch = config.batch_size and max(1, round(share * config.batch_size))
+        least = min(config.batch_size, 2)  # batch normalisation refuses a single row
+        batch = config.batch_size and max(least, round(share * config.batch_size))
         losses = fit_rows(train.take(rows), dataclasses.replace(config, batch_size=batch))
         points.append(Point(rows=len(rows), losses=losses))
     return points

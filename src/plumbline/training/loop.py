@@ -51,7 +51,7 @@ class Fitted:
     """A model with its best weights, and how it came about.
 
     `weights` are the model's, whole and on the CPU. `history` has a dict per epoch: epoch
-    (from 1), learning_rate, train_loss, val_loss, val_score (where a score was given).
+    (from 1), learning_rate (of its last step), train_loss, val_loss, val_score (where a score was given).
     `best_score` is the monitor's value in `best_epoch`, `monitor` is "score" or "loss".
     `seconds` and `rows_per_second` are of this process's life: they belong in no result that
     is to repeat.
@@ -133,7 +133,7 @@ def fit(
             if score and world.first:
                 value = score(val.y, to_units(prediction, task, target))
             train_loss, val_loss, value = world.agree(train_loss, val_loss, value)
-            row = {"epoch": progress.epoch + 1, "learning_rate": run.schedule.rate(run.steps)}
+            row = {"epoch": progress.epoch + 1, "learning_rate": run.schedule.rate(run.steps - 1)}
             row |= {"train_loss": train_loss, "val_loss": val_loss}
             row |= {"val_score": value} if score else {}
             _refuse_divergence(row, config)

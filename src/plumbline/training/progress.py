@@ -44,7 +44,7 @@ class ProgressBar:
             words += f", {self.metric} {row['val_score']:.4f}"
         words += f", {speed:,.0f} rows/s"
         if self._bar is not None:
-            self._bar.n = epoch
+            self._bar.n, self._bar.initial = epoch, self._first
             self._bar.set_postfix_str(words)
         elif time.monotonic() - self._told >= SECONDS:
             left = (self.epochs - epoch) * elapsed / (epoch - self._first)
@@ -89,7 +89,7 @@ class SearchBar:
         self._first = self._first or done  # a search that goes on did not do these now
         words = f"best {self.metric} {best:.4f}" if best is not None else "no value yet"
         if self._bar is not None:
-            self._bar.n = done
+            self._bar.n, self._bar.initial = done, self._first
             self._bar.set_postfix_str(words)
         elif time.monotonic() - self._told >= SECONDS:
             elapsed = time.monotonic() - self._begun

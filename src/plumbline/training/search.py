@@ -51,30 +51,45 @@ class Found:
     best: TrialRow
     importance: dict[str, float]
 
+    greater_is_better: bool
+
     @property
     def std_error(self) -> float:
         """Of the best mean, over folds."""
-        return _std_error(self.best.scores)
+        return std_error(self.best.scores)
 
     @property
     def gain(self) -> tuple[float, float] | None:
-        """Mean and standard error of the paired difference to trial 0, over folds."""
+        """Mean and standard error of the paired difference of the best trial to trial 0, over
+        folds; None where trial 0 was not scored in the same folds."""
         first = self.trials[0].scores
         if len(first) != len(self.best.scores) or len(first) < 2:
             return None
         difference = np.subtract(self.best.scores, first)
-        return float(difference.mean()), _std_error(list(difference))
+        return float(difference.mean()), std_error(list(difference))
 
-    def inside_noise(self, greater_is_better: bool) -> int:
+    @property
+    def chosen(self) -> TrialRow:
+        """The best trial; or trial 0, the centre of the space, where the best gains no more over
+        it than the standard error of that gain: the best of many tries is lucky too."""
+        if self.gain is None:
+            return self.best
+        gain, error = self.gain
+        better = gain if self.greater_is_better else -gain
+        return self.best if better > error else self.trials[0]
+
+    @property
+    def inside_noise(self) -> int:
         """How many other trials lie within one standard error of the best."""
         assert self.best.value is not None
-        sign = 1 if greater_is_better else -1
+        sign = 1 if self.greater_is_better else -1
         bound = sign * self.best.value - self.std_error
         done = [t for t in self.trials if t.state == "complete" and t.number != self.best.number]
         return sum(1 for t in done if t.value is not None and sign * t.value >= bound)
 
 
-def _std_error(scores: list[float]) -> float:
+def std_error(scores: list[float]) -> float:
+    """Of the mean of fold scores; 0 for a single one."""
     return float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
 
 
@@ -265,7 +280,8 @@ def _found(study: optuna.Study, config: TuneConfig) -> Found:
         )
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
     best = max(done, key=lambda t: (sign * (t.value or 0.0), -t.number))
-    return Found(trials=trials, best=best, importance=_importance(study, len(done)))
+    importance = _importance(study, len(done))
+    return Found(trials=trials, best=best, importance=importance, greater_is_better=sign > 0)
 
 
 def _row(number: int, trial: FrozenTrial) -> TrialRow:

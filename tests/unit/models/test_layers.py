@@ -18,6 +18,8 @@ from plumbline.models.ft_transformer import SelfAttention
 from plumbline.models.layers import BatchNoise, BatchNorm, SampleDropout
 from plumbline.models.tabm import EnsembleLinear, MemberHeads, member_scales
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def doubles(*shape: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(sum(shape))
