@@ -12,7 +12,7 @@ import polars as pl
 
 from plumbline.config.data import ColumnConfig, NormalizeConfig
 from plumbline.errors import ParameterError, choose, nearest
-from plumbline.kinds import ColumnType, DoubleArray, IntArray
+from plumbline.kinds import ColumnType, DoubleArray, IntArray, Role
 from plumbline.preprocessing.encode import number_vocabulary, vocabulary
 from plumbline.preprocessing.impute import IMPUTERS, ORDERED
 from plumbline.preprocessing.scale import SCALERS, ScaleState, fit_scaler
@@ -57,11 +57,16 @@ def settings_of(config: NormalizeConfig, column: Column) -> Settings:
 def check_columns(config: NormalizeConfig, schema: Schema) -> None:
     """Refuse overrides of columns that are no features, or of keys that cannot act.
 
+    Those of a column that is ignored are passed over: the split may have dropped it.
+
     Raises:
         ParameterError: names the nearest feature, or the keys that the column's type knows.
     """
-    features = {c.name: c for c in schema.columns if c in schema.features}
+    features = {c.name: c for c in schema.features}
+    ignored = schema.names(Role.IGNORE)
     for name, own in config.columns.items():
+        if name in ignored:
+            continue
         where = f"normalize.columns.{name}"
         if name not in features:
             known = name in (c.name for c in schema.columns)

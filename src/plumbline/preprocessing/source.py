@@ -13,7 +13,7 @@ from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
 from plumbline.preprocessing.columns import NUMERIC, CategoryState, Settings
 from plumbline.preprocessing.dates import date_names, date_numbers
 from plumbline.preprocessing.summary import FLOAT32_MAX
-from plumbline.preprocessing.text import date_of, number_of, read_texts, wrong_value
+from plumbline.preprocessing.text import boolean_of, date_of, number_of, read_texts, wrong_value
 from plumbline.tables import Schema
 
 
@@ -28,6 +28,13 @@ class Source:
     ) -> None:
         features = [c for c in schema.features if c.name in settings]
         self.number_names = [c.name for c in features if c.type in NUMERIC]
+        self._read = {
+            c.name: (boolean_of, "true or false")
+            if c.type is ColumnType.BOOLEAN
+            else (number_of, "a number")
+            for c in features
+            if c.type in NUMERIC
+        }
         self.date_names = [c.name for c in features if c.type is ColumnType.DATE]
         self.category_names = [
             c.name for c in features if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)
@@ -82,7 +89,7 @@ class Source:
             DataError: text that is no number or date; names column and row, `rows` (n,).
         """
         x = batch.select(
-            pl.Series(name, read_texts(batch[name], number_of, rows, "a number"))
+            pl.Series(name, read_texts(batch[name], *self._read[name], rows))
             if batch.schema[name] == pl.String
             else pl.col(name)
             for name in self.number_names
@@ -92,7 +99,7 @@ class Source:
         dates = []
         for name in self.date_names:
             us = (
-                read_texts(batch[name], date_of, rows, "a date")
+                read_texts(batch[name], date_of, "a date (ISO 8601)", rows)
                 if batch.schema[name] == pl.String
                 else batch[name].to_numpy()
             )
@@ -104,9 +111,10 @@ class Source:
         x = np.empty((1, len(self.number_names)))
         for j, name in enumerate(self.number_names):
             value = values.get(name)
-            number = number_of(value)
+            read, wanted = self._read[name]
+            number = read(value)
             if number is None:
-                raise wrong_value(name, value, "a number")
+                raise wrong_value(name, value, wanted)
             x[0, j] = number
         dates = []
         for name in self.date_names:

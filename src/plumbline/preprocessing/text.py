@@ -17,6 +17,12 @@ _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _CURRENCY = "$€£¥"
+WORDS = {  # as reading a file has them
+    **dict.fromkeys(("true", "t", "yes", "y"), 1.0),
+    **dict.fromkeys(("false", "f", "no", "n"), 0.0),
+}
+# Unicode's white space, which reading a file strips; Python's own has four more
+_WHITE = "".join(chr(c) for c in range(0x3001) if chr(c).isspace() and not 0x1C <= c <= 0x1F)
 _EPOCH = dt.datetime(1970, 1, 1)
 
 
@@ -55,6 +61,14 @@ def _number_of_text(text: str) -> float | None:
     return number / 100 if percent else number
 
 
+def boolean_of(value: object) -> float | None:
+    """1 or 0 from a truth value, a number, or text like `yes`, `false`, `1`; NaN where missing."""
+    if isinstance(value, str):
+        value = WORDS.get(value.strip().lower(), value)
+    number = number_of(value)
+    return number if number in (0.0, 1.0) or number is None or np.isnan(number) else None
+
+
 def date_of(value: object) -> float | None:
     """Microseconds since 1970 (UTC where a zone is given), NaN where missing, None if neither.
 
@@ -83,18 +97,29 @@ def date_of(value: object) -> float | None:
 
 
 def category_of(value: object) -> str | None:
-    """A category as the text that a file would hold; None where missing."""
-    if value is None or isinstance(value, str):
-        return value
+    """A category as the text that reading a file gives; None where missing.
+
+    Text is stripped, and a whole number is never `1.0`.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.strip(_WHITE)
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
-    if isinstance(value, float) and np.isnan(value):
-        return None
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if np.isnan(number):
+            return None
+        if number.is_integer() and abs(number) < 2**63:
+            return str(int(number))
+        text: str = pl.Series([number]).cast(pl.String)[0]  # 1e-7, where Python has 1e-07
+        return text
     return str(value)
 
 
 def read_texts(
-    values: pl.Series, read: Callable[[object], float | None], rows: IntArray, wanted: str
+    values: pl.Series, read: Callable[[object], float | None], wanted: str, rows: IntArray
 ) -> DoubleArray:
     """A text column (n,) as float64, NaN where missing; each different text is read once.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.config.data import NormalizeConfig
-from plumbline.errors import DataError
+from plumbline.errors import DataError, choose
 from plumbline.kinds import BoolArray, ColumnType, DoubleArray, FloatArray, IntArray, Role, Task
 from plumbline.preprocessing.columns import (
     CategoryState,
@@ -44,17 +44,6 @@ from plumbline.tables import Arrays, Column, InputSpec, Schema
 
 FORMAT = 1  # of the state
 BLOCK_ROWS = 4096  # rows whose numbers fit the processor's cache
-
-
-def ignore_columns(schema: Schema, names: Sequence[str]) -> Schema:
-    """The schema with these feature columns left out of the features."""
-    return replace(
-        schema,
-        columns=tuple(
-            replace(c, role=Role.IGNORE) if c.name in names and c.role is Role.FEATURE else c
-            for c in schema.columns
-        ),
-    )
 
 
 class TableTransformer:
@@ -157,7 +146,7 @@ class TableTransformer:
             self._training.learn(frame, self.schema, by_target)
         for j, (state, count) in enumerate(zip(self.categories_, code_counts, strict=True)):
             sums = self._training.sums.get(j)
-            table = ENCODERS[state.encode](
+            table = choose(ENCODERS, state.encode, "normalize.encode")(
                 EncoderInput(count=count, sums=sums, smoothing=self.config.target_mean_smoothing)
             )
             if table is None:

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 import numpy as np
 
 from plumbline.config import Config, Paths
-from plumbline.files import new_dir, read_json, write_json
+from plumbline.files import new_dir, write_json
 from plumbline.kinds import Part
 from plumbline.preprocessing.arrays import ArraysWriter
 from plumbline.preprocessing.frames import take_rows
-from plumbline.preprocessing.transform import TableTransformer, ignore_columns
+from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_split, load_table
 
@@ -21,9 +21,6 @@ PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
 def run(config: Config, paths: Paths) -> Report:
     """Read data and split; write the prepared arrays, their spec, the fitted transformer."""
     table, schema = load_table(config, paths)
-    dropped = paths.split / "dropped.json"
-    if dropped.exists():
-        schema = ignore_columns(schema, read_json(dropped))
     part = load_split(paths).part
     transformer = TableTransformer(schema, config.normalize)
     transformer.fit(take_rows(table, np.flatnonzero(part == Part.TRAIN)), config.seed)
