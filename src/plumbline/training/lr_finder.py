@@ -17,7 +17,8 @@ from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
 from plumbline.training.batches import epoch_order
 from plumbline.training.distributed import ALONE, World
-from plumbline.training.loop import prepare, train_epoch
+from plumbline.training.job import prepare
+from plumbline.training.loop import train_epoch
 from plumbline.training.schedule import Schedule
 
 LOW, HIGH, STEPS = 1e-6, 1.0, 120

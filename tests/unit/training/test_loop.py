@@ -20,13 +20,13 @@ from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
 from plumbline.training.distributed import ALONE
+from plumbline.training.job import prepare
 from plumbline.training.loop import (
     DivergedError,
     Fitted,
     evaluate_rows,
     fit,
     predict,
-    prepare,
     train_epoch,
 )
 

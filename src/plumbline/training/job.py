@@ -1,0 +1,91 @@
+"""What a fit is made of: rows on the device, the model spread over processes, its optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from plumbline.config.model import TrainConfig
+from plumbline.errors import DataError
+from plumbline.kinds import Task
+from plumbline.models.layers import BatchNoise, SampleDropout
+from plumbline.models.target import TargetTransform
+from plumbline.tables import Arrays
+from plumbline.training.batches import Plan, Rows
+from plumbline.training.checkpoint import Run
+from plumbline.training.distributed import World, spread
+from plumbline.training.losses import Loss, choose_loss, class_weights
+from plumbline.training.optim import Average, decayed_names, make_optimiser
+from plumbline.training.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What stays the same while a model is fitted."""
+
+    forward: nn.Module  # the model, wrapped to add up gradients over processes
+    train: Rows
+    val: Rows
+    plan: Plan
+    loss: Loss
+    task: Task
+    config: TrainConfig
+    seed: int
+    world: World
+    penalised: list[nn.Parameter]  # by L1
+    noise: BatchNoise | None  # what the model's dropout layers read
+
+
+def prepare(
+    model: nn.Module,
+    train: Arrays,
+    val: Arrays,
+    task: Task,
+    config: TrainConfig,
+    *,
+    seed: int,
+    target: TargetTransform | None,
+    world: World,
+) -> tuple[Job, Run]:
+    """Rows onto the device, the model spread over processes, optimiser and schedule made."""
+    for arrays, key in ((train, "train"), (val, "validation")):
+        if len(arrays) == 0:
+            raise DataError(f"there are no {key} rows", mend="change the shares in split")
+    torch.manual_seed(seed)
+    model.to(world.device)
+    decayed = decayed_names(model)
+    has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    plan = Plan.of(len(train), config, has_batch_norm=has_batch_norm)
+    per_class = class_weights(config, task, train.y, _outputs(model, train, world.device))
+    forward = spread(model, config, world)
+    job = Job(
+        forward=torch.compile(forward) if config.compile else forward,  # type: ignore[arg-type]
+        train=Rows.of(train, task, world.device, target=target, per_class=per_class),
+        val=Rows.of(val, task, world.device, target=target, per_class=per_class),
+        plan=plan,
+        loss=choose_loss(config, task),
+        task=task,
+        config=config,
+        seed=seed,
+        world=world,
+        penalised=[p for name, p in model.named_parameters() if name in decayed],
+        noise=next((m.noise for m in model.modules() if isinstance(m, SampleDropout)), None),
+    )
+    run = Run(
+        model=model,
+        optimiser=make_optimiser(model, config, decayed),
+        schedule=Schedule(config, plan.steps),
+        average=Average(model, config.average),
+        scaler=torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16"),
+        losses=torch.zeros(plan.steps, dtype=torch.float64, device=world.device),
+    )
+    return job, run
+
+
+@torch.no_grad()
+def _outputs(model: nn.Module, arrays: Arrays, device: torch.device) -> int:
+    one = arrays.take(slice(0, 1))
+    num, cat = torch.tensor(one.num, device=device), torch.tensor(one.cat, device=device)
+    return int(model.eval()(num, cat).shape[-1])
