@@ -227,6 +227,20 @@ def test_yeo_johnson_makes_skewed_values_symmetric() -> None:
         assert abs(scale.skewness(scaled)) < 0.3 < abs(scale.skewness(values))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scale_next_to_nothing_is_cut_without_a_warning(name: str) -> None:
+    """Values of 1e-300 make scales that float64 cannot divide a plain number by."""
+    values = np.array([0.0, 1e-300, 2e-300, 5e-300])
+    scaled = apply(np.array([0.0, 4e7]), fit_scaler(name, summarise(values)))[:, 0]
+    assert not np.isnan(scaled).any() and scaled[0] <= scaled[1]
+
+
+def test_robust_takes_the_deviation_where_the_quartiles_agree() -> None:
+    for values in ([0.0] * 8 + [1.0, 9.0], [0.0] * 6 + [1e-300, 2e-300, 3e-300, 9.0]):
+        state = fit_scaler("robust", summarise(np.array(values)))
+        assert state["center"] == 0 and state["scale"] == np.std(values)
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ParameterError, match="zcore"):
         fit_scaler("zcore", summarise(SHAPES["normal"]))

@@ -54,10 +54,11 @@ def fit_none(summary: NumberSummary) -> ScaleState:
 
 
 def fit_robust(summary: NumberSummary) -> ScaleState:
-    """Median 0, distance between the quartiles 1; the deviation where the quartiles agree."""
+    """Median 0, distance between the quartiles 1; the deviation where the quartiles agree, as
+    good as exactly."""
     low, high = summary.quantile(np.array([0.25, 0.75]))
     spread = float(high - low)
-    return _affine(summary.median, spread if spread > 0 else summary.std)
+    return _affine(summary.median, spread if spread > 1e-9 * summary.std else summary.std)
 
 
 def fit_log(summary: NumberSummary) -> ScaleState:
@@ -244,7 +245,8 @@ class ColumnScaler:
                 self._curves.append((np.array(where), scaler.curve, [states[j] for j in where]))
 
     def __call__(self, x: DoubleArray) -> DoubleArray:
-        """(n, k) finite values -> (n, k) scaled; may overwrite its argument."""
+        """(n, k) finite values -> (n, k) scaled, infinite beyond float64; may overwrite `x`."""
         for where, curve, states in self._curves:
             x[:, where] = curve(x[:, where], states)
-        return (x - self._center) / self._scale
+        with np.errstate(over="ignore"):
+            return (x - self._center) / self._scale
