@@ -20,19 +20,27 @@ Edges = Sequence[Sequence[float]]
 
 
 def number_edges(config: ModelConfig, x_num: FloatArray) -> list[list[float]] | None:
-    """Bin edges of each number column, from the training rows `x_num` (n, N).
+    """What a number embedding learns of each number column, from the training rows (n, N).
 
-    Quantiles, equal ones merged, at most `config.bins` bins; a constant column gets one bin.
-    None where the number embedding needs no bins.
+    Piecewise-linear: bin edges, quantiles with equal ones merged, at most `config.bins` bins.
+    Any embedding: exactly two edges for a column of at most two values, which needs none
+    (`FlatInput` passes it as it is). None where numbers are not embedded.
     """
-    if config.number_embedding != "piecewise_linear" or x_num.shape[1] == 0:
+    if config.number_embedding == "none" or x_num.shape[1] == 0:
         return None
     grid = np.linspace(0, 1, config.bins + 1)
     columns = []
     for j in range(x_num.shape[1]):
-        edges = np.unique(np.quantile(np.asarray(x_num[:, j], dtype=np.float64), grid))
-        if len(edges) < 2:
-            edges = np.array([edges[0], edges[0] + 1])
+        x = np.asarray(x_num[:, j], dtype=np.float64)
+        low, high = x.min(), x.max()
+        if ((x == low) | (x == high)).all():
+            edges = np.array([low, high if high > low else low + 1])
+        elif config.number_embedding == "piecewise_linear":
+            edges = np.unique(np.quantile(x, grid))
+            if len(edges) < 3:  # nearly all rows hold one of two values
+                edges = np.unique([low, *edges, high])
+        else:
+            edges = np.array([])
         columns.append([float(e) for e in edges.astype(np.float32)])
     return columns
 
@@ -102,27 +110,43 @@ class CategoryEmbedding(nn.Module):
 
 
 class FlatInput(nn.Module):
-    """Numbers (plain or embedded) and embedded categories side by side: (B, width).
+    """Numbers (plain, then embedded) and embedded categories side by side: (B, width).
 
-    `chunks` are the widths that each column of the data took, in order.
+    A number of two values is not embedded, which in one-hot data saves most of the work.
+    `chunks` are the widths that each column took, in order.
     """
+
+    plain: Tensor
+    chosen: Tensor
 
     def __init__(self, config: ModelConfig, spec: InputSpec, edges: Edges | None) -> None:
         super().__init__()
-        numbers, categories = len(spec.num_names), len(spec.cat_names)
+        count, categories = len(spec.num_names), len(spec.cat_names)
         make = NUMBER_EMBEDDINGS[config.number_embedding]
-        self.numbers = (
-            make(config, numbers, config.embedding_dim, edges) if make and numbers else None
-        )
+        binary = [j for j in range(count) if edges is not None and len(edges[j]) == 2]
+        embedded = [j for j in range(count) if j not in set(binary)] if make else []
+        plain = binary if make else list(range(count))
+        self.register_buffer("plain", torch.tensor(plain, dtype=torch.int64), persistent=False)
+        self.register_buffer("chosen", torch.tensor(embedded, dtype=torch.int64), persistent=False)
+        self.numbers: nn.Module | None = None
+        if make and embedded:
+            own = None if edges is None else [edges[j] for j in embedded]
+            self.numbers = make(config, len(embedded), config.embedding_dim, own)
+        self.all_plain, self.all_chosen = len(plain) == count, len(embedded) == count
         self.categories = (
             CategoryEmbedding(spec.cardinalities, config.category_dim) if categories else None
         )
-        self.chunks = [config.embedding_dim if self.numbers is not None else 1] * numbers
+        self.chunks = [1] * len(plain) + [config.embedding_dim] * len(embedded)
         self.chunks += [config.category_dim] * categories
         self.width = sum(self.chunks)
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        parts = [x_num if self.numbers is None else self.numbers(x_num).flatten(1)]
+        parts = []
+        if not self.all_chosen:
+            parts.append(x_num if self.all_plain else x_num[:, self.plain])
+        if self.numbers is not None:
+            chosen = x_num if self.all_chosen else x_num[:, self.chosen]
+            parts.append(self.numbers(chosen).flatten(1))
         if self.categories is not None:
             parts.append(self.categories(x_cat).flatten(1))
         return torch.cat(parts, dim=1)

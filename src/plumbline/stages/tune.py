@@ -28,7 +28,7 @@ from plumbline.training.distributed import World
 from plumbline.training.fresh import fit_fresh
 from plumbline.training.loop import predict
 from plumbline.training.progress import SearchBar
-from plumbline.training.search import Found, Values, search, trials_of
+from plumbline.training.search import Found, Values, search, std_error, trials_of
 from plumbline.training.search import Report as Told
 
 Fold = tuple[Arrays, Arrays, InputSpec]  # fitted on, scored on
@@ -211,25 +211,27 @@ def _worker(config: Config, paths: Paths, metric: str, key: str) -> None:
 
 
 def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
-    best = found.best
-    gain = found.gain
-    greater = METRICS[metric].greater_is_better
-    summary = {
+    chosen, gain = found.chosen, found.gain
+    best = {
+        "values": chosen.values,
+        "score": chosen.value,
+        "std_error": std_error(chosen.scores),
         "metric": metric,
-        "greater_is_better": greater,
+        "trials": len(found.trials),
+    }
+    summary = {
+        **best,
+        "greater_is_better": found.greater_is_better,
         "sampler": config.tune.sampler,
         "pruner": config.tune.pruner,
         "objective": config.tune.objective,
-        "folds": len(best.scores),
-        "trials": len(found.trials),
+        "folds": len(chosen.scores),
         "pruned": sum(t.state == "pruned" for t in found.trials),
-        "best": best.number,
-        "score": best.value,
-        "std_error": found.std_error,
-        "fold_scores": best.scores,
-        "inside_noise": found.inside_noise(greater),
+        "chosen": chosen.number,
+        "best": found.best.number,
+        "fold_scores": chosen.scores,
+        "inside_noise": found.inside_noise,
         "gain_over_centre": None if gain is None else {"mean": gain[0], "std_error": gain[1]},
-        "values": best.values,
         "importance": found.importance,
         "space": {k: dataclasses.asdict(d) for k, d in config.tune.space.items()},
     }
@@ -237,16 +239,7 @@ def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
         write_json(folder / "summary.json", summary)
         write_text(folder / "trials.csv", trials_csv(found))
     with new_dir(paths.tuning) as folder:
-        write_json(
-            folder / "best.json",
-            {
-                "values": best.values,
-                "score": best.value,
-                "std_error": found.std_error,
-                "metric": metric,
-                "trials": len(found.trials),
-            },
-        )
+        write_json(folder / "best.json", best)
     if config.tune.storage is None:
         for journal in (paths.state / "tuning").glob("*.log*"):
             journal.unlink()
@@ -279,15 +272,17 @@ def _no_search(config: Config, paths: Paths, metric: str) -> Report:
 
 
 def _report(config: Config, paths: Paths, metric: str, found: Found) -> Report:
-    best, gain = found.best, found.gain
+    chosen, gain = found.chosen, found.gain
     pruned = sum(t.state == "pruned" for t in found.trials)
-    inside = found.inside_noise(METRICS[metric].greater_is_better)
+    error = std_error(chosen.scores)
     rows = [
         ("trials", f"{len(found.trials)} ({pruned} pruned), {config.tune.sampler}"),
-        (metric, f"{best.value:.4f} ± {found.std_error:.4f} over {len(best.scores)} folds"),
-        ("trial", f"{best.number}; {inside} others within one standard error of it"),
+        (metric, f"{chosen.value:.4f} ± {error:.4f} over {len(chosen.scores)} folds"),
+        ("best trial", f"{found.best.number}; {found.inside_noise} others within a standard error"),
     ]
-    if gain is not None and best.number != 0:
-        rows.append(("against the centre", f"{gain[0]:+.4f} ± {gain[1]:.4f}"))
-    rows += [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in best.values.items()]
+    if gain is not None and found.best.number != 0:
+        words = f"best trial {gain[0]:+.4f} ± {gain[1]:.4f} against the centre of the space"
+        kept = ", which is kept: the gain is inside the noise" if chosen.number == 0 else ""
+        rows.append(("gain", words + kept))
+    rows += [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in chosen.values.items()]
     return Report(rows=rows, look=[paths.reports / "tuning" / "trials.csv"])

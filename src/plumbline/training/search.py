@@ -25,6 +25,8 @@ from plumbline.errors import ParameterError, StorageError, choose
 from plumbline.training.loop import DivergedError
 
 GRID_POINTS = 5  # of a float dimension without a step
+STUDY = "plumbline-"
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 Value = float | int | str | bool
 Values = dict[str, Value]
 Report = Callable[[int, float], None]  # (step, value): may end the trial
@@ -93,18 +95,24 @@ def std_error(scores: list[float]) -> float:
     return float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
 
 
-def _grid(config: TuneConfig, seed: int) -> BaseSampler:
+def _grid(config: TuneConfig, seed: int, trial: int) -> BaseSampler:
+    # the points are numbered in an order drawn from the seed: one order for all trials
     return GridSampler({k: grid_points(d) for k, d in sorted(config.space.items())}, seed=seed)
 
 
-SAMPLERS: dict[str, Callable[[TuneConfig, int], BaseSampler]] = {
-    "tpe": lambda config, seed: TPESampler(
-        seed=seed, multivariate=True, n_startup_trials=max(5, min(10, config.trials // 3))
+# how trial number `trial` is proposed; a seed of its own, so that it depends on no other's draws
+SAMPLERS: dict[str, Callable[[TuneConfig, int, int], BaseSampler]] = {
+    "tpe": lambda config, seed, trial: TPESampler(
+        seed=_seed_of(seed, trial),
+        multivariate=True,
+        n_startup_trials=max(5, min(10, config.trials // 3)),
     ),
-    "random": lambda config, seed: RandomSampler(seed=seed),
+    "random": lambda config, seed, trial: RandomSampler(seed=_seed_of(seed, trial)),
     "grid": _grid,
-    "cmaes": lambda config, seed: CmaEsSampler(
-        seed=seed, n_startup_trials=3, independent_sampler=RandomSampler(seed=seed)
+    "cmaes": lambda config, seed, trial: CmaEsSampler(
+        seed=_seed_of(seed, trial),
+        n_startup_trials=3,
+        independent_sampler=RandomSampler(seed=_seed_of(seed, trial)),
     ),
 }
 PRUNERS: dict[str, Callable[[TuneConfig], optuna.pruners.BasePruner]] = {
@@ -140,21 +148,20 @@ def search(
         StorageError: the storage cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if config.storage is None and config.workers == 1:
+        _forget_unfinished(folder / f"{key}.log", key)
     with _open(config, folder, key) as storage:
         study = optuna.create_study(
-            study_name=f"plumbline-{key}",
+            study_name=STUDY + key,
             storage=storage,
             direction="maximize" if greater_is_better else "minimize",
             load_if_exists=True,
             pruner=choose(PRUNERS, config.pruner, "tune.pruner")(config),
         )
-        _forget_unfinished(study, config)
         if not study.trials:
             study.enqueue_trial({k: d.centre for k, d in config.space.items()})
         while (done := len(_ended(study))) < trials_of(config):
-            study.sampler = choose(SAMPLERS, config.sampler, "tune.sampler")(
-                config, _seed_of(seed, done)
-            )
+            study.sampler = choose(SAMPLERS, config.sampler, "tune.sampler")(config, seed, done)
             study.optimize(lambda trial: _objective(trial, evaluate, config), n_trials=1)
             if on_trial:
                 on_trial(done + 1, _best_value(study))
@@ -233,7 +240,7 @@ def _open(config: TuneConfig, folder: Path, key: str) -> Iterator[BaseStorage]:
     """The journal of this search, or the database that machines share."""
     if config.storage is None:
         folder.mkdir(parents=True, exist_ok=True)
-        yield JournalStorage(JournalFileBackend(str(folder / f"{key}.log")))
+        yield _journal(folder / f"{key}.log")
         return
     try:
         yield optuna.storages.RDBStorage(config.storage)
@@ -248,17 +255,35 @@ def _open(config: TuneConfig, folder: Path, key: str) -> Iterator[BaseStorage]:
         ) from None
 
 
-def _forget_unfinished(study: optuna.Study, config: TuneConfig) -> None:
-    """Trials that died with their process: their values are tried again, in their place."""
-    if config.workers > 1 or config.storage is not None:
-        return  # they may be alive elsewhere
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+def _forget_unfinished(journal: Path, key: str) -> None:
+    """Write the journal anew without trials that died with their process.
+
+    Samplers count all trials of a study, so what is left must look as if there had been no other.
+    """
+    if not journal.exists():
+        return
+    try:
+        old = optuna.load_study(study_name=STUDY + key, storage=_journal(journal))
+    except KeyError:  # killed before the study was made
+        journal.unlink()
+        return
+    if all(trial.state in ENDED for trial in old.get_trials(deepcopy=False)):
+        return
+    fresh = journal.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    study = optuna.create_study(
+        study_name=STUDY + key, storage=_journal(fresh), direction=old.direction
+    )
+    study.add_trials(_ended(old))
+    fresh.replace(journal)
+
+
+def _journal(path: Path) -> BaseStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def _ended(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return study.get_trials(deepcopy=False, states=ENDED)
 
 
 def _best_value(study: optuna.Study) -> float | None:

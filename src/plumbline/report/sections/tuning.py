@@ -53,7 +53,7 @@ def tuning(reports: Reports, about: About) -> Section:
         blocks.append(_trials_table(trials, about))
     read = (
         "Each trial fits the model anew in every fold and is scored on rows that the fold did "
-        "not train on; the best mean wins, and trials within its standard error are no worse."
+        "not train on; the best mean wins if it gains more than noise over the centre of the space."
     )
     files = ["tuning/summary.json", "tuning/trials.csv"]
     return Section(id="tuning", title="Tuning", parts=[Part(read=read, blocks=blocks, files=files)])
@@ -77,7 +77,7 @@ def _search_facts(summary: dict[str, Any], trials: pl.DataFrame, about: About) -
     facts: list[tuple[str, str | Status]] = []
     if trials.height:
         facts.append(
-            (f"best {metric_label(metric)}", score + (f" ± {number(error, 2)}" if error else ""))
+            (f"{metric_label(metric)} over folds", score + (f" ± {number(error, 2)}" if error else ""))
         )
     facts += [
         ("trials", f"{len(states):,}"),
@@ -104,6 +104,8 @@ def _sentences(summary: Any, about: About) -> list[str]:
             f"Against the centre of the search space the {metric_label(metric)} changed by "
             f"{metric_difference(metric, gain)} ± {number(error, 2)} over the same folds."
         )
+    if whole(pick(summary, "chosen")) == 0 and whole(pick(summary, "best")) != 0:
+        found.append("The centre is kept: what the best trial gained is inside the noise.")
     inside = whole(pick(summary, "inside_noise"))
     if inside is not None:
         found.append(f"{plural(inside, 'other trial')} within one standard error of the best.")
@@ -112,7 +114,7 @@ def _sentences(summary: Any, about: About) -> list[str]:
 
 def _values(summary: Any, *, searched: bool) -> list[Block]:
     rows = [[name(key), figure_cell(shown(v))] for key, v in entries(pick(summary, "values"))]
-    caption = "Best values" if searched else "Values used"
+    caption = "Values chosen" if searched else "Values used"
     return [Grid(caption=caption, columns=["parameter", "value"], rows=rows)] if rows else []
 
 
