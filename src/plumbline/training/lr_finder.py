@@ -73,7 +73,8 @@ def read_sweep(rates: DoubleArray, losses: DoubleArray) -> Sweep:
     """Smooth the raw losses of the steps (n,) and propose a rate.
 
     The proposal is the rate of the steepest fall before the minimum, the usual reading: at the
-    minimum itself the loss is about to explode. Losses after the explosion are left out.
+    minimum itself the loss is about to explode. Losses after the explosion are left out, and the
+    first ones, whose average is over a few batches, are not trusted with a fall.
     """
     lost = np.flatnonzero(~np.isfinite(losses))
     end = int(lost[0]) if len(lost) else len(losses)
@@ -81,11 +82,11 @@ def read_sweep(rates: DoubleArray, losses: DoubleArray) -> Sweep:
     exploded = np.flatnonzero(smooth > 4 * smooth[: max(1, end // 4)].mean())
     end = int(exploded[0]) if len(exploded) else end
     rates, smooth = rates[:end], smooth[:end]
-    lowest = int(np.argmin(smooth))
-    if lowest < 2:  # never fell: stay well below where it rose
+    first, lowest = STEPS // 10, int(np.argmin(smooth))
+    if lowest < first + 2:  # never fell: stay well below where it rose
         return Sweep(rates=rates, losses=smooth, proposal=float(rates[0]))
-    slope = np.gradient(smooth[: lowest + 1], np.log(rates[: lowest + 1]))
-    return Sweep(rates=rates, losses=smooth, proposal=float(rates[int(np.argmin(slope))]))
+    slope = np.gradient(smooth[first : lowest + 1], np.log(rates[first : lowest + 1]))
+    return Sweep(rates=rates, losses=smooth, proposal=float(rates[first + int(np.argmin(slope))]))
 
 
 def draw_sweep(sweep: Sweep) -> bytes:

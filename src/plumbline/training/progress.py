@@ -30,13 +30,14 @@ class ProgressBar:
         if enabled and self.stream.isatty():
             self._bar = tqdm(total=epochs, unit="epoch", file=self.stream, leave=False)
         self._begun = self._told = time.monotonic()
-        self._first = 0
+        self._first: int | None = None
 
     def __call__(self, epoch: int, row: dict[str, float]) -> None:
         """Epochs done, and the row of the history."""
         if not self.enabled:
             return
-        self._first = self._first or epoch - 1  # a run that goes on did not do these now
+        if self._first is None:
+            self._first = epoch - 1  # a run that goes on did not do these now
         elapsed = max(time.monotonic() - self._begun, 1e-9)
         speed = (epoch - self._first) * self.rows / elapsed
         words = f"loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}"
@@ -80,13 +81,14 @@ class SearchBar:
         if enabled and self.stream.isatty():
             self._bar = tqdm(total=trials, unit="trial", file=self.stream, leave=False)
         self._begun = self._told = time.monotonic()
-        self._first = 0
+        self._first: int | None = None
 
     def __call__(self, done: int, best: float | None) -> None:
         """Trials done, and the best value of them."""
         if not self.enabled:
             return
-        self._first = self._first or done  # a search that goes on did not do these now
+        if self._first is None:
+            self._first = done  # a search that goes on did not do these now
         words = f"best {self.metric} {best:.4f}" if best is not None else "no value yet"
         if self._bar is not None:
             self._bar.n, self._bar.initial = done, self._first

@@ -1,0 +1,152 @@
+"""What the verdict says of constructed curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.made import made_arrays, made_spec, short_fit
+
+from plumbline.kinds import Task
+from plumbline.models.target import TargetTransform
+from plumbline.tables import Arrays
+from plumbline.training.batches import Rows
+from plumbline.training.curve import constant_loss, learning_curve
+from plumbline.training.verdict import Point, Verdict, judge
+
+CPU = torch.device("cpu")
+
+
+def point(rows: int, mean: float, spread: float = 0.1, n: int = 400) -> Point:
+    """Losses of validation rows with this mean, each row's own part the same at every point."""
+    own = np.random.default_rng(0).normal(0, spread, n)
+    return Point(rows=rows, losses=mean + own - own.mean())
+
+
+def verdict(train: float, val: float, *, curve: list[Point] | None = None, **more: Any) -> Verdict:
+    """Losses as shares of a constant's, which loses 0.7."""
+    falls = more.pop("history", [1.0, 0.8, *[val] * 8])
+    given: dict[str, Any] = {"best_epoch": 5, "stopped_early": True, "constant_loss": 0.7, **more}
+    return judge(
+        history=[{"val_loss": 0.7 * loss} for loss in falls],
+        train_loss=0.7 * train,
+        curve=curve or [point(1000, 0.7 * val)],
+        **given,
+    )
+
+
+class TestFit:
+    def test_balanced(self) -> None:
+        found = verdict(0.50, 0.53)
+        assert found.fit == "balanced"
+        assert found.text[0].startswith(
+            "Balanced: training loss 50%, validation loss 53% of a constant prediction's"
+        )
+        assert found.numbers["gap"] == pytest.approx(0.03)
+
+    def test_over_fitting(self) -> None:
+        found = verdict(0.20, 0.53)
+        assert found.fit == "over-fitting" and "dropout or weight decay" in found.text[0]
+
+    def test_over_fitting_worse_than_a_constant(self) -> None:
+        found = verdict(0.95, 1.01)
+        assert found.fit == "over-fitting" and "does not hold on other rows" in found.text[0]
+
+    def test_nothing_learned(self) -> None:
+        found = verdict(0.99, 1.0)
+        assert found.fit == "nothing learned" and "features may say nothing" in found.text[0]
+
+    def test_under_fitting_is_still_falling_in_the_last_epochs(self) -> None:
+        falling = list(np.linspace(1.0, 0.5, 10))
+        found = verdict(0.49, 0.5, history=falling, best_epoch=10, stopped_early=False)
+        assert found.fit == "under-fitting" and "Raise train.epochs" in found.text[0]
+
+    @pytest.mark.parametrize("more", [{"best_epoch": 9}, {"stopped_early": True}])
+    def test_no_under_fitting_where_the_fit_was_over(self, more: dict[str, Any]) -> None:
+        falling = list(np.linspace(1.0, 0.5, 10))
+        given = {"best_epoch": 10, "stopped_early": False, **more}
+        assert verdict(0.49, 0.5, history=falling, **given).fit == "balanced"
+
+    def test_one_epoch(self) -> None:
+        found = verdict(0.5, 0.5, history=[0.5], best_epoch=1, stopped_early=False)
+        assert found.fit == "balanced" and found.numbers["still_falling"] == 0
+
+    def test_a_constant_that_loses_nothing_is_no_division_by_zero(self) -> None:
+        found = verdict(0.0, 0.0, constant_loss=0.0)
+        assert all(np.isfinite(value) for value in found.numbers.values())
+
+
+class TestMoreRows:
+    def test_would_help(self) -> None:
+        found = verdict(0.5, 0.5, curve=[point(250, 0.45), point(500, 0.40), point(1000, 0.35)])
+        assert found.more_rows == "would help"
+        assert found.text[1].startswith(
+            "More rows would help: from 500 to 1,000 training rows the validation loss fell by 7.1%"
+        )
+
+    def test_would_not_help(self) -> None:
+        found = verdict(0.5, 0.5, curve=[point(500, 0.3505), point(1000, 0.35)])
+        assert found.more_rows == "would not help"
+
+    def test_fewer_rows_doing_better_says_no(self) -> None:
+        found = verdict(0.5, 0.5, curve=[point(500, 0.34), point(1000, 0.35)])
+        assert found.more_rows == "would not help" and "fell by -1.4%" in found.text[1]
+
+    def test_inside_the_noise(self) -> None:
+        noisy = Point(rows=1000, losses=0.35 + np.random.default_rng(1).normal(0, 0.5, 60))
+        found = verdict(0.5, 0.5, curve=[point(500, 0.36, n=60), noisy])
+        assert found.more_rows == "unknown" and "inside the noise" in found.text[1]
+
+    def test_no_curve(self) -> None:
+        found = verdict(0.5, 0.5)
+        assert found.more_rows == "unknown" and "train.learning_curve" in found.text[1]
+
+    def test_one_validation_row(self) -> None:
+        points = [Point(rows=n, losses=np.array([loss])) for n, loss in ((5, 0.4), (10, 0.35))]
+        assert verdict(0.5, 0.5, curve=points).numbers["gain_std_error"] == 0
+
+
+class TestConstant:
+    def test_classes_lose_the_entropy_of_their_shares(self) -> None:
+        made = made_arrays(made_spec(Task.MULTICLASS), 300)
+        rows = Rows.of(made, Task.MULTICLASS, CPU)
+        shares = np.bincount(made.y) / 300
+        found = constant_loss(rows, rows, Task.MULTICLASS, short_fit(), 3)
+        assert found == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-5)
+
+    def test_a_class_that_only_validation_has_is_finite(self) -> None:
+        made = made_arrays(made_spec(Task.MULTICLASS), 300)
+        train = Rows.of(made.take(made.y != 1), Task.MULTICLASS, CPU)
+        val = Rows.of(made, Task.MULTICLASS, CPU)
+        assert np.isfinite(constant_loss(train, val, Task.MULTICLASS, short_fit(), 3))
+
+    @pytest.mark.parametrize("loss", ["mse", "mae"])
+    def test_values_lose_what_their_mean_or_median_loses(self, loss: str) -> None:
+        made = made_arrays(made_spec(Task.REGRESSION), 301)
+        target = TargetTransform.fit(made.y, "standard")
+        rows = Rows.of(made, Task.REGRESSION, CPU, target=target)
+        z = target.forward(made.y)
+        wanted = z.var() if loss == "mse" else np.abs(z - np.median(z)).mean()
+        found = constant_loss(rows, rows, Task.REGRESSION, short_fit(loss=loss), 1)
+        assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_learning_curve_keeps_the_steps_per_epoch() -> None:
+    made = made_arrays(made_spec(), 200)
+    seen: list[tuple[int, int]] = []
+
+    def fit_rows(rows: Arrays, config: Any) -> Any:
+        seen.append((len(rows), config.batch_size))
+        assert sorted(rows.rows.tolist()) == rows.rows.tolist()
+        return np.zeros(3)
+
+    config = short_fit(learning_curve=[0.5, 0.1], batch_size=32)
+    points = learning_curve(fit_rows, made, config, seed=0)
+    assert seen == [(20, 3), (100, 16)] and [p.rows for p in points] == [20, 100]
+
+    seen.clear()
+    for batch in (0, 1, 2, 3):  # all rows; single rows; never one row where two were asked for
+        learning_curve(fit_rows, made, short_fit(learning_curve=[0.1], batch_size=batch), seed=0)
+    assert [size for _, size in seen] == [0, 1, 2, 2]

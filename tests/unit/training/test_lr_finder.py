@@ -1,0 +1,79 @@
+"""The learning-rate range test: which rate it proposes, and that it fits nothing else."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from tests.made import made_arrays, made_spec, short_fit, small_model
+
+from plumbline.kinds import Task
+from plumbline.models import build_model
+from plumbline.models.target import TargetTransform
+from plumbline.training.loop import fit
+from plumbline.training.lr_finder import HIGH, LOW, STEPS, Sweep, draw_sweep, read_sweep, sweep
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+RATES = np.geomspace(LOW, HIGH, STEPS)
+
+
+def curve(fall: float, rise: float) -> np.ndarray:
+    """A loss that falls most steeply at `fall` and explodes at `rise`."""
+    x = np.log10(RATES)
+    return 1 - 0.6 / (1 + np.exp(-4 * (x - np.log10(fall)))) + np.exp(5 * (x - np.log10(rise)))
+
+
+@pytest.mark.parametrize("fall", [1e-4, 1e-3, 1e-2])
+def test_proposes_the_steepest_fall(fall: float) -> None:
+    found = read_sweep(RATES, curve(fall, 50 * fall))
+    # smoothing looks back, so the steepest fall comes a little late
+    assert fall < found.proposal < 4 * fall
+
+
+def test_what_comes_after_the_explosion_is_left_out() -> None:
+    losses = curve(1e-3, 1e-2)
+    losses[100:] = np.nan
+    found = read_sweep(RATES, losses)
+    assert len(found.rates) == len(found.losses) < 100
+    assert np.isfinite(found.losses).all() and found.proposal < 5e-3
+
+
+def test_a_loss_that_only_rises_keeps_the_rate_low() -> None:
+    assert read_sweep(RATES, np.linspace(1, 3, STEPS)).proposal == LOW
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("rows", [30, 400])
+def test_the_proposed_rate_trains_well(task: Task, rows: int) -> None:
+    spec = made_spec(task)
+    train, val = made_arrays(spec, rows, 1), made_arrays(spec, 100, 2)
+    model = build_model(small_model(dropout=0.0), spec, seed=0)
+    target = None if task.is_classification else TargetTransform.fit(train.y, "standard")
+    found = sweep(model, train, spec.task, short_fit(), seed=0, target=target)
+    assert 1e-5 < found.proposal < 0.5
+    rate = short_fit(learning_rate=found.proposal, epochs=20)
+    again = build_model(small_model(dropout=0.0), spec, seed=0)
+    fitted = fit(again, train, val, task, rate, seed=0, target=target)
+    losses = [row["val_loss"] for row in fitted.history]
+    assert min(losses) < 0.9 * losses[0]
+
+
+def test_is_the_same_each_time() -> None:
+    spec = made_spec()
+
+    def run() -> Sweep:
+        model = build_model(small_model(), spec, seed=0)
+        return sweep(model, made_arrays(spec, 50), spec.task, short_fit(accumulate=2), seed=0)
+
+    one, other = run(), run()
+    assert np.array_equal(one.losses, other.losses) and one.proposal == other.proposal
+    assert draw_sweep(one) == draw_sweep(other)
+
+
+def test_the_plot_shows_the_proposal() -> None:
+    found = read_sweep(RATES, curve(1e-3, 1e-1))
+    picture = draw_sweep(found)
+    texts = [t.text or "" for t in ElementTree.fromstring(picture).iter() if t.tag.endswith("text")]
+    assert any(f"{found.proposal:.1e}" in text for text in texts)
+    assert "learning rate" in texts

@@ -1,0 +1,100 @@
+"""What a user sees while a fit runs: a bar on a terminal, lines elsewhere, nothing when off."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from plumbline.training import progress
+from plumbline.training.progress import ProgressBar, SearchBar
+
+ROW = {"epoch": 1, "learning_rate": 0.1, "train_loss": 0.61234, "val_loss": 0.7, "val_score": 0.91}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    return made
+
+
+def shown(stream: io.StringIO) -> str:
+    return re.split(r"[\r\n]+", stream.getvalue().strip())[-1]
+
+
+def test_the_bar_has_loss_metric_speed_and_time_left(clock: Clock) -> None:
+    stream = Terminal()
+    with ProgressBar(epochs=10, rows=5000, metric="roc_auc", stream=stream) as bar:
+        clock.now += 2
+        bar(1, ROW)
+        text = shown(stream)
+        assert "1/10" in text and "loss 0.6123, validation 0.7000" in text
+        assert "roc_auc 0.9100" in text and "2,500 rows/s" in text
+        assert re.search(r"\[\d\d:\d\d<\d\d:\d\d", text)  # time gone, time left
+
+
+def test_elsewhere_a_line_now_and_then(clock: Clock) -> None:
+    stream = io.StringIO()
+    with ProgressBar(epochs=10, rows=5000, metric=None, stream=stream) as bar:
+        for epoch in range(1, 7):
+            clock.now += 4
+            bar(epoch, {**ROW, "epoch": epoch})
+    assert stream.getvalue().splitlines() == [
+        "epoch 3 of at most 10: loss 0.6123, validation 0.7000, 1,250 rows/s, at most 28 s left",
+        "epoch 6 of at most 10: loss 0.6123, validation 0.7000, 1,250 rows/s, at most 16 s left",
+    ]
+
+
+def test_epochs_of_an_earlier_life_do_not_count_as_speed(clock: Clock) -> None:
+    stream = io.StringIO()
+    bar = ProgressBar(epochs=10, rows=5000, metric=None, stream=stream)
+    clock.now += 20
+    bar(9, ROW)  # went on after epoch 8
+    assert "250 rows/s, at most 20 s left" in stream.getvalue()
+
+
+def test_a_fit_that_goes_on_shows_the_right_time_left_on_a_terminal(clock: Clock) -> None:
+    stream = Terminal()
+    with ProgressBar(epochs=1000, rows=5000, metric=None, stream=stream) as bar:
+        clock.now += 1
+        bar(999, ROW)
+        assert bar._bar is not None and bar._bar.format_dict["initial"] == 998
+
+
+def test_nothing_is_said_by_other_processes() -> None:
+    stream = Terminal()
+    with ProgressBar(epochs=2, rows=5, metric=None, enabled=False, stream=stream) as bar:
+        bar(1, ROW)
+    assert stream.getvalue() == ""
+
+
+class TestSearch:
+    def test_the_bar_has_the_best_value(self) -> None:
+        stream = Terminal()
+        with SearchBar(trials=5, metric="rmse", stream=stream) as bar:
+            bar(1, 0.5)
+            assert "1/5" in shown(stream) and "best rmse 0.5000" in shown(stream)
+
+    def test_elsewhere_a_line_now_and_then(self, clock: Clock) -> None:
+        stream = io.StringIO()
+        with SearchBar(trials=4, metric="rmse", stream=stream) as bar:
+            clock.now += 11
+            bar(1, None)
+            clock.now += 1
+            bar(2, 0.5)
+        assert stream.getvalue() == "trial 1 of 4: no value yet, about 33 s left\n"
