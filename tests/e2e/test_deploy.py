@@ -14,8 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-
-from .conftest import environment, run
+from tests.e2e.conftest import environment, run
 
 pytestmark = pytest.mark.e2e
 LOCAL = ("python", "-m", "pipelines.local")

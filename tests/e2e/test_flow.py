@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from .conftest import run
+from tests.e2e.conftest import run
 
 pytestmark = pytest.mark.e2e
 FLOW = ("python", "-m", "pipelines.local", "flow")

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.e2e.conftest import environment, run
 
 from plumbline.stages import STAGES
-
-from .conftest import environment, run
 
 pytestmark = pytest.mark.e2e
 METRICS = {

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .conftest import clone, run
+from tests.e2e.conftest import clone, run
 
 pytestmark = pytest.mark.e2e
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.report.sample import config, write_sample
 
 from plumbline.report.page import render
 from plumbline.report.read import Reports
-from unit.report.sample import config, write_sample
 
 pytestmark = pytest.mark.e2e
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.unit.report.sample import config, write_sample
+
 from plumbline.config import Paths
 from plumbline.stages.report import run
-from unit.report.sample import config, write_sample
 
 
 def test_a_page_from_full_reports(tmp_path: Path) -> None:

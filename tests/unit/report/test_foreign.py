@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.report.sample import write_sample
 
 from plumbline.report.foreign import inline_svg
 from plumbline.report.page import TEMPLATES
 from plumbline.report.split_figure import COLOURS
-from unit.report.sample import write_sample
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" width="9" height="9">'
 

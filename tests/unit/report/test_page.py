@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.report.sample import config, write_sample
 
 from plumbline.report.page import render
 from plumbline.report.read import Reports
-from unit.report.sample import config, write_sample
 
 CURVES = ("roc", "pr", "calibration", "confusion")
 TASKS = ("binary", "multiclass", "regression")

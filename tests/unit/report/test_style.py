@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.unit.report.sample import config, write_sample
 
 from plumbline.report.page import TEMPLATES, render
 from plumbline.report.read import Reports
-from unit.report.sample import config, write_sample
 
 STYLE = (TEMPLATES / "page.css").read_text(encoding="utf-8")
 LIGHT, DARK = (
