@@ -63,8 +63,7 @@ class Source:
         absent = [name for name in names if name not in present]
         if absent:
             raise DataError(
-                f"the data lack the column '{absent[0]}'"
-                + (f" and {len(absent) - 1} more" if len(absent) > 1 else ""),
+                "is absent" + (f", and {len(absent) - 1} more" if len(absent) > 1 else ""),
                 where=f"column '{absent[0]}'",
                 got=f"columns {', '.join(present)}",
             )
