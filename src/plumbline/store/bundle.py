@@ -7,7 +7,7 @@ of the other files; no pickle is written or read.
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from plumbline.models.target import TargetTransform
 from plumbline.tables import InputSpec
 
 FORMAT = 1
+PARTS = ("model", "spec", "edges", "target", "sha256")  # of model.json, besides the format
 WEIGHTS, FACTS, PREPROCESSOR = "weights.safetensors", "model.json", "preprocessor.json"
 BATCH_ROWS = 4096  # rows per forward pass
 MEND = "run `dvc checkout`, or `dvc repro train`"
@@ -127,23 +128,31 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    _need(folder / FACTS)
+    path = folder / FACTS
+    _need(path)
     try:
-        facts: dict[str, Any] = read_json(folder / FACTS)
-        version = facts["format"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise DataError(
-            f"not a model description: {error}", file=folder / FACTS, mend=MEND
-        ) from None
-    if version != FORMAT:
+        facts = read_json(path)
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise DataError(f"not a model description: {error}", file=path, mend=MEND) from None
+    if _lacks(facts, ["format"]):
+        raise DataError("not a model description: it has no format", file=path, mend=MEND)
+    if facts["format"] != FORMAT:
         raise DataError(
             "written in a format that this version does not read",
-            file=folder / FACTS,
+            file=path,
             wanted=f"format {FORMAT}",
-            got=version,
+            got=facts["format"],
             mend="use the version of plumbline that wrote it, or train again",
         )
-    return facts
+    lacks = _lacks(facts, PARTS) or _lacks(facts["sha256"], [WEIGHTS, PREPROCESSOR])
+    if lacks:
+        raise DataError(f"not a model description: it has no {lacks}", file=path, mend=MEND)
+    return dict(facts)
+
+
+def _lacks(facts: Any, keys: Sequence[str]) -> str | None:
+    """The first of the keys that is absent."""
+    return next((key for key in keys if not isinstance(facts, dict) or key not in facts), None)
 
 
 def _need(path: Path) -> None:
@@ -159,13 +168,19 @@ def _load_weights(model: nn.Module, path: Path) -> None:
     own = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     got = {name: tuple(t.shape) for name, t in weights.items()}
     for name in sorted(own.keys() | got.keys()):
-        if own.get(name) != got.get(name):
-            raise DataError(
-                "does not fit the architecture of model.json",
-                file=path,
-                where=f"tensor '{name}'",
-                wanted=f"shape {own.get(name, 'absent')}",
-                got=f"shape {got.get(name, 'absent')}",
-                mend=MEND,
-            )
+        if own.get(name) == got.get(name):
+            continue
+        what = "has another shape than the architecture of model.json"
+        if name not in got:
+            what = "is not in the file, but in the architecture of model.json"
+        elif name not in own:
+            what = "is not in the architecture of model.json"
+        raise DataError(
+            what,
+            file=path,
+            where=f"tensor '{name}'",
+            wanted=str(own[name]) if name in own else None,
+            got=got.get(name),
+            mend=MEND,
+        )
     model.load_state_dict(weights)
