@@ -73,12 +73,19 @@ def scan(path: Path, form: FormatConfig, *, shown: str | None = None) -> pl.Lazy
         raise DataError("is empty", file=shown, wanted="a header and rows")
     with readable(shown):
         if form.type == "parquet":
-            frame = pl.scan_parquet(path / "**/*.parquet" if path.is_dir() else path)
+            frame = _scan_folder(path) if path.is_dir() else pl.scan_parquet(path)
         else:
             _check_head(path, form, shown)
             frame = _scan_csv(path, form)
         frame.collect_schema()
     return frame
+
+
+def _scan_folder(path: Path) -> pl.LazyFrame:
+    """All Parquet files below, by name; folders called `column=value` are a column."""
+    inside = (file.relative_to(path) for file in path.rglob("*.parquet"))
+    partitioned = any("=" in part for file in inside for part in file.parts[:-1])
+    return pl.scan_parquet(path / "**/*.parquet", hive_partitioning=partitioned)
 
 
 def _scan_csv(path: Path, form: FormatConfig) -> pl.LazyFrame:
