@@ -124,9 +124,9 @@ def _space(raw: dict[str, Any]) -> dict[str, Dimension]:
 
 def _check_space(config: Config) -> None:
     for key, dimension in config.tune.space.items():
-        if key.split(".")[0] not in ("model", "train", "normalize"):
+        if not key.startswith(("model.", "train.", "normalize.balance.")):
             raise ParameterError(
-                "only keys of model, train and normalize can be searched",
+                "only keys of model, train and normalize.balance can be searched",
                 file="params.yaml",
                 where=f"tune.space: {key}",
             )
