@@ -25,7 +25,7 @@ def run() -> Result:
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder) / "checkout"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(checkout)], check=True)
-        dvc(checkout, "pull", "-q")
+        dvc(checkout, "pull", "-q", "data.dvc")
         whole = timed(checkout, "repro", "-q")
         stages = per_stage(checkout)
         empty = empty_graph(Path(folder) / "empty", len(stages))
