@@ -76,11 +76,11 @@ def test_what_tune_does_not_depend_on_must_be_searched(raw: dict[str, Any]) -> N
 def test_tuned_values_are_replaced(raw: dict[str, Any]) -> None:
     config = parse_config(raw)
     assert "train.learning_rate" in config.tuned
-    assert config.train.learning_rate == pytest.approx(1e-3)
+    assert config.train.learning_rate == pytest.approx(1.5e-3)
     made = config.replace({"train.learning_rate": 0.5})
     assert made.train.learning_rate == 0.5
     assert "train.learning_rate" not in made.tuned
-    assert config.train.learning_rate == pytest.approx(1e-3)
+    assert config.train.learning_rate == pytest.approx(1.5e-3)
 
 
 def test_a_value_wins_over_the_tuner(raw: dict[str, Any]) -> None:
