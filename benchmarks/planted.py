@@ -226,6 +226,13 @@ def named(data: Data, rng: np.random.Generator) -> Planted:
     )
 
 
+def _deviation(column: pl.Series) -> float:
+    """Half of what the middle 68 % of the values span."""
+    low, high = column.quantile(0.16), column.quantile(0.84)
+    assert low is not None and high is not None
+    return float(high - low) / 2
+
+
 def _given(data: Data, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     share = rng.permutation(len(data.frame)) / len(data.frame)
     return np.select([share < 0.6, share < 0.8], ["train", "val"], "test")
@@ -264,10 +271,7 @@ def _contaminated(
             pl.Series(
                 n,
                 frame[n].to_numpy()
-                + copies
-                * noise
-                * float(np.nanstd(frame[n].to_numpy()))
-                * rng.normal(size=len(part)),
+                + copies * noise * _deviation(frame[n]) * rng.normal(size=len(part)),
             )
             for n in numbers
         )
@@ -312,10 +316,7 @@ def other_source(data: Data, rng: np.random.Generator) -> Planted | None:
         return None
     part = _given(data, rng)
     off = [numbers[i] for i in rng.choice(len(numbers), min(3, len(numbers)), False)]
-    moved = {
-        n: frame[n].to_numpy() + (part == "test") * 0.7 * float(np.nanstd(frame[n].to_numpy()))
-        for n in off
-    }
+    moved = {n: frame[n].to_numpy() + (part == "test") * 0.7 * _deviation(frame[n]) for n in off}
     changed = replace(data, time=None)
     return Planted(
         kind="other source",

@@ -66,7 +66,7 @@ class Leaks:
     def to_json(self) -> dict[str, Any]:
         """`clean`: nothing was found but what the policy `drop` has mended."""
         return {
-            "clean": all(policy == "drop" for _, policy in self.findings),
+            "clean": all(policy == "drop" and f.mendable for f, policy in self.findings),
             "findings": [
                 {
                     "check": f.check,

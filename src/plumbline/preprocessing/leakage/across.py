@@ -12,6 +12,7 @@ from plumbline.preprocessing.duplicates import group_codes, hash_rows, plain
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.tables import ROW
 
+FEW, FEW_SHARE = 3, 0.005  # fewer equal rows, and a smaller share, are a coincidence
 MANY = 0.01  # share of held-out rows above which copies decide the score: critical
 DIGITS = 7  # significant digits that float32 holds
 
@@ -40,15 +41,19 @@ def duplicates(evidence: Evidence) -> Sequence[Finding]:
     """Held-out rows whose features equal those of a training row, exactly or but for writing."""
     exact = evidence.rows.duplicate
     findings = []
-    if copied(evidence.part, exact).any() and not _natural(evidence, exact):
-        findings.append(_equal_rows(evidence, exact, "in every feature"))
+    known = copied(evidence.part, exact)
+    if _worth_telling(evidence, known) and not _natural(evidence, exact):
+        findings.append(_equal_rows(evidence, exact, known, "in every feature"))
     written = _but_for_writing(evidence)
-    if written is not None:
-        known = copied(evidence.part, exact)
-        if (copied(evidence.part, written) & ~known).any():
-            how = "in every feature, but for case, punctuation, blanks or the last digits"
-            findings.append(_equal_rows(evidence, written, how, known=known))
+    alike = copied(evidence.part, written) & ~known
+    if _worth_telling(evidence, alike):
+        how = "in every feature, but for case, punctuation, blanks or the last digits"
+        findings.append(_equal_rows(evidence, written, alike, how))
     return findings
+
+
+def _worth_telling(evidence: Evidence, held: BoolArray) -> bool:
+    return bool(held.sum() >= FEW or held.sum() > FEW_SHARE * evidence.held_out_rows)
 
 
 def _natural(evidence: Evidence, code: IntArray) -> bool:
@@ -68,8 +73,8 @@ def _natural(evidence: Evidence, code: IntArray) -> bool:
     return bool(copied(part, code)[held].mean() <= 2 * expected)
 
 
-def _but_for_writing(evidence: Evidence) -> IntArray | None:
-    """Rows numbered by their features as a model would read them; None where that is no news.
+def _but_for_writing(evidence: Evidence) -> IntArray:
+    """Rows numbered by their features as a model would read them.
 
     Numbers are compared as float32 shows them. In rows that are no copies a digit less makes
     ten times as many equal; then equality is chance and text alone counts.
@@ -78,14 +83,14 @@ def _but_for_writing(evidence: Evidence) -> IntArray | None:
     names = evidence.features
     floats = any(schema[name].is_float() for name in names)
     if not floats and not any(schema[name] == pl.String for name in names):
-        return None
+        return evidence.rows.duplicate
     known = _repeated(evidence.rows.duplicate)
     code = _numbered(evidence, plain(schema, names, DIGITS))
     if floats and _repeated(code) > known:
         coarse = _numbered(evidence, plain(schema, names, DIGITS - 1))
         if _repeated(coarse) - known > 3 * (_repeated(code) - known):
             code = _numbered(evidence, plain(schema, names))
-    return code if _repeated(code) > known else None
+    return code
 
 
 def _numbered(evidence: Evidence, columns: list[pl.Expr]) -> IntArray:
@@ -98,16 +103,10 @@ def _repeated(code: IntArray) -> int:
     return len(code) - int(code.max()) - 1
 
 
-def _equal_rows(
-    evidence: Evidence, code: IntArray, how: str, known: BoolArray | None = None
-) -> Finding:
-    part = evidence.part
-    held = copied(part, code)
-    if known is not None:
-        held &= ~known
+def _equal_rows(evidence: Evidence, code: IntArray, held: BoolArray, how: str) -> Finding:
     twin = np.zeros(int(code.max()) + 1, dtype=bool)
     twin[code[held]] = True
-    first = returning(part, code) & twin[code]
+    first = returning(evidence.part, code) & twin[code]
     share = held.sum() / max(1, evidence.held_out_rows)
     return Finding(
         check="duplicates",

@@ -19,6 +19,7 @@ VALUES = 256  # a number of at most so many values is coded by value
 BINS = 128  # else by at most so many quantile bins, and by value where one repeats
 PER_BIN = 20  # rows per bin at least
 REPEATED = 0.005  # share of rows from which a repeated value of a number has its own code
+LARGE = 1e100
 MAX_CELLS = 2_000_000  # of the table codes x classes; rarer codes share one beyond it
 
 
@@ -104,10 +105,14 @@ def encode(column: pl.Series, *, bins: int = BINS, values: int = VALUES) -> IntA
 
 
 def as_number(column: pl.Series) -> DoubleArray:
-    """A column as numbers, NaN where missing; dates as microseconds."""
+    """A column as numbers, NaN where missing or infinite; dates as microseconds.
+
+    Numbers beyond ±1e100 are cut there, so that sums of squares stay finite.
+    """
     if column.dtype.is_temporal():
         column = column.to_physical()
-    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    number = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return np.where(np.isfinite(number), np.clip(number, -LARGE, LARGE), np.nan)
 
 
 def knowledge(codes: IntArray, target: Target) -> Knowledge:

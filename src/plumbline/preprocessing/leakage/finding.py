@@ -37,6 +37,11 @@ class Finding:
     drop_rows: IntArray = field(default_factory=lambda: NO_ROWS)
     drop_columns: tuple[str, ...] = ()
 
+    @property
+    def mendable(self) -> bool:
+        """Whether leaving something out mends it."""
+        return bool(len(self.drop_rows) or self.drop_columns)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:

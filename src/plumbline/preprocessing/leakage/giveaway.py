@@ -17,10 +17,9 @@ from plumbline.preprocessing.leakage.codes import as_number
 from plumbline.preprocessing.leakage.combine import Formula, find_formula
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.preprocessing.leakage.inquiry import MIN_ROWS, Inquiry, inquire
-from plumbline.preprocessing.leakage.pairs import KNOWN_CRITICAL, pairs
+from plumbline.preprocessing.leakage.pairs import pairs
 from plumbline.tables import ROW
 
-KNOWN_WARNING = 0.5  # share of the target's entropy explained
 KNOWN_COPY, ACCOMPLICES = 0.9, 4  # so few columns that each know so much may be copies of it
 PURE, PURE_SHARE, PURE_ROWS = 0.995, 0.03, 50  # a value whose rows are all of one class
 PURE_UNEXPECTED = 0.8  # others believe less than this in the class of these rows
@@ -44,7 +43,7 @@ def _singles(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     for c in inquiry.classes:
         known = {n: float(inquiry.alone[n].known[c]) for n in clear}
         copies = [n for n in clear if known[n] >= KNOWN_COPY]
-        for name in (n for n in clear if known[n] >= KNOWN_WARNING):
+        for name in (n for n in clear if known[n] >= inquiry.suspicious):
             guilty, others = inquiry.dominated(c, known[name], [name])
             if not guilty and name in copies and 1 < len(copies) < ACCOMPLICES:
                 # two copies of the target would clear each other
@@ -53,7 +52,7 @@ def _singles(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
             if not guilty and not one_to_one:
                 continue
             score = float(inquiry.alone[name].score[c])
-            sure = score >= inquiry.threshold or known[name] >= KNOWN_CRITICAL or one_to_one
+            sure = inquiry.sure(score, known[name]) or one_to_one
             if name not in worst or worst[name][0] < known[name]:
                 finding = _accuse_single(inquiry, name, c, score, known[name], others, sure)
                 worst[name] = (known[name], finding)

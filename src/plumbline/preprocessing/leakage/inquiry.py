@@ -11,12 +11,19 @@ import polars as pl
 from plumbline.kinds import ColumnType, DoubleArray, IntArray, Task
 from plumbline.preprocessing.leakage.codes import Knowledge, Target, encode, knowledge
 from plumbline.preprocessing.leakage.finding import Evidence
-from plumbline.preprocessing.leakage.others import boosted, linear, matrix, ranked
+from plumbline.preprocessing.leakage.others import boosted, linear, matrix, outright, ranked
 
 DOMINANT = 0.5  # uncertainty left by the column over that left by all others: accused below
+# And it knows so much more than they do: of an easy target all know nearly all, and of few rows
+# trees learn little.
+MARGIN, MARGIN_ROWS = 0.01, 5.0
 MIN_ROWS = 20  # of a class, in the sample
 COMMON, MAX_CLASSES = 0.05, 8  # share of rows that makes a class large; so many are asked about
 OTHERS_ROWS = 10_000  # for the model of the other columns
+# Share of the target's entropy, or of its ranks' variance, that a column explains; one honest
+# column often explains much of a number, seldom of a class.
+KNOWN_WARNING = {"class": 0.6, "number": 0.8}
+KNOWN_CRITICAL = {"class": 0.8, "number": 0.95}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,18 @@ class Inquiry:
     @property
     def numeric(self) -> bool:
         return self.target.task is Task.REGRESSION
+
+    @property
+    def suspicious(self) -> float:
+        """What a column knows at least to be looked at."""
+        return KNOWN_WARNING["number" if self.numeric else "class"]
+
+    def sure(self, score: float, known: float) -> bool:
+        """Whether so much is critical."""
+        return (
+            score >= self.threshold
+            or known >= KNOWN_CRITICAL["number" if self.numeric else "class"]
+        )
 
     @property
     def classes(self) -> list[int]:
@@ -68,7 +87,8 @@ class Inquiry:
         them; trees, which cost most, are asked last. Returns the answer and what the others
         were found to know, measured as a column is: by codes, on rows not learnt from.
         """
-        enough = 1 - (1 - known) / DOMINANT
+        margin = MARGIN + MARGIN_ROWS / len(self.few)
+        enough = min(1 - (1 - known) / DOMINANT, known - margin)
         gone = set(without)
         best = max((float(k.known[c]) for n, k in self.alone.items() if n not in gone), default=0.0)
         y, half = self.few_target.onehot[:, c], self.few_target.half
@@ -77,6 +97,8 @@ class Inquiry:
                 return False, best
             belief = self.others(c, without) if trees else linear(self._rest(without), y, half)
             best = max(best, float(knowledge(ranked(belief, half), self.few_target).known[c]))
+            if trees:
+                best = max(best, outright(belief, y, numeric=self.numeric))
         return best <= enough, max(0.0, best)
 
     def _rest(self, without: Sequence[str]) -> DoubleArray:

@@ -88,7 +88,6 @@ def _space(
     columns, common = [], []
     for name in numbers:
         value = as_number(both[name])
-        value = np.where(np.isfinite(value), value, np.nan)
         spread = np.nanstd(value[: len(train)]) if np.isfinite(value[: len(train)]).any() else 0
         if spread > 0:
             columns.append(value / spread)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import DoubleArray, IntArray
+from plumbline.kinds import BoolArray, DoubleArray, IntArray
 from plumbline.preprocessing.leakage.codes import as_number, encode
 
 ROUNDS = 60  # boosting rounds; enough to see what is there to be known
@@ -35,12 +35,12 @@ def boosted(x: DoubleArray, y: DoubleArray, half: IntArray, *, numeric: bool) ->
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     belief = np.full(len(y), y.mean())
-    if not x.shape[1]:
-        return belief
     for asked in (0, 1):
         taught = half != asked
-        if len(np.unique(y[taught])) < 2:
+        varies = _varies(x[taught])  # a column of one value stops scikit-learn's binning
+        if len(np.unique(y[taught])) < 2 or not varies.any():
             continue
+        known, asked_rows = x[np.ix_(taught, varies)], x[np.ix_(~taught, varies)]
         settings = {
             "max_iter": ROUNDS,
             "learning_rate": 0.1,
@@ -51,12 +51,21 @@ def boosted(x: DoubleArray, y: DoubleArray, half: IntArray, *, numeric: bool) ->
         # threads that wait for each other cost more than small trees
         with threadpool_limits(1 if x.size < THREADED_CELLS else None):
             if numeric:
-                model = HistGradientBoostingRegressor(**settings).fit(x[taught], y[taught])
-                belief[~taught] = model.predict(x[~taught])
+                model = HistGradientBoostingRegressor(**settings).fit(known, y[taught])
+                belief[~taught] = model.predict(asked_rows)
             else:
-                model = HistGradientBoostingClassifier(**settings).fit(x[taught], y[taught] > 0.5)
-                belief[~taught] = model.predict_proba(x[~taught])[:, 1]
+                model = HistGradientBoostingClassifier(**settings).fit(known, y[taught] > 0.5)
+                belief[~taught] = model.predict_proba(asked_rows)[:, 1]
     return belief
+
+
+def _varies(x: DoubleArray) -> BoolArray:
+    """Columns with two different numbers; (d,)."""
+    there = np.isfinite(x)
+    low = np.where(there, x, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(there, x, -np.inf).max(axis=0, initial=-np.inf)
+    varies: BoolArray = low < high
+    return varies
 
 
 def linear(x: DoubleArray, y: DoubleArray, half: IntArray) -> DoubleArray:
@@ -85,3 +94,16 @@ def ranked(belief: DoubleArray, half: IntArray) -> IntArray:
         bins = max(2, min(RANKS, int(mine.sum()) // PER_RANK))
         codes[mine] = np.minimum((rank - 0.5) / max(1, len(rank)) * bins, bins - 1).astype(int)
     return codes
+
+
+def outright(belief: DoubleArray, y: DoubleArray, *, numeric: bool) -> float:
+    """Share of the entropy of a class, or of the variance of a number, that a belief explains.
+
+    Taken at its word, a belief is not limited by the number of ranks it is cut into.
+    """
+    if numeric:
+        return 1 - float(((y - belief) ** 2).sum() / max(1e-300, ((y - y.mean()) ** 2).sum()))
+    sure, base = np.clip(belief, 1e-3, 1 - 1e-3), float(np.clip(y.mean(), 1e-6, 1 - 1e-6))
+    left = float(-(y * np.log(sure) + (1 - y) * np.log1p(-sure)).mean())
+    entropy = float(-(base * np.log(base) + (1 - base) * np.log1p(-base)))
+    return 1 - left / entropy

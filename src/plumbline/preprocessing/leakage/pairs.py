@@ -26,7 +26,6 @@ TARGET_BINS = 8  # of a numeric target, or so many of the largest classes
 SCREENED, SIDE_BY_SIDE = 40, 20  # pairs that remain
 SYNERGY = 0.05  # share of the target's entropy that the grid adds, at least
 CORRELATED = 0.9
-KNOWN_CRITICAL = 0.8  # share of the target's entropy explained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +159,7 @@ def _joined(
 def _enough(pair: Pair, inquiry: Inquiry) -> bool:
     """Nearly all is known, and less than half of it by the better of the two."""
     alone = max(float(inquiry.alone[n].known[pair.c]) for n in pair.columns)
-    sure = pair.score >= inquiry.threshold or pair.known >= KNOWN_CRITICAL
-    return sure and 1 - pair.known <= DOMINANT * (1 - alone)
+    return inquiry.sure(pair.score, pair.known) and 1 - pair.known <= DOMINANT * (1 - alone)
 
 
 def _accuse(inquiry: Inquiry, pair: Pair, others: float) -> Finding:

@@ -15,11 +15,11 @@ import polars as pl
 from plumbline.kinds import ColumnType, DoubleArray, IntArray, Part, Task
 from plumbline.preprocessing.leakage.codes import Target, area, as_number, encode, knowledge
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
-from plumbline.preprocessing.leakage.others import boosted, matrix
+from plumbline.preprocessing.leakage.others import boosted, linear, matrix
 from plumbline.tables import ROW
 
 ROWS = 10_000  # of each part, at most
-LEAST = 30
+LEAST, ENOUGH = 30, 300
 TOLD, TOLD_IN_TIME = 0.6, 0.75  # area from which it is said; in time some drift is the rule
 SURE = 0.9  # area from which it is critical, and from which one column is dropped
 CLEAR = 5.0  # standard errors above one half
@@ -28,9 +28,9 @@ NAMED = 5  # columns named, at most
 
 def source_shift(evidence: Evidence) -> Sequence[Finding]:
     """Whether boosted trees tell training rows from test rows, and by which columns."""
-    train = _some(evidence, evidence.train)
     held = evidence.held_out
-    test = _some(evidence, held.filter(pl.Series(evidence.part[held[ROW].to_numpy()] == Part.TEST)))
+    in_test = pl.Series(evidence.part[held[ROW].to_numpy()] == Part.TEST)
+    train, test = _some(evidence, evidence.train), _some(evidence, held.filter(in_test))
     names = _features(evidence, train, test)
     if min(len(train), len(test)) < LEAST or not names:
         return []
@@ -38,7 +38,9 @@ def source_shift(evidence: Evidence) -> Sequence[Finding]:
     is_test = np.repeat([0.0, 1.0], [len(train), len(test)])
     half = _halves(evidence, frame)
     told = _told_apart(matrix(frame, names), is_test, half)
-    error = np.sqrt((len(frame) + 1) / (12 * len(train) * len(test)))
+    # rows of one group are no separate witnesses
+    many, few = (len(np.unique(_units(evidence, part))) for part in (train, test))
+    error = np.sqrt((many + few + 1) / (12 * many * few))
     bound = TOLD_IN_TIME if evidence.ordered else TOLD
     if told < bound or told - 0.5 < CLEAR * error:
         return []
@@ -51,11 +53,25 @@ def source_shift(evidence: Evidence) -> Sequence[Finding]:
 
 
 def _some(evidence: Evidence, frame: pl.DataFrame) -> pl.DataFrame:
-    if len(frame) <= ROWS:
-        return frame
-    kept = evidence.generator("source").permutation(len(frame))[:ROWS]
+    """At most `ROWS` rows that equal no other; where those are few, one of each.
+
+    Heaps of equal rows are kept together and dealt one by one, so they are no random sample.
+    """
+    code = evidence.rows.duplicate
+    mine = code[frame[ROW].to_numpy()]
+    single = np.flatnonzero(np.bincount(code)[mine] == 1)
+    chosen = single if len(single) >= ENOUGH else np.unique(mine, return_index=True)[1]
+    kept = evidence.generator("source").permutation(chosen)[:ROWS]
     some: pl.DataFrame = frame[np.sort(kept)]
     return some
+
+
+def _units(evidence: Evidence, frame: pl.DataFrame) -> IntArray:
+    """The group of each row, or a number of its own."""
+    rows = frame[ROW].to_numpy().astype(np.int64)
+    group = evidence.rows.group
+    units: IntArray = rows if group is None else group[rows]
+    return units
 
 
 def _features(evidence: Evidence, train: pl.DataFrame, test: pl.DataFrame) -> tuple[str, ...]:
@@ -80,22 +96,23 @@ def _is_clock(column: pl.Series, order: IntArray) -> bool:
 
 def _halves(evidence: Evidence, frame: pl.DataFrame) -> IntArray:
     """0 or 1 per row; rows of one group, and equal rows, in one half."""
-    rows = frame[ROW].to_numpy()
-    unit = evidence.rows.duplicate if evidence.rows.group is None else evidence.rows.group
-    toss = evidence.generator("halves").integers(0, 2, int(unit.max()) + 1)
-    halves: IntArray = toss[unit[rows]]
+    group, duplicate = evidence.rows.group, evidence.rows.duplicate
+    unit = (duplicate if group is None else group)[frame[ROW].to_numpy()]
+    halves: IntArray = evidence.generator("halves").integers(0, 2, int(unit.max()) + 1)[unit]
     return halves
 
 
 def _told_apart(x: DoubleArray, is_test: DoubleArray, half: IntArray) -> float:
-    """Mean area under the ROC curve over the two halves."""
-    belief = boosted(x, is_test, half, numeric=False)
-    areas = [
-        area(belief[half == h], is_test[half == h], 1 - is_test[half == h])
-        for h in (0, 1)
-        if (half == h).any()
-    ]
-    return float(np.mean(areas))
+    """Area under the ROC curve, mean of the two halves, of trees or of a line: the larger."""
+    beliefs = (boosted(x, is_test, half, numeric=False), linear(x, is_test, half))
+    return max(
+        float(
+            np.mean(
+                [area(b[half == h], is_test[half == h], 1 - is_test[half == h]) for h in (0, 1)]
+            )
+        )
+        for b in beliefs
+    )
 
 
 def _finding(

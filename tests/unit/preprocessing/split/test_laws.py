@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_time_goes_forward(rows: SplitRows, rolling: bool, gap: int, horizon: in
 
 def _forward(time: Any, part: Any, order: tuple[Part, ...], gap: int) -> None:
     """Each part lies wholly before the next, with `gap` rows left out between them."""
-    for before, after in zip(order[:-1], order[1:], strict=True):
+    for before, after in pairwise(order):
         last, first = time[part == before].max(), time[part == after].min()
         assert last < first or (gap and last <= first)
         between = (time >= last) & (time <= first) & (part == Part.UNUSED)

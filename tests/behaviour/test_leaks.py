@@ -1,0 +1,110 @@
+"""A leak of every kind is found, by the right check and by name; honest tables are left alone."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from benchmarks.honest import BUNDLED, LOADERS, bundled
+from benchmarks.planted import PLANTS, Data, Planted, findings_of
+
+from plumbline.kinds import Task
+
+TASKS = [Task.BINARY, Task.MULTICLASS, Task.REGRESSION]
+
+
+def honest(task: Task, seed: int, rows: int = 900) -> Data:
+    """A table in which six of eight columns know a little each."""
+    rng = np.random.default_rng([seed, zlib.crc32(task.encode())])
+    x = rng.normal(size=(rows, 5)) @ (np.eye(5) + 0.3 * rng.normal(size=(5, 5)))
+    kind = rng.integers(0, 4, rows)
+    signal = x[:, 0] + 0.5 * x[:, 1] * x[:, 2] + 0.4 * kind + rng.normal(0, 0.8, rows)
+    frame: dict[str, Any] = {f"x{j}": x[:, j] for j in range(5)}
+    frame["x3"] = np.where(rng.random(rows) < 0.1, np.nan, x[:, 3])
+    frame["kind"] = np.array(["red", "green", "blue", "grey"])[kind]
+    frame["count"] = rng.poisson(3, rows)
+    frame["flag"] = rng.random(rows) < 0.3
+    if task is Task.REGRESSION:
+        y: Any = 50 + 10 * signal
+    else:
+        edges = [0.4] if task is Task.BINARY else [-0.5, 1.0]
+        y = np.array(["low", "middle", "high"])[np.digitize(signal, edges)]
+    frame["y"] = y
+    table = pl.DataFrame(frame).with_columns(pl.col("x3").fill_nan(None))
+    return Data(name=f"{task}", frame=table, target="y", task=task)
+
+
+def planted(kind: str, data: Data) -> Planted:
+    leak = PLANTS[kind](data, np.random.default_rng(zlib.crc32(f"{kind} {data.name}".encode())))
+    if leak is None:
+        pytest.skip(f"{data.name} cannot hold this leak")
+    return leak
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_kind_of_leak_is_found_in_a_made_table(task: Task, kind: str) -> None:
+    leak = planted(kind, honest(task, seed=1))
+    findings = findings_of(leak.data)
+    assert leak.found(findings), [(f.check, f.columns) for f in findings]
+    honest_columns = set(honest(task, 1).frame.columns)
+    for finding in findings:
+        if finding.check in ("giveaway", "identifier", "target_text"):
+            assert not set(finding.columns) & honest_columns, finding.detail
+
+
+@pytest.fixture(scope="module")
+def science() -> dict[str, Data]:
+    return {data.name: data for data in bundled()}
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes"])
+def test_every_kind_of_leak_is_found_in_the_sample_and_its_like(
+    science: dict[str, Data], name: str, kind: str
+) -> None:
+    leak = planted(kind, science[name])
+    findings = findings_of(leak.data)
+    assert leak.found(findings), [(f.check, f.columns) for f in findings]
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+@pytest.mark.parametrize("name", ["adult", "creditcard", "bike_sharing"])
+def test_every_kind_of_leak_is_found_in_real_data(real_data: Path, name: str, kind: str) -> None:
+    leak = planted(kind, LOADERS[name](name))
+    findings = findings_of(leak.data)
+    assert leak.found(findings), [(f.check, f.columns) for f in findings]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("task", TASKS)
+def test_honest_tables_are_clean(task: Task, seed: int) -> None:
+    findings = findings_of(honest(task, seed), seed)
+    assert not findings, [f.detail for f in findings]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_tables_are_clean(science: dict[str, Data], name: str) -> None:
+    findings = findings_of(science[name])
+    assert not findings, [f.detail for f in findings]
+
+
+@pytest.mark.parametrize("rows", [40, 100, 250])
+@pytest.mark.parametrize("task", TASKS)
+def test_small_honest_tables_are_clean(task: Task, rows: int) -> None:
+    for seed in range(20, 24):
+        findings = findings_of(honest(task, seed, rows), seed)
+        assert not findings, [f.detail for f in findings]
+
+
+def test_bike_sharing_gives_itself_away_by_name(real_data: Path) -> None:
+    frame = pl.read_csv(real_data / "bike_sharing" / "hour.csv", try_parse_dates=True)
+    data = Data(name="bike", frame=frame, target="cnt", task=Task.REGRESSION, time="dteday")
+    (finding,) = (f for f in findings_of(data) if f.check == "giveaway")
+    assert set(finding.columns) == {"casual", "registered"}
+    assert "'casual' + 'registered'" in finding.detail
+    assert finding.severity == "critical"

@@ -1,0 +1,159 @@
+"""What holds for every leakage check: on odd tables too, twice the same, obedient to its policy."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cache
+from typing import Any, get_args
+
+import numpy as np
+import polars as pl
+import pytest
+from benchmarks.planted import PLANTS, Data, Planted, evidence_of
+
+from plumbline.config.data import LeakageConfig, Policy
+from plumbline.kinds import Part, Task
+from plumbline.preprocessing.leakage import LEAKAGE_CHECKS, Evidence, Leaks, find_leaks
+
+POLICIES = get_args(Policy)
+
+
+def table(task: Task, rows: int = 200, seed: int = 0) -> Data:
+    """Every type of column, gaps, a constant, an empty column."""
+    rng = np.random.default_rng(seed)
+    words = np.array(["tea", "milk", "bread", "salt", "oil", "rice"])
+    text = [" ".join(rng.choice(words, 5)) + f" {i}" for i in range(rows)]
+    number = rng.normal(size=rows)
+    y: Any = number + rng.normal(size=rows)
+    if task.is_classification:
+        classes = 2 if task is Task.BINARY else 3
+        y = [
+            f"c{v}"
+            for v in np.searchsorted(np.quantile(y, np.linspace(0, 1, classes + 1)[1:-1]), y)
+        ]
+    frame = pl.DataFrame(
+        {
+            "number": number,
+            "gaps": [None if i % 7 == 0 else float(v) for i, v in enumerate(rng.normal(size=rows))],
+            "whole": rng.integers(0, 9, rows),
+            "truth": rng.random(rows) < 0.5,
+            "kind": rng.choice(words, rows).tolist(),
+            "note": text,
+            "day": pl.Series(np.datetime64("2021-03-01") + rng.integers(0, 400, rows)),
+            "constant": np.ones(rows),
+            "huge": rng.normal(size=rows) * 1e300,
+            "empty": pl.Series([None] * rows, dtype=pl.Float64),
+            "y": y,
+        }
+    )  # fmt: skip
+    return Data(name=str(task), frame=frame, target="y", task=task)
+
+
+def test_every_check_has_a_policy_and_every_policy_a_check() -> None:
+    policies = {f.name for f in fields(LeakageConfig) if f.default in POLICIES}
+    assert set(LEAKAGE_CHECKS) == policies
+
+
+@pytest.mark.parametrize("rows", [24, 200])
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("check", LEAKAGE_CHECKS)
+def test_odd_columns_are_no_leak(check: str, task: Task, rows: int) -> None:
+    evidence = evidence_of(replace(table(task, rows), split={"folds": 2}))
+    assert list(LEAKAGE_CHECKS[check](evidence)) == []
+
+
+@pytest.mark.parametrize("check", LEAKAGE_CHECKS)
+def test_a_table_without_features_of_use_is_no_leak(check: str) -> None:
+    data = table(Task.BINARY)
+    frame = data.frame.select("constant", "empty", "y")
+    evidence = evidence_of(replace(data, frame=frame, split={"keep_duplicates_together": False}))
+    assert list(LEAKAGE_CHECKS[check](evidence)) == []
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_a_finding_says_what_where_and_what_to_do(kind: str) -> None:
+    evidence, leaks = found(kind)
+    assert leaks.findings
+    for finding, _ in leaks.findings:
+        assert finding.check in LEAKAGE_CHECKS
+        assert set(finding.columns) <= {c.name for c in evidence.schema.columns}
+        assert (np.diff(finding.rows) > 0).all()
+        assert ((finding.rows >= 0) & (finding.rows < evidence.table.rows)).all()
+        assert set(finding.drop_columns) <= set(evidence.features)
+        assert finding.severity in ("critical", "warning")
+        assert finding.detail and finding.mend
+    report = leaks.to_json()["findings"][0]
+    assert {"check", "columns", "rows", "detail", "severity", "mend", "policy"} <= set(report)
+    assert len(report["rows"]) <= 100
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_the_same_seed_finds_the_same(kind: str) -> None:
+    again = find_leaks(evidence_of(planted(kind).data))
+    assert again.to_json() == found(kind)[1].to_json()
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_policies_stop_tell_or_mend(kind: str) -> None:
+    findings = [f for f, _ in found(kind)[1].findings]
+    for policy in POLICIES[:3]:
+        leaks = Leaks(findings=tuple((f, policy) for f in findings))
+        critical = any(f.severity == "critical" for f in findings)
+        assert bool(leaks.stopping) == (policy == "fail" and critical)
+        taken = len(leaks.dropped_rows) + len(leaks.dropped_columns)
+        assert bool(taken) == (policy == "drop" and any(f.mendable for f in findings))
+        mended = policy == "drop" and all(f.mendable for f in findings)
+        assert leaks.to_json()["clean"] is mended
+
+
+def test_a_check_has_the_policy_of_its_name_and_off_is_not_asked() -> None:
+    data = planted("numbered").data
+    policies: dict[str, Policy] = {**dict.fromkeys(LEAKAGE_CHECKS, "off"), "identifier": "drop"}
+    (only,) = find_leaks(evidence_of(data, **policies)).findings
+    assert (only[0].check, only[1]) == ("identifier", "drop")
+
+
+@pytest.mark.parametrize("kind", ["rows copied", "rows nearly copied", "groups", "time order"])
+def test_what_drop_leaves_has_no_such_leak(kind: str) -> None:
+    """Leaving the named rows out mends the leak: the check finds nothing in what remains."""
+    evidence, leaks = found(kind)
+    check = planted(kind).checks[0]
+    part = evidence.part.copy()
+    for finding, _ in leaks.findings:
+        part[finding.drop_rows] = Part.UNUSED
+    assert list(LEAKAGE_CHECKS[check](replace(evidence, part=part))) == []
+
+
+@pytest.mark.parametrize("check", LEAKAGE_CHECKS)
+def test_a_check_does_not_depend_on_the_others(check: str) -> None:
+    together = found("numbered")[1].findings
+    alone = LEAKAGE_CHECKS[check](evidence_of(planted("numbered").data))
+    assert [f.detail for f in alone] == [f.detail for f, _ in together if f.check == check]
+
+
+def test_more_rows_than_are_looked_at() -> None:
+    leak = planted("copy", 900)
+    assert leak.found(list(LEAKAGE_CHECKS["giveaway"](evidence_of(leak.data, max_rows=300))))
+
+
+@cache
+def found(kind: str) -> tuple[Evidence, Leaks]:
+    """All checks over a table with this leak."""
+    evidence = evidence_of(planted(kind).data)
+    return evidence, find_leaks(evidence)
+
+
+@cache
+def planted(kind: str, rows: int = 400) -> Planted:
+    if kind in ("rows nearly copied", "other source"):  # need numbers, and no noise
+        rng = np.random.default_rng(9)
+        frame = pl.DataFrame({f"m{j}": rng.normal(size=900) for j in range(4)})
+        frame = frame.with_columns(y=pl.Series(np.where(rng.random(900) < 0.4, "no", "yes")))
+        data = Data(name="numbers", frame=frame, target="y", task=Task.BINARY)
+    else:
+        data = table(Task.REGRESSION if kind in ("sum", "product") else Task.BINARY, rows)
+        if kind == "product":
+            data = replace(data, frame=data.frame.with_columns(pl.col("y") + 20))
+    leak = PLANTS[kind](data, np.random.default_rng(4))
+    assert leak is not None
+    return leak
