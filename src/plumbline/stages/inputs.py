@@ -54,8 +54,8 @@ def with_tuned(config: Config, paths: Paths) -> Config:
     return config.replace({key: found[key] for key in config.tuned})
 
 
-def chosen_metric(name: str, task: Task) -> str:
-    """A metric's name, `auto` resolved.
+def chosen_metric(name: str, task: Task, key: str = "evaluate.metric") -> str:
+    """A metric's name, `auto` resolved; `key` is where the name was given.
 
     Raises:
         ParameterError: the metric is not one of the task's.
@@ -66,7 +66,7 @@ def chosen_metric(name: str, task: Task) -> str:
         raise ParameterError(
             f"'{name}' is no metric of a {task} task",
             file="params.yaml",
-            where="evaluate.metric",
+            where=key,
             wanted=", ".join(metric_names(task)),
         )
     return name

@@ -155,7 +155,9 @@ def monitored(config: Config, spec: InputSpec) -> str | None:
     name = config.train.monitor
     if name == "loss":
         return None
-    return chosen_metric(config.evaluate.metric if name == "auto" else name, spec.task)
+    if name == "auto":
+        return chosen_metric(config.evaluate.metric, spec.task)
+    return chosen_metric(name, spec.task, "train.monitor")
 
 
 def _judge(

@@ -1,0 +1,364 @@
+"""The train stage: what it writes, what it goes on from, and what it says of bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from tests.made import made_arrays, made_checkout, made_spec, write_params
+
+from plumbline.config import Config, Paths, load_config
+from plumbline.config.model import LossName, ModelName
+from plumbline.errors import DataError, ParameterError, UserError
+from plumbline.files import sha256, write_json
+from plumbline.kinds import Task
+from plumbline.preprocessing.arrays import write_arrays
+from plumbline.stages import train
+from plumbline.store.bundle import load_bundle
+from plumbline.tables import Arrays, InputSpec
+from plumbline.training.losses import CLASSIFICATION
+
+pytestmark = pytest.mark.usefixtures("one_thread", "torch_as_it_was")
+
+
+@pytest.fixture
+def torch_as_it_was() -> Any:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def run(paths: Paths) -> Config:
+    config = load_config(paths.params)
+    train.run(config, paths)
+    return config
+
+
+def outputs(paths: Paths) -> dict[str, str]:
+    """The hash of every file that the stage wrote."""
+    folders = (paths.model, paths.reports / "training")
+    return {
+        str(file.relative_to(paths.root)): sha256(file)
+        for folder in folders
+        for file in sorted(folder.iterdir())
+    }
+
+
+def summary(paths: Paths) -> Any:
+    return json.loads((paths.reports / "training" / "summary.json").read_text())
+
+
+class TestOutputs:
+    @pytest.mark.parametrize("task", list(Task))
+    def test_a_bundle_and_curves(self, tmp_path: Path, task: Task) -> None:
+        spec = made_spec(task)
+        paths = made_checkout(tmp_path, spec, train={"learning_curve": [0.5], "epochs": 4})
+        run(paths)
+        bundle = load_bundle(paths.model)
+        assert bundle.spec == spec and bundle.preprocessor == {"made": True}
+        rows = made_arrays(spec, 30, 9)
+        prediction = bundle.predict(rows.num, rows.cat)
+        assert prediction.shape == (30, spec.n_outputs)
+        assert (bundle.target is None) == task.is_classification
+
+        metric = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}[task]
+        with (paths.reports / "training" / "curves.csv").open() as file:
+            lines = list(csv.DictReader(file))
+        assert list(lines[0]) == [
+            "epoch",
+            "learning_rate",
+            "train_loss",
+            "val_loss",
+            f"val_{metric}",
+        ]
+        assert [line["epoch"] for line in lines] == ["1", "2", "3", "4"]
+        told = summary(paths)
+        best = lines[told["best_epoch"] - 1]
+        assert told["monitor"] == metric
+        assert float(best[f"val_{metric}"]) == told["best_score"]
+        assert [point["rows"] for point in told["learning_curve"]] == [100, 200]
+        assert told["verdict"]["more_rows"] in ("would help", "would not help", "unknown")
+        assert not (paths.state / "checkpoints").exists() or not any(
+            (paths.state / "checkpoints").iterdir()
+        )
+
+    def test_twice_the_same_bytes(self, tmp_path: Path) -> None:
+        given: dict[str, Any] = {"model": {"name": "tabm"}, "train": {"find_learning_rate": True}}
+        one = made_checkout(tmp_path / "one", made_spec(), **given)
+        other = made_checkout(tmp_path / "elsewhere", made_spec(), **given)
+        run(one), run(other)
+        first = outputs(one)
+        assert first == outputs(other)
+        assert "reports/training/learning_rate.svg" in first
+        run(one)
+        assert outputs(one) == first
+        assert summary(one)["proposed_learning_rate"] > 0
+
+    def test_how_it_was_fitted_changes_no_byte(self, tmp_path: Path) -> None:
+        """Parameters that say how, not what: DVC may run with others and find the same model."""
+        paths = made_checkout(tmp_path, made_spec())
+        run(paths)
+        first = outputs(paths)
+        write_params(
+            paths,
+            made_spec(),
+            train={"checkpoint_epochs": 3, "checkpoint_steps": 2, "max_restarts": 0, "shard": True},
+        )
+        run(paths)
+        assert outputs(paths) == first
+
+    def test_tuned_values_are_taken_and_told(self, tmp_path: Path) -> None:
+        space = {"train.learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}
+        spec = made_spec()
+        paths = made_checkout(
+            tmp_path,
+            spec,
+            train={"learning_rate": "tuned"},
+            tune={"trials": 0, "space": space},
+        )
+        paths.tuning.mkdir(parents=True)
+        write_json(paths.tuning / "best.json", {"values": {"train.learning_rate": 0.0123}})
+        run(paths)
+        assert summary(paths)["values"] == {"train.learning_rate": 0.0123}
+        facts = load_bundle(paths.model).facts
+        assert facts["train"]["learning_rate"] == 0.0123
+        assert facts["values"] == {"train.learning_rate": 0.0123}
+
+    @pytest.mark.parametrize("monitor", ["loss", "log_loss", "auto"])
+    def test_the_monitor_is_chosen(self, tmp_path: Path, monitor: str) -> None:
+        paths = made_checkout(tmp_path, made_spec(), train={"monitor": monitor})
+        run(paths)
+        wanted = "roc_auc" if monitor == "auto" else monitor
+        told = summary(paths)
+        assert told["monitor"] == wanted
+        header = (paths.reports / "training" / "curves.csv").read_text().splitlines()[0]
+        assert header.endswith("val_loss" if monitor == "loss" else f"val_{wanted}")
+
+    def test_training_rows_are_balanced_validation_rows_are_not(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec, normalize={"balance": {"method": "oversample"}})
+        rare = made_arrays(spec, 200, 1)
+        rare = rare.take(np.flatnonzero((rare.y == 0) | (np.arange(200) % 4 == 0)))
+        write_arrays(paths.prepared / "train", rare)
+        run(paths)
+        counts = np.bincount(rare.y)
+        assert counts[1] < counts[0]
+        assert summary(paths)["learning_curve"] == [
+            {"rows": 2 * int(counts.max()), "val_loss": pytest.approx(0.4, abs=0.4)}
+        ]
+
+    def test_weights_reach_the_loss(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec)
+        run(paths)
+        first = outputs(paths)
+        rows = made_arrays(spec, 200, 1)
+        weight = np.linspace(0.1, 2, 200).astype(np.float32)
+        write_arrays(paths.prepared / "train", replace(rows, weight=weight))
+        run(paths)
+        assert (
+            outputs(paths)["artifacts/model/weights.safetensors"]
+            != (first["artifacts/model/weights.safetensors"])
+        )
+
+
+class TestChoices:
+    """Every choice works from params.yaml."""
+
+    @pytest.mark.parametrize("name", get_args(ModelName))
+    def test_models(self, tmp_path: Path, name: str) -> None:
+        paths = made_checkout(
+            tmp_path,
+            made_spec(),
+            model={"name": name, "number_embedding": "piecewise_linear"},
+            train={"epochs": 1},
+        )
+        run(paths)
+        assert load_bundle(paths.model).config.name == name
+
+    @pytest.mark.parametrize("loss", get_args(LossName))
+    def test_losses(self, tmp_path: Path, loss: str) -> None:
+        task = Task.MULTICLASS if loss in (*CLASSIFICATION, "auto") else Task.REGRESSION
+        paths = made_checkout(tmp_path, made_spec(task), train={"loss": loss, "epochs": 6})
+        run(paths)
+        told = summary(paths)["verdict"]["numbers"]
+        assert told["train_loss"] < told["constant_loss"]
+
+    @pytest.mark.parametrize(
+        "train",
+        [
+            {"optimizer": "sgd", "momentum": 0.5, "schedule": "onecycle", "accumulate": 2},
+            {"optimizer": "rmsprop", "schedule": "cyclic", "step_epochs": 1, "l1": 0.001},
+            {"optimizer": "adagrad", "schedule": "plateau", "plateau_epochs": 1, "average": 0.9},
+            {"schedule": "cosine", "warmup_epochs": 1.5, "label_smoothing": 0.1},
+            {"schedule": "step", "class_weights": [1.0, 2.0], "clip_norm": None},
+            {"precision": "bf16", "class_weights": "balanced", "batch_size": 0},
+            {"precision": "fp16", "batch_size": 1, "epochs": 1},
+            {"loss": "focal", "focal_gamma": 0.5, "weight_decay": 0.1, "patience": 0},
+        ],
+        ids=lambda train: " ".join(train),
+    )
+    def test_ways_to_fit(self, tmp_path: Path, train: dict[str, Any]) -> None:
+        paths = made_checkout(tmp_path, made_spec(), train=train)
+        run(paths)
+        assert summary(paths)["verdict"]["numbers"]["train_loss"] < 1
+
+
+Change = Callable[[Arrays, InputSpec], Arrays]
+
+
+def with_nan(rows: Arrays, spec: InputSpec) -> Arrays:
+    num = rows.num.copy()
+    num[7, 1] = np.nan
+    return replace(rows, num=num)
+
+
+def with_infinity(rows: Arrays, spec: InputSpec) -> Arrays:
+    num = rows.num.copy()
+    num[7, 2] = np.inf
+    return replace(rows, num=num)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("part", ["train", "val"])
+    @pytest.mark.parametrize(
+        ("change", "wanted"),
+        [
+            (with_nan, ["column 'n1'", "not finite", "normalize.columns.n1"]),
+            (with_infinity, ["column 'n2'", "not finite"]),
+            (lambda rows, spec: rows.take(slice(0, 0)), ["rows", "change the shares in split"]),
+        ],
+        ids=["nan", "infinity", "no rows"],
+    )
+    def test_rows_that_cannot_be_fitted_on(
+        self, tmp_path: Path, part: str, change: Change, wanted: list[str]
+    ) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec)
+        write_arrays(paths.prepared / part, change(made_arrays(spec, 60), spec))
+        with pytest.raises(DataError) as caught:
+            run(paths)
+        message = str(caught.value)
+        assert ("training" if part == "train" else "validation") in message
+        for words in wanted:
+            assert words.lower() in message.lower()
+        assert not paths.model.exists()
+
+    def test_training_rows_of_one_class(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec)
+        rows = made_arrays(spec, 60)
+        write_arrays(paths.prepared / "train", rows.take(rows.y == 1))
+        with pytest.raises(DataError, match=r"one class only.*got 'yes'.*stratified"):
+            run(paths)
+
+    def test_validation_rows_of_one_class_are_watched_by_their_loss(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec)
+        rows = made_arrays(spec, 60)
+        write_arrays(paths.prepared / "val", rows.take(rows.y == 1))
+        run(paths)
+        assert summary(paths)["monitor"] == "loss"
+
+    def test_an_exploding_loss(self, tmp_path: Path) -> None:
+        paths = made_checkout(
+            tmp_path,
+            made_spec(Task.REGRESSION),
+            train={"optimizer": "sgd", "learning_rate": 1e6, "clip_norm": None},
+        )
+        with pytest.raises(ParameterError, match=r"params\.yaml: train\.learning_rate") as caught:
+            run(paths)
+        assert "set train.clip_norm to 1.0" in str(caught.value)
+
+    def test_an_unlearnable_target_is_said_to_be_one(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec, train={"epochs": 20, "patience": 3})
+        for part, n in (("train", 600), ("val", 300)):
+            rows = made_arrays(spec, n, seed=n)
+            coin = np.random.default_rng(n).integers(0, 2, n)
+            write_arrays(paths.prepared / part, replace(rows, y=coin))
+        run(paths)
+        told = summary(paths)["verdict"]
+        assert told["fit"] in ("nothing learned", "over-fitting")
+        assert "%" in told["text"][0]
+
+    @pytest.mark.parametrize(
+        ("train", "where"),
+        [
+            ({"loss": "huber"}, "train.loss"),
+            ({"class_weights": [1.0, 2.0, 3.0]}, "train.class_weights"),
+            ({"monitor": "rmse"}, "train.monitor"),
+            ({"device": "cuda"}, "train.device"),
+            ({"epochs": 0}, "train.epochs"),
+            ({"learning_rate": -1}, "train.learning_rate"),
+            ({"optimizer": "adamww"}, "train.optimizer"),
+        ],
+    )
+    def test_a_wrong_parameter_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: dict[str, Any], where: str
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        paths = made_checkout(tmp_path, made_spec(), train=train)
+        with pytest.raises(UserError, match=r"params\.yaml") as caught:
+            run(paths)
+        assert where in str(caught.value)
+
+    def test_missing_inputs_name_the_file_and_the_stage_that_writes_it(
+        self, tmp_path: Path
+    ) -> None:
+        paths = made_checkout(tmp_path, made_spec())
+        (paths.prepared / "train" / "y.npy").unlink()
+        with pytest.raises(DataError, match=r"y\.npy: no such file.*dvc repro normalize"):
+            run(paths)
+
+    def test_one_training_row_per_class(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec, train={"learning_curve": [0.5]})
+        rows = made_arrays(spec, 60)
+        two = [int(np.flatnonzero(rows.y == label)[0]) for label in (0, 1)]
+        write_arrays(paths.prepared / "train", rows.take(np.array(two)))
+        run(paths)
+        assert summary(paths)["verdict"]["fit"]
+
+
+class TestCheckpoints:
+    def test_a_failed_stage_leaves_the_earlier_outputs(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec)
+        run(paths)
+        before = outputs(paths)
+        write_arrays(paths.prepared / "train", with_nan(made_arrays(spec, 60), spec))
+        with pytest.raises(DataError):
+            run(paths)
+        assert outputs(paths) == before
+
+    def test_the_key_follows_what_the_fit_depends_on(self, tmp_path: Path) -> None:
+        spec = made_spec()
+        paths = made_checkout(tmp_path, spec)
+        config = load_config(paths.params)
+        key = train._key(config, paths)
+        same = [{"train.processes": 2}, {"train.threads": 7}, {"train.checkpoint_steps": 5}]
+        other = [{"train.epochs": 9}, {"model.width": 8}, {"train.loss": "focal"}]
+        for values in same:
+            assert train._key(config.replace(values), paths) == key, values
+        for values in other:
+            assert train._key(config.replace(values), paths) != key, values
+        assert train._key(replace(config, seed=1), paths) != key
+        write_arrays(paths.prepared / "val", made_arrays(spec, 81, 2))
+        assert train._key(config, paths) != key
+
+    def test_checkpoints_of_other_inputs_are_cleared_away(self, tmp_path: Path) -> None:
+        paths = made_checkout(tmp_path, made_spec())
+        stale = paths.state / "checkpoints" / "other-inputs"
+        stale.mkdir(parents=True)
+        run(paths)
+        assert not stale.exists()
+        shutil.rmtree(paths.state)
+        run(paths)  # and none are needed
