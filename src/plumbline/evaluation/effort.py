@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from plumbline.tables import InputSpec
 
-BUDGET = 5e11  # floating-point operations: some ten seconds of one core
+BUDGET = 2.5e11  # floating-point operations: some five seconds of one core
 PAIRS = 2  # pairs of orders per background row, where the budget allows
 FEWEST = 10  # background rows, whatever the budget
 
