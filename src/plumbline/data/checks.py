@@ -20,7 +20,7 @@ from plumbline.kinds import ColumnType, Role
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
 
-CELLS = 8_000_000  # cells of a piece
+CELLS_PER_MB = 8_000  # cells of a piece, per megabyte that all may take
 EXAMPLES = 10  # unexpected values shown per expectation
 
 
@@ -158,33 +158,53 @@ def _figure(value: float | None) -> str:
     return "anything" if value is None else f"{value:g}"
 
 
-def run_checks(checks: list[Check], source: Source) -> list[Outcome]:
-    """Ask Great Expectations of every piece of the rows; add up."""
+def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int = 2048) -> list[Outcome]:
+    """Ask Great Expectations of every piece of the rows; add up.
+
+    It is handed the columns one by one: it copies the whole frame for every expectation. What it
+    spends on an expectation before it looks at a row is far more than a row, so pieces are as
+    large as `max_memory_mb` allows.
+    """
     import great_expectations as gx
-    from great_expectations import expectations as gxe
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("data").add_dataframe_asset("rows")
     whole = asset.add_batch_definition_whole_dataframe("all")
-    suite = gx.ExpectationSuite(name="expectations.yaml")
-    for i, check in enumerate(checks):
-        words = "".join(part.title() for part in check.expectation.split("_"))
-        expectation = getattr(gxe, words)(
-            **check.kwargs, severity=check.severity, meta={"number": i}
-        )
-        suite.add_expectation(expectation)
+    suites = _suites(checks)
     totals = [_Total() for _ in checks]
-    frame = with_helpers(source.frame, checks)
-    size = max(10_000, CELLS // max(1, len(frame.collect_schema())))
+    asked = list(dict.fromkeys(name for names, _ in suites for name in names))
+    frame = with_helpers(source.frame, checks).select(asked)
+    size = max(10_000, max_memory_mb * CELLS_PER_MB // max(1, len(asked)))
     for piece in frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
-        batch = whole.get_batch(batch_parameters={"dataframe": piece.to_pandas()})
-        found = batch.validate(
-            suite, result_format={"result_format": "BASIC", "partial_unexpected_count": EXAMPLES}
-        )
-        for result in found.results:
-            totals[result.expectation_config.meta["number"]].add(result)
+        for names, suite in suites:
+            batch = whole.get_batch(batch_parameters={"dataframe": piece.select(names).to_pandas()})
+            found = batch.validate(
+                suite,
+                result_format={"result_format": "BASIC", "partial_unexpected_count": EXAMPLES},
+            )
+            for result in found.results:
+                totals[result.expectation_config.meta["number"]].add(result)
     return [total.outcome(check) for total, check in zip(totals, checks, strict=True)]
+
+
+def _suites(checks: list[Check]) -> list[tuple[list[str], Any]]:
+    """The checks of one column (or of one pair) as a suite, and the columns that it looks at."""
+    import great_expectations as gx
+    from great_expectations import expectations as gxe
+
+    suites: dict[tuple[str, ...], tuple[list[str], Any]] = {}
+    for i, check in enumerate(checks):
+        keys = ("column", "column_A", "column_B")
+        looked_at = [check.kwargs[key] for key in keys if key in check.kwargs]
+        own = (check.column,) if len(looked_at) == 1 else tuple(looked_at)
+        names, suite = suites.setdefault(own, ([], gx.ExpectationSuite(name=f"checks {i}")))
+        names += [name for name in looked_at if name not in names]
+        words = "".join(part.title() for part in check.expectation.split("_"))
+        suite.add_expectation(
+            getattr(gxe, words)(**check.kwargs, severity=check.severity, meta={"number": i})
+        )
+    return list(suites.values())
 
 
 def with_helpers(frame: pl.LazyFrame, checks: list[Check]) -> pl.LazyFrame:

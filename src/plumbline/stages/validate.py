@@ -28,7 +28,9 @@ def run(config: Config, paths: Paths) -> Report:
     expectations = load_expectations(paths.expectations, config.data)
     source = open_source(config.data, expectations.schema, paths.root)
     outcomes = check_table(expectations, source)
-    outcomes += run_checks(checks_of(expectations, source), source)
+    outcomes += run_checks(
+        checks_of(expectations, source), source, max_memory_mb=config.data.max_memory_mb
+    )
     failed = [o for o in outcomes if not o.success]
     stopping = [o for o in failed if o.severity == "critical" or config.validate.fail_on_warning]
     listed = failing_rows(failed, source, config.validate.max_failing_rows)
