@@ -13,7 +13,7 @@ from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
 from plumbline.files import new_dir, write_json, write_text
 from plumbline.preprocessing.leakage import Evidence, Leaks, find_leaks
-from plumbline.preprocessing.split import make_split, read_rows, resolve, without
+from plumbline.preprocessing.split import hold, make_split, read_rows, resolve, without
 from plumbline.preprocessing.split.summary import summarise
 from plumbline.report.split_figure import split_figure
 from plumbline.stages import Report
@@ -23,7 +23,7 @@ from plumbline.tables import SplitIndex
 def run(config: Config, paths: Paths) -> Report:
     """Split the rows, look for leaks, stop at a critical one whose policy is `fail`."""
     schema = load_expectations(paths.expectations, config.data).schema
-    table = open_table(config.data, schema, paths.root)
+    table = hold(open_table(config.data, schema, paths.root), config.data)
     rows = read_rows(table, schema, config.data, config.split)
     chosen = resolve(rows, config.split)
     split = make_split(rows, chosen, config.seed)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.kinds import BoolArray, ByteArray, IntArray, Part, Role
-from plumbline.preprocessing.duplicates import group_codes, hash_rows, plain
+from plumbline.preprocessing.duplicates import group_codes, plain
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.tables import ROW
 
@@ -84,18 +84,15 @@ def _but_for_writing(evidence: Evidence) -> IntArray:
     floats = any(schema[name].is_float() for name in names)
     if not floats and not any(schema[name] == pl.String for name in names):
         return evidence.rows.duplicate
+    ways = {"fine": plain(schema, names, DIGITS), "coarse": plain(schema, names, DIGITS - 1)}
+    ways["text"] = plain(schema, names)
+    hashed = evidence.table.frame.select(
+        pl.struct(columns).hash(0).alias(way) for way, columns in ways.items()
+    ).collect(engine="streaming")
+    fine, coarse, text = (group_codes(hashed[way].to_numpy()) for way in ways)
     known = _repeated(evidence.rows.duplicate)
-    code = _numbered(evidence, plain(schema, names, DIGITS))
-    if floats and _repeated(code) > known:
-        coarse = _numbered(evidence, plain(schema, names, DIGITS - 1))
-        if _repeated(coarse) - known > 3 * (_repeated(code) - known):
-            code = _numbered(evidence, plain(schema, names))
-    return code
-
-
-def _numbered(evidence: Evidence, columns: list[pl.Expr]) -> IntArray:
-    frame = evidence.table.frame.select(columns)
-    return group_codes(hash_rows(frame, frame.collect_schema().names()))
+    by_chance = _repeated(coarse) - known > 3 * (_repeated(fine) - known)
+    return text if by_chance else fine
 
 
 def _repeated(code: IntArray) -> int:

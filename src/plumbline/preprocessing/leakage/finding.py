@@ -66,25 +66,27 @@ class Evidence:
     @cached_property
     def train(self) -> pl.DataFrame:
         """Training rows, at most `max_rows` of them, with their row numbers."""
-        return self._read(sample(np.flatnonzero(self.part == Part.TRAIN), self.limit, self.seed))
+        return self._sampled.filter(self._in(Part.TRAIN))
 
     @cached_property
     def held_out(self) -> pl.DataFrame:
         """Validation and test rows, at most `max_rows` of them, with their row numbers."""
-        rows = np.flatnonzero((self.part == Part.VAL) | (self.part == Part.TEST))
-        return self._read(sample(rows, self.limit, self.seed))
+        return self._sampled.filter(self._in(Part.VAL, Part.TEST))
 
     @property
     def held_out_rows(self) -> int:
         """How many validation and test rows there are."""
         return int(np.isin(self.part, (Part.VAL, Part.TEST)).sum())
 
-    @property
-    def limit(self) -> int:
-        return self.config.max_rows
+    def _in(self, *parts: Part) -> pl.Series:
+        return pl.Series(np.isin(self.part[self._sampled[ROW].to_numpy()], parts))
 
-    def _read(self, rows: IntArray) -> pl.DataFrame:
-        chosen = pl.LazyFrame({ROW: rows.astype(np.uint32)})
+    @cached_property
+    def _sampled(self) -> pl.DataFrame:
+        """Rows of all parts, read in one pass."""
+        sides = (np.isin(self.part, parts) for parts in ((Part.TRAIN,), (Part.VAL, Part.TEST)))
+        rows = [sample(np.flatnonzero(s), self.config.max_rows, self.seed) for s in sides]
+        chosen = pl.LazyFrame({ROW: np.concatenate(rows).astype(np.uint32)})
         return (
             self.table.frame.with_row_index(ROW)
             .join(chosen, on=ROW, how="semi", maintain_order="left")

@@ -159,13 +159,13 @@ def _formulas(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
 
 
 def _accuse_formula(inquiry: Inquiry, columns: tuple[str, ...], formula: Formula) -> Finding:
-    text = formula.text(columns)
+    left = f"all but {formula.residual:.2g} of its standard deviation"
+    how = "exactly" if formula.residual < 1e-9 else left
     return Finding(
         check="giveaway",
         columns=columns,
         rows=inquiry.frame[ROW].to_numpy()[:5].astype(np.int64),
-        detail=f"the target is {text}: the rest has {formula.residual:.2g} of its standard "
-        "deviation",
+        detail=f"the target is {formula.text(columns)}, {how}",
         severity="critical",
         mend="the parts of the target are known when it is, not before: give these columns role "
         "ignore in expectations.yaml, or set split.leakage.giveaway: drop",

@@ -12,10 +12,19 @@ from plumbline.errors import DataError, ParameterError, choose
 from plumbline.kinds import IntArray, Part
 from plumbline.preprocessing.split.folds import FOLDERS
 from plumbline.preprocessing.split.parts import SPLITTERS
-from plumbline.preprocessing.split.rows import SplitRows, read_rows
+from plumbline.preprocessing.split.rows import SplitRows, hold, read_rows
 from plumbline.tables import SplitIndex
 
-__all__ = ["FOLDERS", "SPLITTERS", "SplitRows", "make_split", "read_rows", "resolve", "without"]
+__all__ = [
+    "FOLDERS",
+    "SPLITTERS",
+    "SplitRows",
+    "hold",
+    "make_split",
+    "read_rows",
+    "resolve",
+    "without",
+]
 
 
 def resolve(rows: SplitRows, config: SplitConfig) -> SplitConfig:
