@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,11 @@ def run(config: Config, paths: Paths) -> Report:
     chosen = resolve(rows, config.split)
     split = make_split(rows, chosen, config.seed)
 
+    asked = tuple(c for c in schema.columns if c.name != chosen.column)
     leaks = find_leaks(
         Evidence(
             table=table,
-            schema=schema,
+            schema=replace(schema, columns=asked),
             rows=rows,
             part=split.part,
             config=config.split.leakage,

@@ -26,6 +26,8 @@ __all__ = [
     "without",
 ]
 
+LEAST_LEFT = 0.1  # share of the training rows that must remain when leaking ones are left out
+
 
 def resolve(rows: SplitRows, config: SplitConfig) -> SplitConfig:
     """Put what the data asks for in the place of `auto`.
@@ -81,17 +83,19 @@ def without(split: SplitIndex, rows: IntArray) -> SplitIndex:
     """The split with these rows left out (UNUSED) of their part and of every fold.
 
     Raises:
-        DataError: training, validation or a fold would be empty.
+        DataError: a part or a fold would be empty, or training hardly more than that.
     """
     if not len(rows):
         return split
     part, folds = split.part.copy(), split.folds.copy()
     part[rows], folds[rows] = Part.UNUSED, Part.UNUSED
-    left = [(part == p).any() for p in (Part.TRAIN, Part.VAL, Part.TEST)]
+    before, after = len(split.rows(Part.TRAIN)), int((part == Part.TRAIN).sum())
+    left = [(part == p).any() for p in (Part.VAL, Part.TEST)]
     left += [(folds == p).any(axis=0).all() for p in (Part.TRAIN, Part.VAL)]
-    if not all(left):
+    if not all(left) or after < LEAST_LEFT * before:
         raise DataError(
-            f"leaving out {len(rows)} leaking rows empties a part or a fold",
+            f"leaving out {len(rows)} leaking rows leaves {after} of {before} training rows"
+            + ("" if all(left) else ", and empties a part or a fold"),
             where="split.leakage",
             mend="choose another split.method, or the policy warn",
         )

@@ -245,6 +245,8 @@ def test_leaving_out_rows_keeps_the_rest_and_refuses_to_empty_a_part() -> None:
     assert (left.part[kept] == split.part[kept]).all()
     with pytest.raises(DataError, match="empties a part"):
         without(split, split.rows(Part.VAL))
+    with pytest.raises(DataError, match="leaves 3 of 72 training rows"):
+        without(split, split.rows(Part.TRAIN)[3:])
 
 
 def test_the_summary_counts_what_the_split_did() -> None:
