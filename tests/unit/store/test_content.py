@@ -30,7 +30,7 @@ def reports(root: Path, trials: int = 0, epochs: int = 1) -> None:
     lines = [f"{n},{'complete' if n % 2 else 'pruned'},{n},0.1,{n}" for n in range(trials)]
     text = "\n".join(["number,state,value,train.learning_rate,fold_0", *lines])
     write_text(root / "reports" / "tuning" / "trials.csv", text + "\n")
-    summary = {"metric": "rmse", "best": 0, "values": {}}
+    summary = {"metric": "rmse", "chosen": 0, "values": {}}
     write_json(root / "reports" / "tuning" / "summary.json", summary)
 
 
