@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,21 @@ LOADERS: dict[str, Callable[[str], Data]] = {
     "ett": _ett,
     "sms_spam": _sms,
 }
+
+
+def known_leaks() -> Iterator[tuple[Data, str, tuple[str, ...]]]:
+    """Data sets with what leaks in them as published, and the columns (none: rows)."""
+    if not REAL.is_dir():
+        return
+    bike = _csv("bike_sharing/hour.csv", try_parse_dates=True)
+    yield (
+        Data(name="bike_sharing", frame=bike, target="cnt", task=Task.REGRESSION, time="dteday"),
+        "casual + registered = cnt",
+        ("casual", "registered"),
+    )
+    kdd = _kddcup("kddcup")
+    yield (
+        replace(kdd, split={"keep_duplicates_together": False}),
+        "rows that occur many times, on both sides of a random split",
+        (),
+    )

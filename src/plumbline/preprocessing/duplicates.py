@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
@@ -55,11 +55,15 @@ def join_codes(left: IntArray, right: IntArray) -> IntArray:
     return group_codes(component[left].astype(np.uint64))
 
 
-def plain(schema: pl.Schema, columns: Sequence[str], digits: int | None = None) -> list[pl.Expr]:
+def plain(
+    schema: pl.Schema,
+    columns: Sequence[str],
+    rounded: Callable[[pl.Expr], pl.Expr] | None = None,
+) -> list[pl.Expr]:
     """The columns as they are but for how they are written.
 
-    Text loses case, punctuation and repeated blanks; numbers are rounded to `digits`
-    significant digits, where given.
+    Text loses case, punctuation and repeated blanks; fractional numbers are rounded, where a
+    function that rounds them is given.
     """
     expressions = []
     for name in columns:
@@ -67,7 +71,7 @@ def plain(schema: pl.Schema, columns: Sequence[str], digits: int | None = None) 
         if schema[name] == pl.String:
             letters = column.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
             column = letters.str.strip_chars()
-        elif digits is not None and schema[name].is_float():
-            column = column.round_sig_figs(digits)
+        elif rounded is not None and schema[name].is_float():
+            column = rounded(column)
         expressions.append(column)
     return expressions

@@ -14,7 +14,7 @@ from plumbline.tables import ROW
 
 FEW, FEW_SHARE = 3, 0.005  # fewer equal rows, and a smaller share, are a coincidence
 MANY = 0.01  # share of held-out rows above which copies decide the score: critical
-DIGITS = 7  # significant digits that float32 holds
+DIGITS = 6  # significant digits: one less than float32 holds
 
 
 def returning(part: ByteArray, code: IntArray) -> BoolArray:
@@ -76,16 +76,19 @@ def _natural(evidence: Evidence, code: IntArray) -> bool:
 def _but_for_writing(evidence: Evidence) -> IntArray:
     """Rows numbered by their features as a model would read them.
 
-    Numbers are compared as float32 shows them. In rows that are no copies a digit less makes
-    ten times as many equal; then equality is chance and text alone counts.
+    Numbers are compared as float32, which models compute with. Among rows that are no copies a
+    digit less makes ten times as many equal; then equality is chance, and text alone counts.
     """
     schema = evidence.table.frame.collect_schema()
     names = evidence.features
     floats = any(schema[name].is_float() for name in names)
     if not floats and not any(schema[name] == pl.String for name in names):
         return evidence.rows.duplicate
-    ways = {"fine": plain(schema, names, DIGITS), "coarse": plain(schema, names, DIGITS - 1)}
-    ways["text"] = plain(schema, names)
+    ways = {
+        "fine": plain(schema, names, lambda c: c.cast(pl.Float32)),
+        "coarse": plain(schema, names, lambda c: c.round_sig_figs(DIGITS)),
+        "text": plain(schema, names),
+    }
     hashed = evidence.table.frame.select(
         pl.struct(columns).hash(0).alias(way) for way, columns in ways.items()
     ).collect(engine="streaming")

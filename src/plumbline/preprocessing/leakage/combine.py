@@ -44,8 +44,9 @@ class Formula:
         if self.logarithmic:
             factor = float(f"{np.exp(self.intercept):.4g}")
             return f"{'' if factor == 1 else f'{factor} · '}{text.removeprefix(' · ')}".strip()
-        constant = float(f"{self.intercept:.4g}")
-        return text.removeprefix(" + ").strip() + ("" if abs(constant) < 1e-6 else f" + {constant}")
+        sign = " - " if self.intercept < 0 else " + "
+        constant = "" if abs(self.intercept) < 1e-6 else f"{sign}{abs(self.intercept):.4g}"
+        return text.removeprefix(" + ").strip() + constant
 
 
 def find_formula(values: DoubleArray, target: DoubleArray) -> Formula | None:

@@ -49,7 +49,8 @@ def identifier(evidence: Evidence) -> Sequence[Finding]:
     suspects = [
         c
         for c in evidence.schema.columns
-        if c.role is Role.ID or (c.role is Role.FEATURE and _names_rows(frame[c.name], c.type))
+        if (c.role is Role.ID and c.type is not ColumnType.TEXT)
+        or (c.role in (Role.ID, Role.FEATURE) and _names_rows(frame[c.name], c.type))
     ]
     if not suspects:
         return []

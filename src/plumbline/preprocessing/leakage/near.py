@@ -33,7 +33,7 @@ HELD = 20_000  # held-out rows looked at
 FINER = (1.0, 1 / 4, 1 / 16)  # of near_distance: copies may hide among rows that are near anyway
 CHANCE = 1e-4
 LEAST = 3  # rows
-COUNTED = 50  # rows near, but no copies, that tell how many chance puts nearer still
+COUNTED = 15  # rows near, but no copies, that tell how many chance puts nearer still
 MAX_DIMENSION = 3.0
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
 

@@ -20,9 +20,10 @@ from plumbline.tables import ROW, Column
 ROWS = 20_000
 LEAST, LEAST_SHARE = 10, 0.01  # rows that name a class, at least, and share of the rows
 AGREEMENT = 0.8  # beyond chance (Cohen's kappa), between the class named and the class
-CLEAR = 5.0  # standard errors above chance
+UNLIKELY = 9.0  # nats: chance would have as many rows agree with probability e^-9 at most
 LONG_NAME = 4  # letters from which a class's name counts inside a longer word too
 MANY_CLASSES = 200
+PROSE_VALUES = 30
 WIDE = 0.05  # share of rows from which a finding is critical
 WORDS = 2_000  # most frequent words asked
 KNOWN_WARNING, KNOWN_CRITICAL = 0.5, 0.8  # share of a class's entropy that one word explains
@@ -72,9 +73,14 @@ def _told(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Told | Non
     )
     text = _plain(frame[column.name])
     told = _named(frame[column.name], number.to_numpy(), schema.classes)
-    if told is None and column.type is ColumnType.TEXT:
+    if told is None and (column.type is ColumnType.TEXT or _is_prose(frame[column.name])):
         told = _word(text, number.to_numpy(), schema.classes)
     return told
+
+
+def _is_prose(text: pl.Series) -> bool:
+    """Many values of several words; a category of few is for the check `giveaway`."""
+    return text.n_unique() > PROSE_VALUES and bool(text.str.contains(r"\S\s+\S").any())
 
 
 def _plain(text: pl.Series) -> pl.Series:
@@ -93,10 +99,9 @@ def _named(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told 
     overall = np.bincount(number, minlength=len(classes)) / len(number)
     chance = float(overall[named[one]].mean())
     agree = float((named[one] == number[one]).mean())
-    error = np.sqrt(chance * (1 - chance) / one.sum())
     if chance >= 1 or (agree - chance) / (1 - chance) < AGREEMENT:
         return None
-    if agree - chance < CLEAR * error:
+    if one.sum() * _divergence(agree, chance) < UNLIKELY:
         return None
     return Told(
         text=f"names the class in {one.mean():.1%} of rows, and in {agree:.1%} of them it is the "
@@ -104,6 +109,13 @@ def _named(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told 
         rows=np.flatnonzero(one & (named == number)),
         sure=bool(one.mean() >= WIDE),
     )
+
+
+def _divergence(seen: float, chance: float) -> float:
+    """Kullback-Leibler divergence of two probabilities of a hit (Chernoff's bound); nats."""
+    hit = seen * np.log(seen / chance) if seen > 0 else 0.0
+    miss = (1 - seen) * np.log((1 - seen) / (1 - chance)) if seen < 1 else 0.0
+    return float(hit + miss)
 
 
 def _mentions(text: pl.Series, classes: tuple[str, ...]) -> IntArray:
