@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -24,6 +25,7 @@ from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.launch import die_with_parent, is_launched
 
 CPU = torch.device("cpu")
+TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +105,35 @@ def join(config: TrainConfig) -> Iterator[World]:
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(
         backend,
-        timeout=timedelta(minutes=10),
+        timeout=TIMEOUT,
+        store=_meeting(),
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
         device_id=device if device.type == "cuda" else None,
     )
     try:
         yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
     finally:
         dist.destroy_process_group()
+
+
+def _meeting() -> Any:
+    """The store in which the processes tell each other their addresses.
+
+    One that the launcher hosts outlives a restart of the group (torch 2.13): without a prefix of
+    its own, a group would find addresses of the dead one, and hang or die in its turn.
+    """
+    hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=not hosted and os.environ["RANK"] == "0",
+        timeout=TIMEOUT,
+    )
+    if not hosted:
+        return store
+    start = os.environ["TORCHELASTIC_RESTART_COUNT"]
+    return dist.PrefixStore(f"start-{start}", store)  # type: ignore[attr-defined]
 
 
 def spread(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:

@@ -1,0 +1,236 @@
+"""Killed at any moment and started again, training ends with the bytes of an unbroken run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.made import made_checkout, made_spec, plumbline, write_params
+
+from plumbline.config import Paths
+from plumbline.files import sha256
+from plumbline.kinds import Task
+
+SPEC = made_spec(Task.MULTICLASS)
+MODEL = {"name": "mlp", "normalisation": "batch", "dropout": 0.2, "width": 64}
+# long enough to be hit between and within epochs
+FIT: dict[str, Any] = {
+    "epochs": 12,
+    "patience": 0,
+    "checkpoint_steps": 7,
+    "average": 0.9,
+    "schedule": "plateau",
+    "learning_curve": [0.5],
+    "threads": 1,
+}
+CHECKPOINTS = ".plumbline/checkpoints"
+
+
+def checkout(folder: Path, **train: Any) -> Paths:
+    return made_checkout(folder, SPEC, model=MODEL, train={**FIT, **train}, rows=(600, 200))
+
+
+def outputs(paths: Paths) -> dict[str, str]:
+    folders = (paths.model, paths.reports / "training")
+    return {file.name: sha256(file) for folder in folders for file in sorted(folder.iterdir())}
+
+
+@dataclass(frozen=True)
+class Unbroken:
+    """What a run that nobody killed wrote, and how long it took."""
+
+    outputs: dict[str, str]
+    seconds: float
+
+
+def run_unbroken(folder: Path, processes: int) -> Unbroken:
+    paths = checkout(folder, processes=processes)
+    begun = time.monotonic()
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 0, done.stderr
+    return Unbroken(outputs(paths), time.monotonic() - begun)
+
+
+@pytest.fixture(scope="module")
+def by_one(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    return run_unbroken(tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    return run_unbroken(tmp_path_factory.mktemp("two"), 2)
+
+
+@contextmanager
+def started(paths: Paths) -> Iterator[subprocess.Popen[str]]:
+    """`plumbline train` under way, in a session of its own; nothing of it is left afterwards."""
+    with (paths.root / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "plumbline", "train"],
+            cwd=paths.root,
+            stdout=log,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            for child in [process.pid, *descendants(process.pid)]:
+                kill(child)
+            process.wait(timeout=60)
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """Children and theirs, by /proc."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child, *descendants(child)]
+    return found
+
+
+def rank_of(pid: int) -> int | None:
+    """Which of the group a process is."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    values = dict(line.split(b"=", 1) for line in environment if b"=" in line)
+    return int(values[b"RANK"]) if b"RANK" in values else None
+
+
+def wait_for(what: Any, process: subprocess.Popen[str], seconds: float = 120) -> bool:
+    """Whether it came about before the process ended."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.005)
+    return bool(what())
+
+
+def fitting(paths: Paths) -> bool:
+    folder = paths.root / CHECKPOINTS
+    return folder.is_dir() and any(folder.glob("*/state.safetensors"))
+
+
+def kill_once(paths: Paths, pause: float, *, from_checkpoint: bool) -> bool:
+    """Kill a single process after a pause, from its start or from its first checkpoint;
+    says whether it was still running."""
+    with started(paths) as process:
+        if from_checkpoint:
+            wait_for(lambda: fitting(paths), process)
+        time.sleep(pause)
+        return process.poll() is None  # killed on the way out
+
+
+def kill_a_rank(paths: Paths, rank: int, pause: float) -> bool:
+    """Kill one of two processes, so long after the first checkpoint; the launcher brings the
+    group back, and the run ends well. Says whether the process was still running."""
+    with started(paths) as process:
+        wait_for(lambda: fitting(paths), process)
+        time.sleep(pause)
+        found = [pid for pid in descendants(process.pid) if rank_of(pid) == rank]
+        for pid in found:
+            kill(pid)
+        assert process.wait(timeout=240) == 0, (paths.root / "log.txt").read_text()
+    return bool(found)
+
+
+def test_one_process(tmp_path: Path, by_one: Unbroken) -> None:
+    paths = checkout(tmp_path)
+    assert kill_once(paths, 0.0, from_checkpoint=True)
+    assert kill_once(paths, 0.05, from_checkpoint=True)
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 0, done.stderr
+    assert outputs(paths) == by_one.outputs
+
+
+def test_one_of_two_processes(tmp_path: Path, by_two: Unbroken) -> None:
+    paths = checkout(tmp_path, processes=2)
+    assert kill_a_rank(paths, rank=0, pause=0.2)
+    assert outputs(paths) == by_two.outputs
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
+def test_one_process_at_a_random_moment(tmp_path: Path, by_one: Unbroken, seed: int) -> None:
+    """Imports, first steps, checkpoints, the fits of the learning curve, the writing at the end:
+    anywhere in the life of the process."""
+    paths = checkout(tmp_path)
+    kill_once(paths, random.Random(seed).uniform(0, by_one.seconds), from_checkpoint=False)
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 0, done.stderr
+    assert outputs(paths) == by_one.outputs
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
+def test_one_of_two_processes_at_a_random_moment(
+    tmp_path: Path, by_two: Unbroken, seed: int
+) -> None:
+    rng = random.Random(seed)
+    paths = checkout(tmp_path, processes=2)
+    kill_a_rank(paths, rng.randrange(2), rng.uniform(0, 0.3 * by_two.seconds))
+    assert outputs(paths) == by_two.outputs
+
+
+def test_the_launcher_killed_takes_its_processes_along(tmp_path: Path, by_one: Unbroken) -> None:
+    """And what is left goes on with another number of processes."""
+    paths = checkout(tmp_path, processes=2)
+    with started(paths) as process:
+        assert wait_for(lambda: fitting(paths), process)
+        group = descendants(process.pid)
+        assert {rank_of(pid) for pid in group} >= {0, 1}
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() for pid in group) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
+    checkpoint = sha256(next((paths.root / CHECKPOINTS).glob("*/state.safetensors")))
+    write_params(paths, SPEC, model=MODEL, train={**FIT, "processes": 1})
+    with started(paths) as process:
+        assert wait_for(
+            lambda: (
+                fitting(paths)
+                and sha256(next((paths.root / CHECKPOINTS).glob("*/state.safetensors")))
+                != checkpoint
+            ),
+            process,
+        )
+        assert process.wait(timeout=240) == 0
+    assert set(outputs(paths)) == set(by_one.outputs)
+
+
+def test_other_inputs_start_anew(tmp_path: Path, by_one: Unbroken) -> None:
+    paths = checkout(tmp_path, epochs=40)
+    with started(paths) as process:
+        assert wait_for(lambda: fitting(paths), process)
+        process.kill()
+    (left,) = (paths.root / CHECKPOINTS).iterdir()
+    write_params(paths, SPEC, model=MODEL, train=FIT)
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 0, done.stderr
+    assert not left.exists()
+    assert outputs(paths) == by_one.outputs
