@@ -24,7 +24,7 @@ from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_ta
 from plumbline.store import registry, tracking
 from plumbline.store.card import model_card
 from plumbline.store.content import flatten, read_content
-from plumbline.store.lineage import fingerprint, lineage
+from plumbline.store.lineage import NAMES, fingerprint, lineage
 from plumbline.store.registry import CHALLENGER, CHAMPION, Version
 from plumbline.store.tracking import Content, Store, shown
 
@@ -43,6 +43,10 @@ def run(config: Config, paths: Paths) -> Report:
         "run_id": version.run_id,
         "decision": decided["decision"],
         "reasons": decided["reasons"],
+        "alias": CHAMPION if decided["decision"] in BECOMES_CHAMPION else CHALLENGER,
+        "lineage": {
+            n: version.tags[f"plumbline.{n}"] for n in NAMES if f"plumbline.{n}" in version.tags
+        },
     }
     write_json(paths.root / "mlflow" / "registered.json", result)
     write_json(paths.reports / "register.json", result)

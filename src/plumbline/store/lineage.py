@@ -20,6 +20,9 @@ DRAWN = (".html", ".svg", ".png")
 LATER = ("register", "report")
 
 
+NAMES = ("git_commit", "git_dirty", "data", "params", "dvc_lock", "model")
+
+
 def lineage(root: Path, model: Path) -> dict[str, str]:
     """Hashes that name everything a model was made from; `unknown` where there is none.
 
