@@ -14,6 +14,7 @@ import polars as pl
 
 from plumbline.kinds import BoolArray, ByteArray, ColumnType, FloatArray, IntArray, Part, Role, Task
 
+MOST_ROWS_AT_ONCE = 65_536
 ROW = "__row__"  # name of the row-number column in frames that carry one
 
 
@@ -86,6 +87,15 @@ class Table:
     frame: pl.LazyFrame
     rows: int
     test_rows: int = 0
+
+
+def rows_at_once(columns: int, max_memory_mb: int) -> int:
+    """How many rows of so many columns are handled at once, within `data.max_memory_mb`.
+
+    A reader holds some sixty such pieces ahead of a slow consumer, ten bytes a cell: a quarter of
+    the memory. Libraries and what is kept per row take theirs of the rest.
+    """
+    return min(max(max_memory_mb * 400 // max(columns, 1), 500), MOST_ROWS_AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)

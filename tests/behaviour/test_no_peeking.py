@@ -28,14 +28,14 @@ from plumbline.files import read_json, write_json
 from plumbline.kinds import ColumnType, IntArray, Part, Role, Task
 from plumbline.preprocessing.balance import RESAMPLERS, resample
 from plumbline.preprocessing.encode import ENCODERS
-from plumbline.preprocessing.frames import BATCH_ROWS, take_rows
+from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.impute import IMPUTERS
 from plumbline.preprocessing.scale import SCALERS
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import evaluate, explain, normalize, train
 from plumbline.stages.inputs import load_part, load_table
 from plumbline.stages.tune import prepare_fold
-from plumbline.tables import Arrays, Column, Schema, Table
+from plumbline.tables import MOST_ROWS_AT_ONCE, Arrays, Column, Schema, Table
 
 ROWS, FOLDS = 400, 3
 CLASSES = {Task.BINARY: ["no", "yes"], Task.MULTICLASS: ["a", "b", "c"], Task.REGRESSION: []}
@@ -245,7 +245,7 @@ def test_training_rows_are_seen(world: World) -> None:
 def test_many_batches(tmp_path: Path) -> None:
     """More rows than a batch holds: changed rows must not move the batches' borders, whose sums
     would differ in the last bit. Long texts shift every block that a reader of CSV cuts."""
-    n = 3 * BATCH_ROWS
+    n = 3 * MOST_ROWS_AT_ONCE
     rng = np.random.default_rng(0)
     keep = np.flatnonzero(rng.random(n) < 0.6)
     held = np.setdiff1d(np.arange(n), keep)

@@ -17,7 +17,7 @@ import zstandard
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.cells import typed
 from plumbline.errors import DataError
-from plumbline.tables import Schema, Table
+from plumbline.tables import Schema, Table, rows_at_once
 
 
 def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
@@ -35,7 +35,13 @@ def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
     if counts[0] == 0:
         raise DataError("has no rows", file=config.path, mend="add rows below the header")
     frame = frames[0] if len(frames) == 1 else pl.concat(frames)
+    limit_reading(len(schema.columns), config.max_memory_mb)
     return Table(frame=frame, rows=sum(counts), test_rows=sum(counts[1:]))
+
+
+def limit_reading(columns: int, max_memory_mb: int) -> None:
+    """Let polars read ahead no more than fits; holds for the process, which is one stage."""
+    pl.Config.set_streaming_chunk_size(rows_at_once(columns, max_memory_mb))
 
 
 def conform(raw: pl.LazyFrame, schema: Schema, form: FormatConfig, name: str) -> pl.LazyFrame:

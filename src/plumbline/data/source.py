@@ -10,7 +10,7 @@ import polars as pl
 
 from plumbline.config.data import DataConfig
 from plumbline.data.cells import text, typed, unreadable
-from plumbline.data.read import conform, readable, scan
+from plumbline.data.read import conform, limit_reading, readable, scan
 from plumbline.errors import DataError
 from plumbline.tables import ROW, Schema
 
@@ -68,6 +68,7 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
             counts.append(int(typed_parts[-1].select(pl.len()).collect(engine="streaming").item()))
     if counts[0] == 0:
         raise DataError("has no rows", file=config.path, mend="add rows below the header")
+    limit_reading(2 * len(schema.columns), config.max_memory_mb)  # each with its flag
     return Source(
         frame=pl.concat(typed_parts),
         written=pl.concat(written_parts),

@@ -20,10 +20,11 @@ class CrossFit:
     """Sums of the target per category code and fold of the training rows.
 
     A row's fold comes from the seed and its position among the training rows alone.
+    `batch_rows`: so many are read at once.
     """
 
-    def __init__(self, *, folds: int, seed: int) -> None:
-        self.folds, self.seed = folds, seed
+    def __init__(self, *, folds: int, seed: int, batch_rows: int) -> None:
+        self.folds, self.seed, self.batch_rows = folds, seed, batch_rows
         self.sums: dict[int, CodeSums] = {}  # by position of the category column
         self._tables: dict[int, DoubleArray] = {}
 
@@ -43,7 +44,7 @@ class CrossFit:
             )
         codes = [code_expression(state) for state in categories.values()]
         start = 0
-        for batch in batches(frame.select(*codes, pl.col(schema.target))):
+        for batch in batches(frame.select(*codes, pl.col(schema.target)), self.batch_rows):
             stop = start + len(batch)
             y = read_targets(batch[schema.target], schema, np.arange(start, stop))
             columns = y[:, None] == np.arange(1, classes) if classes else y[:, None]

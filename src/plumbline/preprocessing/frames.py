@@ -10,7 +10,6 @@ import polars as pl
 from plumbline.kinds import IntArray
 from plumbline.tables import Table
 
-BATCH_ROWS = 65_536  # one size always: sums of batches then give the same bytes
 _KEEP = "__keep__"
 
 
@@ -22,6 +21,9 @@ def take_rows(table: Table, rows: IntArray) -> pl.LazyFrame:
     return pl.concat([table.frame, flag], how="horizontal").filter(pl.col(_KEEP)).drop(_KEEP)
 
 
-def batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """The rows in order, `BATCH_ROWS` at a time, the last batch shorter."""
-    yield from frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming")
+def batches(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
+    """The rows in order, `size` at a time, the last batch shorter.
+
+    One size always: sums of batches then give the same bytes.
+    """
+    yield from frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming")

@@ -13,9 +13,10 @@ import polars as pl
 
 from plumbline.kinds import BoolArray, DoubleArray, IntArray
 
-# Order statistics are exact while rows x number columns stay below this (80 MB); beyond,
-# they come from a sample of the rows that depends on the seed and the row's position alone.
-SAMPLE_VALUES = 10_000_000
+# Order statistics are exact while rows x number columns stay below this (ten million values by
+# default); beyond, they come from a sample of the rows that depends on the seed and the row's
+# position alone.
+SAMPLE_VALUES_PER_MB = 5000
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -73,9 +74,17 @@ class NumberSummaries:
 
     Args:
         ordered: (k,) the columns whose sorted values are wanted; None: all.
+        most_values: so many are kept of these columns together, at most.
     """
 
-    def __init__(self, k: int, seed: int, ordered: BoolArray | None = None) -> None:
+    def __init__(
+        self,
+        k: int,
+        seed: int,
+        *,
+        ordered: BoolArray | None = None,
+        most_values: int = 2048 * SAMPLE_VALUES_PER_MB,
+    ) -> None:
         self._k, self._seed = k, seed
         self._asked = np.flatnonzero(np.ones(k, dtype=bool) if ordered is None else ordered)
         self._rows = 0
@@ -87,7 +96,7 @@ class NumberSummaries:
         self._sample: list[DoubleArray] = []
         self._hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
         self._kept = 0
-        self._most = max(SAMPLE_VALUES // max(len(self._asked), 1), 1000)
+        self._most = max(most_values // max(len(self._asked), 1), 1000)
         self._threshold = 2**64  # rows are kept whose hash is below
 
     def add(self, x: DoubleArray) -> None:

@@ -35,12 +35,13 @@ from plumbline.preprocessing.scale import ColumnScaler
 from plumbline.preprocessing.source import Source, code_expression, read_targets, read_weights
 from plumbline.preprocessing.summary import (
     FLOAT32_MAX,
+    SAMPLE_VALUES_PER_MB,
     CategoryCounts,
     NumberSummaries,
     clean,
 )
 from plumbline.preprocessing.text import category_of
-from plumbline.tables import Arrays, Column, InputSpec, Schema
+from plumbline.tables import Arrays, Column, InputSpec, Schema, rows_at_once
 
 FORMAT = 1  # of the state
 BLOCK_ROWS = 4096  # rows whose numbers fit the processor's cache
@@ -57,11 +58,20 @@ class TableTransformer:
     dropped_: dict[str, str]
     spec_: InputSpec
 
-    def __init__(self, schema: Schema, config: NormalizeConfig) -> None:
-        """Raises ParameterError for overrides of what is no feature of the schema."""
+    def __init__(
+        self, schema: Schema, config: NormalizeConfig, *, max_memory_mb: int = 2048
+    ) -> None:
+        """Raises ParameterError for overrides of what is no feature of the schema.
+
+        Args:
+            max_memory_mb: bounds the rows read at once, and the sample of the rows that order
+                statistics come from; so it may change their last digits.
+        """
         check_columns(config, schema)
         self.schema = schema
         self.config = config
+        self._batch_rows = rows_at_once(len(schema.columns), max_memory_mb)
+        self._sample_values = max_memory_mb * SAMPLE_VALUES_PER_MB
         self._training: CrossFit | None = None
 
     # -- learning
@@ -78,10 +88,15 @@ class TableTransformer:
         settings = {c.name: settings_of(self.config, c) for c in self.schema.features}
         source = Source(self.schema, settings)
         ordered = [needs_order(settings[name], self.config) for name, _ in source.numbers]
-        numbers = NumberSummaries(len(source.numbers), seed, np.array(ordered, dtype=bool))
+        numbers = NumberSummaries(
+            len(source.numbers),
+            seed,
+            ordered=np.array(ordered, dtype=bool),
+            most_values=self._sample_values,
+        )
         counts = {name: CategoryCounts() for name in source.category_names}
         seen = 0
-        for batch in batches(frame.select(source.raw(frame))):
+        for batch in batches(frame.select(source.raw(frame)), self._batch_rows):
             positions = np.arange(seen, seen + len(batch))
             numbers.add(source.number_matrix(batch, positions))
             seen += len(batch)
@@ -140,7 +155,9 @@ class TableTransformer:
                 encode = "ordinal"
             self.categories_.append(CategoryState(source=name, encode=encode, values=values))
             code_counts.append(count)
-        self._training = CrossFit(folds=self.config.target_mean_folds, seed=seed)
+        self._training = CrossFit(
+            folds=self.config.target_mean_folds, seed=seed, batch_rows=self._batch_rows
+        )
         by_target = {j: s for j, s in enumerate(self.categories_) if s.encode == "target_mean"}
         if by_target:
             self._training.learn(frame, self.schema, by_target)
@@ -250,7 +267,7 @@ class TableTransformer:
         raw = self._source.raw(frame, categories=False)
         selected = frame.select(*raw, *self._code_exprs, *self._extras(columns))
         start = seen = 0
-        for batch in batches(selected):
+        for batch in batches(selected, self._batch_rows):
             stop = start + len(batch)
             assert stop <= len(rows), f"more rows than the {len(rows)} row numbers given"
             fold = None

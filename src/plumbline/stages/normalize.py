@@ -22,7 +22,9 @@ def run(config: Config, paths: Paths) -> Report:
     """Read data and split; write the prepared arrays, their spec, the fitted transformer."""
     table, schema = load_table(config, paths)
     part = load_split(paths).part
-    transformer = TableTransformer(schema, config.normalize)
+    transformer = TableTransformer(
+        schema, config.normalize, max_memory_mb=config.data.max_memory_mb
+    )
     transformer.fit(take_rows(table, np.flatnonzero(part == Part.TRAIN)), config.seed)
 
     # unused rows (a gap between windows, say) may lack what training rows must have

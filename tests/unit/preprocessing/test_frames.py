@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
-from plumbline.preprocessing import frames
 from plumbline.preprocessing.frames import batches, take_rows
 from plumbline.tables import Table
 
@@ -48,13 +47,10 @@ SOURCES: dict[str, Callable[[Path], pl.LazyFrame]] = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_rows_come_in_file_order_and_batches_of_one_size(
-    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(frames, "BATCH_ROWS", 1024)
+def test_rows_come_in_file_order_and_batches_of_one_size(source: str, tmp_path: Path) -> None:
     table = Table(frame=SOURCES[source](tmp_path), rows=N)
     rows = np.flatnonzero(np.random.default_rng(0).random(N) < 0.6)
-    found = list(batches(take_rows(table, rows)))
+    found = list(batches(take_rows(table, rows), 1024))
     assert_array_equal(np.concatenate([b["x"].to_numpy() for b in found]), rows)
     assert found[0].columns == ["x", "s"]
     assert [len(b) for b in found[:-1]] == [1024] * (len(rows) // 1024)
@@ -64,5 +60,5 @@ def test_rows_come_in_file_order_and_batches_of_one_size(
 def test_no_rows() -> None:
     table = Table(frame=FRAME.lazy(), rows=N)
     none = take_rows(table, np.zeros(0, dtype=np.int64))
-    assert sum(map(len, batches(none))) == 0
+    assert sum(map(len, batches(none, 10))) == 0
     assert none.collect().columns == ["x", "s"]

@@ -6,13 +6,11 @@ from collections import Counter
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from plumbline.kinds import DoubleArray
-from plumbline.preprocessing import summary
 from plumbline.preprocessing.summary import (
     FLOAT32_MAX,
     CategoryCounts,
@@ -24,9 +22,11 @@ from plumbline.preprocessing.summary import (
 cells = st.one_of(st.floats(-1e6, 1e6), st.just(np.nan), st.just(np.inf), st.just(-np.inf))
 
 
-def summarise(x: DoubleArray, *cuts: int, seed: int = 0) -> list[NumberSummary]:
+def summarise(
+    x: DoubleArray, *cuts: int, seed: int = 0, most_values: int = 10_000_000
+) -> list[NumberSummary]:
     """In pieces."""
-    summaries = NumberSummaries(x.shape[1], seed)
+    summaries = NumberSummaries(x.shape[1], seed, most_values=most_values)
     for piece in np.split(x, cuts):
         summaries.add(piece)
     return summaries.finish()
@@ -60,13 +60,12 @@ def test_values_beyond_float32_are_cut() -> None:
     assert np.isfinite([found.mean, found.std]).all()
 
 
-def test_beyond_the_limit_a_sample_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_limit_a_sample_stands_for_all() -> None:
     """Memory stays, moments are exact, quantiles are near; the sample depends on the seed and
     the rows' positions alone."""
-    monkeypatch.setattr(summary, "SAMPLE_VALUES", 10_000)
     x = np.random.default_rng(0).normal(size=(50_000, 2))
     cuts = range(5000, 50_000, 5000)
-    first, again, other = (summarise(x, *cuts, seed=s)[0] for s in (1, 1, 2))
+    first, again, other = (summarise(x, *cuts, seed=s, most_values=10_000)[0] for s in (1, 1, 2))
     assert 2000 < len(first.ordered) <= 5000
     assert_array_equal(first.ordered, again.ordered)
     assert not np.array_equal(first.ordered, other.ordered)
@@ -76,12 +75,13 @@ def test_beyond_the_limit_a_sample_stands_for_all(monkeypatch: pytest.MonkeyPatc
     assert_allclose(first.quantile(q), np.quantile(x[:, 0], q), atol=0.1)
     changed = x.copy()
     changed[:, 1] = 0
-    assert_array_equal(summarise(changed, *cuts, seed=1)[0].ordered, first.ordered)
+    again = summarise(changed, *cuts, seed=1, most_values=10_000)[0]
+    assert_array_equal(again.ordered, first.ordered)
 
 
 def test_only_the_columns_asked_for_keep_values() -> None:
     x = np.random.default_rng(0).normal(size=(100, 3))
-    summaries = NumberSummaries(3, 0, np.array([True, False, True]))
+    summaries = NumberSummaries(3, 0, ordered=np.array([True, False, True]))
     summaries.add(x[:60])
     summaries.add(x[60:])
     found = summaries.finish()
