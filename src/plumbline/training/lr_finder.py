@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from torch import nn
 
 from plumbline.config.model import TrainConfig
@@ -91,6 +89,9 @@ def read_sweep(rates: DoubleArray, losses: DoubleArray) -> Sweep:
 
 def draw_sweep(sweep: Sweep) -> bytes:
     """The plot as SVG, the same bytes for the same sweep."""
+    from matplotlib import rc_context  # loaded when the finder is asked for
+    from matplotlib.figure import Figure
+
     with rc_context({"svg.hashsalt": "plumbline", "svg.fonttype": "none"}):
         figure = Figure(figsize=(6, 3.5), layout="constrained")
         axes = figure.add_subplot()
