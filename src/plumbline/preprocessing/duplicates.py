@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -59,16 +59,18 @@ def plain(
     schema: pl.Schema,
     columns: Sequence[str],
     rounded: Callable[[pl.Expr], pl.Expr] | None = None,
+    *,
+    as_is: Collection[str] = (),
 ) -> list[pl.Expr]:
     """The columns as they are but for how they are written.
 
-    Text loses case, punctuation and repeated blanks; fractional numbers are rounded, where a
-    function that rounds them is given.
+    Text loses case, punctuation and repeated blanks, but in the columns `as_is`; fractional
+    numbers are rounded, where a function that rounds them is given.
     """
     expressions = []
     for name in columns:
         column = pl.col(name)
-        if schema[name] == pl.String:
+        if schema[name] == pl.String and name not in as_is:
             letters = column.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
             column = letters.str.strip_chars()
         elif rounded is not None and schema[name].is_float():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ByteArray, IntArray, Part, Role
+from plumbline.kinds import BoolArray, ByteArray, ColumnType, IntArray, Part, Role
 from plumbline.preprocessing.duplicates import group_codes, plain
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.tables import ROW
@@ -84,10 +84,11 @@ def _but_for_writing(evidence: Evidence) -> IntArray:
     floats = any(schema[name].is_float() for name in names)
     if not floats and not any(schema[name] == pl.String for name in names):
         return evidence.rows.duplicate
+    told_apart = _told_apart(evidence)
     ways = {
-        "fine": plain(schema, names, lambda c: c.cast(pl.Float32)),
-        "coarse": plain(schema, names, lambda c: c.round_sig_figs(DIGITS)),
-        "text": plain(schema, names),
+        "fine": plain(schema, names, lambda c: c.cast(pl.Float32), as_is=told_apart),
+        "coarse": plain(schema, names, lambda c: c.round_sig_figs(DIGITS), as_is=told_apart),
+        "text": plain(schema, names, as_is=told_apart),
     }
     hashed = evidence.table.frame.select(
         pl.struct(columns).hash(0).alias(way) for way, columns in ways.items()
@@ -96,6 +97,23 @@ def _but_for_writing(evidence: Evidence) -> IntArray:
     known = _repeated(evidence.rows.duplicate)
     by_chance = _repeated(coarse) - known > 3 * (_repeated(fine) - known)
     return text if by_chance else fine
+
+
+def _told_apart(evidence: Evidence) -> tuple[str, ...]:
+    """Categories whose values differ however they are written: rewriting every cell of them
+    would be the better part of the check."""
+    names = [c.name for c in evidence.schema.features if c.type is ColumnType.CATEGORY]
+    if not names:
+        return ()
+    frame = evidence.table.frame.select(pl.col(name).unique().implode() for name in names)
+    values = frame.collect(engine="streaming")
+    apart = []
+    for name in names:
+        different = values.select(pl.col(name).explode())
+        rewritten = different.select(plain(different.schema, [name]))
+        if rewritten[name].n_unique() == len(different):
+            apart.append(name)
+    return tuple(apart)
 
 
 def _repeated(code: IntArray) -> int:

@@ -105,4 +105,10 @@ def _cut(
 def units_per_label(unit: IntArray, label: IntArray) -> IntArray:
     """In how many units each label occurs; shape (labels,)."""
     labels = int(label.max()) + 1
-    return np.bincount(np.unique(unit * labels + label) % labels, minlength=labels)
+    first = np.full(int(unit.max()) + 1, -1)
+    first[unit] = label
+    counted = np.bincount(first[first >= 0], minlength=labels)
+    # the few units of more than one label: sorting all rows would take longer than the rest
+    mixed = label != first[unit]
+    others = np.unique(unit[mixed] * labels + label[mixed]) % labels
+    return counted + np.bincount(others, minlength=labels)
