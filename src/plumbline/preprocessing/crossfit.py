@@ -10,7 +10,7 @@ import polars as pl
 from plumbline.kinds import DoubleArray, IntArray
 from plumbline.preprocessing.columns import CategoryState
 from plumbline.preprocessing.encode import CodeSums, add_code_sums, target_means
-from plumbline.preprocessing.frames import batches
+from plumbline.preprocessing.frames import batches, named
 from plumbline.preprocessing.source import code_expression, read_targets
 from plumbline.preprocessing.summary import position_hash
 from plumbline.tables import Schema
@@ -29,7 +29,11 @@ class CrossFit:
         self._tables: dict[int, DoubleArray] = {}
 
     def learn(
-        self, frame: pl.LazyFrame, schema: Schema, categories: Mapping[int, CategoryState]
+        self,
+        frame: pl.LazyFrame,
+        schema: Schema,
+        categories: Mapping[int, CategoryState],
+        rows: IntArray | None,
     ) -> None:
         """Add up the target over the training rows, once for every code and fold.
 
@@ -46,7 +50,7 @@ class CrossFit:
         start = 0
         for batch in batches(frame.select(*codes, pl.col(schema.target)), self.batch_rows):
             stop = start + len(batch)
-            y = read_targets(batch[schema.target], schema, np.arange(start, stop))
+            y = read_targets(batch[schema.target], schema, named(rows, start, len(batch)))
             columns = y[:, None] == np.arange(1, classes) if classes else y[:, None]
             fold = self.fold(start, stop)
             for j, state in categories.items():
@@ -73,7 +77,7 @@ class CrossFit:
         )
 
     def out_of_fold(
-        self, j: int, code: IntArray, fold: IntArray, values: DoubleArray
+        self, fold: IntArray, j: int, code: IntArray, values: DoubleArray
     ) -> DoubleArray:
         """Out-of-fold values where fold >= 0, else the values given (n, w)."""
         if j not in self._tables:

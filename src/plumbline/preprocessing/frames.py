@@ -27,3 +27,8 @@ def batches(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
     One size always: sums of batches then give the same bytes.
     """
     yield from frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
+
+
+def named(rows: IntArray | None, start: int, count: int) -> IntArray:
+    """The row numbers of a batch, for messages: positions where nobody gave any."""
+    return np.arange(start, start + count) if rows is None else rows[start : start + count]

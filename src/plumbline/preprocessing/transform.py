@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ import polars as pl
 
 from plumbline.config.data import NormalizeConfig
 from plumbline.errors import DataError, choose
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, FloatArray, IntArray, Role, Task
+from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role, Task
 from plumbline.preprocessing.columns import (
     CategoryState,
     NumberState,
@@ -27,24 +28,19 @@ from plumbline.preprocessing.dates import is_cyclic
 from plumbline.preprocessing.encode import (
     ENCODERS,
     EncoderInput,
-    lookup,
     standardise,
 )
-from plumbline.preprocessing.frames import batches
-from plumbline.preprocessing.scale import ColumnScaler
+from plumbline.preprocessing.encoding import Encoding, Replace
+from plumbline.preprocessing.frames import batches, named
 from plumbline.preprocessing.source import Source, code_expression, read_targets, read_weights
 from plumbline.preprocessing.summary import (
-    FLOAT32_MAX,
     SAMPLE_VALUES_PER_MB,
     CategoryCounts,
     NumberSummaries,
-    clean,
 )
-from plumbline.preprocessing.text import category_of
 from plumbline.tables import Arrays, Column, InputSpec, Schema, rows_at_once
 
 FORMAT = 1  # of the state
-BLOCK_ROWS = 4096  # rows whose numbers fit the processor's cache
 
 
 class TableTransformer:
@@ -76,11 +72,14 @@ class TableTransformer:
 
     # -- learning
 
-    def fit(self, frame: pl.LazyFrame, seed: int) -> Self:
+    def fit(self, frame: pl.LazyFrame, seed: int, rows: IntArray | None = None) -> Self:
         """Learn from training rows alone: `frame` holds them and the schema's columns.
 
         One pass, and one more where a column is encoded by the target's mean. Memory is
         bounded but for the different values of category columns.
+
+        Args:
+            rows: (n,) their row numbers, for messages; None: positions.
 
         Raises:
             DataError: no rows, no usable feature, a wrong target or number.
@@ -97,14 +96,13 @@ class TableTransformer:
         counts = {name: CategoryCounts() for name in source.category_names}
         seen = 0
         for batch in batches(frame.select(source.raw(frame)), self._batch_rows):
-            positions = np.arange(seen, seen + len(batch))
-            numbers.add(source.number_matrix(batch, positions))
+            numbers.add(source.number_matrix(batch, named(rows, seen, len(batch))))
             seen += len(batch)
             for name, counter in counts.items():
                 counter.add(batch[name])
         self.dropped_ = {}
         self._fit_numbers(source, numbers, settings)
-        self._fit_categories(frame, counts, settings, seed)
+        self._fit_categories(frame, counts, settings, seed, rows)
         self._compile()
         if not self.spec_.num_names and not self.spec_.cat_names:
             raise DataError(
@@ -142,6 +140,7 @@ class TableTransformer:
         counts: dict[str, CategoryCounts],
         settings: dict[str, Settings],
         seed: int,
+        rows: IntArray | None,
     ) -> None:
         self.categories_, code_counts = [], []
         for name, counter in counts.items():
@@ -160,7 +159,7 @@ class TableTransformer:
         )
         by_target = {j: s for j, s in enumerate(self.categories_) if s.encode == "target_mean"}
         if by_target:
-            self._training.learn(frame, self.schema, by_target)
+            self._training.learn(frame, self.schema, by_target, rows)
         for j, (state, count) in enumerate(zip(self.categories_, code_counts, strict=True)):
             sums = self._training.sums.get(j)
             table = choose(ENCODERS, state.encode, "normalize.encode")(
@@ -181,56 +180,17 @@ class TableTransformer:
                 table=tuple(tuple(row) for row in table.tolist()),
             )
 
-    # -- what was learnt, made ready to be applied
-
     def _compile(self) -> None:
+        """Make what was learnt ready to be applied."""
         numbers, categories = self.numbers_, self.categories_
         used = {s.source for s in numbers} | {s.source for s in categories}
         settings = {
             c.name: settings_of(self.config, c) for c in self.schema.features if c.name in used
         }
         self._source = Source(self.schema, settings, [(s.source, s.part) for s in numbers])
-        self._fill = np.array([s.fill for s in numbers])
-        self._scaled = [j for j, s in enumerate(numbers) if s.scale is not None]
-        self._scaler = ColumnScaler([s.scale for s in numbers if s.scale is not None])
-        self._clip = np.array([numbers[j].clip or FLOAT32_MAX for j in self._scaled])
-        self._marked = [j for j, s in enumerate(numbers) if s.indicator]
-        self._lookups: list[tuple[int, DoubleArray, IntArray]] = []
-        for j, s in enumerate(numbers):
-            if s.values is not None:
-                order = np.argsort(s.values)
-                self._lookups.append((j, np.array(s.values)[order], order.astype(np.int64) + 1))
-        self._embedded = [j for j, s in enumerate(categories) if s.encode == "ordinal"]
-        self._tabled = [
-            (j, np.array(s.table)) for j, s in enumerate(categories) if s.encode != "ordinal"
-        ]
-        self._codes: list[dict[str | None, int]] = [
-            {value: k + 1 for k, value in enumerate(s.values)} for s in categories
-        ]
         self._code_exprs = [code_expression(s) for s in categories]
-        tabled = [categories[j] for j, _ in self._tabled]
-        embedded = [categories[j] for j in self._embedded]
-        with_values = [numbers[j] for j, _, _ in self._lookups]
-        self.spec_ = InputSpec(
-            task=self.schema.task,
-            classes=self.schema.classes,
-            num_names=(
-                *(numbers[j].name for j in self._scaled),
-                *(f"{numbers[j].source}=missing" for j in self._marked),
-                *(name for s in tabled for name in s.columns),
-            ),
-            num_sources=(
-                *(numbers[j].source for j in self._scaled),
-                *(numbers[j].source for j in self._marked),
-                *(s.source for s in tabled for _ in s.columns),
-            ),
-            cat_names=(*(s.name for s in with_values), *(s.source for s in embedded)),
-            cat_sources=(*(s.source for s in with_values), *(s.source for s in embedded)),
-            cardinalities=(
-                *(len(s.values) + 1 for s in with_values if s.values is not None),
-                *(s.codes for s in embedded),
-            ),
-        )
+        self._encoding = Encoding(numbers, categories)
+        self.spec_ = self._encoding.spec(self.schema)
 
     # -- applying
 
@@ -250,7 +210,7 @@ class TableTransformer:
         Differs from `transform` only where the target's mean encodes a column: each training
         row gets the mean of the folds that it is not in.
         """
-        self.fit(frame, seed)
+        self.fit(frame, seed, rows)
         training = np.ones(len(rows), dtype=bool)
         return self._join(self.transform_batches(frame, rows, training=training))
 
@@ -300,7 +260,10 @@ class TableTransformer:
 
     def _apply(self, batch: pl.DataFrame, rows: IntArray, fold: IntArray | None) -> Arrays:
         codes = [batch[s.source].to_numpy() for s in self.categories_]
-        num, cat = self._encode(self._source.number_matrix(batch, rows), codes, fold)
+        replace: Replace | None = None
+        if fold is not None and self._training is not None:
+            replace = partial(self._training.out_of_fold, fold)
+        num, cat = self._encoding(self._source.number_matrix(batch, rows), codes, replace)
         target, weight = self.schema.target, self.schema.one(Role.WEIGHT)
         y: IntArray | FloatArray = np.empty(0, dtype=np.float32)
         if target in batch.columns:
@@ -316,45 +279,7 @@ class TableTransformer:
         The same arithmetic as for a file, without a frame: microseconds instead of
         milliseconds. Absent features count as missing.
         """
-        x = self._source.number_row(values)
-        codes = [
-            np.array([code.get(category_of(values.get(s.source)), 0)])
-            for s, code in zip(self.categories_, self._codes, strict=True)
-        ]
-        return self._encode(x, codes, None)
-
-    def _encode(
-        self, x: DoubleArray, codes: list[IntArray], fold: IntArray | None
-    ) -> tuple[FloatArray, IntArray]:
-        """(n, k) raw numbers and m code arrays (n,) -> `num`, `cat`."""
-        n = len(x)
-        num = np.empty((n, len(self.spec_.num_names)), dtype=np.float32)
-        cat = np.empty((n, len(self.spec_.cat_names)), dtype=np.int64)
-        for start in range(0, n, BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            self._encode_numbers(x[block], num[block], cat[block])
-        for column, j in enumerate(self._embedded, start=len(self._lookups)):
-            cat[:, column] = codes[j]
-        end = len(self._scaled) + len(self._marked)
-        for j, table in self._tabled:
-            values = table[codes[j]]
-            if fold is not None and self._training is not None:
-                values = self._training.out_of_fold(j, codes[j], fold, values)
-            num[:, end : end + table.shape[1]] = values
-            end += table.shape[1]
-        return num, cat
-
-    def _encode_numbers(self, x: DoubleArray, num: FloatArray, cat: IntArray) -> None:
-        """(n, k) raw numbers -> their columns of `num` and `cat`, in place."""
-        x, missing = clean(x)
-        for column, (j, ordered, code) in enumerate(self._lookups):
-            cat[:, column] = lookup(x[:, j], ordered, code) * ~missing[:, j]
-        x = np.where(missing, self._fill, x)
-        end = len(self._scaled)
-        scaled = self._scaler(x[:, self._scaled] if end < x.shape[1] else x)
-        num[:, :end] = np.clip(scaled, -self._clip, self._clip)
-        if self._marked:
-            num[:, end : end + len(self._marked)] = missing[:, self._marked]
+        return self._encoding(self._source.number_row(values), self._encoding.codes_of_row(values))
 
     # -- state
 

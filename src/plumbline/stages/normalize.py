@@ -25,7 +25,8 @@ def run(config: Config, paths: Paths) -> Report:
     transformer = TableTransformer(
         schema, config.normalize, max_memory_mb=config.data.max_memory_mb
     )
-    transformer.fit(take_rows(table, np.flatnonzero(part == Part.TRAIN)), config.seed)
+    fitted = np.flatnonzero(part == Part.TRAIN)
+    transformer.fit(take_rows(table, fitted), config.seed, fitted)
 
     # unused rows (a gap between windows, say) may lack what training rows must have
     rows = np.flatnonzero(part != Part.UNUSED)
