@@ -17,7 +17,7 @@ from plumbline.tables import Schema
 
 VALUES = 256  # a number of at most so many values is coded by value
 BINS = 128  # else by at most so many quantile bins, and by value where one repeats
-PER_BIN = 20  # rows per bin at least
+PER_BIN = 10  # rows per bin at least
 REPEATED = 0.005  # share of rows from which a repeated value of a number has its own code
 LARGE = 1e100
 MAX_CELLS = 2_000_000  # of the table codes x classes; rarer codes share one beyond it
@@ -98,9 +98,10 @@ def encode(column: pl.Series, *, bins: int = BINS, values: int = VALUES) -> IntA
     edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
     coded = np.searchsorted(edges, known, side="right")
     often = np.flatnonzero(count > max(2, REPEATED * len(known)))
-    own = np.full(len(unique), -1)
-    own[often] = len(edges) + 1 + np.arange(len(often))
-    codes[there] = np.where(own[inverse] >= 0, own[inverse], coded) + 1
+    own = np.zeros(len(unique), dtype=np.int64)
+    own[often] = 1 + np.arange(len(often))
+    key = coded * (len(often) + 1) + own[inverse]  # ascending with the number, or nearly
+    codes[there] = np.unique(key, return_inverse=True)[1] + 1
     return codes
 
 
@@ -115,37 +116,75 @@ def as_number(column: pl.Series) -> DoubleArray:
     return np.where(np.isfinite(number), np.clip(number, -LARGE, LARGE), np.nan)
 
 
-def knowledge(codes: IntArray, target: Target) -> Knowledge:
-    """What these codes know of the target, each half asked what the other half taught."""
+def knowledge(codes: IntArray, target: Target, *, ordered: bool = False) -> Knowledge:
+    """What these codes know of the target, each half asked what the other half taught.
+
+    Codes that are `ordered` (bins of a number) are also asked with neighbours pooled until the
+    target only rises, or only falls: few rows per code then say more. The best answer counts.
+    """
     classes = target.onehot.shape[1]
     codes = _bounded(codes, classes)
     size = int(codes.max()) + 1
-    if target.task is Task.REGRESSION:
-        return _explained(codes, size, target)
     cells = codes * 2 + target.half
-    rows: DoubleArray = np.bincount(cells, minlength=size * 2).reshape(size, 2).astype(np.float64)
-    hits: DoubleArray = np.stack(
-        [
-            np.bincount(cells, weights=target.onehot[:, c], minlength=size * 2).reshape(size, 2)
-            for c in range(classes)
-        ]
-    )  # (C, K, 2)
+    rows = _table(cells, size, np.ones(len(cells)))
     score, known = np.zeros(classes), np.zeros(classes)
     for c in range(classes):
-        areas, loss = [], 0.0
-        for asked, taught in ((0, 1), (1, 0)):
-            prior = hits[c, :, taught].sum() / max(1, rows[:, taught].sum())
-            belief = (hits[c, :, taught] + prior) / (rows[:, taught] + 1)
-            positive = hits[c, :, asked]
-            negative = rows[:, asked] - positive
-            areas.append(area(belief, positive, negative))
-            belief = np.clip(belief, 1e-6, 1 - 1e-6)
-            loss -= float(positive @ np.log(belief) + negative @ np.log1p(-belief))
-        base = target.onehot[:, c].mean()
-        entropy = -(base * np.log(base) + (1 - base) * np.log1p(-base)) if 0 < base < 1 else 0.0
-        score[c] = float(np.mean(areas))
-        known[c] = 1 - loss / (entropy * len(codes)) if entropy else 0.0
+        hits = _table(cells, size, target.onehot[:, c])
+        ways: tuple[int, ...] = (0, 1, -1) if ordered and size > 2 else (0,)
+        answers = [_answer(hits, rows, way, cells, target, c) for way in ways]
+        score[c], known[c] = max(answers, key=lambda answer: answer[1])
     return Knowledge(score=score, known=known)
+
+
+def _table(cells: IntArray, size: int, weight: DoubleArray) -> DoubleArray:
+    """Sums of the weights per code and half; (K, 2)."""
+    sums: DoubleArray = np.bincount(cells, weights=weight, minlength=size * 2).astype(np.float64)
+    return sums.reshape(size, 2)
+
+
+def _answer(
+    hits: DoubleArray, rows: DoubleArray, way: int, cells: IntArray, target: Target, c: int
+) -> tuple[float, float]:
+    """Score and share known of class c, codes as they are (0) or rising (1) or falling (-1)."""
+    belief = np.empty_like(rows)  # (K, 2): of the rows of a half, from the other half
+    for asked, taught in ((0, 1), (1, 0)):
+        prior = hits[:, taught].sum() / max(1, rows[:, taught].sum())
+        block = _pooled(hits[:, taught], rows[:, taught], way) if way else np.arange(len(rows))
+        inside = np.bincount(block, weights=hits[:, taught])
+        count = np.bincount(block, weights=rows[:, taught])
+        belief[:, asked] = ((inside + prior) / (count + 1))[block]
+    if target.task is Task.REGRESSION:
+        rank = target.onehot[:, 0]
+        spread = float(((rank - rank.mean()) ** 2).sum())
+        left = float(((rank - belief.ravel()[cells]) ** 2).sum())
+        known = 1 - left / spread if spread else 0.0
+        return known, known
+    negative = rows - hits
+    score = [area(belief[:, h], hits[:, h], negative[:, h]) for h in (0, 1)]
+    sure = np.clip(belief, 1e-6, 1 - 1e-6)
+    loss = -float((hits * np.log(sure) + negative * np.log1p(-sure)).sum())
+    base = float(hits.sum() / rows.sum())
+    entropy = -(base * np.log(base) + (1 - base) * np.log1p(-base)) if 0 < base < 1 else 0.0
+    known = 1 - loss / (entropy * float(rows.sum())) if entropy else 0.0
+    return float(np.mean(score)), known
+
+
+def _pooled(hits: DoubleArray, rows: DoubleArray, way: int) -> IntArray:
+    """Blocks of neighbouring codes between which the share of hits only rises (or falls); (K,).
+
+    Code 0, the missing cells, is a block of its own. Codes without rows join the one before.
+    """
+    from scipy.optimize import isotonic_regression
+
+    seen = 1 + np.flatnonzero(rows[1:] > 0)
+    block = np.zeros(len(rows), dtype=np.int64)
+    if not len(seen):
+        return block
+    fitted = isotonic_regression(hits[seen] / rows[seen], weights=rows[seen], increasing=way > 0)
+    starts = seen[fitted.blocks[:-1]]
+    starts[0] = 1
+    block[starts] = 1
+    return np.cumsum(block)
 
 
 def _bounded(codes: IntArray, classes: int) -> IntArray:
@@ -157,23 +196,6 @@ def _bounded(codes: IntArray, classes: int) -> IntArray:
     renamed = np.zeros(len(count), dtype=np.int64)
     renamed[order] = 1 + np.arange(len(order))
     return renamed[codes]
-
-
-def _explained(codes: IntArray, size: int, target: Target) -> Knowledge:
-    """R² of the rank by the mean of each code, learnt on the other half."""
-    rank = target.onehot[:, 0]
-    belief = np.empty(len(rank))
-    for asked in (0, 1):
-        taught = target.half != asked
-        count = np.bincount(codes[taught], minlength=size)
-        mean = rank[taught].mean()
-        level = (np.bincount(codes[taught], weights=rank[taught], minlength=size) + mean) / (
-            count + 1
-        )
-        belief[~taught] = level[codes[~taught]]
-    spread = float(((rank - rank.mean()) ** 2).sum())
-    explained = 1 - float(((rank - belief) ** 2).sum()) / spread if spread else 0.0
-    return Knowledge(score=np.array([explained]), known=np.array([explained]))
 
 
 def area(score: DoubleArray, positive: DoubleArray, negative: DoubleArray) -> float:

@@ -21,6 +21,7 @@ from plumbline.preprocessing.leakage.pairs import pairs
 from plumbline.tables import ROW
 
 KNOWN_COPY, ACCOMPLICES = 0.9, 4  # so few columns that each know so much may be copies of it
+MOST_VALUES, IMPURE = 256, 0.001  # few values that decide the class but for so many rows
 PURE, PURE_SHARE, PURE_ROWS = 0.995, 0.03, 50  # a value whose rows are all of one class
 PURE_UNEXPECTED = 0.8  # others believe less than this in the class of these rows
 
@@ -40,33 +41,36 @@ def giveaway(evidence: Evidence) -> Sequence[Finding]:
 def _singles(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     """Columns that alone know more than all others together, per class."""
     worst: dict[str, tuple[float, Finding]] = {}
+    copies = [n for n in clear if inquiry.alone[n].known[inquiry.classes].min() >= KNOWN_COPY]
     for c in inquiry.classes:
         known = {n: float(inquiry.alone[n].known[c]) for n in clear}
-        copies = [n for n in clear if known[n] >= KNOWN_COPY]
         for name in (n for n in clear if known[n] >= inquiry.suspicious):
             guilty, others = inquiry.dominated(c, known[name], [name])
             if not guilty and name in copies and 1 < len(copies) < ACCOMPLICES:
                 # two copies of the target would clear each other
                 guilty, others = inquiry.dominated(c, KNOWN_COPY, copies)
-            one_to_one = _one_to_one(inquiry, name) or _gap_is_class(inquiry, name, c)
-            if not guilty and not one_to_one:
+            outright = _decides(inquiry, name) or _gap_is_class(inquiry, name, c)
+            if not guilty and not outright:
                 continue
             score = float(inquiry.alone[name].score[c])
-            sure = inquiry.sure(score, known[name]) or one_to_one
+            sure = inquiry.sure(score, known[name]) or outright
             if name not in worst or worst[name][0] < known[name]:
                 finding = _accuse_single(inquiry, name, c, score, known[name], others, sure)
                 worst[name] = (known[name], finding)
     return [finding for _, finding in worst.values()]
 
 
-def _one_to_one(inquiry: Inquiry, name: str) -> bool:
-    """Whether the column is the class under other names: each value one class and back."""
-    if inquiry.numeric:
+def _decides(inquiry: Inquiry, name: str) -> bool:
+    """Whether each of the column's few values stands in rows of one class only."""
+    column, codes = inquiry.frame[name], inquiry.codes[name]
+    if inquiry.numeric or column.n_unique() > min(MOST_VALUES, len(codes) // MIN_ROWS):
         return False
     number = inquiry.target.value.astype(np.int64)
-    codes = inquiry.codes[name]
-    pairs = np.unique(codes * (int(number.max()) + 1) + number)
-    return len(pairs) == len(np.unique(codes)) == len(np.unique(number))
+    table = np.bincount(codes * (int(number.max()) + 1) + number)
+    classes = int(number.max()) + 1
+    table = np.append(table, np.zeros(-len(table) % classes, dtype=np.int64))
+    impure = len(codes) - int(table.reshape(-1, classes).max(axis=1).sum())
+    return impure <= IMPURE * len(codes)
 
 
 def _gap_is_class(inquiry: Inquiry, name: str, c: int) -> bool:

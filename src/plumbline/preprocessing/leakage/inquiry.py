@@ -96,7 +96,8 @@ class Inquiry:
             if best > enough:
                 return False, best
             belief = self.others(c, without) if trees else linear(self._rest(without), y, half)
-            best = max(best, float(knowledge(ranked(belief, half), self.few_target).known[c]))
+            learnt = knowledge(ranked(belief, half), self.few_target, ordered=True)
+            best = max(best, float(learnt.known[c]))
             if trees:
                 best = max(best, outright(belief, y, numeric=self.numeric))
         return best <= enough, max(0.0, best)
@@ -118,7 +119,10 @@ def inquire(evidence: Evidence) -> Inquiry:
         frame=frame,
         target=target,
         codes=codes,
-        alone={name: knowledge(codes[name], target) for name in names},
+        alone={
+            name: knowledge(codes[name], target, ordered=frame[name].dtype != pl.String)
+            for name in names
+        },
         x=matrix(frame[few], names),
         few=few,
         few_target=target.take(few),

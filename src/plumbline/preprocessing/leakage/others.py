@@ -10,7 +10,7 @@ from plumbline.preprocessing.leakage.codes import as_number, encode
 
 ROUNDS = 60  # boosting rounds; enough to see what is there to be known
 THREADED_CELLS = 1_000_000  # fewer are boosted by one thread
-RANKS, PER_RANK = 100, 20  # bins of a belief, rows per bin at least
+RANKS, PER_RANK = 400, 5  # bins of a belief, rows per bin at least
 
 
 def matrix(frame: pl.DataFrame, names: tuple[str, ...]) -> DoubleArray:
@@ -86,13 +86,13 @@ def linear(x: DoubleArray, y: DoubleArray, half: IntArray) -> DoubleArray:
 
 
 def ranked(belief: DoubleArray, half: IntArray) -> IntArray:
-    """Codes of a belief by its rank within its half: the two models need not agree on scale."""
+    """Codes from 1 on of a belief by its rank within its half: the two models need not agree."""
     codes = np.zeros(len(belief), dtype=np.int64)
     for one in (0, 1):
         mine = half == one
         rank = pl.Series(belief[mine]).rank("average").to_numpy()
         bins = max(2, min(RANKS, int(mine.sum()) // PER_RANK))
-        codes[mine] = np.minimum((rank - 0.5) / max(1, len(rank)) * bins, bins - 1).astype(int)
+        codes[mine] = np.minimum((rank - 0.5) / max(1, len(rank)) * bins, bins - 1).astype(int) + 1
     return codes
 
 

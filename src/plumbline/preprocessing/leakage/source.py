@@ -20,8 +20,8 @@ from plumbline.tables import ROW
 
 ROWS = 10_000  # of each part, at most
 LEAST, ENOUGH = 30, 300
-TOLD, TOLD_IN_TIME = 0.6, 0.75  # area from which it is said; in time some drift is the rule
-SURE = 0.9  # area from which it is critical, and from which one column is dropped
+TOLD = 0.6  # area from which it is said
+SURE = 0.9  # the same in a split by time, where drift is the rule; critical and dropped else
 CLEAR = 5.0  # standard errors above one half
 NAMED = 5  # columns named, at most
 
@@ -41,7 +41,7 @@ def source_shift(evidence: Evidence) -> Sequence[Finding]:
     # rows of one group are no separate witnesses
     many, few = (len(np.unique(_units(evidence, part))) for part in (train, test))
     error = np.sqrt((many + few + 1) / (12 * many * few))
-    bound = TOLD_IN_TIME if evidence.ordered else TOLD
+    bound = SURE if evidence.ordered else TOLD
     if told < bound or told - 0.5 < CLEAR * error:
         return []
     target = Target(
