@@ -1,0 +1,149 @@
+"""`plumbline train` as a user runs it: one process, several, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.made import made_arrays, made_checkout, made_spec, plumbline, write_params
+
+from plumbline.config import Paths
+from plumbline.files import sha256
+from plumbline.kinds import Task
+from plumbline.preprocessing.arrays import write_arrays
+
+SPEC = made_spec(Task.MULTICLASS)
+GIVEN: dict[str, Any] = {
+    "model": {"name": "tabm", "dropout": 0.2},
+    "train": {"learning_curve": [0.5], "find_learning_rate": True, "average": 0.5},
+}
+
+
+def outputs(paths: Paths) -> dict[str, str]:
+    folders = (paths.model, paths.reports / "training")
+    return {file.name: sha256(file) for folder in folders for file in sorted(folder.iterdir())}
+
+
+def curves(paths: Paths) -> list[dict[str, float]]:
+    with (paths.reports / "training" / "curves.csv").open() as file:
+        return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
+
+
+def on(processes: int) -> dict[str, Any]:
+    return {**GIVEN, "train": {**GIVEN["train"], "processes": processes}}
+
+
+def test_two_processes_through_the_launcher(tmp_path: Path) -> None:
+    """The loss curve of one process, the same bytes each time, and one table for the user."""
+    one, two = (made_checkout(tmp_path / str(n), SPEC, **on(n)) for n in (1, 2))
+    done = plumbline(one.root, "train")
+    assert done.returncode == 0, done.stderr
+    runs = []
+    for _ in range(2):
+        done = plumbline(two.root, "train")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("── train") == 1 and "proposed rate" in done.stdout
+        assert "Traceback" not in done.stderr
+        runs.append(outputs(two))
+    assert runs[0] == runs[1]
+    for ours, wanted in zip(curves(two), curves(one), strict=True):
+        assert ours == pytest.approx(wanted, rel=1e-4)
+    facts = [json.loads((paths.model / "model.json").read_text()) for paths in (one, two)]
+    for fact in facts:
+        fact.pop("sha256")  # of weights whose last digits differ
+    assert facts[0] == facts[1]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_mistake_is_one_message_and_code_2(tmp_path: Path, processes: int) -> None:
+    """No traceback, and no restart of what would fail again."""
+    paths = made_checkout(tmp_path, SPEC, train={"processes": processes})
+    rows = made_arrays(SPEC, 60)
+    num = rows.num.copy()
+    num[3, 0] = np.nan
+    write_arrays(paths.prepared / "train", replace(rows, num=num))
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines() == [
+        "plumbline: column 'n0': the prepared training rows hold a number that is not finite. "
+        "Set normalize.columns.n0.scale to robust or quantile."
+    ]
+
+
+def test_an_exploding_loss_in_two_processes_is_one_message_too(tmp_path: Path) -> None:
+    spec = made_spec(Task.REGRESSION)
+    train = {"optimizer": "sgd", "learning_rate": 1e6, "clip_norm": None, "processes": 2}
+    paths = made_checkout(tmp_path, spec, train=train)
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 2
+    assert "plumbline: params.yaml: train.learning_rate: the loss is no longer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_processes_that_keep_dying_end_the_stage(tmp_path: Path) -> None:
+    paths = made_checkout(tmp_path, SPEC, train={"processes": 2, "max_restarts": 1})
+    killer = tmp_path / "killer"
+    killer.mkdir()
+    # dies as by a defect, in every process that the launcher starts
+    (killer / "sitecustomize.py").write_text("import os\nif 'RANK' in os.environ: os._exit(7)\n")
+    done = plumbline(paths.root, "train", PYTHONPATH=str(killer))
+    assert done.returncode == 1
+    assert "the 2 training processes died, 1 restarts included" in done.stderr
+
+
+def test_more_processes_than_rows(tmp_path: Path) -> None:
+    paths = made_checkout(
+        tmp_path, SPEC, rows=(5, 3), train={"processes": 3, "batch_size": 2, "epochs": 1}
+    )
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 0, done.stderr
+    assert len(curves(paths)) == 1
+
+
+def test_a_launcher_of_ones_own(tmp_path: Path) -> None:
+    """Several machines: torch's launcher on each of them runs the same module."""
+    paths = made_checkout(tmp_path, SPEC, **on(1))
+    one = made_checkout(tmp_path / "one", SPEC, **on(1))
+    assert plumbline(one.root, "train").returncode == 0
+    port = free_port()
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={rank}",
+             "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}",
+             "--module", "plumbline", "train"],
+            cwd=paths.root,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    told = [agent.communicate(timeout=240)[1] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], told
+    for ours, wanted in zip(curves(paths), curves(one), strict=True):
+        assert ours == pytest.approx(wanted, rel=1e-4)
+
+
+def free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return int(made.getsockname()[1])
+
+
+def test_the_user_sees_the_result(tmp_path: Path) -> None:
+    paths = made_checkout(tmp_path, SPEC)
+    write_params(paths, SPEC, train={"epochs": 2, "learning_curve": [0.5]})
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 0, done.stderr
+    for words in ("mlp, ", "parameters", "best epoch", "of 2", "validation accuracy", "verdict"):
+        assert words in done.stdout
+    assert "→ reports/training" in done.stdout and "→ artifacts/model" in done.stdout
