@@ -15,7 +15,7 @@ from typing import Any
 
 from plumbline.files import write_json, write_text
 
-MODULES = ("graph", "throughput", "quality", "normalize", "size", "size", "leakage", "shap_values")
+MODULES = ("graph", "throughput", "quality", "normalize", "size", "leakage", "shap_values")
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 
