@@ -313,7 +313,7 @@ def _member(rank: int, size: int, threads: int, folder: str) -> None:
     import torch.distributed as dist
 
     from plumbline.training.device import set_up
-    from plumbline.training.distributed import World
+    from plumbline.training.distributed import World, leave
 
     set_up(torch.device("cpu"), threads)
     if size > 1:
@@ -325,7 +325,7 @@ def _member(rank: int, size: int, threads: int, folder: str) -> None:
     if rank == 0:
         (Path(folder) / "speeds.json").write_text(json.dumps(speeds))
     if size > 1:
-        dist.destroy_process_group()
+        leave()
 
 
 if __name__ == "__main__":

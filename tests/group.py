@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from plumbline.training.device import set_up
-from plumbline.training.distributed import World
+from plumbline.training.distributed import World, leave
 
 
 def in_group(size: int, folder: Path, work: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -52,7 +52,7 @@ def _member(
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
         answer, error = work(World(rank=rank, size=size), *arguments), ""
-        dist.destroy_process_group()
+        leave()
     except BaseException:
         answer, error = None, f"rank {rank}: {traceback.format_exc()}"
     answers.put((rank, answer, error))

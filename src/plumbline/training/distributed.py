@@ -8,6 +8,7 @@ two processes and go on with one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -114,6 +115,18 @@ def join(config: TrainConfig) -> Iterator[World]:
     try:
         yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
     finally:
+        leave()
+
+
+def leave() -> None:
+    """Be in the group no more; the process is about to end.
+
+    A Gloo group is kept instead of destroyed: torch 2.13 joins the group's thread while it holds
+    Python's lock, which the thread needs to let go of its last work, and both wait for ever.
+    """
+    if dist.get_backend() == "gloo":
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))
+    else:
         dist.destroy_process_group()
 
 
