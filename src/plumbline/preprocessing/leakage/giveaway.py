@@ -21,6 +21,9 @@ from plumbline.preprocessing.leakage.pairs import pairs
 from plumbline.tables import ROW
 
 KNOWN_COPY, ACCOMPLICES = 0.9, 4  # so few columns that each know so much may be copies of it
+# Where the others know so much, a column that sets one class of several apart is no news; it
+# must know each so well.
+EASY, KNOWN_EACH = 0.75, 0.8
 MOST_VALUES, IMPURE = 256, 0.001  # few values that decide the class but for so many rows
 PURE, PURE_SHARE, PURE_ROWS = 0.995, 0.03, 50  # a value whose rows are all of one class
 PURE_UNEXPECTED = 0.8  # others believe less than this in the class of these rows
@@ -41,14 +44,17 @@ def giveaway(evidence: Evidence) -> Sequence[Finding]:
 def _singles(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     """Columns that alone know more than all others together, per class."""
     worst: dict[str, tuple[float, Finding]] = {}
-    copies = [n for n in clear if inquiry.alone[n].known[inquiry.classes].min() >= KNOWN_COPY]
-    for c in inquiry.classes:
+    asked = inquiry.classes
+    copies = [n for n in clear if inquiry.alone[n].known[asked].min() >= KNOWN_COPY]
+    for c in asked:
         known = {n: float(inquiry.alone[n].known[c]) for n in clear}
         for name in (n for n in clear if known[n] >= inquiry.suspicious):
             guilty, others = inquiry.dominated(c, known[name], [name])
             if not guilty and name in copies and 1 < len(copies) < ACCOMPLICES:
                 # two copies of the target would clear each other
                 guilty, others = inquiry.dominated(c, KNOWN_COPY, copies)
+            if others >= EASY and inquiry.alone[name].known[asked].min() < KNOWN_EACH:
+                guilty = False
             outright = _decides(inquiry, name) or _gap_is_class(inquiry, name, c)
             if not guilty and not outright:
                 continue
