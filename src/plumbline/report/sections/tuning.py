@@ -77,7 +77,10 @@ def _search_facts(summary: dict[str, Any], trials: pl.DataFrame, about: About) -
     facts: list[tuple[str, str | Status]] = []
     if trials.height:
         facts.append(
-            (f"{metric_label(metric)} over folds", score + (f" ± {number(error, 2)}" if error else ""))
+            (
+                f"{metric_label(metric)} over folds",
+                score + (f" ± {number(error, 2)}" if error else ""),
+            )
         )
     facts += [
         ("trials", f"{len(states):,}"),
