@@ -35,8 +35,8 @@ from plumbline.preprocessing.leakage import Evidence, find_leaks
 ROWS, COLUMNS = 500_000, 40
 CORES = 2
 
-# What a tool says: check, and the columns it accuses (none: it speaks of rows).
-Said = list[tuple[str, tuple[str, ...]]]
+# What a tool says: check, the columns it accuses (none: it speaks of rows), whether it is sure.
+Said = list[tuple[str, tuple[str, ...], bool]]
 # Accusations: that a column gives the target away, or tells the source. That a column looks like
 # an id or a date is advice, and not counted against a peer.
 OF_COLUMNS = {
@@ -56,7 +56,8 @@ OF_COLUMNS = {
 def plumbline(data: Data) -> tuple[Said, Evidence]:
     """Findings of any severity, and the split that the peers get too."""
     evidence = evidence_of(data)
-    return [(f.check, f.columns) for f, _ in find_leaks(evidence).findings], evidence
+    found = find_leaks(evidence).findings
+    return [(f.check, f.columns, f.severity == "critical") for f, _ in found], evidence
 
 
 def targetleak(data: Data, part: np.ndarray[Any, Any]) -> Said:
@@ -68,7 +69,7 @@ def targetleak(data: Data, part: np.ndarray[Any, Any]) -> Said:
     frame["split_"] = np.where(part == Part.TEST, "test", "train")
     found = peer.analyse(frame[kept], data.target, split="split_", group=data.group)
     return [
-        (f.kind, () if f.column is None else (str(f.column),))
+        (f.kind, () if f.column is None else (str(f.column),), f.severity == "critical")
         for f in found
         if f.severity in ("critical", "warning")
     ]
@@ -76,7 +77,7 @@ def targetleak(data: Data, part: np.ndarray[Any, Any]) -> Said:
 
 def leakcheck(data: Data, part: np.ndarray[Any, Any]) -> Said:
     """Problems and warnings of `run_all` on training and test rows."""
-    from leakcheck.checks import PASS, run_all
+    from leakcheck.checks import FAIL, PASS, run_all
 
     frame = pandas_of(data)
     train, test = frame[np.isin(part, (Part.TRAIN, Part.VAL))], frame[part == Part.TEST]
@@ -88,7 +89,7 @@ def leakcheck(data: Data, part: np.ndarray[Any, Any]) -> Said:
         group_col=data.group,
     )
     return [
-        (f.check, (str(f.details["column"]),) if "column" in f.details else ())
+        (f.check, (str(f.details["column"]),) if "column" in f.details else (), f.status == FAIL)
         for f in found
         if f.status != PASS
     ]
@@ -106,6 +107,7 @@ def run() -> Result:
     found: dict[str, dict[str, list[bool]]] = {tool: defaultdict(list) for tool in TOOLS}
     per_set: list[list[str]] = []
     alarms: dict[str, list[str]] = {tool: [] for tool in TOOLS}
+    sure = dict.fromkeys(TOOLS, 0)
     seconds = dict.fromkeys(TOOLS, 0.0)
     clean_columns = 0
     for data in data_sets():
@@ -115,6 +117,7 @@ def run() -> Result:
         accused = {tool: columns_accused(tool, said[tool]) for tool in TOOLS}
         for tool in TOOLS:
             alarms[tool] += [f"{data.name}.{c}" for c in sorted(accused[tool])]
+            sure[tool] += len(columns_accused(tool, [x for x in said[tool] if x[2]]))
         leaks = [leak for leak in map(planter(data), PLANTS) if leak is not None]
         hits = dict.fromkeys(TOOLS, 0)
         for leak in leaks:
@@ -146,6 +149,7 @@ def run() -> Result:
         ],
         notes=[
             *(f"{t} accuses: {', '.join(alarms[t]) or 'none'}" for t in TOOLS),
+            "accused at the highest severity alone: " + ", ".join(f"{t} {sure[t]}" for t in TOOLS),
             "seconds over all tables: " + ", ".join(f"{t} {seconds[t]:.0f}" for t in TOOLS),
             "found: the tool names a column of the leak, or, for leaks of rows, groups and time, "
             "one of its checks of that kind speaks. targetleak has no check for nearly equal "
@@ -195,14 +199,14 @@ ROW_CHECKS = {
 def is_found(tool: str, leak: Planted, said: Said) -> bool:
     """Whether the tool names a column of the leak, or speaks of rows of its kind."""
     if leak.columns:
-        return any(set(columns) & set(leak.columns) for _, columns in said)
+        return any(set(columns) & set(leak.columns) for _, columns, _ in said)
     kinds = ROW_CHECKS[leak.checks[0]]
-    return any(check in kinds for check, _ in said)
+    return any(check in kinds for check, _, _ in said)
 
 
 def columns_accused(tool: str, said: Said) -> set[str]:
     """Columns accused of giving the target away, of naming rows, or of telling the source."""
-    return {c for check, columns in said if check in OF_COLUMNS[tool] for c in columns}
+    return {c for check, columns, _ in said if check in OF_COLUMNS[tool] for c in columns}
 
 
 def figures(
@@ -261,10 +265,10 @@ def genuine() -> Table:
 def _words(said: Said, columns: Collection[str]) -> str:
     """How a leak that is in the data was named."""
     if columns:
-        hits = sorted({f"{c} ({check})" for check, cs in said for c in cs if c in columns})
+        hits = sorted({f"{c} ({check})" for check, cs, _ in said for c in cs if c in columns})
     else:
         kinds = ROW_CHECKS["duplicates"]
-        hits = sorted({check for check, _ in said if check in kinds})
+        hits = sorted({check for check, _, _ in said if check in kinds})
     return ", ".join(hits) or "not found"
 
 
