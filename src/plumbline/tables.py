@@ -92,10 +92,10 @@ class Table:
 def rows_at_once(columns: int, max_memory_mb: int) -> int:
     """How many rows of so many columns are handled at once, within `data.max_memory_mb`.
 
-    A reader holds some sixty such pieces ahead of a slow consumer, ten bytes a cell: a quarter of
-    the memory. Libraries and what is kept per row take theirs of the rest.
+    A reader holds some sixty such pieces ahead of a slow consumer, ten to twenty bytes a cell: an
+    eighth to a quarter of the memory. Libraries and what is kept per row take theirs of the rest.
     """
-    return min(max(max_memory_mb * 400 // max(columns, 1), 500), MOST_ROWS_AT_ONCE)
+    return min(max(max_memory_mb * 200 // max(columns, 1), 500), MOST_ROWS_AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,12 +53,17 @@ class SampleDropout(nn.Module):
         """Any shape (B, ...) to the same shape; the identity in evaluation."""
         if not self.training or self.rate == 0:
             return x
+        return x * self.mask(x)
+
+    def mask(self, x: Tensor) -> Tensor:
+        """What x is multiplied by: 0, or 1 / (1 - rate). torch.compile is kept out of here: it
+        would compile anew for every step's number."""
         noise = self.noise
         own = slice(None) if noise.stop is None else slice(noise.start, noise.stop)
         rows = len(x) if noise.stop is None else noise.total
         mask = torch.empty((rows, *x.shape[1:]), device=x.device, dtype=x.dtype)
         mask.bernoulli_(1 - self.rate, generator=self._generator(x.device))
-        return x * mask[own].div_(1 - self.rate)
+        return mask[own].div_(1 - self.rate)
 
     def _generator(self, device: torch.device) -> torch.Generator:
         generator = self._generators.get(device)

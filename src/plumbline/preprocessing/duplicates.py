@@ -22,19 +22,71 @@ def hash_rows(frame: pl.LazyFrame, columns: Sequence[str]) -> NDArray[np.uint64]
     return hashed["hash"].to_numpy()
 
 
-def group_codes(values: NDArray[np.uint64]) -> IntArray:
-    """Number equal values 0, 1, … in order of first appearance; shape (rows,)."""
-    if not len(values):
+def group_codes(values: NDArray[np.uint64] | IntArray) -> IntArray:
+    """Number equal values 0, 1, … in order of first appearance; shape (rows,).
+
+    Args:
+        values: hashes, or codes from 0 on.
+    """
+    n = len(values)
+    if not n:
         return np.zeros(0, dtype=np.int64)
-    first = (
-        pl.DataFrame({"value": values})
-        .with_row_index("row")
-        .select(pl.col("row").min().over("value"))["row"]
-        .to_numpy()
-    )
-    codes = np.cumsum(first == np.arange(len(first))) - 1
-    numbered: IntArray = codes[first].astype(np.int64)
-    return numbered
+    if int(values.max()) < 2 * n:
+        first = _first_of_codes(values)
+    else:
+        again = _repeated(values)
+        if not len(again):
+            return np.arange(n)
+        many = len(again) > n // 100
+        first = _first_of_many(values) if many else _first_of_few(values, again)
+    codes: IntArray = np.cumsum(first == np.arange(n))
+    codes -= 1
+    return codes[first]
+
+
+def different(values: NDArray[np.uint64]) -> int:
+    """How many different values there are."""
+    ordered = np.sort(values)
+    return int((ordered[1:] != ordered[:-1]).sum()) + 1 if len(values) else 0
+
+
+# Row number of the first row that has a row's value, (rows,): three ways, as tables of twenty
+# million entries are what costs memory and time.
+
+
+def _first_of_codes(values: NDArray[np.uint64] | IntArray) -> IntArray:
+    least = np.empty(int(values.max()) + 1, dtype=np.int64)
+    least[values[::-1]] = np.arange(len(values) - 1, -1, -1)  # of equal ones the last stays
+    return least[values]
+
+
+def _first_of_many(values: NDArray[np.uint64] | IntArray) -> IntArray:
+    frame = pl.DataFrame({"value": values}).with_row_index("row")
+    first: IntArray = frame.select(pl.col("row").min().over("value").cast(pl.Int64))[
+        "row"
+    ].to_numpy()
+    return first
+
+
+def _first_of_few(
+    values: NDArray[np.uint64] | IntArray, again: NDArray[np.uint64] | IntArray
+) -> IntArray:
+    """Args: again: the values that occur more than once, ascending."""
+    place = np.minimum(np.searchsorted(again, values), len(again) - 1)
+    rows = np.flatnonzero(again[place] == values)
+    first = np.arange(len(values))
+    first[rows] = rows[_first_of_codes(place[rows])]
+    return first
+
+
+def _repeated(values: NDArray[np.uint64] | IntArray) -> NDArray[np.uint64] | IntArray:
+    """Values that occur more than once, ascending."""
+    ordered = np.sort(values)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    keep = np.ones(len(again), dtype=bool)
+    keep[1:] = again[1:] != again[:-1]
+    once: NDArray[np.uint64] | IntArray = again[keep]
+    return once
 
 
 def join_codes(left: IntArray, right: IntArray) -> IntArray:
@@ -52,7 +104,7 @@ def join_codes(left: IntArray, right: IntArray) -> IntArray:
         shape=(size + int(right.max()) + 1,) * 2,
     )
     _, component = connected_components(graph, directed=False)
-    return group_codes(component[left].astype(np.uint64))
+    return group_codes(component[left].astype(np.int64))
 
 
 def plain(

@@ -61,7 +61,7 @@ def prepare(
     per_class = class_weights(config, task, train.y, _outputs(model, train, world.device))
     forward = spread(model, config, world)
     job = Job(
-        forward=torch.compile(forward) if config.compile else forward,  # type: ignore[arg-type]
+        forward=_compiled(forward) if config.compile else forward,
         train=Rows.of(train, task, world.device, target=target, per_class=per_class),
         val=Rows.of(val, task, world.device, target=target, per_class=per_class),
         plan=plan,
@@ -82,6 +82,14 @@ def prepare(
         losses=torch.zeros(plan.steps, dtype=torch.float64, device=world.device),
     )
     return job, run
+
+
+def _compiled(forward: nn.Module) -> nn.Module:
+    for module in forward.modules():
+        if isinstance(module, SampleDropout):
+            module.mask = torch.compiler.disable(module.mask)  # type: ignore[method-assign]
+    compiled: nn.Module = torch.compile(forward)  # type: ignore[assignment]
+    return compiled
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.kinds import BoolArray, ByteArray, ColumnType, IntArray, Part, Role
-from plumbline.preprocessing.duplicates import group_codes, plain
+from plumbline.preprocessing.duplicates import different, group_codes, plain
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.tables import ROW
 
@@ -93,10 +93,12 @@ def _but_for_writing(evidence: Evidence) -> IntArray:
     hashed = evidence.table.frame.select(
         pl.struct(columns).hash(0).alias(way) for way, columns in ways.items()
     ).collect(engine="streaming")
-    fine, coarse, text = (group_codes(hashed[way].to_numpy()) for way in ways)
-    known = _repeated(evidence.rows.duplicate)
-    by_chance = _repeated(coarse) - known > 3 * (_repeated(fine) - known)
-    return text if by_chance else fine
+    seen = {way: different(hashed[way].to_numpy()) for way in ("fine", "coarse")}
+    exact = int(evidence.rows.duplicate.max()) + 1
+    by_chance = exact - seen["coarse"] > 3 * (exact - seen["fine"])
+    chosen = hashed["text" if by_chance else "fine"].to_numpy()
+    del hashed
+    return group_codes(chosen)
 
 
 def _told_apart(evidence: Evidence) -> tuple[str, ...]:
@@ -114,11 +116,6 @@ def _told_apart(evidence: Evidence) -> tuple[str, ...]:
         if rewritten[name].n_unique() == len(different):
             apart.append(name)
     return tuple(apart)
-
-
-def _repeated(code: IntArray) -> int:
-    """Rows that equal an earlier one."""
-    return len(code) - int(code.max()) - 1
 
 
 def _equal_rows(evidence: Evidence, code: IntArray, held: BoolArray, how: str) -> Finding:

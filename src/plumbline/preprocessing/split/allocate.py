@@ -9,10 +9,14 @@ over is carried to the next label. So shares err by about one small unit, not on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plumbline.kinds import DoubleArray, IntArray
+
+Small = NDArray[np.signedinteger[Any]]  # of few bytes: there may be twenty million units
 
 FREE = -1
 HEAVY = 0.01  # a unit heavier than this share of a label's smallest part is placed by itself
@@ -25,8 +29,8 @@ def allocate(
     shares: Sequence[float],
     rng: np.random.Generator,
     *,
-    fixed: IntArray | None = None,
-) -> IntArray:
+    fixed: Small | None = None,
+) -> Small:
     """A part number for every unit.
 
     Args:
@@ -37,17 +41,18 @@ def allocate(
     Returns:
         part numbers 0 … P-1, shape (units,).
     """
-    size = np.bincount(unit)
+    size = np.bincount(unit).astype(np.int32)
     count = np.bincount(label)
-    part = np.full(len(size), FREE) if fixed is None else fixed.copy()
+    part = np.full(len(size), FREE, dtype=np.int16) if fixed is None else fixed.astype(np.int16)
     left = np.outer(count, shares)  # (labels, P): rows still wanted
-    settled = part[unit] != FREE
+    settled = np.flatnonzero(part[unit] != FREE)
     np.subtract.at(left, (label[settled], part[unit[settled]]), 1)
 
-    first = np.empty(len(size), dtype=np.int64)
+    first = np.empty(len(size), dtype=np.int32)
     first[unit[::-1]] = label[::-1]
-    mixed = np.bincount(unit, weights=label != first[unit]) > 0
-    heavy = size > np.maximum(1, HEAVY * min(shares) * count[first])
+    mixed = np.zeros(len(size), dtype=bool)
+    mixed[unit[label != first[unit]]] = True
+    heavy = size > np.maximum(1, HEAVY * min(shares) * count)[first]
     alone = np.flatnonzero((part == FREE) & (mixed | heavy))
     if len(alone) * len(count) > MAX_CELLS:
         alone = alone[np.argsort(-size[alone], kind="stable")[: MAX_CELLS // len(count)]]
@@ -57,16 +62,18 @@ def allocate(
 
 
 def _place(
-    part: IntArray,
+    part: Small,
     chosen: IntArray,
     unit: IntArray,
     label: IntArray,
-    size: IntArray,
+    size: Small,
     left: DoubleArray,
     count: IntArray,
     rng: np.random.Generator,
 ) -> None:
     """Heaviest first, each to the part that misses its labels most."""
+    if not len(chosen):
+        return
     order = chosen[np.lexsort((rng.random(len(chosen)), -size[chosen]))]
     position = np.full(len(size), -1)
     position[order] = np.arange(len(order))
@@ -85,7 +92,7 @@ def _place(
 
 
 def _cut(
-    part: IntArray, first: IntArray, size: IntArray, left: DoubleArray, rng: np.random.Generator
+    part: Small, first: Small, size: Small, left: DoubleArray, rng: np.random.Generator
 ) -> None:
     """Shuffle the remaining units of each label and cut them at the wanted shares."""
     free = np.flatnonzero(part == FREE)

@@ -15,7 +15,7 @@ from plumbline.config.data import SplitConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ByteArray, IntArray, Part
 from plumbline.preprocessing.duplicates import group_codes
-from plumbline.preprocessing.split.allocate import FREE, allocate
+from plumbline.preprocessing.split.allocate import FREE, Small, allocate
 from plumbline.preprocessing.split.ordered import purge_groups, snap, time_order
 from plumbline.preprocessing.split.parts import rare_labels, refuse_rare, units_of
 from plumbline.preprocessing.split.rows import SplitRows
@@ -33,7 +33,7 @@ def _random(
     stratified: bool,
     grouped: bool,
 ) -> ByteArray:
-    unit = group_codes(units_of(rows, config, grouped=grouped)[train].astype(np.uint64))
+    unit = group_codes(units_of(rows, config, grouped=grouped)[train])
     units = int(unit.max()) + 1
     label = rows.label[train]
     if units < config.folds:
@@ -63,7 +63,7 @@ def _once(
 ) -> ByteArray:
     """One partition of the training rows into k folds; shape (m, k)."""
     k = config.folds
-    fixed = np.full(int(unit.max()) + 1, FREE)
+    fixed = np.full(int(unit.max()) + 1, FREE, dtype=np.int16)
     always = np.zeros(len(fixed), dtype=bool)  # in training in every fold
     for c in rare:
         units = rng.permutation(np.unique(unit[label == c]))
@@ -72,7 +72,7 @@ def _once(
         else:
             fixed[units] = (np.arange(len(units)) + rng.integers(k)) % k
     shuffled = ~always[unit]
-    inside = group_codes(unit[shuffled].astype(np.uint64))
+    inside = group_codes(unit[shuffled])
     kept = np.empty(int(inside.max()) + 1 if len(inside) else 0, dtype=np.int64)
     kept[inside] = unit[shuffled]
     if len(kept) < k:
@@ -83,13 +83,17 @@ def _once(
             mend="lower split.folds, or set split.rare_classes to spread",
         )
     strata = label[shuffled] if stratified else np.zeros(len(inside), dtype=np.int64)
-    fold_of = np.full(len(fixed), FREE)
+    fold_of = np.full(len(fixed), FREE, dtype=np.int16)
     fold_of[kept] = allocate(inside, strata, [1 / k] * k, rng, fixed=fixed[kept])
     _apart(fold_of, unit, label, k)
-    return np.where(fold_of[unit][:, None] == np.arange(k), Part.VAL, Part.TRAIN).astype(np.uint8)
+    folds = np.full((len(unit), k), Part.TRAIN, dtype=np.uint8)
+    mine = fold_of[unit]
+    for number in range(k):
+        folds[mine == number, number] = Part.VAL
+    return folds
 
 
-def _apart(fold_of: IntArray, unit: IntArray, label: IntArray, k: int) -> None:
+def _apart(fold_of: Small, unit: IntArray, label: IntArray, k: int) -> None:
     """No fold holds all units of a class, or its training rows would lack the class."""
     labels = int(label.max()) + 1
     fold = fold_of[unit]

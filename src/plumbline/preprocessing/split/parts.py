@@ -10,7 +10,7 @@ from plumbline.config.data import SplitConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ByteArray, IntArray, Part
 from plumbline.preprocessing.duplicates import group_codes, join_codes
-from plumbline.preprocessing.split.allocate import FREE, allocate, units_per_label
+from plumbline.preprocessing.split.allocate import FREE, Small, allocate, units_per_label
 from plumbline.preprocessing.split.ordered import purge_groups, snap, time_order
 from plumbline.preprocessing.split.rows import SplitRows
 
@@ -74,7 +74,7 @@ def _random(
     grouped: bool,
 ) -> ByteArray:
     own = slice(0, rows.own)
-    unit = group_codes(units_of(rows, config, grouped=grouped)[own].astype(np.uint64))
+    unit = group_codes(units_of(rows, config, grouped=grouped)[own])
     label = rows.label[own]
     parts = WITHOUT_TEST if rows.test_rows else WITH_TEST
     _need_units(int(unit.max()) + 1, len(parts), grouped=grouped)
@@ -82,7 +82,7 @@ def _random(
     if not rows.test_rows:
         shares = [config.test_share, config.val_share, 1 - config.test_share - config.val_share]
 
-    fixed = np.full(int(unit.max()) + 1, FREE)
+    fixed = np.full(int(unit.max()) + 1, FREE, dtype=np.int16)
     rare = rare_labels(unit, label, len(parts)) if rows.classification else label[:0]
     if len(rare) and config.rare_classes == "refuse":
         refuse_rare(rows, rare, label, len(parts))
@@ -119,7 +119,7 @@ def _need_units(units: int, parts: int, *, grouped: bool) -> None:
         )
 
 
-def _bring_home(allotted: IntArray, unit: IntArray, label: IntArray, home: int) -> None:
+def _bring_home(allotted: Small, unit: IntArray, label: IntArray, home: int) -> None:
     """Every class occurs in training: move the smallest unit of a class that does not."""
     here = np.bincount(label[allotted[unit] == home], minlength=int(label.max()) + 1)
     absent = np.flatnonzero((here == 0) & (np.bincount(label) > 0))
@@ -196,7 +196,7 @@ def predefined(rows: SplitRows, config: SplitConfig, rng: np.random.Generator) -
     if not (part == Part.VAL).any():
         train = np.flatnonzero(part == Part.TRAIN)
         is_grouped = rows.group is not None
-        unit = group_codes(units_of(rows, config, grouped=is_grouped)[train].astype(np.uint64))
+        unit = group_codes(units_of(rows, config, grouped=is_grouped)[train])
         _need_units(int(unit.max()) + 1, 2, grouped=is_grouped)
         share = min(config.val_share * rows.rows / len(train), 0.5)
         drawn = allocate(unit, rows.label[train], [share, 1 - share], rng)

@@ -113,7 +113,7 @@ def _label(
                 got=strange,
                 mend="add it to the target's categories in expectations.yaml",
             )
-        return label.to_numpy(), np.full(len(label), np.nan), schema.classes
+        return label.to_numpy(), np.broadcast_to(np.nan, len(label)), schema.classes
     value = column.cast(pl.Float64).to_numpy()
     edges = np.unique(np.quantile(value, np.linspace(0, 1, bins + 1)[1:-1]))
     seen, bin_number = np.unique(np.searchsorted(edges, value, side="right"), return_inverse=True)
@@ -145,7 +145,7 @@ def _group(table: Table, name: str | None) -> IntArray | None:
     code = group_codes(read["hash"].to_numpy())
     alone = np.flatnonzero(read[name].to_numpy())
     code[alone] = len(code) + np.arange(len(alone))
-    return group_codes(code.astype(np.uint64))
+    return group_codes(code)
 
 
 def _time(table: Table, schema: Schema, data: DataConfig) -> IntArray | None:
