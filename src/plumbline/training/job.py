@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from plumbline.config.model import TrainConfig
-from plumbline.errors import DataError
+from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import Task
 from plumbline.models.layers import BatchNoise, SampleDropout
 from plumbline.models.target import TargetTransform
@@ -61,7 +63,7 @@ def prepare(
     per_class = class_weights(config, task, train.y, _outputs(model, train, world.device))
     forward = spread(model, config, world)
     job = Job(
-        forward=_compiled(forward) if config.compile else forward,
+        forward=_compiled(forward, world.device) if config.compile else forward,
         train=Rows.of(train, task, world.device, target=target, per_class=per_class),
         val=Rows.of(val, task, world.device, target=target, per_class=per_class),
         plan=plan,
@@ -84,10 +86,20 @@ def prepare(
     return job, run
 
 
-def _compiled(forward: nn.Module) -> nn.Module:
+def _compiled(forward: nn.Module, device: torch.device) -> nn.Module:
+    """By torch.compile, which on a CPU writes C++."""
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise ParameterError(
+            f"torch.compile needs a C++ compiler on a CPU, and there is no {compiler}",
+            file="params.yaml",
+            where="train.compile",
+            mend="set it to false, or install one",
+        )
     for module in forward.modules():
         if isinstance(module, SampleDropout):
-            module.mask = torch.compiler.disable(module.mask)  # type: ignore[method-assign]
+            eager = torch.compiler.disable(module.mask)  # type: ignore[no-untyped-call]
+            module.mask = eager  # type: ignore[method-assign]
     compiled: nn.Module = torch.compile(forward)  # type: ignore[assignment]
     return compiled
 

@@ -371,3 +371,22 @@ class TestPrecision:
         train_epoch(replace(job, train=weight), run)
         assert run.scaler.get_scale() < before
         assert all(bool(p.isfinite().all()) for p in model.parameters())
+
+
+class TestCompile:
+    # of torch's own code, where it hides the second one in its own way
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+    @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+    def test_learns_the_same(self) -> None:
+        def run(**more: Any) -> list[dict[str, float]]:
+            model = network(dropout=0.3, normalisation="batch")
+            return fit(model, TRAIN, VAL, SPEC.task, short_fit(**more), seed=0).history
+
+        compiled, eager = run(compile=True), run()
+        for ours, wanted in zip(compiled, eager, strict=True):
+            assert ours == pytest.approx(wanted, rel=1e-4)
+
+    def test_without_a_compiler_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CXX", "no-such-compiler")
+        with pytest.raises(ParameterError, match=r"train\.compile.*no-such-compiler"):
+            fitted(short_fit(compile=True))
