@@ -107,13 +107,16 @@ def _told_apart(evidence: Evidence) -> tuple[str, ...]:
     names = [c.name for c in evidence.schema.features if c.type is ColumnType.CATEGORY]
     if not names:
         return ()
-    frame = evidence.table.frame.select(pl.col(name).unique().implode() for name in names)
-    values = frame.collect(engine="streaming")
+    values: dict[str, set[str | None]] = {name: set() for name in names}
+    frame = evidence.table.frame.select(names)
+    # in batches: different values of a whole column would be looked for in memory
+    for batch in frame.collect_batches(maintain_order=False, engine="streaming"):
+        for name in names:
+            values[name].update(batch[name].unique())
     apart = []
     for name in names:
-        different = values.select(pl.col(name).explode())
-        rewritten = different.select(plain(different.schema, [name]))
-        if rewritten[name].n_unique() == len(different):
+        written = pl.DataFrame({name: list(values[name])}, schema={name: pl.String})
+        if written.select(plain(written.schema, [name]))[name].n_unique() == len(written):
             apart.append(name)
     return tuple(apart)
 
