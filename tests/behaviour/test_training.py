@@ -79,6 +79,7 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path: Path, processes: int) -> 
     ]
 
 
+@pytest.mark.soak
 def test_an_exploding_loss_in_two_processes_is_one_message_too(tmp_path: Path) -> None:
     spec = made_spec(Task.REGRESSION)
     train = {"optimizer": "sgd", "learning_rate": 1e6, "clip_norm": None, "processes": 2}
@@ -100,6 +101,7 @@ def test_processes_that_keep_dying_end_the_stage(tmp_path: Path) -> None:
     assert "the 2 training processes died, 1 restarts included" in done.stderr
 
 
+@pytest.mark.soak
 def test_more_processes_than_rows(tmp_path: Path) -> None:
     paths = made_checkout(
         tmp_path, SPEC, rows=(5, 3), train={"processes": 3, "batch_size": 2, "epochs": 1}
