@@ -49,7 +49,7 @@ deploy-down: $(READY) ## end what deploy and ui started
 
 test: $(READY) | data ## every test that needs no GPU, after lint
 	$(MAKE) --no-print-directory lint
-	pytest -q -n 2 --dist loadfile
+	pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff, mypy, import contracts
 	ruff check .

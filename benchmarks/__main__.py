@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from plumbline.files import write_json, write_text
 
 MODULES = ("graph", "throughput", "quality", "normalize", "size", "leakage", "shap_values")
@@ -54,7 +56,8 @@ def machine() -> str:
         platform.machine(),
     )
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores of {model}, {memory:.0f} GiB, no GPU, Python {platform.python_version()}"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{cores} cores of {model}, {memory:.0f} GiB, {gpu}, Python {platform.python_version()}"
 
 
 def page(results: dict[str, Any]) -> str:

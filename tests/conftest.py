@@ -40,8 +40,9 @@ def one_thread() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Soak tests run only when asked for: `make soak`, `pytest -m soak`."""
-    if config.getoption("-m"):
+    """The long ones first, so that no worker ends alone; soak tests only when asked for."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    if config.getoption("-m"):  # make soak, pytest -m soak
         return
     soak = [item for item in items if item.get_closest_marker("soak")]
     config.hook.pytest_deselected(items=soak)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 BIN = Path(sys.executable).parent
@@ -59,7 +60,20 @@ def clone(root: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which `dvc repro` has run once; tests share it and leave it as it was."""
-    folder = clone(root, tmp_path_factory.mktemp("checkout"))
-    run(folder, "dvc", "repro")
-    return folder
+    """A checkout in which `dvc repro` has run once; tests only read it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # one for all workers
+    with FileLock(folder / "checkout.lock"):
+        done = folder / "checkout.done"
+        if not done.exists():
+            shutil.rmtree(folder / "checkout", ignore_errors=True)
+            run(clone(root, folder / "checkout"), "dvc", "repro")
+            done.touch()
+    return folder / "checkout"
+
+
+@pytest.fixture
+def copy(checkout: Path, tmp_path: Path) -> Path:
+    """The run checkout, to change."""
+    return Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))

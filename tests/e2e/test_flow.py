@@ -15,12 +15,6 @@ pytestmark = pytest.mark.e2e
 FLOW = ("python", "-m", "pipelines.local", "flow")
 
 
-@pytest.fixture
-def copy(checkout: Path, tmp_path: Path) -> Path:
-    """The run checkout, to change."""
-    return Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))
-
-
 def set_parameter(folder: Path, section: str, key: str, value: object) -> None:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params[section][key] = value

@@ -7,26 +7,43 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.e2e.conftest import clone, run
 
 pytestmark = pytest.mark.e2e
 
 
-def on(root: Path, folder: Path, *options: str) -> dict[str, Any]:
-    """init and repro in a fresh clone; returns the metrics."""
+def on(root: Path, folder: Path, *options: str, **params: dict[str, Any]) -> dict[str, Any]:
+    """init and repro in a fresh clone, some parameters set; returns the metrics."""
     checkout = clone(root, folder)
     run(checkout, "plumbline", "init", *options)
+    file = checkout / "params.yaml"
+    written = yaml.safe_load(file.read_text())
+    for section, values in params.items():
+        written[section] |= values
+    file.write_text(yaml.safe_dump(written, sort_keys=False))
     run(checkout, "dvc", "repro")
     assert "up to date" in run(checkout, "dvc", "status").stdout
     found: dict[str, Any] = json.loads((checkout / "reports" / "metrics.json").read_text())
     return found
 
 
-def test_house_prices(root: Path, real_data: Path, tmp_path: Path) -> None:
-    file = real_data / "ames_housing" / "AmesHousing.txt"
-    found = on(root, tmp_path, "--data", str(file), "--target", "SalePrice")
+HOUSES = ("ames_housing/AmesHousing.txt", "SalePrice")
+
+
+def test_house_prices_untuned(root: Path, real_data: Path, tmp_path: Path) -> None:
+    file, target = HOUSES
+    options = ("--data", str(real_data / file), "--target", target)
+    found = on(root, tmp_path, *options, tune={"trials": 0}, explain={"rows": 20})
     assert found["test"]["rmse"] < found["baselines"]["linear"]["rmse"]
     assert found["test"]["r2"] > 0.85
+
+
+@pytest.mark.soak
+def test_house_prices(root: Path, real_data: Path, tmp_path: Path) -> None:
+    file, target = HOUSES
+    found = on(root, tmp_path, "--data", str(real_data / file), "--target", target)
+    assert found["test"]["rmse"] < found["baselines"]["linear"]["rmse"]
 
 
 @pytest.mark.soak
