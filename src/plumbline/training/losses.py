@@ -125,8 +125,9 @@ def class_weights(
 
 def _flat(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """(B, K, C), (B,) → (B*K, C), (B*K,): every member answers for every row."""
-    return output.flatten(0, 1), y.repeat_interleave(output.shape[1])
+    members = output.shape[1]
+    return output.flatten(0, 1), y.repeat_interleave(members) if members > 1 else y
 
 
 def _over_members(loss: Tensor, output: Tensor) -> Tensor:
-    return loss.view(output.shape[:2]).mean(dim=1)
+    return loss.view(output.shape[:2]).mean(dim=1) if output.shape[1] > 1 else loss

@@ -83,8 +83,10 @@ def decayed_names(model: nn.Module) -> frozenset[str]:
 def make_optimiser(
     model: nn.Module, config: TrainConfig, decayed: frozenset[str]
 ) -> torch.optim.Optimizer:
-    """The optimiser over two groups of parameters: decayed and not."""
+    """The optimiser over two groups of parameters, decayed and not; or over one of all."""
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    if not config.weight_decay:
+        decayed = frozenset()
     groups: Groups = [
         {
             "params": [p for n, p in named if n in decayed],

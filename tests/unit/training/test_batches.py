@@ -16,7 +16,8 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.arrays import read_arrays, write_arrays
-from plumbline.training.batches import Plan, Rows, epoch_order
+from plumbline.training import batches
+from plumbline.training.batches import Plan, Rows, epoch_order, read_batches
 from plumbline.training.distributed import World
 
 CPU = torch.device("cpu")
@@ -93,3 +94,20 @@ def test_rows_that_weigh_nothing_have_the_mean_zero() -> None:
     made = made_arrays(made_spec(), 5)
     rows = Rows.of(replace(made, weight=np.zeros(5, dtype=np.float32)), Task.BINARY, CPU)
     assert rows.mean(torch.ones(5)) == 0
+
+
+@pytest.mark.parametrize("gathered", [1, 200, 1 << 20])
+def test_batches_read_together_are_those_read_one_by_one(
+    gathered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "GATHERED_BYTES", gathered)
+    arrays = made_arrays(made_spec(Task.BINARY), 50, seed=1)
+    rows = Rows.of(arrays, Task.BINARY, CPU)
+    order = epoch_order(0, 0, 50)
+    bounds = [(0, 8), (8, 16), (20, 20), (30, 31), (31, 50)]  # not all of them, one of no rows
+    read = list(read_batches(rows, order, bounds))
+    assert len(read) == len(bounds)
+    for (num, cat), (start, stop) in zip(read, bounds, strict=True):
+        assert torch.equal(num, rows.num[order[start:stop]])
+        assert torch.equal(cat, rows.cat[order[start:stop]])
+    assert list(read_batches(rows, order, [])) == []
