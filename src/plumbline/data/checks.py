@@ -1,8 +1,7 @@
 """expectations.yaml as a Great Expectations suite, run over the rows in pieces.
 
-What a row can tell by itself is asked of every piece, and the counts are added up; what only the
-table can tell (how many rows, which columns, which classes) is asked once. So memory is bounded,
-whatever the file's size.
+What a row can tell by itself is asked of every piece, and the counts are added up, so memory is
+bounded whatever the file's size. What only the table can tell is in `table_checks`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import polars as pl
 
 from plumbline.data.expectations import ColumnExpectations, Expectations, Severity
 from plumbline.data.source import ROW, Source
-from plumbline.kinds import ColumnType, Role
+from plumbline.kinds import ColumnType
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
 
@@ -117,7 +116,7 @@ def _column_checks(name: str, wanted: ColumnExpectations, source: Source) -> Ite
             severity=wanted.range.severity,
             kwargs={"column": name, "min_value": low, "max_value": high},
             broken=below | above,
-            said=f"are not between {_figure(low)} and {_figure(high)}",
+            said=f"are not between {figure(low)} and {figure(high)}",
         )
     if wanted.values is not None:
         yield Check(
@@ -154,7 +153,8 @@ def _column_checks(name: str, wanted: ColumnExpectations, source: Source) -> Ite
             )
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A bound in words."""
     return "anything" if value is None else f"{value:g}"
 
 
@@ -248,72 +248,6 @@ class _Total:
             said=check.said,
             check=check,
         )
-
-
-def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
-    """What only the whole table can tell: rows, columns, classes."""
-    wanted, rows = expectations.rows, source.rows
-    enough = rows >= wanted.min and (wanted.max is None or rows <= wanted.max)
-    found = [
-        Outcome(
-            column="",
-            expectation="expect_table_row_count_to_be_between",
-            severity=wanted.severity,
-            kwargs={"min_value": wanted.min, "max_value": wanted.max},
-            success=enough,
-            observed=rows,
-            rows=rows,
-            said=f"the table has {rows:,} rows, not between {wanted.min:,} and "
-            f"{_figure(wanted.max)}",
-        )
-    ]
-    names = list(expectations.columns)
-    ordered = expectations.ordered_columns
-    same = source.names == names if ordered else set(source.names) == set(names)
-    extra = [n for n in source.names if n not in expectations.columns]
-    word = "ordered_list" if ordered else "set"
-    found.append(
-        Outcome(
-            column="",
-            expectation=f"expect_table_columns_to_match_{word}",
-            severity="warning",
-            kwargs={f"column_{'list' if ordered else 'set'}": names},
-            success=same,
-            observed="as described" if same else ", ".join(extra[:EXAMPLES]) or "another order",
-            rows=rows,
-            said=f"the table has columns that nobody described: {', '.join(extra[:EXAMPLES])}"
-            if extra
-            else "the columns stand in another order",
-        )
-    )
-    return found + _check_target(expectations, source)
-
-
-def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
-    """Two values at least, and two rows of each class, in the data that are learnt from."""
-    target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
-    own = source.frame.head(source.rows - source.test_rows).select(target).drop_nulls()
-    counts = own.group_by(target).len().sort("len", target).head(3).collect(engine="streaming")
-    alone = counts.filter(pl.col("len") < 2)[target].to_list()
-    rare = expectations.task.is_classification and bool(alone)
-    constant = len(counts) < 2
-    said = f"the target is constant ('{counts[target][0]}')" if len(counts) else ""
-    if not len(counts):
-        said = "the target has no values"
-    elif rare and not constant:
-        said = f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on"
-    return [
-        Outcome(
-            column=target,
-            expectation="expect_column_unique_value_count_to_be_between",
-            severity="critical",
-            kwargs={"column": target, "min_value": 2},
-            success=not (rare or constant),
-            observed=said or "two values or more",
-            rows=source.rows,
-            said=said,
-        )
-    ]
 
 
 def failing_rows(outcomes: list[Outcome], source: Source, limit: int) -> pl.DataFrame:
