@@ -16,6 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 STAGE_EXIT = re.compile(r"failed to run: .*, exited with (-?\d+)$")
 # how DVC says that another process is in the way; it passes
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by", "database is locked")
@@ -74,6 +76,13 @@ def pull(name: str, root: Path, say: Callable[[str], None]) -> None:
         _dvc(["pull", name], root, say)
     except CommandError as error:
         raise CommandError(str(error), code=None, passing=True) from None
+
+
+def present(name: str, root: Path) -> bool:
+    """Whether what a .dvc file points to lies in the checkout, as it should be or changed."""
+    pointer = root / name
+    outs = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"]
+    return all((pointer.parent / out["path"]).exists() for out in outs)
 
 
 def status(root: Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def data_task(root: Path, *, pull: bool) -> State[Any]:
     changed = command.status(root)
     touched = False
     for name in [key for key in changed if key.endswith(".dvc")]:
-        missing = "deleted" in str(changed[name])
+        missing = not command.present(name, root)
         if missing and not pull:
             error = DataError("the data are not here", file=name, mend=f"run dvc pull {name}")
             return Failed(name=REFUSED[2], message=str(error), data=error)
