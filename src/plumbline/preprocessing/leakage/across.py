@@ -133,8 +133,8 @@ def _equal_rows(evidence: Evidence, code: IntArray, held: BoolArray, how: str) -
         detail=f"{held.sum()} held-out rows ({share:.2%}) equal {first.sum()} rows of an "
         f"earlier part {how}",
         severity="critical" if share > MANY else "warning",
-        mend="set split.keep_duplicates_together: true, or split.leakage.duplicates: drop "
-        "to leave the training copies out",
+        mend="set split.leakage.duplicates: drop to leave the training copies out; where no "
+        "test file is given, split.keep_duplicates_together: true keeps copies on one side",
         drop_rows=np.flatnonzero(first),
     )
 
