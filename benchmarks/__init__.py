@@ -4,3 +4,9 @@
 `benchmarks/results.json`; `python -m benchmarks graph throughput` runs some and keeps the rest.
 A module has `run() -> Result`.
 """
+
+import os
+
+
+# as the command line does: OpenMP's threads do not spin; read when torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
