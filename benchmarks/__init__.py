@@ -7,6 +7,5 @@ A module has `run() -> Result`.
 
 import os
 
-
 # as the command line does: OpenMP's threads do not spin; read when torch is imported
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
