@@ -10,6 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from yaml import safe_dump
 
 from plumbline.config.data import DataConfig
 from plumbline.evaluation.metrics import metric_names
@@ -37,16 +39,26 @@ def write_parameters(path: Path, data: DataConfig, columns: Collection[str]) -> 
         if key == "format":
             for name, inner in value.items():
                 if isinstance(inner, list):  # in place, which keeps it on one line
-                    document["data"]["format"][name][:] = inner
+                    document["data"]["format"][name][:] = [_quoted(one) for one in inner]
                 else:
-                    document["data"]["format"][name] = inner
+                    document["data"]["format"][name] = _quoted(inner)
         elif key != "max_memory_mb":
-            document["data"][key] = str(value) if isinstance(value, str) else value
+            document["data"][key] = _quoted(value)
     changed = _set_back(document, data.task, columns)
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(path, text.getvalue())
     return changed
+
+
+def _quoted(value: Any) -> Any:
+    """A text in quotes where it would be read as something else: `yes`, `12:30`, `1_000` are
+    texts for the YAML 1.2 that is written here, not for the 1.1 that readers know."""
+    if not isinstance(value, str):
+        return value
+    text = str(value)
+    plain = safe_dump(text, width=10**6).startswith(text)
+    return text if plain else DoubleQuotedScalarString(text)
 
 
 def _set_back(document: Any, task: Task, columns: Collection[str]) -> list[str]:

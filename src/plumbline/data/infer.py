@@ -206,13 +206,13 @@ def _classes(raw: pl.LazyFrame, form: FormatConfig, target: str, file: str) -> t
     """The target's values, the most frequent first; refuses a class of one row."""
     dtype = raw.collect_schema()[target]
     counts = (
-        raw.select(text(target, dtype, form).drop_nulls())
-        .group_by(target)
+        raw.select(text(target, dtype, form).drop_nulls().alias("value"))
+        .group_by("value")
         .len()
-        .sort(["len", target], descending=[True, False])
+        .sort(["len", "value"], descending=[True, False])
         .collect(engine="streaming")
     )
-    alone = counts.filter(pl.col("len") < 2)[target].to_list()
+    alone = counts.filter(pl.col("len") < 2)["value"].to_list()
     if alone:
         raise DataError(
             f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on",
@@ -222,7 +222,7 @@ def _classes(raw: pl.LazyFrame, form: FormatConfig, target: str, file: str) -> t
             mend="add rows, merge the class with another, or leave the row out"
             + (f" (so it is with {len(alone)} classes)" if len(alone) > 1 else ""),
         )
-    return tuple(counts[target].to_list())
+    return tuple(counts["value"].to_list())
 
 
 def _positive(classes: tuple[str, ...], wishes: Wishes, file: str) -> str:

@@ -52,15 +52,17 @@ def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
 def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
     """Two values at least, and two rows of each class, in the data that are learnt from."""
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
-    own = source.frame.head(source.rows - source.test_rows).select(target).drop_nulls()
-    counts = own.group_by(target).len().sort("len", target).head(3).collect(engine="streaming")
-    alone = counts.filter(pl.col("len") < 2)[target].to_list()
+    own = source.frame.head(source.rows - source.test_rows).select(value=target).drop_nulls()
+    counts = own.group_by("value").len().sort("len", "value").head(3).collect(engine="streaming")
+    alone = counts.filter(pl.col("len") < 2)["value"].to_list()
     rare = expectations.task.is_classification and bool(alone)
     constant = len(counts) < 2
-    said = f"the target is constant ('{counts[target][0]}')" if len(counts) else ""
+    said = ""
     if not len(counts):
         said = "the target has no values"
-    elif rare and not constant:
+    elif constant:
+        said = f"the target is constant ('{counts.item(0, 0)}')"
+    elif rare:
         said = f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on"
     return [
         Outcome(

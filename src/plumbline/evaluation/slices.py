@@ -105,7 +105,9 @@ def make_slices(frame: pl.DataFrame, schema: Schema, *, auto: bool, min_rows: in
     for name in frame.columns:
         bins = int(np.clip(len(frame) // max(min_rows, 1), 2, QUARTILES))
         values = _labels(frame[name], schema.column(name).type, bins)
-        counts = values.value_counts(sort=True).sort("count", name, descending=[True, False])
+        counts = (
+            values.rename("value").value_counts().sort("count", "value", descending=[True, False])
+        )
         if auto and len(counts) > FEW_VALUES:
             continue
         for value, count in counts.head(FEW_VALUES).iter_rows():

@@ -140,10 +140,10 @@ def _group(table: Table, name: str | None) -> IntArray | None:
     """Rows without a group are groups of their own: nothing is known to tie them together."""
     if name is None:
         return None
-    frame = table.frame.select(pl.col(name).hash(0).alias("hash"), pl.col(name).is_null())
+    frame = table.frame.select(hash=pl.col(name).hash(0), missing=pl.col(name).is_null())
     read = frame.collect(engine="streaming")
     code = group_codes(read["hash"].to_numpy())
-    alone = np.flatnonzero(read[name].to_numpy())
+    alone = np.flatnonzero(read["missing"].to_numpy())
     code[alone] = len(code) + np.arange(len(alone))
     return group_codes(code)
 
