@@ -9,6 +9,7 @@ n rows, C classes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
 from scipy import sparse
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -27,7 +29,8 @@ from plumbline.tables import Arrays, InputSpec
 Predict = Callable[[Arrays], DoubleArray]
 Fit = Callable[[Arrays, InputSpec, int], Predict]
 
-LINEAR_STEPS = 1000
+LINEAR_STEPS = (100, 1000)  # of the solver: at least and at most
+LINEAR_WORK = 100_000_000_000  # multiplications of all steps: some minutes
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 PENALTY_ROWS = 20_000
 TREES = 500  # at most, where early stopping decides; scikit-learn's 100 elsewhere
@@ -67,7 +70,9 @@ def _linear(train: Arrays, spec: InputSpec, seed: int) -> Predict:
     the best of four on a fifth of (at most 20,000) training rows.
 
     A number that is also embedded as a category goes in both ways: that is what lets a linear
-    model bend, and the penalty keeps rare values in check.
+    model bend, and the penalty keeps rare values in check. The solver makes 1,000 steps at most,
+    and fewer (100 at least) where rows, columns and classes are so many that those would take
+    longer than some minutes.
     """
     order = np.random.default_rng(seed).permutation(len(train))[:PENALTY_ROWS]
     cut = len(order) * 4 // 5
@@ -101,8 +106,12 @@ def _linear_with(penalty: float, train: Arrays, spec: InputSpec) -> Predict:
         model = Ridge(alpha=penalty, solver="sparse_cg", tol=1e-6)
         model.fit(features(train), train.y.astype(np.float64), sample_weight=_weights(train))
         return lambda arrays: model.predict(features(arrays)).astype(np.float64)[:, None]
-    classifier = LogisticRegression(C=1 / penalty, max_iter=LINEAR_STEPS)
-    classifier.fit(features(train), train.y, sample_weight=_weights(train))
+    known = features(train)
+    steps = int(np.clip(LINEAR_WORK // max(1, known.nnz * spec.n_outputs), *LINEAR_STEPS))
+    classifier = LogisticRegression(C=1 / penalty, max_iter=steps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the bound is ours
+        classifier.fit(known, train.y, sample_weight=_weights(train))
     return lambda arrays: _spread(
         classifier.predict_proba(features(arrays)), classifier.classes_, spec.n_outputs
     )
