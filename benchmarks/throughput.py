@@ -22,7 +22,7 @@ from benchmarks.result import Figure, Result, Table
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, BATCH, RATE, SEED = 108, 256, 1e-3, 0
-ROUNDS = 5
+ROUNDS = 9
 # rows per round: about as long for each
 FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "mlp": (40_000, {"width": 256, "depth": 2, "dropout": 0.0}),
