@@ -177,6 +177,20 @@ def test_trees_stop_early_on_many_rows(task: Task, monkeypatch: pytest.MonkeyPat
         assert np.isfinite(fit_baseline("gradient_boosting", lonely, spec, 0)(lonely)).all()
 
 
+@pytest.mark.parametrize("name", FITTED)
+def test_classes_of_a_few_rows_do_not_spoil_the_others(name: str) -> None:
+    rng, n, classes = np.random.default_rng(0), 8000, 12
+    share = np.r_[0.57, 0.22, 0.19, np.geomspace(1e-2, 2e-4, classes - 3)]
+    y = rng.choice(classes, n, p=share / share.sum())
+    rows, spec = make(Task.MULTICLASS, n, numbers=4, cards=())
+    rows.num[:, 0] = y + rng.normal(scale=0.05, size=n)
+    rows = replace(rows, y=y.astype(np.int64))
+    spec = replace(spec, classes=tuple(f"c{i}" for i in range(classes)))
+    train, held = rows.take(slice(0, n // 2)), rows.take(slice(n // 2, n))
+    found = fit_baseline(name, train, spec, 0)(held)
+    assert score("accuracy", held.y, found, Task.MULTICLASS) > (0.95 if name != "linear" else 0.7)
+
+
 def test_an_unknown_name_is_refused() -> None:
     train, spec = make(Task.BINARY)
     with pytest.raises(ParameterError, match=r"evaluate.baselines.*Did you mean 'linear'"):

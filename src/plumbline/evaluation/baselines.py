@@ -35,6 +35,7 @@ PENALTIES = (0.1, 1.0, 10.0, 100.0)
 PENALTY_ROWS = 20_000
 TREES = 500  # at most, where early stopping decides; scikit-learn's 100 elsewhere
 EARLY_STOPPING_ROWS = 10_000  # from here on trees stop early, as scikit-learn's own rule has it
+TREE_L2 = 1.0  # XGBoost's default; with scikit-learn's, 0, classes of a few rows spoil all others
 TREE_CATEGORIES = 254  # codes per column: scikit-learn takes 255, one is for the rest
 THREADS = 2  # a sum of two parts is the same in either order, of more it is not
 
@@ -137,6 +138,7 @@ def _gradient_boosting(train: Arrays, spec: InputSpec, seed: int) -> Predict:
         "categorical_features": np.arange(len(columns)) + train.num.shape[1],
         "early_stopping": early,
         "max_iter": TREES if early else 100,
+        "l2_regularization": TREE_L2,
         "random_state": seed,
     }
     kind = (
