@@ -20,6 +20,13 @@ class Figure:
     holds: bool | None = None
 
 
+def times(name: str, reached: float, least: float) -> Figure:
+    """So many times the peer, at least `least`."""
+    return Figure(
+        name=name, reached=reached, unit="×", target=f"≥ {least:g} ×", holds=reached >= least
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A titled table; cells are text."""

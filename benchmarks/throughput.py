@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.result import Figure, Result, Table
+from benchmarks.result import Figure, Result, Table, times
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, BATCH, RATE, SEED = 108, 256, 1e-3, 0
@@ -48,13 +48,7 @@ def run() -> Result:
             ratio("our loop, beside the same steps on one fixed batch", mlp, "fixed batch", 0.9),
             ratio("our loop, beside Lightning's Trainer", mlp, "lightning", 1.5),
             ratio("our loop, beside skorch", mlp, "skorch", 1.5),
-            Figure(
-                name="two processes of one thread, beside one process of two",
-                reached=two / one,
-                unit="×",
-                target="≥ 1.2 ×",
-                holds=two / one >= 1.2,
-            ),
+            times("two processes of one thread, beside one process of two", two / one, 1.2),
         ],
         tables=[
             Table(
@@ -83,10 +77,7 @@ def run() -> Result:
 
 def ratio(name: str, speeds: dict[str, float], peer: str, target: float) -> Figure:
     """Ours over a peer's."""
-    reached = speeds["plumbline"] / speeds[peer]
-    return Figure(
-        name=name, reached=reached, unit="×", target=f"≥ {target} ×", holds=reached >= target
-    )
+    return times(name, speeds["plumbline"] / speeds[peer], target)
 
 
 def child(*arguments: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import yaml
 
 from plumbline.config import Paths
 from plumbline.config.model import ModelConfig, TrainConfig
-from plumbline.files import write_json
+from plumbline.files import sha256, write_json
 from plumbline.kinds import Task
 from plumbline.preprocessing.arrays import write_arrays
 from plumbline.tables import Arrays, InputSpec
@@ -145,3 +147,26 @@ def plumbline(folder: Path, *arguments: str, seconds: float = 300, **more: str) 
         timeout=seconds,
         check=False,
     )
+
+
+def outputs(paths: Paths) -> dict[str, str]:
+    """The hash of every file that training wrote."""
+    folders = (paths.model, paths.reports / "training")
+    return {
+        str(file.relative_to(paths.root)): sha256(file)
+        for folder in folders
+        for file in sorted(folder.iterdir())
+    }
+
+
+def curves(paths: Paths) -> list[dict[str, float]]:
+    """What training wrote of each epoch."""
+    with (paths.reports / "training" / "curves.csv").open() as file:
+        return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

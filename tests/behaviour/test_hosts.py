@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.made import made_checkout, made_spec, plumbline
+from tests.made import curves, made_checkout, made_spec, plumbline
 
 from plumbline.config import Paths
 from plumbline.kinds import Task
@@ -62,11 +61,6 @@ def start(number: int, paths: Paths) -> subprocess.Popen[str]:
             stderr=log,
             text=True,
         )
-
-
-def curves(paths: Paths) -> list[dict[str, float]]:
-    with (paths.reports / "training" / "curves.csv").open() as file:
-        return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
 
 
 def worker_of(agent: int) -> int:

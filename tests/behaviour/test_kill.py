@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.made import made_checkout, made_spec, plumbline, write_params
+from tests.made import curves, made_checkout, made_spec, outputs, plumbline, write_params
 
 from plumbline.config import Paths
 from plumbline.files import sha256
@@ -40,22 +40,12 @@ def checkout(folder: Path, **train: Any) -> Paths:
     return made_checkout(folder, SPEC, model=MODEL, train={**FIT, **train}, rows=(600, 200))
 
 
-def outputs(paths: Paths) -> dict[str, str]:
-    folders = (paths.model, paths.reports / "training")
-    return {file.name: sha256(file) for folder in folders for file in sorted(folder.iterdir())}
-
-
-def curves(paths: Paths) -> list[list[float]]:
-    lines = (paths.reports / "training" / "curves.csv").read_text().splitlines()[1:]
-    return [[float(value) for value in line.split(",")] for line in lines]
-
-
 @dataclass(frozen=True)
 class Unbroken:
     """What a run that nobody killed wrote, and how long it took."""
 
     outputs: dict[str, str]
-    curves: list[list[float]]
+    curves: list[dict[str, float]]
     seconds: float
 
 

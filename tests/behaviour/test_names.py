@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import yaml
+from tests.made import plumbline
 
 from plumbline.stages import STAGES
 
@@ -19,13 +18,7 @@ UNREGISTERED = STAGES[: STAGES.index("register")]
 
 
 def run(folder: Path, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "plumbline", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = plumbline(folder, *arguments)
     assert done.returncode == 0, f"{arguments}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 

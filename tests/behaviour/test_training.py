@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,10 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.made import made_arrays, made_checkout, made_spec, plumbline, write_params
+from tests.made import (
+    curves,
+    free_port,
+    made_arrays,
+    made_checkout,
+    made_spec,
+    outputs,
+    plumbline,
+    write_params,
+)
 
-from plumbline.config import Paths
-from plumbline.files import sha256
 from plumbline.kinds import Task
 from plumbline.preprocessing.arrays import write_arrays
 
@@ -26,16 +31,6 @@ GIVEN: dict[str, Any] = {
     "model": {"name": "tabm", "dropout": 0.2},
     "train": {"learning_curve": [0.5], "find_learning_rate": True, "average": 0.5},
 }
-
-
-def outputs(paths: Paths) -> dict[str, str]:
-    folders = (paths.model, paths.reports / "training")
-    return {file.name: sha256(file) for folder in folders for file in sorted(folder.iterdir())}
-
-
-def curves(paths: Paths) -> list[dict[str, float]]:
-    with (paths.reports / "training" / "curves.csv").open() as file:
-        return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
 
 
 def on(processes: int) -> dict[str, Any]:
@@ -133,12 +128,6 @@ def test_a_launcher_of_ones_own(tmp_path: Path) -> None:
     assert [agent.returncode for agent in agents] == [0, 0], told
     for ours, wanted in zip(curves(paths), curves(one), strict=True):
         assert ours == pytest.approx(wanted, rel=1e-4)
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
 
 
 def test_the_user_sees_the_result(tmp_path: Path) -> None:

@@ -14,15 +14,10 @@ from typing import Any
 import psutil
 import pytest
 from tests.e2e.conftest import environment, run
+from tests.made import free_port
 
 pytestmark = pytest.mark.e2e
 LOCAL = ("python", "-m", "pipelines.local")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -73,6 +68,16 @@ def processes(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def settled(folder: Path, count: int) -> set[int]:
+    """Process ids, once there are so many: what a service starts for a moment may end."""
+    until = time.monotonic() + 30
+    while len(processes(folder)) != count and time.monotonic() < until:
+        time.sleep(0.5)
+    found = {process.pid for process in processes(folder)}
+    assert len(found) == count
+    return found
+
+
 def test_the_worker_runs_the_deployment_and_nothing_stays(deployed: tuple[Path, str]) -> None:
     copy, api = deployed
     deployment = ask(f"{api}/deployments/name/training/weekly-training")
@@ -84,12 +89,9 @@ def test_the_worker_runs_the_deployment_and_nothing_stays(deployed: tuple[Path, 
     assert (state["type"], state["message"]) == ("COMPLETED", "ran report")
     assert "up to date" in run(copy, "dvc", "status").stdout
 
-    before = {process.pid for process in processes(copy)}
+    before = settled(copy, 2)  # the server and the worker; what the run started has ended
     run(copy, *LOCAL, "deploy")  # again: nothing new
-    until = time.monotonic() + 30  # what a service starts for a moment may end
-    while not {p.pid for p in processes(copy)} <= before and time.monotonic() < until:
-        time.sleep(0.5)
-    assert {p.pid for p in processes(copy)} <= before
+    assert settled(copy, 2) == before
 
     flow_run = trigger(api, force=True, targets=["tune"])
     wait_for(api, flow_run, "RUNNING")

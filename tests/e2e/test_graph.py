@@ -114,8 +114,8 @@ def test_two_processes_give_the_metrics_of_one(copy: Path) -> None:
     after = metrics(copy)
     for part in ("train", "val", "test"):
         for name, value in before[part].items():
-            # a row on the edge of a bin of the calibration error may change sides
-            tolerance = 0.03 if name == "ece" else 2e-3
+            # a row on the edge of a bin of the calibration error may change sides: 2 / 114
+            tolerance = 0.02 if name == "ece" else 1e-3
             assert after[part][name] == pytest.approx(value, abs=tolerance), (part, name)
 
 

@@ -44,6 +44,7 @@ def test_house_prices(root: Path, real_data: Path, tmp_path: Path) -> None:
     file, target = HOUSES
     found = on(root, tmp_path, "--data", str(real_data / file), "--target", target)
     assert found["test"]["rmse"] < found["baselines"]["linear"]["rmse"]
+    assert found["test"]["r2"] > 0.85
 
 
 @pytest.mark.soak

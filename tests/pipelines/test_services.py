@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 from pipelines.local import environment
 from pipelines.services import HOST, Service, ask, is_free, running, start, stop
+from tests.made import free_port
 
 from pipelines import services
 from plumbline.errors import StorageError
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def web(port: int) -> Service:

@@ -13,12 +13,12 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from tests.made import made_arrays, made_checkout, made_spec, write_params
+from tests.made import made_arrays, made_checkout, made_spec, outputs, write_params
 
 from plumbline.config import Config, Paths, load_config
 from plumbline.config.model import LossName, ModelName
 from plumbline.errors import DataError, ParameterError, UserError
-from plumbline.files import sha256, write_json
+from plumbline.files import write_json
 from plumbline.kinds import Task
 from plumbline.preprocessing.arrays import write_arrays
 from plumbline.stages import train
@@ -39,16 +39,6 @@ def run(paths: Paths) -> Config:
     config = load_config(paths.params)
     train.run(config, paths)
     return config
-
-
-def outputs(paths: Paths) -> dict[str, str]:
-    """The hash of every file that the stage wrote."""
-    folders = (paths.model, paths.reports / "training")
-    return {
-        str(file.relative_to(paths.root)): sha256(file)
-        for folder in folders
-        for file in sorted(folder.iterdir())
-    }
 
 
 def summary(paths: Paths) -> Any:

@@ -56,7 +56,7 @@ def _quoted(value: Any) -> Any:
     texts for the YAML 1.2 that is written here, not for the 1.1 that readers know."""
     if not isinstance(value, str):
         return value
-    text = str(value)
+    text = str(value)  # of an enumeration too
     plain = safe_dump(text, width=10**6).startswith(text)
     return text if plain else DoubleQuotedScalarString(text)
 

@@ -159,15 +159,14 @@ def train_epoch(job: Job, run: Run, checkpoints: Checkpoints | None = None) -> N
     scales = world.size / torch.stack(
         [weight[batches[0][0] : batches[-1][1]].sum() for batches in steps]
     ).clamp_min(1e-12)  # (steps,)
-    own = [world.share(*bounds) for batches in steps for bounds in batches]
-    inputs = read_batches(rows, order, own)
+    own = [[world.share(*bounds) for bounds in batches] for batches in steps]
+    inputs = read_batches(rows, order, [bounds for batches in own for bounds in batches])
     job.forward.train()
-    for step, batches, scale in zip(
-        range(progress.step, job.plan.steps), steps, scales, strict=True
+    for step, (batches, shares, scale) in enumerate(
+        zip(steps, own, scales, strict=True), start=progress.step
     ):
         set_rate(run.optimiser, run.schedule.rate(run.steps))
-        for number, (start, stop) in enumerate(batches):
-            a, b = world.share(start, stop)
+        for number, ((start, stop), (a, b)) in enumerate(zip(batches, shares, strict=True)):
             _tell_noise(run, job, number, start, stop, a, b)
             num, cat = next(inputs)
             with _synced(job.forward, number == len(batches) - 1):
