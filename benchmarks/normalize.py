@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -148,6 +149,7 @@ def _ours(path: Path, folder: Path, way: str) -> tuple[float, float]:
     schema = Schema(columns=tuple(columns), task=Task.REGRESSION)
     config = NormalizeConfig(scale="zscore", impute="mean", numbers_as_categories=False)
     frame = pl.scan_parquet(path)
+    shutil.rmtree(folder / "plumbline", ignore_errors=True)  # the stage writes a new folder
     in_memory = way.endswith("memory")
     frame = frame.collect().lazy() if in_memory else frame
 

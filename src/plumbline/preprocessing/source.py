@@ -87,12 +87,13 @@ class Source:
         Raises:
             DataError: text that is no number or date; names column and row, `rows` (n,).
         """
-        x = batch.select(
+        numbers = [
             pl.Series(name, read_texts(batch[name], *self._read[name], rows))
-            if batch.schema[name] == pl.String
-            else pl.col(name)
+            if batch[name].dtype == pl.String
+            else batch[name]
             for name in self.number_names
-        ).to_numpy()
+        ]
+        x = pl.DataFrame(numbers).to_numpy()
         if not self.number_names:
             x = np.empty((len(batch), 0))
         dates = []

@@ -173,22 +173,21 @@ def _usable(values: DoubleArray) -> DoubleArray:
 class CategoryCounts:
     """Counts the values of one category column; memory grows with the different values."""
 
-    missing: int = 0
     _parts: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, values: pl.Series) -> None:
         """Add rows of text, null where missing."""
-        counted = values.rename("value").value_counts(name="count")
-        self.missing += values.null_count()
-        self._parts.append(counted.filter(pl.col("value").is_not_null()))
+        self._parts.append(values.alias("value").value_counts(name="count"))
         if len(self._parts) > 1 and sum(map(len, self._parts[1:])) > 4 * len(self._parts[0]) + 1000:
             self._parts = [self._merged()]
 
     def _merged(self) -> pl.DataFrame:
         return pl.concat(self._parts).group_by("value").agg(pl.col("count").sum())
 
-    def finish(self) -> pl.DataFrame:
-        """Columns `value`, `count`: most frequent first, then by name."""
+    def finish(self) -> tuple[pl.DataFrame, int]:
+        """Columns `value`, `count`, most frequent first, then by name; and how many are missing."""
         if not self._parts:
-            return pl.DataFrame(schema={"value": pl.String, "count": pl.UInt32})
-        return self._merged().sort("count", "value", descending=[True, False])
+            return pl.DataFrame(schema={"value": pl.String, "count": pl.UInt32}), 0
+        merged = self._merged().sort("count", "value", descending=[True, False])
+        missing = merged.filter(pl.col("value").is_null())["count"].sum()
+        return merged.filter(pl.col("value").is_not_null()), int(missing)

@@ -144,7 +144,7 @@ class TableTransformer:
     ) -> None:
         self.categories_, code_counts = [], []
         for name, counter in counts.items():
-            fitted = fit_vocabulary(counter.finish(), counter.missing, settings[name])
+            fitted = fit_vocabulary(*counter.finish(), settings[name])
             if isinstance(fitted, str):
                 self.dropped_[name] = fitted
                 continue
@@ -202,7 +202,7 @@ class TableTransformer:
         Raises:
             DataError: a feature is absent, a number or label is wrong; names the row.
         """
-        return self._join(self.transform_batches(frame, rows))
+        return _joined(self.transform_batches(frame, rows), len(rows))
 
     def fit_transform(self, frame: pl.LazyFrame, rows: IntArray, seed: int) -> Arrays:
         """`fit`, then the arrays of the training rows themselves.
@@ -212,7 +212,7 @@ class TableTransformer:
         """
         self.fit(frame, seed, rows)
         training = np.ones(len(rows), dtype=bool)
-        return self._join(self.transform_batches(frame, rows, training=training))
+        return _joined(self.transform_batches(frame, rows, training=training), len(rows))
 
     def transform_batches(
         self, frame: pl.LazyFrame, rows: IntArray, *, training: BoolArray | None = None
@@ -242,16 +242,6 @@ class TableTransformer:
         assert start == len(rows), f"{start} rows for {len(rows)} row numbers"
         if start == 0:
             yield self._apply(selected.collect(), rows, None)
-
-    def _join(self, parts: Iterator[Arrays]) -> Arrays:
-        done = list(parts)
-        return Arrays(
-            num=np.concatenate([p.num for p in done]),
-            cat=np.concatenate([p.cat for p in done]),
-            y=np.concatenate([p.y for p in done]),
-            rows=np.concatenate([p.rows for p in done]),
-            weight=np.concatenate([p.weight for p in done]),
-        )
 
     def _extras(self, columns: set[str]) -> list[pl.Expr]:
         """Target and weight, where the frame has them."""
@@ -322,6 +312,21 @@ class TableTransformer:
         self.dropped_ = dict(state["dropped"])
         self._compile()
         return self
+
+
+def _joined(parts: Iterator[Arrays], rows: int) -> Arrays:
+    """Batches in one piece, whose memory is taken once: so much is slow to come by."""
+    whole: dict[str, Any] = {}
+    start = 0
+    for part in parts:
+        count = len(part.rows)
+        for name, array in vars(part).items():
+            if name not in whole:  # without the target column `y` stays empty
+                length = rows if len(array) == count else 0
+                whole[name] = np.empty((length, *array.shape[1:]), dtype=array.dtype)
+            whole[name][start : start + len(array)] = array
+        start += count
+    return Arrays(**whole)
 
 
 def _column_names(state: CategoryState, schema: Schema, width: int) -> tuple[str, ...]:

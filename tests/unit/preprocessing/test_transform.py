@@ -275,11 +275,15 @@ def test_a_wrong_value_of_the_target_is_refused_by_row(value: float | None) -> N
 
 
 def test_without_target_and_weight_there_is_none() -> None:
-    made = fit(PLAIN, NUMBER, [1.0, 2.0])
-    arrays = made.transform(pl.LazyFrame({"x": [5.0, 6.0]}), np.array([3, 9]))
+    values = np.arange(1200.0)  # three batches
+    made = TableTransformer(schema(x=NUMBER), PLAIN, max_memory_mb=1).fit(rows(values), seed=0)
+    numbers = 3 * np.arange(1200)
+    arrays = made.transform(pl.LazyFrame({"x": values}), numbers)
     assert len(arrays.y) == 0
-    assert_array_equal(arrays.weight, [1, 1])
-    assert_array_equal(arrays.rows, [3, 9])
+    assert_array_equal(arrays.weight, np.ones(1200))
+    assert_array_equal(arrays.rows, numbers)
+    assert_array_equal(arrays.num, made.transform(rows(values), numbers).num)
+    assert (np.diff(arrays.num[:, 0]) > 0).all()
 
 
 def test_weights_are_read_and_checked() -> None:
