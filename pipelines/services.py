@@ -133,6 +133,7 @@ def stop(folder: Path, last: Sequence[str] = ()) -> list[str]:
     keep = {alive[name].pid for name in last if name in alive}
     _end([process for process in _marked(folder) if process.pid not in keep])
     _end(_marked(folder))
+    _started[:] = [process for process in _started if process.poll() is None]
     for name in records:
         (folder / f"{name}.json").unlink(missing_ok=True)
     return list(alive)
