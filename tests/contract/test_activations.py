@@ -76,10 +76,14 @@ def test_an_initialisation_reaches_every_linear_layer(name: str) -> None:
         made_spec(Task.MULTICLASS, numbers=40),
         seed=0,
     )
-    layers = [m for m in model.modules() if isinstance(m, nn.Linear) and m.weight.numel() > 500]
-    assert layers
-    for layer in layers:
-        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.15)
+    weights = {
+        key: p
+        for key, p in model.named_parameters()
+        if key.endswith("weight") and p.numel() > 500 and not key.startswith("input.")
+    }
+    assert weights
+    for key, weight in weights.items():
+        assert weight.std().item() == pytest.approx(0.02, rel=0.15), key
 
 
 @pytest.mark.parametrize("shape", [(32, 8), (32, 3, 8)])

@@ -5,6 +5,7 @@ B rows, N number columns, C category columns, E numbers per embedded column.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,11 +35,12 @@ def number_edges(config: ModelConfig, x_num: FloatArray) -> list[list[float]] | 
         x = np.asarray(x_num[:, j], dtype=np.float64)
         low, high = x.min(), x.max()
         if ((x == low) | (x == high)).all():
-            edges = np.array([low, high if high > low else low + 1])
+            edges = np.array([low, high if high > low else low + max(1.0, 1e-6 * abs(low))])
         elif config.number_embedding == "piecewise_linear":
-            edges = np.unique(np.quantile(x, grid))
+            # rounded first: quantiles between repeated values differ in their last digits alone
+            edges = np.unique(np.quantile(x, grid).astype(np.float32))
             if len(edges) < 3:  # nearly all rows hold one of two values
-                edges = np.unique([low, *edges, high])
+                edges = np.unique(np.array([low, *edges, high], dtype=np.float32))
         else:
             edges = np.array([])
         columns.append([float(e) for e in edges.astype(np.float32)])
@@ -77,7 +79,9 @@ def _periodic(config: ModelConfig, count: int, width: int, edges: Edges | None) 
 def _piecewise(config: ModelConfig, count: int, width: int, edges: Edges | None) -> nn.Module:
     assert edges is not None and len(edges) == count
     bins = [torch.tensor(e, dtype=torch.float32) for e in edges]
-    made: nn.Module = PiecewiseLinearEmbeddings(bins, width, activation=False, version="B")
+    with warnings.catch_warnings():  # one bin is meant where a column has two values
+        warnings.filterwarnings("ignore", message=".*just two bin edges")
+        made: nn.Module = PiecewiseLinearEmbeddings(bins, width, activation=False, version="B")
     return made
 
 

@@ -42,20 +42,36 @@ class SelfAttention(nn.Module):
         return list(qkv.permute(2, 0, 3, 1, 4).unbind(0))  # each (B, H, T, W/H)
 
 
-class Block(nn.Module):
-    """Pre-normalised attention and feed-forward, each with a residual and dropout."""
+class Gated(nn.Module):
+    """Linear, one half times the activation of the other (Shazeer 2020; ReGLU with ReLU):
+    (..., W) to (..., hidden)."""
 
-    def __init__(self, config: ModelConfig, noise: BatchNoise) -> None:
+    def __init__(self, width: int, hidden: int, activation: nn.Module) -> None:
         super().__init__()
-        width = config.width
-        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.linear = nn.Linear(width, 2 * hidden)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.linear(x).chunk(2, dim=-1)
+        out: Tensor = value * self.activation(gate)
+        return out
+
+
+class Block(nn.Module):
+    """Pre-normalised attention and gated feed-forward, each with a residual and dropout. The
+    first block's attention sees the tokens as they are."""
+
+    def __init__(self, config: ModelConfig, noise: BatchNoise, *, first: bool) -> None:
+        super().__init__()
+        width, hidden = config.width, max(config.width * 4 // 3, 1)
+        self.norm_1 = nn.Identity() if first else nn.LayerNorm(width)
+        self.norm_2 = nn.LayerNorm(width)
         self.attention = SelfAttention(width, config.heads)
         self.drop = SampleDropout(config.dropout, noise)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, 2 * width),
-            ACTIVATIONS[config.activation](),
+            Gated(width, hidden, ACTIVATIONS[config.activation]()),
             SampleDropout(config.dropout, noise),
-            nn.Linear(2 * width, width),
+            nn.Linear(hidden, width),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +106,9 @@ class FTTransformer(nn.Module):
         self.input = TokenInput(config, spec, edges, config.width)
         self.class_token = nn.Parameter(torch.empty(config.width))
         nn.init.uniform_(self.class_token, -(config.width**-0.5), config.width**-0.5)
-        self.blocks = nn.ModuleList([Block(config, noise) for _ in range(config.depth)])
+        self.blocks = nn.ModuleList(
+            [Block(config, noise, first=n == 0) for n in range(config.depth)]
+        )
         self.norm = nn.LayerNorm(config.width)
         self.activation = ACTIVATIONS[config.activation]()
         self.head = nn.Linear(config.width, spec.n_outputs)

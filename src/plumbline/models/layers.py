@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
+from tabm import LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -173,6 +175,9 @@ def _zero(weight: Tensor) -> None:
     nn.init.zeros_(weight)
 
 
+LINEAR = (nn.Linear, LinearEnsemble, LinearBatchEnsemble)
+EMBEDDINGS = (PeriodicEmbeddings, PiecewiseLinearEmbeddings)
+
 INITIALISERS: dict[str, Callable[[Tensor], object]] = {
     "default": _keep,
     "xavier": nn.init.xavier_uniform_,  # Glorot and Bengio 2010
@@ -184,7 +189,8 @@ INITIALISERS: dict[str, Callable[[Tensor], object]] = {
 
 
 def initialise(model: nn.Module, name: str) -> None:
-    """Initialise the weight of every linear layer, biases zero. `default` changes nothing."""
+    """Initialise the weight of every linear layer, ensembles of them included, and set biases to
+    zero. Embeddings of numbers and categories keep their own. `default` changes nothing."""
     if name == "default":
         return
     if name == "zero":
@@ -192,8 +198,12 @@ def initialise(model: nn.Module, name: str) -> None:
             "model.initialisation is zero: units of a layer stay equal and most gradients vanish",
             stacklevel=2,
         )
+    embedding = {m for e in model.modules() if isinstance(e, EMBEDDINGS) for m in e.modules()}
     for module in model.modules():
-        if isinstance(module, nn.Linear):
-            INITIALISERS[name](module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        if module in embedding or not isinstance(module, LINEAR):
+            continue
+        with torch.no_grad():
+            for weight in module.weight.mT if module.weight.ndim == 3 else [module.weight]:
+                INITIALISERS[name](weight)  # (outputs, inputs)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

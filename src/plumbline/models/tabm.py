@@ -1,5 +1,6 @@
 """TabM (Gorishniy, Kotelnikov and Babenko 2025, "TabM: Advancing Tabular Deep Learning with
-Parameter-Efficient Ensembling"): one MLP that imitates an ensemble of K.
+Parameter-Efficient Ensembling"): one MLP that imitates an ensemble of K. Layers by the authors'
+package.
 
 B rows, K members, D features, C outputs.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from tabm import LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
@@ -26,40 +28,6 @@ def member_scales(members: int, chunks: Sequence[int], *, signs: bool) -> Tensor
     return drawn.repeat_interleave(torch.tensor(chunks), dim=1)
 
 
-class MemberHeads(nn.Module):
-    """A linear head of its own for each member: (B, K, D) to (B, K, C)."""
-
-    def __init__(self, members: int, width: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, width, outputs))
-        self.bias = nn.Parameter(torch.empty(members, outputs))
-        for parameter in (self.weight, self.bias):
-            nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = torch.bmm(x.transpose(0, 1), self.weight)  # (K, B, C)
-        return out.transpose(0, 1) + self.bias
-
-
-class EnsembleLinear(nn.Module):
-    """BatchEnsemble (Wen et al. 2020): a shared weight, scales and bias per member.
-
-    y_k = s_k * (W (r_k * x_k)) + b_k; (B, K, D) to (B, K, width).
-    """
-
-    def __init__(self, members: int, width_in: int, width: int, scales: Tensor | None) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width_in, width, bias=False)
-        self.r = nn.Parameter(torch.ones(members, width_in) if scales is None else scales)
-        self.s = nn.Parameter(torch.ones(members, width))
-        self.bias = nn.Parameter(torch.empty(members, width))
-        nn.init.uniform_(self.bias, -(width_in**-0.5), width_in**-0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.linear(x * self.r) * self.s + self.bias
-        return out
-
-
 class TabMMini(nn.Module):
     """Members differ by a scale per column at the input, and by their heads (section 3.3)."""
 
@@ -72,7 +40,7 @@ class TabMMini(nn.Module):
         self.r = nn.Parameter(member_scales(config.members, self.input.chunks, signs=plain))
         self.hidden = hidden_layers(config, self.input.width, noise)
         last = config.width if config.depth else self.input.width
-        self.heads = MemberHeads(config.members, last, spec.n_outputs)
+        self.heads = LinearEnsemble(last, spec.n_outputs, k=config.members)
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         x = self.input(x_num, x_cat)[:, None] * self.r  # (B, K, D)
@@ -93,15 +61,18 @@ class TabM(nn.Module):
         self.members, width = config.members, self.input.width
         layers: list[nn.Module] = []
         for _ in range(config.depth):
+            linear = LinearBatchEnsemble(width, config.width, k=config.members, scaling_init="ones")
+            if not layers:
+                linear.r = nn.Parameter(scales)
             layers += [
-                EnsembleLinear(config.members, width, config.width, scales if not layers else None),
+                linear,
                 NORMALISATIONS[config.normalisation](config.width),
                 ACTIVATIONS[config.activation](),
                 SampleDropout(config.dropout, noise),
             ]
             width = config.width
         self.hidden = nn.Sequential(*layers)
-        self.heads = MemberHeads(config.members, width, spec.n_outputs)
+        self.heads = LinearEnsemble(width, spec.n_outputs, k=config.members)
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         x = self.input(x_num, x_cat)[:, None].expand(-1, self.members, -1)  # (B, K, D)

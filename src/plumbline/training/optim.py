@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from rtdl_num_embeddings import _Periodic
+from rtdl_num_embeddings import LinearEmbeddings, _Periodic
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -62,6 +62,7 @@ OPTIMISERS: dict[str, Make] = {
 UNDECAYED = (
     nn.Embedding,
     LinearTokens,
+    LinearEmbeddings,
     _Periodic,
     nn.LayerNorm,
     nn.modules.batchnorm._BatchNorm,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import tabm
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.made import made_arrays, made_spec, small_model
 from torch import nn
 
@@ -14,9 +18,9 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models import build_model
 from plumbline.models.embeddings import CategoryEmbedding, LinearTokens, number_edges
-from plumbline.models.ft_transformer import SelfAttention
+from plumbline.models.ft_transformer import Gated, SelfAttention
 from plumbline.models.layers import BatchNoise, BatchNorm, SampleDropout
-from plumbline.models.tabm import EnsembleLinear, MemberHeads, member_scales
+from plumbline.models.tabm import member_scales
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,8 +35,7 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "batch norm, members": (lambda: BatchNorm(3), (4, 2, 3)),
     "linear tokens": (lambda: LinearTokens(3, 4), (5, 3)),
     "attention": (lambda: SelfAttention(4, 2), (3, 4, 4)),
-    "ensemble linear": (lambda: EnsembleLinear(2, 3, 4, None), (5, 2, 3)),
-    "member heads": (lambda: MemberHeads(2, 3, 4), (5, 2, 3)),
+    "gated": (lambda: Gated(3, 4, nn.SiLU()), (5, 3)),
     "dropout": (lambda: SampleDropout(0.4, BatchNoise(seed=1)), (6, 3)),
 }
 
@@ -143,25 +146,35 @@ def test_attention_is_that_of_torch() -> None:
     torch.testing.assert_close(ours.weights(x), weights)
 
 
-def test_an_ensemble_layer_is_that_of_the_authors() -> None:
-    torch.manual_seed(0)
-    theirs = tabm.LinearBatchEnsemble(4, 6, k=3, scaling_init="ones")
-    ours = EnsembleLinear(3, 4, 6, None)
+@pytest.mark.parametrize("name", ["tabm", "tabm_mini"])
+def test_an_ensemble_is_that_of_the_authors(name: str) -> None:
+    """The whole network beside the package's, with the same weights."""
+    spec = made_spec(Task.MULTICLASS)
+    config = small_model(name, depth=2, dropout=0.0)
+    ours = build_model(config, spec, seed=0).eval()
+    chunks = ours.input.chunks  # type: ignore[union-attr]
+    theirs = tabm.make_tabm_backbone(
+        d_in=sum(chunks),  # type: ignore[arg-type]
+        n_blocks=config.depth,
+        d_block=config.width,
+        dropout=0.0,
+        k=config.members,
+        arch_type=name.replace("_", "-"),
+        start_scaling_init="normal",
+        start_scaling_init_chunks=chunks,
+    ).eval()
+    own = [p for n, p in ours.named_parameters() if not n.startswith(("input.", "heads."))]
+    scales = (config.members, sum(chunks))  # type: ignore[arg-type]
+    parameters = sorted(own, key=lambda p: p.shape != scales)  # these first, the rest as they come
+    others = sorted(theirs.parameters(), key=lambda p: p.shape != scales)
+    assert [p.shape for p in parameters] == [p.shape for p in others]
     with torch.no_grad():
-        for own, other in ((ours.r, theirs.r), (ours.s, theirs.s)):
-            own.copy_(torch.randn_like(own))
+        for other, own in zip(others, parameters, strict=True):
             other.copy_(own)
-        theirs.weight.copy_(ours.linear.weight)
-        theirs.bias.copy_(ours.bias)
-    x = torch.randn(5, 3, 4)
-    torch.testing.assert_close(ours(x), theirs(x))
-
-
-def test_member_heads_are_a_linear_layer_each() -> None:
-    torch.manual_seed(0)
-    heads, x = MemberHeads(3, 4, 2), torch.randn(5, 3, 4)
-    wanted = [nn.functional.linear(x[:, k], heads.weight[k].T, heads.bias[k]) for k in range(3)]
-    torch.testing.assert_close(heads(x), torch.stack(wanted, dim=1))
+    rows = made_arrays(spec, 7)
+    x = torch.from_numpy(rows.num), torch.from_numpy(rows.cat)
+    flat = ours.input(*x)[:, None].expand(-1, config.members, -1)  # type: ignore[operator]
+    torch.testing.assert_close(ours(*x), ours.heads(theirs(flat)))  # type: ignore[operator]
 
 
 def test_members_differ_by_a_scale_per_column() -> None:
@@ -210,8 +223,51 @@ class TestEmbeddings:
         assert 2 <= len(edges[0]) < 9 and sorted(set(edges[0])) == edges[0]
         assert edges[1] == [7.0, 8.0]
 
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.integers(-3, 12), min_size=3, max_size=80),
+        st.floats(0.01, 1e3),
+        st.integers(2, 48),
+    )
+    def test_counts_of_any_kind_have_rising_edges(
+        self, values: list[int], scale: float, bins: int
+    ) -> None:
+        """Between repeated values quantiles differ in their last digits alone."""
+        x = (np.array(values, dtype=np.float32)[:, None] / np.float32(scale)).astype(np.float32)
+        config = small_model("mlp", number_embedding="piecewise_linear", bins=bins)
+        edges = number_edges(config, x)
+        assert edges is not None
+        assert (np.diff(np.float32(edges[0])) > 0).all()
+        spec = dataclasses.replace(
+            made_spec(),
+            num_names=("x",),
+            num_sources=("x",),
+            cat_names=(),
+            cat_sources=(),
+            cardinalities=(),
+        )
+        for name in ("mlp", "ft_transformer"):
+            made = build_model(dataclasses.replace(config, name=name), spec, edges, seed=0)
+            assert bool(
+                made(torch.from_numpy(x), torch.zeros(len(x), 0, dtype=torch.int64))
+                .isfinite()
+                .all()
+            )
+
 
 class TestFTTransformer:
+    def test_the_first_block_sees_the_tokens_as_they_are(self) -> None:
+        """Gorishniy et al. 2021: without its first normalisation, the others in their place."""
+        model = build_model(small_model("ft_transformer", depth=2), made_spec(), seed=0)
+        first, second = model.blocks  # type: ignore[misc]
+        assert isinstance(first.norm_1, nn.Identity) and isinstance(second.norm_1, nn.LayerNorm)
+        assert isinstance(first.norm_2, nn.LayerNorm)
+
+    def test_the_gate_is_reglu(self) -> None:
+        layer, x = Gated(3, 4, nn.ReLU()), torch.randn(5, 3)
+        value, gate = layer.linear(x)[:, :4], layer.linear(x)[:, 4:]
+        torch.testing.assert_close(layer(x), value * gate.clamp_min(0))
+
     def test_attention_maps_are_shares(self) -> None:
         spec = made_spec()
         rows = made_arrays(spec, 6)
