@@ -57,7 +57,7 @@ CASES: dict[str, Case] = {
         f"{name}, sharded": (
             Task.MULTICLASS,
             # large enough for shards of their own; a low rate, or rounding grows by chaos
-            small_model(name, **{**DROPPED, "width": 256}),
+            small_model(name, **{**DROPPED, "width": 256, "token_width": 256}),
             short_fit(
                 shard=True,
                 average=0.9,

@@ -138,8 +138,9 @@ class Run:
         layout = self.optimiser.state_dict()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
+        for name in sorted(tensors):  # a file's order differs by process, and shards are dealt out
             if name.startswith("optimiser."):
+                tensor = tensors[name]
                 _, number, key = name.split(".")
                 parameter = parameters[int(number)]
                 fits = tensor.shape == parameter.shape and tensor.ndim > 0

@@ -27,6 +27,7 @@ from plumbline.training.launch import die_with_parent, is_launched
 
 CPU = torch.device("cpu")
 TIMEOUT = timedelta(minutes=10)
+HANDED_BYTES = 64 << 20  # of a file handed out at once
 EXCHANGED = 4  # at most so many processes send their gradients to each other directly
 
 
@@ -82,12 +83,13 @@ class World:
         (length,) = self.agree(-1 if content is None else len(content))
         if length < 0:
             return None
-        if content is not None:
-            told = torch.frombuffer(bytearray(content), dtype=torch.uint8).to(self.device)
-        else:
-            told = torch.empty(int(length), dtype=torch.uint8, device=self.device)
-        dist.broadcast(told, src=0)
-        return told.cpu().numpy().tobytes()
+        told = bytearray(int(length) if content is None else content)
+        whole = torch.frombuffer(told, dtype=torch.uint8) if told else torch.empty(0)
+        for piece in torch.split(whole, HANDED_BYTES):  # no device needs room for the whole
+            there = piece.to(self.device)
+            dist.broadcast(there, src=0)
+            piece.copy_(there)
+        return bytes(told)
 
 
 ALONE = World()
@@ -151,17 +153,20 @@ def _meeting() -> Any:
 
 
 def spread(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:
-    """The module to call in training: it adds up gradients over processes.
+    """The module to call in training, on the device: it adds up gradients over processes.
 
     With `train.shard` the parameters of `model` themselves become shards (FSDP2), which every
-    later look at them has to expect.
+    later look at them has to expect. They come to the device part by part, so that it never
+    holds the whole.
     """
-    if world.size == 1:
-        return model
-    if config.shard:
+    if world.size > 1 and config.shard:
+        mesh = dist.device_mesh.init_device_mesh(world.device.type, (world.size,))
         for unit in _units(model):
-            fully_shard(unit)
-        fully_shard(model)
+            fully_shard(unit, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+        return model.to(world.device)
+    model.to(world.device)
+    if world.size == 1:
         return model
     forward = DistributedDataParallel(
         model, forward_sync_buffers=False, gradient_as_bucket_view=True

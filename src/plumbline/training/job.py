@@ -56,12 +56,11 @@ def prepare(
         if len(arrays) == 0:
             raise DataError(f"there are no {key} rows", mend="change the shares in split")
     torch.manual_seed(seed)
-    model.to(world.device)
+    per_class = class_weights(config, task, train.y, _outputs(model, train))
     decayed = decayed_names(model)
+    forward = spread(model, config, world)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     plan = Plan.of(len(train), config, has_batch_norm=has_batch_norm)
-    per_class = class_weights(config, task, train.y, _outputs(model, train, world.device))
-    forward = spread(model, config, world)
     job = Job(
         forward=_compiled(forward, world.device) if config.compile else forward,
         train=Rows.of(train, task, world.device, target=target, per_class=per_class),
@@ -105,7 +104,6 @@ def _compiled(forward: nn.Module, device: torch.device) -> nn.Module:
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, arrays: Arrays, device: torch.device) -> int:
+def _outputs(model: nn.Module, arrays: Arrays) -> int:
     one = arrays.take(slice(0, 1))
-    num, cat = torch.tensor(one.num, device=device), torch.tensor(one.cat, device=device)
-    return int(model.eval()(num, cat).shape[-1])
+    return int(model.eval()(torch.tensor(one.num), torch.tensor(one.cat)).shape[-1])

@@ -10,10 +10,9 @@ B rows of a batch, K ensemble members, C outputs.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +35,13 @@ from plumbline.training.optim import add_l1, set_rate
 
 Score = Callable[[IntArray | FloatArray, DoubleArray], float]
 OnEpoch = Callable[[int, dict[str, float]], None]
+OnStep = Callable[[int, int], None]
 Context = contextlib.AbstractContextManager[object]
+Bounds = tuple[int, int]
+Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[tuple[Tensor, Tensor]]]
 EVAL_ROWS = 2048  # rows per forward pass outside training, per process
+STEPS_AHEAD = 1024  # steps whose batches are laid out at once
+SOUND_RATE = 1e-3  # a learning rate that any optimiser survives
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -49,7 +53,8 @@ class DivergedError(ParameterError):
 class Fitted:
     """A model with its best weights, and how it came about.
 
-    `weights` are the model's, whole and on the CPU. `history` has a dict per epoch: epoch
+    `model` is the one that was given, in shards still where `train.shard` made them; `weights` are
+    whole and on the CPU. `history` has a dict per epoch: epoch
     (from 1), learning_rate (of its last step), train_loss, val_loss, val_score (where a score was
     given). `best_score` is the monitor's value in `best_epoch`, `monitor` is "score" or "loss".
     `seconds` and `rows_per_second` are of this process's life: they belong in no result that
@@ -81,6 +86,7 @@ def fit(
     world: World = ALONE,
     checkpoints: Checkpoints | None = None,
     on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
 ) -> Fitted:
     """Fit a model on `train`, stop by `val`, return it with the weights of its best epoch.
 
@@ -92,6 +98,7 @@ def fit(
         seed: of the order of rows and of dropout.
         checkpoints: where to go on from and to save to; without it a killed fit starts anew.
         on_epoch: told (epoch, its row of the history) on every process; may raise to stop.
+        on_step: told (steps done, steps) of the running epoch.
 
     Raises:
         DivergedError: the loss is infinite or no number.
@@ -99,14 +106,13 @@ def fit(
         DataError: no rows to train on, or none to validate on.
     """
     begun = time.perf_counter()
-    result = copy.deepcopy(model) if config.shard else model  # sharding is not undone
     job, run = prepare(model, train, val, task, config, seed=seed, target=target, world=world)
     if checkpoints:
         checkpoints.restore(run, world)
     progress, seen = run.progress, 0
     while not progress.done:
         seen += job.plan.rows * (job.plan.steps - progress.step) // job.plan.steps
-        train_epoch(job, run, checkpoints)
+        train_epoch(job, run, checkpoints, on_step)
         train_loss = world.sum(run.losses).sum().item() / job.train.total_weight
         with run.average.applied():
             prediction, losses = evaluate_rows(model, job.val, task, config, world)
@@ -129,12 +135,13 @@ def fit(
             checkpoints.save(run, world)
         if on_epoch:
             on_epoch(progress.epoch, row)
-    weights = {name: whole(tensor) for name, tensor in run.best.items()}
-    result.load_state_dict(weights)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(run.best[name])
     seconds = time.perf_counter() - begun
     return Fitted(
-        model=result.to(world.device).eval(),
-        weights=weights,
+        model=model.eval(),
+        weights={name: whole(tensor) for name, tensor in run.best.items()},
         history=progress.history,
         best_epoch=progress.best_epoch,
         best_score=progress.history[progress.best_epoch - 1][f"val_{progress.monitor}"],
@@ -145,41 +152,56 @@ def fit(
     )
 
 
-def train_epoch(job: Job, run: Run, checkpoints: Checkpoints | None = None) -> None:
+def train_epoch(
+    job: Job, run: Run, checkpoints: Checkpoints | None = None, on_step: OnStep | None = None
+) -> None:
     """The steps of one epoch, from `run.progress.step` on.
 
     The loss of a step is the weighted mean over its rows, on all processes and all
     accumulated batches: each process divides by the whole step's weight, so that an uneven
     last batch counts each row as much as any other.
     """
-    config, world, progress, rows = job.config, job.world, run.progress, job.train
-    order = epoch_order(job.seed, progress.epoch, len(rows)).to(world.device)
+    config, progress, rows = job.config, run.progress, job.train
+    order = epoch_order(job.seed, progress.epoch, len(rows)).to(job.world.device)
     y, weight = rows.y[order], rows.weight[order]
-    steps = [job.plan.batches(step) for step in range(progress.step, job.plan.steps)]
-    scales = world.size / torch.stack(
-        [weight[batches[0][0] : batches[-1][1]].sum() for batches in steps]
-    ).clamp_min(1e-12)  # (steps,)
-    own = [[world.share(*bounds) for bounds in batches] for batches in steps]
-    inputs = read_batches(rows, order, [bounds for batches in own for bounds in batches])
     job.forward.train()
-    for step, (batches, shares, scale) in enumerate(
-        zip(steps, own, scales, strict=True), start=progress.step
+    for step, (scale, batches, inputs) in enumerate(
+        _laid_out(job, order, weight, progress.step), start=progress.step
     ):
         set_rate(run.optimiser, run.schedule.rate(run.steps))
-        for number, ((start, stop), (a, b)) in enumerate(zip(batches, shares, strict=True)):
+        for number, ((start, stop), (a, b)) in enumerate(batches):
             _tell_noise(run, job, number, start, stop, a, b)
             num, cat = next(inputs)
             with _synced(job.forward, number == len(batches) - 1):
-                with _precision(config, world.device):
+                with _precision(config, job.world.device):
                     output = job.forward(num, cat)  # (B, K, C)
                 per_row = job.loss(output.float(), y[a:b], config)  # (B,)
                 loss = torch.dot(weight[a:b], per_row)
-                run.scaler.scale(loss * scale).backward()
+                run.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
             run.losses[step] += loss.detach()
         update(job, run)
         progress.step = step + 1
         if checkpoints and progress.step < job.plan.steps and checkpoints.due(progress):
-            checkpoints.save(run, world)
+            checkpoints.save(run, job.world)
+        if on_step:
+            on_step(progress.step, job.plan.steps)
+
+
+def _laid_out(job: Job, order: Tensor, weight: Tensor, first: int) -> Iterator[Step]:
+    """The steps of an epoch from the `first` on: what the sum of a step's weighted losses is
+    multiplied by; the bounds of each batch with those of this process's share of it; and the
+    shares' inputs, to be taken one by one."""
+    world = job.world
+    for start in range(first, job.plan.steps, STEPS_AHEAD):
+        some = range(start, min(start + STEPS_AHEAD, job.plan.steps))
+        steps = [job.plan.batches(step) for step in some]
+        scales = world.size / torch.stack(
+            [weight[batches[0][0] : batches[-1][1]].sum() for batches in steps]
+        ).clamp_min(1e-12)  # (steps,)
+        own = [[world.share(*bounds) for bounds in batches] for batches in steps]
+        inputs = read_batches(job.train, order, [bounds for shares in own for bounds in shares])
+        for scale, batches, shares in zip(scales, steps, own, strict=True):
+            yield scale, list(zip(batches, shares, strict=True)), inputs
 
 
 def update(job: Job, run: Run) -> None:
@@ -238,7 +260,7 @@ def to_units(prediction: Tensor, task: Task, target: TargetTransform | None) -> 
 def _refuse_divergence(row: dict[str, float], config: TrainConfig) -> None:
     if math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"]):
         return
-    lower = config.learning_rate / 10
+    lower = min(config.learning_rate / 10, SOUND_RATE)
     raise DivergedError(
         f"the loss is no longer a finite number in epoch {row['epoch']}",
         file="params.yaml",

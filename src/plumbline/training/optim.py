@@ -114,13 +114,16 @@ def add_l1(parameters: list[nn.Parameter], strength: float) -> None:
 
 class Average:
     """An exponential average of the weights (Polyak and Juditsky 1992), used to validate and
-    kept as the result. It follows fast at first: the decay of step t is at most
-    (1 + t) / (10 + t), so that the initial weights do not linger."""
+    kept as the result, and of the running statistics that belong to them. It follows fast at
+    first: the decay of step t is at most (1 + t) / (10 + t), so that the initial weights do not
+    linger."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
-        self._parameters = list(model.parameters())
-        self.tensors: list[Tensor] = [p.detach().clone() for p in self._parameters] if decay else []
+        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        statistics = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
+        self._own: list[Tensor] = [*model.parameters(), *statistics]
+        self.tensors: list[Tensor] = [t.detach().clone() for t in self._own] if decay else []
 
     @torch.no_grad()
     def update(self) -> None:
@@ -128,7 +131,7 @@ class Average:
         if self.tensors:
             decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
             move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-            move(self.tensors, [p.detach() for p in self._parameters], self.steps)
+            move(self.tensors, [t.detach() for t in self._own], self.steps)
             self.steps += 1
 
     @contextlib.contextmanager
@@ -137,15 +140,15 @@ class Average:
         if not self.tensors:
             yield
             return
-        own = [p.detach().clone() for p in self._parameters]
-        _copy(self.tensors, self._parameters)
+        own = [t.detach().clone() for t in self._own]
+        _copy(self.tensors, self._own)
         try:
             yield
         finally:
-            _copy(own, self._parameters)
+            _copy(own, self._own)
 
 
 @torch.no_grad()
-def _copy(sources: list[Tensor], parameters: list[nn.Parameter]) -> None:
-    for source, parameter in zip(sources, parameters, strict=True):
-        parameter.copy_(source)
+def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

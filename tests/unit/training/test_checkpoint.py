@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -10,13 +12,14 @@ from typing import Any, get_args
 import pytest
 import torch
 from safetensors import safe_open
+from tests.group import in_group
 from tests.made import made_arrays, made_spec, short_fit, small_model
 
 from plumbline.config.model import ModelConfig, OptimiserName, TrainConfig
 from plumbline.kinds import Task
 from plumbline.models import build_model
 from plumbline.training.checkpoint import FILE, Checkpoints, Progress, Run, fingerprint
-from plumbline.training.distributed import World
+from plumbline.training.distributed import ALONE, World
 from plumbline.training.loop import Fitted, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -44,12 +47,31 @@ class Killing(Checkpoints):
             raise KilledError
 
 
-def run(config: TrainConfig, checkpoints: Checkpoints | None, model: ModelConfig = MODEL) -> Fitted:
+WIDE = small_model("tabm_mini", dropout=0.3, depth=2, width=256)  # shards of its own
+SHARDED = short_fit(epochs=4, shard=True, average=0.9, learning_rate=1e-3)
+
+
+def run(
+    config: TrainConfig,
+    checkpoints: Checkpoints | None,
+    model: ModelConfig = MODEL,
+    world: World = ALONE,
+) -> Fitted:
     def score(y: Any, prediction: Any) -> float:
         return float((prediction.argmax(1) == y).mean())
 
     network = build_model(model, SPEC, seed=0)
-    return fit(network, TRAIN, VAL, SPEC.task, config, seed=4, score=score, checkpoints=checkpoints)
+    return fit(
+        network,
+        TRAIN,
+        VAL,
+        SPEC.task,
+        config,
+        seed=4,
+        score=score,
+        world=world,
+        checkpoints=checkpoints,
+    )
 
 
 def assert_same(found: Fitted, wanted: Fitted) -> None:
@@ -100,6 +122,31 @@ def test_cut_again_and_again(tmp_path: Path) -> None:
         break
     assert cuts > 5
     assert_same(found, run(config, None))
+
+
+def cut_in_shards(world: World, folder: Path) -> None:
+    """Two epochs of shards, then a kill: each process ends after the second checkpoint."""
+    with contextlib.suppress(KilledError):
+        run(SHARDED, Killing(Checkpoints(folder=folder), 2), WIDE, world)
+        raise AssertionError("nobody was killed")
+
+
+def go_on(world: World, config: TrainConfig, folder: Path) -> list[dict[str, float]]:
+    return run(config, Checkpoints(folder=folder), WIDE, world).history
+
+
+def test_shards_go_on_whole_and_the_other_way_round(tmp_path: Path) -> None:
+    """A checkpoint of two processes with shards is one for a process alone, and for two again."""
+    in_group(2, tmp_path, cut_in_shards, tmp_path / "key")
+    shutil.copytree(tmp_path / "key", tmp_path / "copy")
+    by_two, _ = in_group(2, tmp_path, go_on, SHARDED, tmp_path / "key")
+    alone = go_on(ALONE, replace(SHARDED, shard=False), tmp_path / "copy")
+    unbroken = run(replace(SHARDED, shard=False), None, WIDE).history
+    assert len(alone) == SHARDED.epochs
+    assert alone[:2] == by_two[:2]  # the epochs before the cut are those of the group
+    for ours, theirs, wanted in zip(alone, by_two, unbroken, strict=True):
+        assert ours == pytest.approx(wanted, rel=1e-4)
+        assert theirs == pytest.approx(wanted, rel=1e-4)
 
 
 def test_fp16s_scale_goes_on(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from torch import nn
 from plumbline.config.model import TrainConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import Task
-from plumbline.models import build_model
+from plumbline.models import build_model, number_edges
 from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
+from plumbline.training import loop
 from plumbline.training.distributed import ALONE
 from plumbline.training.job import prepare
 from plumbline.training.loop import (
@@ -29,6 +30,7 @@ from plumbline.training.loop import (
     predict,
     train_epoch,
 )
+from plumbline.training.optim import Average
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = made_spec(Task.MULTICLASS)
@@ -86,6 +88,12 @@ class TestSteps:
         whole = after_one_epoch(short_fit(batch_size=0))
         assert difference(whole, after_one_epoch(short_fit(batch_size=70))) == 0
         assert difference(whole, after_one_epoch(short_fit(batch_size=100_000))) == 0
+
+    def test_steps_laid_out_in_pieces_are_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = short_fit(batch_size=8, accumulate=2)
+        whole = after_one_epoch(config)
+        monkeypatch.setattr(loop, "STEPS_AHEAD", 2)
+        assert difference(after_one_epoch(config), whole) == 0
 
     def test_clipping_bounds_the_step(self) -> None:
         start = network()
@@ -229,6 +237,32 @@ class TestAverage:
             wanted = 0.1 * start.state_dict()[key] + 0.9 * plain.state_dict()[key]
             torch.testing.assert_close(value, wanted, atol=1e-7, rtol=1e-5)
 
+    def test_running_statistics_belong_to_the_weights(self) -> None:
+        """Averaged weights with the statistics of the last ones would be another model."""
+        model = build_model(
+            small_model("mlp", normalisation="batch", number_embedding="piecewise_linear"),
+            SPEC,
+            number_edges(small_model("mlp", number_embedding="piecewise_linear"), TRAIN.num),
+            seed=0,
+        )
+        average = Average(model, 0.99)
+        before = {k: t.clone() for k, t in model.state_dict().items()}
+        with torch.no_grad():
+            for name, tensor in model.state_dict().items():
+                if tensor.is_floating_point() and "input" not in name:
+                    tensor.add_(1.0)
+        average.update()  # after one step the decay is 0.1
+        moved = {k: t.clone() for k, t in model.state_dict().items()}
+        with average.applied():
+            statistics = 0
+            for key, value in model.state_dict().items():
+                wanted = 0.9 if value.is_floating_point() and "input" not in key else 0.0
+                torch.testing.assert_close(value, before[key] + value.new_tensor(wanted))
+                statistics += "running" in key
+            assert statistics
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, moved[key])
+
 
 class TestPrediction:
     def test_losses_and_predictions_do_not_depend_on_the_chunks(
@@ -291,7 +325,7 @@ class TestRefusals:
         with pytest.raises(DivergedError, match="no longer a finite number in epoch 1") as caught:
             fit(model, rows, rows, spec.task, config, seed=0)
         message = str(caught.value)
-        assert "train.learning_rate" in message and "try 100000" in message
+        assert "train.learning_rate" in message and "try 0.001" in message
         assert "train.clip_norm to 1.0" in message
 
     def test_nan_in_the_rows_ends_in_a_message(self) -> None:
