@@ -3,7 +3,8 @@
 Needs real data sets (`PLUMBLINE_TEST_DATA`): adult with its official test file, covtype_20k,
 ames_housing. `PLUMBLINE_BENCH_SEEDS` (3) is the number of seeds. The whole takes two hours: each
 fit is noted in `.plumbline/quality.jsonl`, and a run that was cut off goes on there, as long as
-the code and the settings are the same.
+the code and the settings are the same. `PLUMBLINE_BENCH_MINUTES` bounds it: no fit begins later,
+and the tables say how many seeds each row has.
 """
 
 from __future__ import annotations
@@ -40,14 +41,16 @@ from plumbline.stages.inputs import chosen_metric
 from plumbline.tables import Arrays, InputSpec, Schema
 from plumbline.training.device import count_threads, set_up
 from plumbline.training.distributed import CPU
-from plumbline.training.fresh import fit_fresh
+from plumbline.training.fresh import FreshFit, fit_fresh
 from plumbline.training.loop import predict
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("PLUMBLINE_TEST_DATA", ROOT.parent / "shared" / "data"))
 SEEDS = int(os.environ.get("PLUMBLINE_BENCH_SEEDS", "3"))
 JOURNAL = ROOT / ".plumbline" / "quality.jsonl"
-BUDGET = 600.0  # seconds per fit
+MINUTES = float(os.environ.get("PLUMBLINE_BENCH_MINUTES", "inf"))
+BUDGET = 600.0  # seconds per fit of ours
+SLOW = ("ft_transformer",)  # fitted last
 SETS = (
     ("adult", "adult/train.csv", "adult/test.csv", "income"),
     ("covtype_20k", "covtype_20k/covtype.csv", None, "cover_type"),
@@ -79,42 +82,36 @@ def run() -> Result:
             figures=[],
             notes=["not run: no real data sets at hand (set PLUMBLINE_TEST_DATA)"],
         )
-    tables, best = [], []
-    for name, file, test, target in SETS:
-        task = prepare(name, DATA / file, DATA / test if test else None, target)
-        rows = [measured(task, label, fit) for label, fit in contenders()]
-        columns = [m for m in SHOWN if m in rows[0][1][0]]
-        tables.append(
-            Table(
-                title=f"{name}: {len(task.test):,} test rows, mean ± spread of {SEEDS} seeds",
-                columns=["model", *columns, "seconds per fit", "of the processor"],
-                rows=[[label, *shown(found, columns), *took] for label, found, took in rows],
-            )
-        )
-        if name == "adult":
-            own = [(label, found) for label, found, _ in rows if label in get_args(ModelName)]
-            best = [max(statistics.mean(r[m] for r in f) for _, f in own) for m in SHOWN[:2]]
+    tasks = [
+        prepare(name, DATA / file, DATA / test if test else None, target)
+        for name, file, test, target in SETS
+    ]
+    made = fit_all(tasks)
+    best = max(
+        (found for (name, label), found in made.items() if name == "adult" and label in OWN),
+        key=lambda found: mean(found, "accuracy"),
+    )
     return Result(
         title="Quality of each family at its defaults",
         figures=[
             Figure(
-                name=f"Adult, official test file: best family's {metric}, mean of {SEEDS} seeds",
-                reached=value,
+                name=f"Adult, official test file: {metric} of the family with the best accuracy, "
+                f"mean of {len(best)} seeds",
+                reached=mean(best, metric),
                 unit="",
                 target=f"≥ {wanted}",
-                holds=value >= wanted,
+                holds=mean(best, metric) >= wanted,
             )
-            for metric, value, wanted in zip(SHOWN, best, (0.874, 0.929), strict=False)
+            for metric, wanted in (("accuracy", 0.874), ("roc_auc", 0.929))
         ],
-        tables=tables,
+        tables=[table(task, made) for task in tasks],
         notes=[
             "plumbline's families: the defaults of params.yaml but for `model.name`, searched "
             "values at the centre of their ranges, no tuning; stopped by the validation rows",
             "peers: their own defaults on training and validation rows together, the columns as "
             "they are (categories as pandas categories)",
-            f"a fit of more than {BUDGET:.0f} s would be left out; none was"
-            if all("over" not in row[-2] for t in tables for row in t.rows)
-            else f"fits over {BUDGET:.0f} s are marked",
+            f"a fit of ours has {BUDGET / 60:.0f} minutes on these cores: where an epoch takes so "
+            "long that `train.epochs` of them would be more, it has as many epochs as fit",
         ],
     )
 
@@ -170,39 +167,70 @@ def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
 
 
 Fit = Callable[[Task, int], DoubleArray]
+Made = dict[str, float]  # scores, and what they took
+OWN = get_args(ModelName)
 
 
 def contenders() -> list[tuple[str, Fit]]:
     """Every family of ours, then the peers."""
-    own: list[tuple[str, Fit]] = [(name, family(name)) for name in get_args(ModelName)]
+    own: list[tuple[str, Fit]] = [(name, family(name)) for name in OWN]
     return [*own, ("HistGradientBoosting", histogram), ("XGBoost", xgboost), ("CatBoost", catboost)]
 
 
-def measured(task: Task, label: str, fit: Fit) -> tuple[str, list[dict[str, float]], list[str]]:
-    """The scores of each seed, and the seconds of a fit: by the clock, and of the processor,
-    which other work on the machine changes less."""
-    found, seconds, busy = [], [], []
-    for seed in range(SEEDS):
+def fit_all(tasks: list[Task]) -> dict[tuple[str, str], list[Made]]:
+    """What each contender made of each set, a list over seeds; the slow ones come last."""
+    begun = time.monotonic()
+    known = noted()
+    found: dict[tuple[str, str], list[Made]] = {}
+    plan = [(seed, task, *who) for seed in range(SEEDS) for task in tasks for who in contenders()]
+    for seed, task, label, fit in sorted(plan, key=lambda one: one[2] in SLOW):
         key = f"{task.name} {label} {seed} {code()}"
-        if key not in (known := noted()):
-            begun, worked = time.perf_counter(), time.process_time()
-            prediction = fit(task, seed)
-            spent = time.perf_counter() - begun, time.process_time() - worked
-            scores = all_scores(task.test.y, prediction, task.spec.task)
-            known[key] = {"scores": scores, "seconds": spent[0], "busy": spent[1]}
+        if key not in known:
+            if time.monotonic() - begun > 60 * MINUTES:
+                continue
+            known[key] = measured(task, fit, seed)
             with JOURNAL.open("a") as journal:
                 journal.write(json.dumps({key: known[key]}) + "\n")
-        fitted = known[key]
-        found.append(fitted["scores"])
-        seconds.append(fitted["seconds"])
-        busy.append(fitted["busy"])
-        print(task.name, label, seed, f"{seconds[-1]:.0f} s", found[-1], flush=True)
-    over = " (over budget)" if max(seconds) > BUDGET else ""
-    took = [f"{statistics.mean(seconds):.0f}{over}", f"{statistics.mean(busy):.0f}"]
-    return label, found, took
+        found.setdefault((task.name, label), []).append(known[key])
+        print(key[:-65], known[key], flush=True)
+    return found
 
 
-def noted() -> dict[str, Any]:
+def measured(task: Task, fit: Fit, seed: int) -> Made:
+    """The scores of a fit, and its seconds: by the clock, and of the processor, which other work
+    on the machine changes less."""
+    begun, worked = time.perf_counter(), time.process_time()
+    prediction = fit(task, seed)
+    took = {"seconds": time.perf_counter() - begun, "busy": time.process_time() - worked}
+    return all_scores(task.test.y, prediction, task.spec.task) | took
+
+
+def mean(found: list[Made], name: str) -> float:
+    """Over seeds."""
+    return statistics.mean(made[name] for made in found)
+
+
+def table(task: Task, made: dict[tuple[str, str], list[Made]]) -> Table:
+    """A row per contender."""
+    rows = {label: made.get((task.name, label), []) for label, _ in contenders()}
+    metrics = [m for m in SHOWN if m in next(iter(rows.values()))[0]]
+    return Table(
+        title=f"{task.name}: {len(task.test):,} test rows, mean ± spread of the seeds",
+        columns=["model", "seeds", *metrics, "seconds per fit", "of the processor"],
+        rows=[
+            [
+                label,
+                str(len(found)),
+                *(shown(found, metric) for metric in metrics),
+                *(f"{mean(found, name):.0f}" for name in ("seconds", "busy")),
+            ]
+            for label, found in rows.items()
+            if found
+        ],
+    )
+
+
+def noted() -> dict[str, Made]:
     """The fits that were made."""
     JOURNAL.parent.mkdir(exist_ok=True)
     lines = JOURNAL.read_text().splitlines() if JOURNAL.exists() else []
@@ -220,10 +248,10 @@ def code() -> str:
     return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
 
 
-def shown(found: list[dict[str, float]], columns: list[str]) -> list[str]:
+def shown(found: list[Made], name: str) -> str:
     """Mean and spread over seeds."""
-    values = [[row[name] for row in found] for name in columns]
-    return [f"{statistics.mean(v):.5g} ± {max(v) - min(v):.2g}" for v in values]
+    values = [made[name] for made in found]
+    return f"{statistics.mean(values):.5g} ± {max(values) - min(values):.2g}"
 
 
 def family(name: str) -> Fit:
@@ -233,16 +261,23 @@ def family(name: str) -> Fit:
         config, spec = task.config, task.spec
         set_up(CPU, count_threads(config.train, 1))
         metric = chosen_metric("auto", spec.task)
-        fresh = fit_fresh(
-            replace(config.model, name=name),
-            config.train,
-            spec,
-            task.train,
-            task.val,
-            seed=seed,
-            score=lambda y, p: score(metric, y, p, spec.task),
-            greater_is_better=METRICS[metric].greater_is_better,
-        )
+
+        def fit_for(epochs: int) -> FreshFit:
+            return fit_fresh(
+                replace(config.model, name=name),
+                replace(config.train, epochs=epochs),
+                spec,
+                task.train,
+                task.val,
+                seed=seed,
+                score=lambda y, p: score(metric, y, p, spec.task),
+                greater_is_better=METRICS[metric].greater_is_better,
+            )
+
+        epochs = config.train.epochs
+        if name in SLOW:
+            epochs = min(epochs, int(BUDGET / fit_for(2).fitted.seconds * 2) - 2)
+        fresh = fit_for(epochs)
         return predict(fresh.fitted.model, task.test, spec.task, config.train, target=fresh.target)
 
     return fit
