@@ -130,7 +130,11 @@ def fitted(x: FloatArray, y: IntArray) -> Callable[[FloatArray, IntArray], Doubl
         cardinalities=(),
         classes=("no", "yes"),
     )
-    model = build_model(ModelConfig(name="mlp", width=256, depth=2, dropout=0.0), spec, seed=0)
+    model = build_model(
+        ModelConfig(name="mlp", number_embedding="none", width=256, depth=2, dropout=0.0),
+        spec,
+        seed=0,
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     inputs, none = torch.from_numpy(x), torch.zeros(len(x), 0, dtype=torch.int64)
     for _ in range(STEPS):

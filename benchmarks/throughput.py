@@ -27,7 +27,7 @@ ROUNDS = 9
 FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "mlp": (40_000, {"width": 256, "depth": 2, "dropout": 0.0}),
     "tabm": (10_240, {"width": 256, "depth": 2, "dropout": 0.0, "members": 8}),
-    "ft_transformer": (1_536, {"width": 64, "depth": 1, "heads": 8, "dropout": 0.0}),
+    "ft_transformer": (1_536, {"token_width": 64, "depth": 1, "heads": 8, "dropout": 0.0}),
 }
 PEERS = ("plumbline", "fixed batch", "lightning", "skorch")
 
@@ -141,7 +141,9 @@ def network(name: str) -> Any:
         cardinalities=(),
         classes=("no", "yes"),
     )
-    return build_model(ModelConfig(name=name, **FAMILIES[name][1]), spec, seed=SEED)
+    return build_model(
+        ModelConfig(name=name, number_embedding="none", **FAMILIES[name][1]), spec, seed=SEED
+    )
 
 
 def our_loop(name: str, world: Any = None) -> Callable[[], float]:

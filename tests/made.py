@@ -24,6 +24,7 @@ Done = subprocess.CompletedProcess[str]
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
 SMALL: dict[str, Any] = {
     "width": 16,
+    "token_width": 16,
     "depth": 1,
     "heads": 2,
     "members": 3,
@@ -31,6 +32,7 @@ SMALL: dict[str, Any] = {
     "category_dim": 3,
     "frequencies": 4,
     "bins": 8,
+    "number_embedding": "none",
 }
 SHORT: dict[str, Any] = {  # few epochs on one thread, without the extra fits of the verdict
     "epochs": 3,

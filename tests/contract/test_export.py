@@ -23,6 +23,7 @@ from plumbline.tables import InputSpec
 
 SMALL: dict[str, Any] = {
     "width": 8,
+    "token_width": 8,
     "depth": 1,
     "heads": 2,
     "members": 3,

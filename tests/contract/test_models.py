@@ -25,7 +25,15 @@ from plumbline.models.layers import ACTIVATIONS, INITIALISERS, NORMALISATIONS
 from plumbline.models.target import TARGET_TRANSFORMS
 from plumbline.tables import InputSpec
 
-SMALL = {"width": 16, "depth": 2, "heads": 4, "members": 3, "embedding_dim": 4, "category_dim": 3}
+SMALL = {
+    "width": 16,
+    "token_width": 16,
+    "depth": 2,
+    "heads": 4,
+    "members": 3,
+    "embedding_dim": 4,
+    "category_dim": 3,
+}
 
 
 def spec(numbers: int = 3, categories: int = 2, task: Task = Task.MULTICLASS) -> InputSpec:

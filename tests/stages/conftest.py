@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.made import small_model
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
 from plumbline.config.judge import ExplainConfig
-from plumbline.config.model import ModelConfig
 from plumbline.files import write_json
 from plumbline.kinds import Task
 from plumbline.models import build_model
@@ -83,7 +82,7 @@ def _arrays(spec: InputSpec, count: int, start: int) -> Arrays:
 
 
 def _bundle(paths: Paths, spec: InputSpec, name: str) -> None:
-    config = replace(ModelConfig(name=name), width=16, heads=2, members=2, dropout=0.0)  # type: ignore[arg-type]
+    config = small_model(name, depth=2, dropout=0.0)
     model = build_model(config, spec, seed=1)
     y = _arrays(spec, ROWS["train"], 0).y
     target = None if spec.classes else TargetTransform.fit(y.astype(np.float32), "standard")

@@ -35,7 +35,7 @@ HEADERS = {
     "confusion": ["actual", "predicted", "count"],
 }
 BASELINES = {"majority", "linear", "gradient_boosting"}
-MODEL = ModelConfig(name="mlp", width=16, depth=1, dropout=0.0)
+MODEL = ModelConfig(name="mlp", number_embedding="none", width=16, depth=1, dropout=0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -51,14 +51,15 @@ MetricName = Literal[
 class ModelConfig:
     """Architecture."""
 
-    name: ModelName = "mlp"
+    name: ModelName = "tabm_mini"
     width: PositiveInt = 256
+    token_width: PositiveInt = 128
     depth: NonNegativeInt = 2
     dropout: ShareOrZero = 0.1
     activation: Activation = "relu"
     initialisation: Initialisation = "default"
     normalisation: Normalisation = "none"
-    number_embedding: NumberEmbedding = "none"
+    number_embedding: NumberEmbedding = "periodic"
     embedding_dim: PositiveInt = 16
     frequencies: PositiveInt = 24
     frequency_scale: Positive = 0.3
@@ -114,13 +115,13 @@ class Dimension:
 class TuneConfig:
     """The search. Values come from `space`; every key `section.name` can be a dimension."""
 
-    trials: NonNegativeInt = 12
+    trials: NonNegativeInt = 8
     sampler: TuneSampler = "tpe"
     pruner: TunePruner = "median"
     objective: Literal["kfold", "holdout"] = "kfold"
     metric: MetricName | Literal["auto"] = "auto"
-    epochs: PositiveInt = 30
-    max_rows: PositiveInt = 4000
+    epochs: PositiveInt = 20
+    max_rows: PositiveInt = 2000
     workers: PositiveInt = 1
     storage: str | None = None
     space: dict[str, Dimension] = Field(default_factory=dict)
@@ -163,4 +164,4 @@ class TrainConfig:
     checkpoint_epochs: PositiveInt = 1
     checkpoint_steps: NonNegativeInt = 0
     find_learning_rate: bool = False
-    learning_curve: list[Share] = Field(default_factory=lambda: [0.25, 0.5])
+    learning_curve: list[Share] = Field(default_factory=lambda: [0.5])

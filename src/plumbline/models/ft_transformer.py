@@ -25,21 +25,28 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self._split(x)
-        mixed = functional.scaled_dot_product_attention(q, k, v)  # (B, H, T, W/H)
+    def forward(self, x: Tensor, asking: int | None = None) -> Tensor:
+        """Args: asking: so many tokens, the first, ask and are answered; None: all."""
+        q, k, v = self._split(x, asking)
+        mixed = functional.scaled_dot_product_attention(q, k, v)  # (B, H, asking, W/H)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
     def weights(self, x: Tensor) -> Tensor:
         """The attention weights, (B, H, T, T); rows sum to one."""
-        q, k, _ = self._split(x)
+        q, k, _ = self._split(x, None)
         return torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1)
 
-    def _split(self, x: Tensor) -> list[Tensor]:
-        rows, tokens, width = x.shape
-        qkv = self.qkv(x).reshape(rows, tokens, 3, self.heads, width // self.heads)
-        return list(qkv.permute(2, 0, 3, 1, 4).unbind(0))  # each (B, H, T, W/H)
+    def _split(self, x: Tensor, asking: int | None) -> list[Tensor]:
+        width = x.shape[-1]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        parts = [
+            functional.linear(x[:, :asking], weight[:width], bias[:width]),
+            *functional.linear(x, weight[width:], bias[width:]).chunk(2, dim=-1),
+        ]
+        return [  # each (B, H, T, W/H)
+            part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in parts
+        ]
 
 
 class Gated(nn.Module):
@@ -59,11 +66,13 @@ class Gated(nn.Module):
 
 class Block(nn.Module):
     """Pre-normalised attention and gated feed-forward, each with a residual and dropout. The
-    first block's attention sees the tokens as they are."""
+    first block's attention sees the tokens as they are; of the last one's answers the class
+    token's alone is made, as no other is looked at."""
 
-    def __init__(self, config: ModelConfig, noise: BatchNoise, *, first: bool) -> None:
+    def __init__(self, config: ModelConfig, noise: BatchNoise, *, first: bool, last: bool) -> None:
         super().__init__()
-        width, hidden = config.width, max(config.width * 4 // 3, 1)
+        width, hidden = config.token_width, max(config.token_width * 4 // 3, 1)
+        self.asking = 1 if last else None
         self.norm_1 = nn.Identity() if first else nn.LayerNorm(width)
         self.norm_2 = nn.LayerNorm(width)
         self.attention = SelfAttention(width, config.heads)
@@ -75,7 +84,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop(self.attention(self.norm_1(x)))
+        x = x[:, : self.asking] + self.drop(self.attention(self.norm_1(x), self.asking))
         out: Tensor = x + self.feed_forward(self.norm_2(x))
         return out
 
@@ -95,23 +104,27 @@ class FTTransformer(nn.Module):
                 wanted="1 or more for ft_transformer",
                 got=0,
             )
-        if config.width % config.heads:
+        width = config.token_width
+        if width % config.heads:
             raise ParameterError(
                 "the width is no multiple of the number of heads",
                 file="params.yaml",
-                where="model.width",
+                where="model.token_width",
                 wanted=f"a multiple of model.heads ({config.heads})",
-                got=config.width,
+                got=width,
             )
-        self.input = TokenInput(config, spec, edges, config.width)
-        self.class_token = nn.Parameter(torch.empty(config.width))
-        nn.init.uniform_(self.class_token, -(config.width**-0.5), config.width**-0.5)
+        self.input = TokenInput(config, spec, edges, width)
+        self.class_token = nn.Parameter(torch.empty(width))
+        nn.init.uniform_(self.class_token, -(width**-0.5), width**-0.5)
         self.blocks = nn.ModuleList(
-            [Block(config, noise, first=n == 0) for n in range(config.depth)]
+            [
+                Block(config, noise, first=n == 0, last=n == config.depth - 1)
+                for n in range(config.depth)
+            ]
         )
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.LayerNorm(width)
         self.activation = ACTIVATIONS[config.activation]()
-        self.head = nn.Linear(config.width, spec.n_outputs)
+        self.head = nn.Linear(width, spec.n_outputs)
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         x = self._tokens(x_num, x_cat)

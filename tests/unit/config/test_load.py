@@ -100,3 +100,15 @@ def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="no such file"):
         load_config(tmp_path / "params.yaml")
+
+
+def test_a_key_left_out_has_the_value_of_the_file(raw: dict[str, Any]) -> None:
+    """Whoever deletes a line keeps what the line said, but for what the tuner finds."""
+    whole = parse_config(copy.deepcopy(raw))
+    for section in ("split", "normalize", "model", "tune", "train"):
+        for key, value in list(raw[section].items()):
+            if key == "space" or value == "tuned" or isinstance(value, dict):
+                continue
+            less = copy.deepcopy(raw)
+            del less[section][key]
+            assert parse_config(less) == whole, f"{section}.{key}"

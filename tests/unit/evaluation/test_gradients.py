@@ -18,7 +18,15 @@ from plumbline.models.deployed import Deployed
 from plumbline.models.embeddings import CategoryEmbedding
 from plumbline.tables import InputSpec
 
-SMALL: dict[str, Any] = {"width": 16, "depth": 2, "heads": 4, "members": 3, "category_dim": 3}
+SMALL: dict[str, Any] = {
+    "width": 16,
+    "depth": 2,
+    "heads": 4,
+    "members": 3,
+    "category_dim": 3,
+    "token_width": 16,
+    "number_embedding": "none",
+}
 OUTPUTS = np.array([0, 1, 2, 0, 1, 2])
 
 

@@ -278,7 +278,7 @@ class TestFTTransformer:
 
     @pytest.mark.parametrize(
         ("more", "where"),
-        [({"width": 10, "heads": 4}, "model.width"), ({"depth": 0}, "model.depth")],
+        [({"token_width": 10, "heads": 4}, "model.token_width"), ({"depth": 0}, "model.depth")],
     )
     def test_what_makes_no_transformer_is_refused(self, more: dict[str, int], where: str) -> None:
         with pytest.raises(ParameterError, match=r"params\.yaml") as caught:
