@@ -13,14 +13,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from tests.made import made_arrays, made_checkout, made_spec, outputs, write_params
+from tests.made import curves, made_arrays, made_checkout, made_spec, outputs, write_params
 
 from plumbline.config import Config, Paths, load_config
-from plumbline.config.model import LossName, ModelName
+from plumbline.config.model import Activation, LossName, ModelName
 from plumbline.errors import DataError, ParameterError, UserError
 from plumbline.files import write_json
 from plumbline.kinds import Task
-from plumbline.preprocessing.arrays import write_arrays
+from plumbline.preprocessing.arrays import read_arrays, write_arrays
 from plumbline.stages import train
 from plumbline.store.bundle import load_bundle
 from plumbline.tables import Arrays, InputSpec
@@ -138,11 +138,14 @@ class TestOutputs:
         rare = rare.take(np.flatnonzero((rare.y == 0) | (np.arange(200) % 4 == 0)))
         write_arrays(paths.prepared / "train", rare)
         run(paths)
-        counts = np.bincount(rare.y)
-        assert counts[1] < counts[0]
-        assert summary(paths)["learning_curve"] == [
-            {"rows": 2 * int(counts.max()), "val_loss": pytest.approx(0.4, abs=0.4)}
-        ]
+        assert (rare.y == 1).mean() < 0.3
+        assert summary(paths)["verdict"]["numbers"]["constant_loss"] == pytest.approx(
+            np.log(2), rel=0.02
+        )
+        bundle, val = load_bundle(paths.model), read_arrays(paths.prepared / "val")
+        lost = -np.log(bundle.predict(val.num, val.cat)[np.arange(len(val)), val.y])
+        best = curves(paths)[summary(paths)["best_epoch"] - 1]
+        assert best["val_loss"] == pytest.approx(lost.mean(), rel=1e-4)
 
     def test_weights_reach_the_loss(self, tmp_path: Path) -> None:
         spec = made_spec()
@@ -196,9 +199,103 @@ class TestChoices:
         ids=lambda train: " ".join(train),
     )
     def test_ways_to_fit(self, tmp_path: Path, train: dict[str, Any]) -> None:
-        paths = made_checkout(tmp_path, made_spec(), train=train)
+        paths = made_checkout(tmp_path, made_spec(), train={"epochs": 6, **train})
         run(paths)
-        assert summary(paths)["verdict"]["numbers"]["train_loss"] < 1
+        told = summary(paths)["verdict"]
+        assert told["fit"] != "nothing learned"
+        assert told["numbers"]["train_loss"] < 0.95 * told["numbers"]["constant_loss"]
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            dict(zip(("activation", "initialisation", "normalisation"), values, strict=True))
+            for values in zip(
+                get_args(Activation),
+                ("default", "xavier", "he", "orthogonal", "normal", "xavier"),
+                ("none", "batch", "layer") * 2,
+                strict=True,
+            )
+        ],
+        ids=lambda model: " ".join(model.values()),
+    )
+    def test_ways_to_build(self, tmp_path: Path, model: dict[str, Any]) -> None:
+        paths = made_checkout(
+            tmp_path,
+            made_spec(),
+            model={"name": "mlp", "number_embedding": "periodic", **model},
+            train={"epochs": 12},
+        )
+        run(paths)
+        told = summary(paths)["verdict"]["numbers"]
+        assert told["train_loss"] < 0.8 * told["constant_loss"]
+        built = load_bundle(paths.model).config
+        assert {key: getattr(built, key) for key in model} == model
+
+    def test_zero_weights_are_warned_of(self, tmp_path: Path) -> None:
+        paths = made_checkout(tmp_path, made_spec(), model={"initialisation": "zero"})
+        with pytest.warns(UserWarning, match=r"model\.initialisation is zero"):
+            run(paths)
+
+
+class TestVerdict:
+    def test_a_smaller_fit_stops_as_the_whole_one_does(self, tmp_path: Path) -> None:
+        """By the same metric: a share that takes all rows gives the very fit."""
+        paths = made_checkout(
+            tmp_path,
+            made_spec(),
+            model={"width": 64, "depth": 2},
+            train={"epochs": 40, "learning_curve": [0.999], "batch_size": 0, "monitor": "accuracy"},
+        )
+        run(paths)
+        told = summary(paths)
+        assert told["monitor"] == "accuracy"
+        half, whole = told["learning_curve"]
+        assert half == whole
+        curves = np.genfromtxt(paths.reports / "training" / "curves.csv", delimiter=",", names=True)
+        best_by_loss = int(curves["epoch"][curves["val_loss"].argmin()])
+        assert told["best_epoch"] != best_by_loss  # or the test says nothing
+
+    @pytest.mark.parametrize("method", ["none", "oversample", "undersample"])
+    @pytest.mark.parametrize("weights", ["none", "balanced"])
+    def test_rare_classes_are_judged_as_they_are_fitted(
+        self, tmp_path: Path, method: str, weights: str
+    ) -> None:
+        """One row of twenty: a fit told to weigh both classes alike is held against one half."""
+        spec = made_spec()
+        paths = made_checkout(
+            tmp_path,
+            spec,
+            train={"epochs": 8, "class_weights": weights, "learning_curve": [0.5]},
+            normalize={"balance": {"method": method}},
+        )
+        for part, n in (("train", 3000), ("val", 1500)):
+            rows = made_arrays(spec, n, seed=n)
+            keep = np.flatnonzero((rows.y == 0) | (np.arange(n) % 20 == 0))
+            write_arrays(paths.prepared / part, rows.take(keep))
+        run(paths)
+        told = summary(paths)["verdict"]
+        constant = told["numbers"]["constant_loss"]
+        alike = method != "none" or weights != "none"
+        assert constant == pytest.approx(np.log(2), rel=0.15) if alike else constant < 0.3
+        assert told["fit"] in ("balanced", "under-fitting")
+        assert told["numbers"]["val_loss"] < 0.6 * constant
+        assert all(point["val_loss"] < 0.8 * constant for point in summary(paths)["learning_curve"])
+
+    @pytest.mark.parametrize("method", ["none", "oversample"])
+    def test_rare_classes_that_cannot_be_told_apart(self, tmp_path: Path, method: str) -> None:
+        spec = made_spec()
+        paths = made_checkout(
+            tmp_path,
+            spec,
+            train={"epochs": 10, "patience": 2},
+            normalize={"balance": {"method": method}},
+        )
+        for part, n in (("train", 8000), ("val", 4000)):
+            rows = made_arrays(spec, n, seed=n)
+            rare = (np.random.default_rng([n, 1]).random(n) < 0.05).astype(np.int64)
+            write_arrays(paths.prepared / part, replace(rows, y=rare))
+        run(paths)
+        assert summary(paths)["verdict"]["fit"] in ("nothing learned", "over-fitting")
 
 
 Change = Callable[[Arrays, InputSpec], Arrays]

@@ -35,6 +35,7 @@ from plumbline.training.distributed import World, join
 from plumbline.training.fresh import FreshFit, fit_fresh
 from plumbline.training.launch import guarded, is_launched, launch
 from plumbline.training.loop import evaluate_rows
+from plumbline.training.losses import class_weights, resampled_weights
 from plumbline.training.lr_finder import draw_sweep, sweep
 from plumbline.training.progress import ProgressBar
 from plumbline.training.verdict import Point, Verdict, judge
@@ -70,7 +71,6 @@ def _train(config: Config, paths: Paths) -> None:
     refuse_unfit(train, spec, "training")
     refuse_unfit(val, spec, "validation")
     preprocessor = read_json(paths.prepared / "preprocessor.json")
-    train = resample(train, spec, config.normalize.balance, config.seed)
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
         every_epochs=config.train.checkpoint_epochs,
@@ -130,24 +130,38 @@ def _fit(
     world: World,
     checkpoints: Checkpoints,
 ) -> FreshFit:
-    metric = monitored(config, spec)
+    rows = resample(train, spec, config.normalize.balance, config.seed)
     bar = ProgressBar(
-        epochs=config.train.epochs, rows=len(train), metric=metric, enabled=world.first
+        epochs=config.train.epochs,
+        rows=len(rows),
+        metric=monitored(config, spec),
+        enabled=world.first,
     )
     with bar:
         return fit_fresh(
             config.model,
             config.train,
             spec,
-            train,
+            rows,
             val,
             seed=config.seed,
-            score=(lambda y, p: score(metric, y, p, spec.task)) if metric else None,
-            greater_is_better=METRICS[metric].greater_is_better if metric else True,
+            **_stopping(config, spec),
             world=world,
             checkpoints=checkpoints,
             on_epoch=bar,
+            on_step=bar.within,
         )
+
+
+def _stopping(config: Config, spec: InputSpec) -> dict[str, Any]:
+    """Arguments of a fit that say which epoch is the best."""
+    metric = monitored(config, spec)
+    if metric is None:
+        return {}
+    return {
+        "score": lambda y, p: score(metric, y, p, spec.task),
+        "greater_is_better": METRICS[metric].greater_is_better,
+    }
 
 
 def monitored(config: Config, spec: InputSpec) -> str | None:
@@ -163,9 +177,23 @@ def monitored(config: Config, spec: InputSpec) -> str | None:
 def _judge(
     config: Config, spec: InputSpec, train: Arrays, val: Arrays, world: World, fresh: FreshFit
 ) -> tuple[Verdict, list[Point]]:
-    """The verdict, with fits on fewer rows beside the fit on all."""
-    fitted, task = fresh.fitted, spec.task
-    rows = [Rows.of(a, task, world.device, target=fresh.target) for a in (train, val)]
+    """The verdict, with fits on fewer rows beside the fit on all.
+
+    Losses are weighed as in the fit: by the class weights, and by how often resampling repeats
+    the rows of each class. Else a fit on balanced classes would be held against the shares that
+    it was told to forget.
+    """
+    fitted, task, balance = fresh.fitted, spec.task, config.normalize.balance
+    per_class = class_weights(config.train, task, train.y, spec.n_outputs)
+    if balance.method != "none":
+        resampled = resample(train, spec, balance, config.seed).y
+        per_class = class_weights(config.train, task, resampled, spec.n_outputs)
+        repeated = resampled_weights(train.y, resampled, spec.n_outputs)
+        per_class = repeated if per_class is None else per_class * repeated
+    rows = [
+        Rows.of(a, task, world.device, target=fresh.target, per_class=per_class)
+        for a in (train, val)
+    ]
 
     def losses(fit: FreshFit, of: Rows) -> DoubleArray:
         """Scaled by the rows' weights, so that their mean is the weighted one."""
@@ -177,7 +205,15 @@ def _judge(
         # the target in the units of the fit on all rows, or losses could not be compared
         units = fresh.target
         fit = fit_fresh(
-            config.model, how, spec, fewer, val, seed=config.seed, target=units, world=world
+            config.model,
+            how,
+            spec,
+            resample(fewer, spec, balance, config.seed),
+            val,
+            seed=config.seed,
+            target=units,
+            **_stopping(config, spec),
+            world=world,
         )
         return losses(fit, rows[1])
 
@@ -198,6 +234,7 @@ def _find_rate(
     config: Config, spec: InputSpec, train: Arrays, world: World
 ) -> dict[str, bytes | float]:
     """The learning-rate finder's plot and proposal."""
+    train = resample(train, spec, config.normalize.balance, config.seed)
     edges = number_edges(config.model, train.num)
     target = None
     if not spec.task.is_classification:

@@ -42,11 +42,13 @@ def constant_loss(train: Rows, val: Rows, task: Task, config: TrainConfig, outpu
     """The validation loss of the best constant: the training rows' class shares, or their mean
     (the median for an absolute error)."""
     if task.is_classification:
-        counts = torch.bincount(train.y, train.weight, minlength=outputs).clamp_min(0.5)
+        # on the CPU: with weights, CUDA has no deterministic way to count
+        counts = torch.bincount(train.y.cpu(), train.weight.cpu(), minlength=outputs)
+        counts = counts.clamp_min(0.5)
         output = (counts / counts.sum()).log()
     elif config.loss == "mae":
         output = train.y.median()[None]
     else:
         output = ((train.weight * train.y).sum() / train.total_weight)[None]
-    constant = output.float()[None, None].expand(len(val), 1, outputs)  # (n, 1, C)
+    constant = output.float().to(val.y.device)[None, None].expand(len(val), 1, outputs)  # (n, 1, C)
     return val.mean(choose_loss(config, task)(constant, val.y, config))

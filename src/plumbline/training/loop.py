@@ -35,7 +35,7 @@ from plumbline.training.optim import add_l1, set_rate
 
 Score = Callable[[IntArray | FloatArray, DoubleArray], float]
 OnEpoch = Callable[[int, dict[str, float]], None]
-OnStep = Callable[[int, int], None]
+OnStep = Callable[[int, int, int], None]
 Context = contextlib.AbstractContextManager[object]
 Bounds = tuple[int, int]
 Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[tuple[Tensor, Tensor]]]
@@ -98,7 +98,7 @@ def fit(
         seed: of the order of rows and of dropout.
         checkpoints: where to go on from and to save to; without it a killed fit starts anew.
         on_epoch: told (epoch, its row of the history) on every process; may raise to stop.
-        on_step: told (steps done, steps) of the running epoch.
+        on_step: told (epochs done, steps done of the running one, its steps) on every process.
 
     Raises:
         DivergedError: the loss is infinite or no number.
@@ -184,7 +184,7 @@ def train_epoch(
         if checkpoints and progress.step < job.plan.steps and checkpoints.due(progress):
             checkpoints.save(run, job.world)
         if on_step:
-            on_step(progress.step, job.plan.steps)
+            on_step(progress.epoch, progress.step, job.plan.steps)
 
 
 def _laid_out(job: Job, order: Tensor, weight: Tensor, first: int) -> Iterator[Step]:

@@ -123,6 +123,17 @@ def class_weights(
     return np.asarray(config.class_weights, dtype=np.float32)
 
 
+def resampled_weights(
+    y: IntArray | FloatArray, resampled: IntArray | FloatArray, n_classes: int
+) -> FloatArray:
+    """What a row of each class counts for in a fit on resampled rows, (C,): how many of them there
+    are for one row as it was."""
+    counts = [np.bincount(rows.astype(np.int64), minlength=n_classes) for rows in (y, resampled)]
+    before, after = counts
+    share = np.where(before > 0, after / np.maximum(before, 1), 1.0)
+    return share.astype(np.float32)
+
+
 def _flat(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """(B, K, C), (B,) → (B*K, C), (B*K,): every member answers for every row."""
     members = output.shape[1]

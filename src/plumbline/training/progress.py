@@ -10,6 +10,7 @@ from typing import Self, TextIO
 from tqdm import tqdm
 
 SECONDS = 10.0  # between two lines where there is no terminal
+BLINK = 0.5  # seconds between two changes of a bar within an epoch
 
 
 class _Progress:
@@ -25,25 +26,28 @@ class _Progress:
         if enabled and self.stream.isatty():
             self._bar = tqdm(total=total, unit=self.unit, file=self.stream, leave=False)
         self._begun = self._told = time.monotonic()
-        self._first: int | None = None
+        self._first: float | None = None
 
     def _elapsed(self) -> float:
         return max(time.monotonic() - self._begun, 1e-9)
 
-    def _show(self, done: int, own: int, words: str) -> None:
+    def _due(self) -> bool:
+        """Whether a line, or a change of the bar between its steps, is worth the reader's time."""
+        return time.monotonic() - self._told >= (SECONDS if self._bar is None else BLINK)
+
+    def _show(self, done: float, own: float, where: str, words: str) -> None:
         """`own` steps of the `done` ones were made in this life, besides `_first`."""
         if self._bar is not None:
-            self._bar.n, self._bar.initial = done, self._first
+            self._bar.n, self._bar.initial = int(done), int(self._first or 0)
             self._bar.set_postfix_str(words)
-        elif time.monotonic() - self._told >= SECONDS:
+        else:
             left = (self.total - done) * self._elapsed() / own
             print(
-                f"{self.unit} {done} of {self.most}{self.total}: {words}, "
-                f"{self.about} {left:,.0f} s left",
+                f"{self.unit} {where}: {words}, {self.about} {left:,.0f} s left",
                 file=self.stream,
                 flush=True,
             )
-            self._told = time.monotonic()
+        self._told = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +63,8 @@ class _Progress:
 
 
 class ProgressBar(_Progress):
-    """Told after every epoch; shows loss, metric, rows per second and the time left at most."""
+    """Told after every epoch and every step; shows loss, metric, rows per second and the time
+    left at most."""
 
     unit, most, about = "epoch", "at most ", "at most"
 
@@ -73,19 +78,39 @@ class ProgressBar(_Progress):
         stream: TextIO | None = None,
     ) -> None:
         super().__init__(epochs, enabled=enabled, stream=stream)
-        self.rows, self.metric = rows, metric
+        self.rows, self.metric, self._words = rows, metric, ""
 
     def __call__(self, epoch: int, row: dict[str, float]) -> None:
         """Epochs done, and the row of the history."""
         if not self.enabled:
             return
-        if self._first is None:
-            self._first = epoch - 1
-        own = epoch - self._first
-        words = f"loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}"
+        self._begin(epoch - 1)
+        self._words = f"loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}, "
         if self.metric and "val_score" in row:
-            words += f", {self.metric} {row['val_score']:.4f}"
-        self._show(epoch, own, f"{words}, {own * self.rows / self._elapsed():,.0f} rows/s")
+            self._words += f"{self.metric} {row['val_score']:.4f}, "
+        if self._bar is not None or self._due():
+            self._tell(epoch, f"{epoch} of {self.most}{self.total}")
+
+    def within(self, epoch: int, step: int, steps: int) -> None:
+        """Epochs done, and steps of the running one; shown now and then."""
+        if not self.enabled:
+            return
+        self._begin(epoch + (step - 1) / steps)
+        if step < steps and self._due():
+            share = f"{step / steps:.0%} of epoch {epoch + 1}"
+            self._tell(epoch + step / steps, f"{epoch} of {self.most}{self.total}", f"{share}, ")
+
+    def _begin(self, done: float) -> None:
+        if self._first is None:
+            self._first = done
+            if done > 0:
+                words = f"going on in epoch {int(done) + 1}, where an earlier run was cut off"
+                print(words, file=self.stream, flush=True)
+
+    def _tell(self, done: float, where: str, share: str = "") -> None:
+        own = done - (self._first or 0)
+        speed = f"{own * self.rows / self._elapsed():,.0f} rows/s"
+        self._show(done, own, where, f"{share}{self._words}{speed}")
 
 
 class SearchBar(_Progress):
@@ -106,4 +131,5 @@ class SearchBar(_Progress):
         if self._first is None:
             self._first = done
         words = f"best {self.metric} {best:.4f}" if best is not None else "no value yet"
-        self._show(done, done - self._first + 1, words)
+        if self._bar is not None or self._due():
+            self._show(done, done - self._first + 1, f"{done} of {self.most}{self.total}", words)

@@ -19,6 +19,7 @@ More = Literal["would help", "would not help", "unknown"]
 LEARNED = 0.02  # less than this share of the constant's loss removed: nothing learned
 GAP = 0.10  # validation loss above training loss by more than this share: over-fitting
 FALLING = 0.005  # the last fifth of the epochs still removes this share: under-fitting
+MUCH = 0.5  # a training loss above this share leaves open whether the model is too small
 GAIN = 0.01  # a gain from more rows below this share is not worth collecting them
 SIGMAS = 2.0  # standard errors that a difference needs to count
 
@@ -62,7 +63,8 @@ def judge(
     """The verdict on a fit.
 
     Args:
-        history: rows with `val_loss`, an epoch each.
+        history: rows with `val_loss`, an epoch each; its unit may be another one, as a fit on
+            resampled rows is validated on rows as they are.
         best_epoch: the epoch whose weights were kept, from 1.
         stopped_early: whether patience ended the fit before its last epoch.
         train_loss: of the kept weights on the training rows.
@@ -76,7 +78,8 @@ def judge(
         "val_loss": val_loss,
         "constant_loss": constant_loss,
         "gap": (val_loss - train_loss) / unit,
-        "still_falling": _falling([row["val_loss"] for row in history], best_epoch) / unit,
+        "still_falling": _falling([row["val_loss"] for row in history], best_epoch)
+        * (val_loss / max(history[best_epoch - 1]["val_loss"], 1e-12) / unit),
     }
     fit, text = _fit(numbers, len(history), best_epoch, stopped_early, unit)
     more, gain, sentence = _more_rows(curve, unit)
@@ -106,6 +109,12 @@ def _fit(
     if val > 1 - LEARNED:
         return "over-fitting", (
             f"Over-fitting: {measured}. What was learned does not hold on other rows."
+        )
+    if train > MUCH:
+        return "balanced", (
+            f"Balanced: {measured}; the gap is small, and most of the constant's loss is left. "
+            "Either the rest is noise, or the model is too small for it or lacks a feature: "
+            "compare a larger one, and the baselines in the report."
         )
     return "balanced", (
         f"Balanced: {measured}; the gap is small. A larger model is worth a try only if "

@@ -48,6 +48,42 @@ def test_the_bar_has_loss_metric_speed_and_time_left(clock: Clock) -> None:
         assert re.search(r"\[\d\d:\d\d<\d\d:\d\d", text)  # time gone, time left
 
 
+def test_within_a_long_epoch_too(clock: Clock) -> None:
+    stream = io.StringIO()
+    with ProgressBar(epochs=4, rows=1000, metric=None, stream=stream) as bar:
+        for step in range(1, 101):
+            clock.now += 0.5
+            bar.within(0, step, 100)
+        bar(1, ROW)
+    assert stream.getvalue().splitlines() == [
+        "epoch 0 of at most 4: 20% of epoch 1, 20 rows/s, at most 190 s left",
+        "epoch 0 of at most 4: 40% of epoch 1, 20 rows/s, at most 180 s left",
+        "epoch 0 of at most 4: 60% of epoch 1, 20 rows/s, at most 170 s left",
+        "epoch 0 of at most 4: 80% of epoch 1, 20 rows/s, at most 160 s left",
+        "epoch 1 of at most 4: loss 0.6123, validation 0.7000, 20 rows/s, at most 150 s left",
+    ]
+
+
+def test_the_bar_moves_within_an_epoch(clock: Clock) -> None:
+    stream = Terminal()
+    with ProgressBar(epochs=4, rows=1000, metric=None, stream=stream) as bar:
+        clock.now += 2
+        bar.within(0, 25, 100)
+        assert "0/4" in shown(stream) and "25% of epoch 1" in shown(stream)
+
+
+def test_a_run_that_goes_on_says_so(clock: Clock) -> None:
+    stream = io.StringIO()
+    with ProgressBar(epochs=4, rows=1000, metric=None, stream=stream) as bar:
+        bar.within(2, 51, 100)
+        clock.now += 10
+        bar(3, ROW)
+    assert stream.getvalue().splitlines() == [
+        "going on in epoch 3, where an earlier run was cut off",
+        "epoch 3 of at most 4: loss 0.6123, validation 0.7000, 50 rows/s, at most 20 s left",
+    ]
+
+
 def test_elsewhere_a_line_now_and_then(clock: Clock) -> None:
     stream = io.StringIO()
     with ProgressBar(epochs=10, rows=5000, metric=None, stream=stream) as bar:
