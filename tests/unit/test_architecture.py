@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 import yaml
 
@@ -92,6 +93,29 @@ def test_dependencies_and_parameters_exist(root: Path, graph: dict[str, Any]) ->
             for part in key.split("."):
                 assert part in node, f"{name}: {key}"
                 node = node[part]
+
+
+GROUND = ("config", "errors", "files", "kinds", "tables", "stages")  # under every stage
+
+
+def test_a_stage_depends_on_the_code_that_it_runs(root: Path, graph: dict[str, Any]) -> None:
+    """Else it would keep what older code made."""
+    imports = grimp.build_graph("plumbline", cache_dir=None)
+    inputs = "plumbline.stages.inputs"
+    readers = imports.find_modules_that_directly_import(inputs)
+    imports.remove_module(inputs)  # it reads for all of them; what for is named by each itself
+    for name, stage in graph.items():
+        used = imports.find_upstream_modules(f"plumbline.stages.{name}")
+        if f"plumbline.stages.{name}" in readers:
+            assert "src/plumbline/stages/inputs.py" in stage["deps"], name
+        for module in used:
+            parts = module.split(".")[1:]
+            if not parts or parts[0] in GROUND:
+                continue
+            path = Path("src", *module.split("."))
+            file = path / "__init__.py" if (root / path).is_dir() else path.with_suffix(".py")
+            above = {str(file), *map(str, file.parents)}
+            assert above & set(stage["deps"]), f"{name} runs {file}"
 
 
 def test_outputs_outlive_a_failed_stage(graph: dict[str, Any]) -> None:
