@@ -149,8 +149,9 @@ def _ours(path: Path, folder: Path, way: str) -> tuple[float, float]:
     schema = Schema(columns=tuple(columns), task=Task.REGRESSION)
     config = NormalizeConfig(scale="zscore", impute="mean", numbers_as_categories=False)
     frame = pl.scan_parquet(path)
-    shutil.rmtree(folder / "plumbline", ignore_errors=True)  # the stage writes a new folder
     in_memory = way.endswith("memory")
+    if not in_memory:  # the stage writes a new folder
+        shutil.rmtree(folder / "plumbline", ignore_errors=True)
     frame = frame.collect().lazy() if in_memory else frame
 
     begun = time.perf_counter()
