@@ -108,7 +108,7 @@ def test_twice_by_force_is_the_same_to_the_byte(copy: Path) -> None:
     assert (copy / "reports/metrics.json").read_bytes() == found
 
 
-def test_two_processes_give_the_metrics_of_one(copy: Path) -> None:
+def test_two_processes_give_the_metrics_of_one_and_the_same_bytes_twice(copy: Path) -> None:
     before = metrics(copy)
     run(copy, "dvc", "exp", "run", "-S", "train.processes=2", "-S", "explain.rows=20")
     after = metrics(copy)
@@ -117,6 +117,12 @@ def test_two_processes_give_the_metrics_of_one(copy: Path) -> None:
             # a row on the edge of a bin of the calibration error may change sides: 2 / 114
             tolerance = 0.02 if name == "ece" else 1e-3
             assert after[part][name] == pytest.approx(value, abs=tolerance), (part, name)
+
+    model, found = hashes(copy / "artifacts/model"), (copy / "reports/metrics.json").read_bytes()
+    done = run(copy, "dvc", "repro", "--force", "--single-item", "train", "evaluate")
+    assert ran(done.stdout) == ["train", "evaluate"]
+    assert hashes(copy / "artifacts/model") == model
+    assert (copy / "reports/metrics.json").read_bytes() == found
 
 
 def test_a_wrong_parameter_leaves_earlier_outputs_whole(copy: Path) -> None:

@@ -1,12 +1,14 @@
 """The fitted model on disk: weights as safetensors, the rest as JSON, everything hashed.
 
 `model.json` names the architecture, what the arrays hold, the target's transform, and the hashes
-of the other files; no pickle is written or read.
+of the other files and of itself; no pickle is written or read.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +29,8 @@ from plumbline.models import build_model, to_prediction
 from plumbline.models.target import TargetTransform
 from plumbline.tables import InputSpec
 
-FORMAT = 1
-PARTS = ("model", "spec", "edges", "target", "sha256")  # of model.json, besides the format
+FORMAT = 2
+PARTS = ("model", "spec", "edges", "target", "sha256", "own_sha256")  # besides the format
 WEIGHTS, FACTS, PREPROCESSOR = "weights.safetensors", "model.json", "preprocessor.json"
 BATCH_ROWS = 4096  # rows per forward pass
 MEND = "run `dvc checkout`, or `dvc repro train`"
@@ -80,19 +82,16 @@ def save_bundle(
     """
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS)
     write_json(folder / PREPROCESSOR, preprocessor)
-    write_json(
-        folder / FACTS,
-        {
-            "format": FORMAT,
-            "model": dataclasses.asdict(config),
-            "spec": spec.to_json(),
-            "edges": edges,
-            "target": target.to_json() if target else None,
-            **facts,
-            "shapes": {name: list(t.shape) for name, t in weights.items()},
-            "sha256": {name: sha256(folder / name) for name in (WEIGHTS, PREPROCESSOR)},
-        },
-    )
+    whole = {
+        "format": FORMAT,
+        "model": dataclasses.asdict(config),
+        "spec": spec.to_json(),
+        "edges": edges,
+        "target": target.to_json() if target else None,
+        **facts,
+        "sha256": {name: sha256(folder / name) for name in (WEIGHTS, PREPROCESSOR)},
+    }
+    write_json(folder / FACTS, {**whole, "own_sha256": _own_hash(whole)})
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -147,7 +146,16 @@ def _facts(folder: Path) -> dict[str, Any]:
     lacks = _lacks(facts, PARTS) or _lacks(facts["sha256"], [WEIGHTS, PREPROCESSOR])
     if lacks:
         raise DataError(f"not a model description: it has no {lacks}", file=path, mend=MEND)
+    if _own_hash(facts) != facts["own_sha256"]:
+        raise DataError("has been changed since it was saved with the model", file=path, mend=MEND)
     return dict(facts)
+
+
+def _own_hash(facts: dict[str, Any]) -> str:
+    """The SHA-256 of all but itself, however it is laid out."""
+    content = {key: value for key, value in facts.items() if key != "own_sha256"}
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _lacks(facts: Any, keys: Sequence[str]) -> str | None:

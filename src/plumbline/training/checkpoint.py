@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
@@ -29,7 +30,8 @@ from plumbline.training.optim import Average
 from plumbline.training.schedule import Schedule
 
 FILE = "state.safetensors"
-CODE = ("models", "preprocessing", "training")  # packages that decide what a fit gives
+# packages that decide what a fit gives
+CODE = ("config", "evaluation/metrics", "models", "preprocessing", "training")
 
 
 @dataclass
@@ -215,7 +217,8 @@ def fingerprint(content: Any, files: Iterable[Path]) -> str:
     package = Path(__file__).parents[1]
     code = (file for name in CODE for file in (package / name).rglob("*.py"))
     hashes = [sha256(file) for part in (files, code) for file in sorted(part)]
-    text = json.dumps([content, hashes, torch.__version__], sort_keys=True, default=str)
+    libraries = [torch.__version__, np.__version__]
+    text = json.dumps([content, hashes, libraries], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -19,7 +19,14 @@ from plumbline.kinds import Task
 from plumbline.models import MODELS, build_model, number_edges, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
 from plumbline.models.target import TargetTransform
-from plumbline.store.bundle import FACTS, PREPROCESSOR, WEIGHTS, load_bundle, save_bundle
+from plumbline.store.bundle import (
+    FACTS,
+    PREPROCESSOR,
+    WEIGHTS,
+    _own_hash,
+    load_bundle,
+    save_bundle,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -81,10 +88,12 @@ def test_the_same_bundle_is_the_same_bytes(tmp_path: Path) -> None:
         assert sha256(tmp_path / "one" / name) == sha256(tmp_path / "other" / name)
 
 
-def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change model.json by hand."""
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, seal: bool = True) -> None:
+    """Change model.json by hand, and its hash of itself too unless told otherwise."""
     facts = json.loads((folder / FACTS).read_text())
     change(facts)
+    if seal:
+        facts["own_sha256"] = _own_hash(facts)
     (folder / FACTS).write_text(json.dumps(facts))
 
 
@@ -150,17 +159,38 @@ def test_no_safetensors_file(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts["model"].update(activation="gelu"),
+        lambda facts: facts["target"].update(scale=2.0),
+        lambda facts: facts["spec"].update(num_names=["n1", "n0", "n2"]),
+        lambda facts: facts["sha256"].update({PREPROCESSOR: "0" * 64}),
+    ],
+    ids=["activation", "target", "columns", "hash"],
+)
+def test_a_changed_description(tmp_path: Path, change: Any) -> None:
+    """What fits the weights all the same, and would predict otherwise."""
+    saved(tmp_path, task=Task.REGRESSION)
+    rewrite(tmp_path, lambda facts: None, seal=False)  # laid out in another way: the same
+    load_bundle(tmp_path)
+    rewrite(tmp_path, change, seal=False)
+    with pytest.raises(DataError, match="has been changed since it was saved") as caught:
+        load_bundle(tmp_path)
+    assert str(tmp_path / FACTS) in str(caught.value) and "dvc checkout" in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [0, 1, "2", None])
 def test_another_format(tmp_path: Path, version: Any) -> None:
     saved(tmp_path)
     rewrite(tmp_path, lambda facts: facts.update(format=version))
     with pytest.raises(DataError, match="format that this version does not read") as caught:
         load_bundle(tmp_path)
-    assert "wanted format 1" in str(caught.value)
+    assert "wanted format 2" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b'"model"', b"{}", b"\xff\xfe", b'{"format": 1}']
+    "content", [b"", b"{", b"[]", b"null", b'"model"', b"{}", b"\xff\xfe", b'{"format": 2}']
 )
 def test_no_model_description(tmp_path: Path, content: bytes) -> None:
     saved(tmp_path)
@@ -170,10 +200,10 @@ def test_no_model_description(tmp_path: Path, content: bytes) -> None:
     assert str(tmp_path / FACTS) in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["sha256", "model", "spec", "edges", "target"])
+@pytest.mark.parametrize("key", ["sha256", "own_sha256", "model", "spec", "edges", "target"])
 def test_a_description_without_a_part(tmp_path: Path, key: str) -> None:
     saved(tmp_path)
-    rewrite(tmp_path, lambda facts: facts.pop(key))
+    rewrite(tmp_path, lambda facts: facts.pop(key), seal=False)
     with pytest.raises(DataError, match="not a model description") as caught:
         load_bundle(tmp_path)
     assert key in str(caught.value)
