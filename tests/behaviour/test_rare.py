@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 import yaml
 from tests.made import plumbline
 
@@ -33,20 +32,32 @@ def rows_with(folder: Path, counts: dict[str, int]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-@pytest.mark.parametrize(
-    "counts", [{"no": 240, "yes": 6}, {"a": 150, "b": 90, "c": 6}], ids=["binary", "multiclass"]
-)
-def test_folds_without_a_class(checkout: Path, counts: dict[str, int]) -> None:
-    rows_with(checkout, counts)
-    for stage in STAGES:
-        done = plumbline(checkout, stage)
+def run(folder: Path, *stages: str) -> None:
+    for stage in stages:
+        done = plumbline(folder, stage)
         assert done.returncode == 0, f"{stage}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def test_folds_that_score_no_row_of_a_class(checkout: Path) -> None:
+    rows_with(checkout, {"a": 150, "b": 90, "c": 6})
+    run(checkout, *STAGES)
     split = load_split(Paths(checkout))
-    label = pl.read_csv(checkout / "rare.csv")["label"].to_numpy()
-    rare = label == min(counts, key=lambda name: counts[name])
+    rare = pl.read_csv(checkout / "rare.csv")["label"].to_numpy() == "c"
     scored = [rare[split.fold(k)[1]].sum() for k in range(split.folds.shape[1])]
     assert min(scored) == 0  # or the test says nothing
-    best = json.loads((checkout / "artifacts/tuning/best.json").read_text())
-    assert best
+    assert json.loads((checkout / "artifacts/tuning/best.json").read_text())
     found = json.loads((checkout / "reports/metrics.json").read_text())
     assert np.isfinite(found["test"]["accuracy"])
+
+
+def test_fewer_rows_of_a_class_than_folds(checkout: Path) -> None:
+    """The metric of the search needs both classes in a fold: said, and mended as said."""
+    rows_with(checkout, {"no": 240, "yes": 6})
+    run(checkout, "validate", "split", "normalize")
+    done = plumbline(checkout, "tune")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "split.folds: roc_auc cannot be computed in any fold" in done.stderr
+    params = yaml.safe_load((checkout / "params.yaml").read_text())
+    params["split"]["folds"] = 3
+    (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    run(checkout, *STAGES[1:])
