@@ -184,7 +184,8 @@ def fit_all(tasks: list[Task]) -> dict[tuple[str, str], list[Made]]:
     found: dict[tuple[str, str], list[Made]] = {}
     plan = [(seed, task, *who) for seed in range(SEEDS) for task in tasks for who in contenders()]
     for seed, task, label, fit in sorted(plan, key=lambda one: one[2] in SLOW):
-        key = f"{task.name} {label} {seed} {code()}"
+        name = f"{task.name} {label} {seed}"
+        key = f"{name} {code()}"
         if key not in known:
             if time.monotonic() - begun > 60 * MINUTES:
                 continue
@@ -192,7 +193,7 @@ def fit_all(tasks: list[Task]) -> dict[tuple[str, str], list[Made]]:
             with JOURNAL.open("a") as journal:
                 journal.write(json.dumps({key: known[key]}) + "\n")
         found.setdefault((task.name, label), []).append(known[key])
-        print(key[:-65], known[key], flush=True)
+        print(name, known[key], flush=True)
     return found
 
 

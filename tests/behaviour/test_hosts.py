@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,32 +20,43 @@ from plumbline.kinds import Task
 pytestmark = pytest.mark.soak
 SPEC = made_spec(Task.MULTICLASS)
 FIT = {"epochs": 12, "patience": 0, "checkpoint_steps": 7}
-HOSTS = ("plumb0", "plumb1")
+HOSTS = tuple(f"plumb{os.getpid()}-{number}" for number in (0, 1))  # ours alone
 
 
-def ip(*arguments: str) -> bool:
-    return not subprocess.run(["ip", *arguments], capture_output=True, check=False).returncode
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True)
+
+
+def may_make_hosts() -> bool:
+    """Whether the system lets this user make a network namespace."""
+    name = f"{HOSTS[0]}-try"
+    try:
+        ip("netns", "add", name)
+        ip("netns", "del", name)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return False
+    return True
 
 
 @pytest.fixture
 def hosts() -> Iterator[None]:
-    """plumb0 is 10.77.0.1, plumb1 is 10.77.0.2; neither sees anything else."""
+    """The first is 10.77.0.1, the second 10.77.0.2; neither sees anything else."""
+    if not may_make_hosts():
+        pytest.skip("network namespaces need rights (and the command ip) that are lacking")
+    one, two = HOSTS
     try:
-        made = all(ip("netns", "add", name) for name in HOSTS)
-        made = made and ip("link", "add", "pl0", "type", "veth", "peer", "name", "pl1")
+        for name in HOSTS:
+            ip("netns", "add", name)
+        ip("link", "add", "pl0", "netns", one, "type", "veth", "peer", "name", "pl1", "netns", two)
         for number, name in enumerate(HOSTS):
-            made = made and ip("link", "set", f"pl{number}", "netns", name)
-            made = made and ip(
-                "-n", name, "addr", "add", f"10.77.0.{number + 1}/24", "dev", f"pl{number}"
-            )
-            made = made and ip("-n", name, "link", "set", f"pl{number}", "up")
-            made = made and ip("-n", name, "link", "set", "lo", "up")
-        if not made:
-            pytest.skip("network namespaces need rights that this user lacks")
+            ip("-n", name, "addr", "add", f"10.77.0.{number + 1}/24", "dev", f"pl{number}")
+            ip("-n", name, "link", "set", f"pl{number}", "up")
+            ip("-n", name, "link", "set", "lo", "up")
         yield
     finally:
         for name in HOSTS:
-            ip("netns", "del", name)
+            with suppress(subprocess.CalledProcessError):
+                ip("netns", "del", name)
 
 
 def start(number: int, paths: Paths) -> subprocess.Popen[str]:

@@ -37,8 +37,7 @@ def hashes(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample's data stages, run to the end."""
-    if not (root / "data" / "breast_cancer.csv").exists():
-        pytest.skip("the sample data are not there: dvc pull data.dvc")
+    assert (root / "data" / "breast_cancer.csv").exists(), "dvc pull data.dvc"
     folder = tmp_path_factory.mktemp("kill")
     for name in ("params.yaml", "expectations.yaml", "dvc.yaml"):
         shutil.copyfile(root / name, folder / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,20 +40,34 @@ def honest(task: Task, seed: int, rows: int = 900) -> Data:
     return Data(name=f"{task}", frame=table, target="y", task=task)
 
 
+def holding(names: Mapping[str, Task]) -> list[tuple[str, str]]:
+    """Each table with each kind of leak that it can hold: a sum and a product need a target of
+    numbers, a column filled in for one class needs classes, and where numbers are off, the table
+    must have some that are no counts."""
+    numbers = (Task.REGRESSION,)
+    classes = (Task.BINARY, Task.MULTICLASS)
+    wanted = {"sum": numbers, "product": numbers, "gap": classes}
+    without = {("adult", "rows nearly copied"), ("adult", "other source")}
+    return [
+        (name, kind)
+        for name, task in names.items()
+        for kind in PLANTS
+        if task in wanted.get(kind, TASKS) and (name, kind) not in without
+    ]
+
+
 def planted(kind: str, data: Data) -> Planted:
     leak = PLANTS[kind](data, np.random.default_rng(zlib.crc32(f"{kind} {data.name}".encode())))
-    if leak is None:
-        pytest.skip(f"{data.name} cannot hold this leak")
+    assert leak is not None
     return leak
 
 
-@pytest.mark.parametrize("kind", PLANTS)
-@pytest.mark.parametrize("task", TASKS)
-def test_every_kind_of_leak_is_found_in_a_made_table(task: Task, kind: str) -> None:
-    leak = planted(kind, honest(task, seed=1))
+@pytest.mark.parametrize(("task", "kind"), holding({str(task): task for task in TASKS}))
+def test_every_kind_of_leak_is_found_in_a_made_table(task: str, kind: str) -> None:
+    leak = planted(kind, honest(Task(task), seed=1))
     findings = findings_of(leak.data)
     assert leak.found(findings), [(f.check, f.columns) for f in findings]
-    honest_columns = set(honest(task, 1).frame.columns)
+    honest_columns = set(honest(Task(task), 1).frame.columns)
     for finding in findings:
         if finding.check in ("giveaway", "identifier", "target_text"):
             assert not set(finding.columns) & honest_columns, finding.detail
@@ -63,8 +78,9 @@ def science() -> dict[str, Data]:
     return {data.name: data for data in bundled()}
 
 
-@pytest.mark.parametrize("kind", PLANTS)
-@pytest.mark.parametrize("name", ["breast_cancer", "diabetes"])
+@pytest.mark.parametrize(
+    ("name", "kind"), holding({"breast_cancer": Task.BINARY, "diabetes": Task.REGRESSION})
+)
 def test_every_kind_of_leak_is_found_in_the_sample_and_its_like(
     science: dict[str, Data], name: str, kind: str
 ) -> None:
@@ -73,8 +89,10 @@ def test_every_kind_of_leak_is_found_in_the_sample_and_its_like(
     assert leak.found(findings), [(f.check, f.columns) for f in findings]
 
 
-@pytest.mark.parametrize("kind", PLANTS)
-@pytest.mark.parametrize("name", ["adult", "creditcard", "bike_sharing"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    holding({"adult": Task.BINARY, "creditcard": Task.BINARY, "bike_sharing": Task.REGRESSION}),
+)
 def test_every_kind_of_leak_is_found_in_real_data(real_data: Path, name: str, kind: str) -> None:
     data = LOADERS[name](name)
     few = np.sort(np.random.default_rng(1).choice(len(data.frame), 4_000, replace=False))

@@ -14,7 +14,7 @@ from plumbline.config import Config, Paths
 from plumbline.config.model import TrainConfig
 from plumbline.evaluation.metrics import METRICS, score
 from plumbline.files import new_dir, read_json, write_bytes, write_json, write_text
-from plumbline.kinds import DoubleArray, Part
+from plumbline.kinds import DoubleArray, FloatArray, Part
 from plumbline.models import build_model, number_edges
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.balance import resample
@@ -35,7 +35,7 @@ from plumbline.training.distributed import World, join
 from plumbline.training.fresh import FreshFit, fit_fresh
 from plumbline.training.launch import guarded, is_launched, launch
 from plumbline.training.loop import evaluate_rows
-from plumbline.training.losses import class_weights, resampled_weights
+from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import draw_sweep, sweep
 from plumbline.training.progress import ProgressBar
 from plumbline.training.verdict import Point, Verdict, judge
@@ -71,6 +71,7 @@ def _train(config: Config, paths: Paths) -> None:
     refuse_unfit(train, spec, "training")
     refuse_unfit(val, spec, "validation")
     preprocessor = read_json(paths.prepared / "preprocessor.json")
+    fitted = resample(train, spec, config.normalize.balance, config.seed)
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
         every_epochs=config.train.checkpoint_epochs,
@@ -79,9 +80,10 @@ def _train(config: Config, paths: Paths) -> None:
     with join(config.train) as world:
         if world.first:
             checkpoints.clean_siblings()
-        fresh = _fit(config, spec, train, val, world, checkpoints)
-        verdict, points = _judge(config, spec, train, val, world, fresh)
-        finder = _find_rate(config, spec, train, world) if config.train.find_learning_rate else {}
+        fresh = _fit(config, spec, fitted, val, world, checkpoints)
+        weights = fit_weights(config.train, spec.task, train.y, fitted.y, spec.n_outputs)
+        verdict, points = _judge(config, spec, train, val, world, fresh, weights)
+        finder = _find_rate(config, spec, fitted, world) if config.train.find_learning_rate else {}
         if not world.first:
             return
         values = {key: _at(config, key) for key in sorted(config.tune.space)}
@@ -130,10 +132,9 @@ def _fit(
     world: World,
     checkpoints: Checkpoints,
 ) -> FreshFit:
-    rows = resample(train, spec, config.normalize.balance, config.seed)
     bar = ProgressBar(
         epochs=config.train.epochs,
-        rows=len(rows),
+        rows=len(train),
         metric=monitored(config, spec),
         enabled=world.first,
     )
@@ -142,7 +143,7 @@ def _fit(
             config.model,
             config.train,
             spec,
-            rows,
+            train,
             val,
             seed=config.seed,
             **_stopping(config, spec),
@@ -175,21 +176,20 @@ def monitored(config: Config, spec: InputSpec) -> str | None:
 
 
 def _judge(
-    config: Config, spec: InputSpec, train: Arrays, val: Arrays, world: World, fresh: FreshFit
+    config: Config,
+    spec: InputSpec,
+    train: Arrays,
+    val: Arrays,
+    world: World,
+    fresh: FreshFit,
+    per_class: FloatArray | None,
 ) -> tuple[Verdict, list[Point]]:
     """The verdict, with fits on fewer rows beside the fit on all.
 
-    Losses are weighed as in the fit: by the class weights, and by how often resampling repeats
-    the rows of each class. Else a fit on balanced classes would be held against the shares that
-    it was told to forget.
+    Losses are weighed as in the fit, by `per_class` (C,). Else a fit on balanced classes would
+    be held against the shares that it was told to forget.
     """
-    fitted, task, balance = fresh.fitted, spec.task, config.normalize.balance
-    per_class = class_weights(config.train, task, train.y, spec.n_outputs)
-    if balance.method != "none":
-        resampled = resample(train, spec, balance, config.seed).y
-        per_class = class_weights(config.train, task, resampled, spec.n_outputs)
-        repeated = resampled_weights(train.y, resampled, spec.n_outputs)
-        per_class = repeated if per_class is None else per_class * repeated
+    fitted, task = fresh.fitted, spec.task
     rows = [
         Rows.of(a, task, world.device, target=fresh.target, per_class=per_class)
         for a in (train, val)
@@ -208,7 +208,7 @@ def _judge(
             config.model,
             how,
             spec,
-            resample(fewer, spec, balance, config.seed),
+            resample(fewer, spec, config.normalize.balance, config.seed),
             val,
             seed=config.seed,
             target=units,
@@ -234,7 +234,6 @@ def _find_rate(
     config: Config, spec: InputSpec, train: Arrays, world: World
 ) -> dict[str, bytes | float]:
     """The learning-rate finder's plot and proposal."""
-    train = resample(train, spec, config.normalize.balance, config.seed)
     edges = number_edges(config.model, train.num)
     target = None
     if not spec.task.is_classification:

@@ -91,7 +91,7 @@ def save_bundle(
         **facts,
         "sha256": {name: sha256(folder / name) for name in (WEIGHTS, PREPROCESSOR)},
     }
-    write_json(folder / FACTS, {**whole, "own_sha256": _own_hash(whole)})
+    write_json(folder / FACTS, {**whole, "own_sha256": own_hash(whole)})
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -146,12 +146,12 @@ def _facts(folder: Path) -> dict[str, Any]:
     lacks = _lacks(facts, PARTS) or _lacks(facts["sha256"], [WEIGHTS, PREPROCESSOR])
     if lacks:
         raise DataError(f"not a model description: it has no {lacks}", file=path, mend=MEND)
-    if _own_hash(facts) != facts["own_sha256"]:
+    if own_hash(facts) != facts["own_sha256"]:
         raise DataError("has been changed since it was saved with the model", file=path, mend=MEND)
     return dict(facts)
 
 
-def _own_hash(facts: dict[str, Any]) -> str:
+def own_hash(facts: dict[str, Any]) -> str:
     """The SHA-256 of all but itself, however it is laid out."""
     content = {key: value for key, value in facts.items() if key != "own_sha256"}
     text = json.dumps(content, sort_keys=True)

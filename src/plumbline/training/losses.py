@@ -123,15 +123,26 @@ def class_weights(
     return np.asarray(config.class_weights, dtype=np.float32)
 
 
-def resampled_weights(
-    y: IntArray | FloatArray, resampled: IntArray | FloatArray, n_classes: int
-) -> FloatArray:
-    """What a row of each class counts for in a fit on resampled rows, (C,): how many of them there
-    are for one row as it was."""
-    counts = [np.bincount(rows.astype(np.int64), minlength=n_classes) for rows in (y, resampled)]
-    before, after = counts
-    share = np.where(before > 0, after / np.maximum(before, 1), 1.0)
-    return share.astype(np.float32)
+def fit_weights(
+    config: TrainConfig,
+    task: Task,
+    y: IntArray | FloatArray,
+    fitted: IntArray | FloatArray,
+    n_classes: int,
+) -> FloatArray | None:
+    """What a training row of each class counted for in a fit, (C,), or None where all counted the
+    same: its class weight, times the rows that resampling made of it.
+
+    Args:
+        y: (n,) of the training rows; `fitted` (m,) of those they became by resampling.
+    """
+    weights = class_weights(config, task, fitted, n_classes)
+    if fitted is y or not task.is_classification:
+        return weights
+    before = np.bincount(y.astype(np.int64), minlength=n_classes)
+    after = np.bincount(fitted.astype(np.int64), minlength=n_classes)
+    repeated = np.where(before > 0, after / np.maximum(before, 1), 1.0).astype(np.float32)
+    return repeated if weights is None else weights * repeated
 
 
 def _flat(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

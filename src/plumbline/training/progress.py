@@ -35,18 +35,22 @@ class _Progress:
         """Whether a line, or a change of the bar between its steps, is worth the reader's time."""
         return time.monotonic() - self._told >= (SECONDS if self._bar is None else BLINK)
 
-    def _show(self, done: float, own: float, where: str, words: str) -> None:
-        """`own` steps of the `done` ones were made in this life, besides `_first`."""
+    def _show(self, whole: int, done: float, own: float, words: str) -> None:
+        """`whole` steps are done, and with parts of one `done`; `own` of these were made in this
+        life, besides `_first`."""
         if self._bar is not None:
-            self._bar.n, self._bar.initial = int(done), int(self._first or 0)
+            self._bar.n, self._bar.initial = whole, int(self._first or 0)
             self._bar.set_postfix_str(words)
-        else:
+        elif self._due():
             left = (self.total - done) * self._elapsed() / own
             print(
-                f"{self.unit} {where}: {words}, {self.about} {left:,.0f} s left",
+                f"{self.unit} {whole} of {self.most}{self.total}: {words}, "
+                f"{self.about} {left:,.0f} s left",
                 file=self.stream,
                 flush=True,
             )
+        else:
+            return
         self._told = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -88,8 +92,7 @@ class ProgressBar(_Progress):
         self._words = f"loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}, "
         if self.metric and "val_score" in row:
             self._words += f"{self.metric} {row['val_score']:.4f}, "
-        if self._bar is not None or self._due():
-            self._tell(epoch, f"{epoch} of {self.most}{self.total}")
+        self._tell(epoch, epoch)
 
     def within(self, epoch: int, step: int, steps: int) -> None:
         """Epochs done, and steps of the running one; shown now and then."""
@@ -97,8 +100,7 @@ class ProgressBar(_Progress):
             return
         self._begin(epoch + (step - 1) / steps)
         if step < steps and self._due():
-            share = f"{step / steps:.0%} of epoch {epoch + 1}"
-            self._tell(epoch + step / steps, f"{epoch} of {self.most}{self.total}", f"{share}, ")
+            self._tell(epoch + step / steps, epoch, f"{step / steps:.0%} of epoch {epoch + 1}, ")
 
     def _begin(self, done: float) -> None:
         if self._first is None:
@@ -107,10 +109,10 @@ class ProgressBar(_Progress):
                 words = f"going on in epoch {int(done) + 1}, where an earlier run was cut off"
                 print(words, file=self.stream, flush=True)
 
-    def _tell(self, done: float, where: str, share: str = "") -> None:
+    def _tell(self, done: float, epoch: int, share: str = "") -> None:
         own = done - (self._first or 0)
         speed = f"{own * self.rows / self._elapsed():,.0f} rows/s"
-        self._show(done, own, where, f"{share}{self._words}{speed}")
+        self._show(epoch, done, own, f"{share}{self._words}{speed}")
 
 
 class SearchBar(_Progress):
@@ -131,5 +133,4 @@ class SearchBar(_Progress):
         if self._first is None:
             self._first = done
         words = f"best {self.metric} {best:.4f}" if best is not None else "no value yet"
-        if self._bar is not None or self._due():
-            self._show(done, done - self._first + 1, f"{done} of {self.most}{self.total}", words)
+        self._show(done, done, done - self._first + 1, words)

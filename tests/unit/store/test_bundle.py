@@ -23,8 +23,8 @@ from plumbline.store.bundle import (
     FACTS,
     PREPROCESSOR,
     WEIGHTS,
-    _own_hash,
     load_bundle,
+    own_hash,
     save_bundle,
 )
 
@@ -93,7 +93,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, seal: boo
     facts = json.loads((folder / FACTS).read_text())
     change(facts)
     if seal:
-        facts["own_sha256"] = _own_hash(facts)
+        facts["own_sha256"] = own_hash(facts)
     (folder / FACTS).write_text(json.dumps(facts))
 
 
