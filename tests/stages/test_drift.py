@@ -111,7 +111,17 @@ def test_what_is_written(made: Any, task: Task) -> None:
     # the probabilities of val and test rows were made apart, their classes were not
     assert result["prediction"]["drifted"] is (task is Task.BINARY)
     words = dict(report.rows)
-    assert words["columns"] == "2 of 7 drifted" and words["moved"].startswith("drifted: ")
+    # all but the empty column are compared by a test
+    assert result["chance"] == {
+        "tested": 6,
+        "drifted": 2,
+        "threshold": 0.05,
+        "expected": pytest.approx(0.3),
+        "at_most": 1,
+        "exceeded": True,
+    }
+    said = "2 of 7 drifted: more than chance (0.3 expected at p < 0.05)"
+    assert words["columns"] == said and words["moved"].startswith("drifted: ")
     assert "_prediction" in words  # a feature has the name
     page = (paths.reports / "drift" / "index.html").read_text(encoding="utf-8")
     assert "moved" in page

@@ -1,4 +1,4 @@
-"""Are two sets of rows spread alike, column by column? Evidently decides.
+"""Are two sets of rows distributed alike, column by column? Evidently decides.
 
 Numbers and dates are compared as numbers, the rest as categories. In a category a missing cell is
 a value of its own and rare values are one; missing numbers are left out, and told apart by their
@@ -12,8 +12,8 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,14 @@ NUMBERS_ONLY = {"ks", "wasserstein"}  # methods that do not compare categories
 FREQUENT = 50  # values of a category that are compared each by itself, at most
 REPEATED = 5  # reference rows that such a value has, at least
 MISSING, RARE = "(missing)", "(rare or new)"
+P_VALUE = "p_value"  # how the names of methods that are tests end
+# a method that is asked for by its short name is reported under its full one, as `auto` does
+NAMES = {
+    "ks": "K-S p_value",
+    "psi": "PSI",
+    "wasserstein": "Wasserstein distance (normed)",
+    "jensenshannon": "Jensen-Shannon distance",
+}
 DAY = 86_400e6  # microseconds
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=metric_)[0-9a-f]{32}")
 
@@ -94,6 +102,42 @@ def compare(
             missing=(_missing(pair.reference), _missing(pair.current)),
         )
     return found, page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """How many columns a test calls drifted where nothing has changed.
+
+    A test at p < 0.05 does so for one column in twenty; a distance has no such rate and is not
+    counted. `at_most` is the 95 % quantile of that number for independent columns.
+    """
+
+    tested: int
+    drifted: int
+    threshold: float  # the largest of the tests' thresholds
+    expected: float
+    at_most: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "exceeded": self.drifted > self.at_most}
+
+
+def chance(found: Iterable[ColumnDrift]) -> Chance | None:
+    """What chance gives over these columns; None where none was compared by a test."""
+    tested = [c for c in found if c.score is not None and (c.method or "").endswith(P_VALUE)]
+    thresholds = [float(c.threshold or 0.0) for c in tested]
+    if not tested:
+        return None
+    shares = np.ones(1)  # of runs with 0, 1, 2 … such columns: the Poisson binomial distribution
+    for threshold in thresholds:
+        shares = np.convolve(shares, [1 - threshold, threshold])
+    return Chance(
+        tested=len(tested),
+        drifted=sum(c.drifted for c in tested),
+        threshold=max(thresholds),
+        expected=sum(thresholds),
+        at_most=int(np.searchsorted(np.cumsum(shares), 0.95)),
+    )
 
 
 NOTHING = "<!DOCTYPE html><html><body><p>No column has values on both sides.</p></body></html>\n"
@@ -175,7 +219,7 @@ def _verdicts(metrics: Sequence[Any], tests: Sequence[Any]) -> dict[str, _Verdic
         # no score where a test has no answer, as for two constants that are the same
         known = math.isfinite(score)
         found[name] = (
-            str(config["method"]),
+            NAMES.get(config["method"], str(config["method"])),
             score if known else None,
             float(config["threshold"]),
             bool(failed[name]) and known,

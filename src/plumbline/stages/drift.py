@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.config import Config, Paths
-from plumbline.evaluation.drift import ColumnDrift, Pair, compare
+from plumbline.evaluation.drift import Chance, ColumnDrift, Pair, chance, compare
 from plumbline.files import new_dir, write_json, write_text
 from plumbline.kinds import ColumnType, IntArray, Part, Task
 from plumbline.preprocessing.frames import take_rows
@@ -43,12 +43,14 @@ def run(config: Config, paths: Paths) -> Report:
     found, page = compare(pairs, method=config.drift.method, threshold=config.drift.threshold)
     drifted = [name for name in features if found[name].drifted]
     share = len(drifted) / max(len(features), 1)
+    by_chance = chance(found[name] for name in features)
     with new_dir(paths.reports / "drift") as folder:
         write_json(
             folder / "result.json",
             {
                 "dataset_drift": share > config.drift.share,
                 "drifted_share": share,
+                "chance": by_chance and by_chance.to_json(),
                 "rows": {"reference": len(reference), "current": len(current)},
                 "columns": {name: found[name].to_json() for name in features},
                 "target": found[target].to_json(),
@@ -59,7 +61,7 @@ def run(config: Config, paths: Paths) -> Report:
     return Report(
         rows=[
             ("data set", "drifted" if share > config.drift.share else "no drift"),
-            ("columns", f"{len(drifted)} of {len(features)} drifted"),
+            ("columns", f"{len(drifted)} of {len(features)} drifted{_expected(by_chance)}"),
             *((name, _words(found[name])) for name in drifted[:TOP]),
             (target, _words(found[target])),
             (prediction, _words(found[prediction])),
@@ -97,6 +99,14 @@ def _free(name: str, taken: dict[str, Pair]) -> str:
     while name in taken:
         name = f"_{name}"
     return name
+
+
+def _expected(chance: Chance | None) -> str:
+    """How many of them are nothing but chance."""
+    if chance is None:
+        return ""
+    verdict = "more than chance" if chance.drifted > chance.at_most else "no more than chance"
+    return f": {verdict} ({chance.expected:.1f} expected at p < {chance.threshold:g})"
 
 
 def _words(drift: ColumnDrift) -> str:

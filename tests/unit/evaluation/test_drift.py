@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from plumbline.evaluation.drift import RARE, Pair, compare
+from plumbline.evaluation.drift import RARE, ColumnDrift, Pair, chance, compare
 from plumbline.kinds import ColumnType
 
 RNG = np.random.default_rng(0)
@@ -113,6 +113,60 @@ def test_odd_columns_do_not_stop_it(method: str) -> None:
         assert alone == found[name].to_json(), name
         if alone["method"] is None:
             assert alone["score"] is None and alone["threshold"] is None
+
+
+def compared(score: float, threshold: float = 0.05, method: str = "K-S p_value") -> ColumnDrift:
+    return ColumnDrift(
+        method=method,
+        score=score,
+        threshold=threshold,
+        drifted=score < threshold,
+        missing=(0.0, 0.0),
+    )
+
+
+def test_chance_is_what_tests_find_where_nothing_has_changed() -> None:
+    found = chance([compared(0.01), compared(0.04), *[compared(0.5)] * 28])
+    assert found is not None
+    # of 30 independent columns: 1.5 on average, more than 4 in less than 5 % of runs
+    assert found.to_json() == {
+        "tested": 30,
+        "drifted": 2,
+        "threshold": 0.05,
+        "expected": pytest.approx(1.5),
+        "at_most": 4,
+        "exceeded": False,
+    }
+    many = chance([*[compared(0.01)] * 5, *[compared(0.5)] * 25])
+    assert many is not None and many.to_json()["exceeded"] is True
+
+
+@pytest.mark.parametrize(
+    "method", ["Wasserstein distance (normed)", "Jensen-Shannon distance", "PSI"]
+)
+def test_a_distance_has_no_rate_of_chance(method: str) -> None:
+    assert chance([compared(0.5, method=method)] * 20) is None
+    mixed = chance([compared(0.5, method=method), compared(0.001)])
+    assert mixed is not None and (mixed.tested, mixed.expected) == (1, 0.05)
+
+
+@pytest.mark.parametrize(("method", "is_test"), [("ks", True), ("psi", False)])
+def test_tests_are_known_by_their_name(method: str, is_test: bool) -> None:
+    found, _ = compare({"x": numbers(0.0)}, method=method, threshold=None)
+    assert (chance(found.values()) is not None) is is_test
+
+
+def test_unchanged_rows_drift_as_often_as_chance_says() -> None:
+    rng = np.random.default_rng(5)
+    columns = {
+        f"c{i}": pair(ColumnType.NUMBER, rng.normal(size=300), rng.normal(size=200))
+        for i in range(60)
+    }
+    found, _ = compare(columns, method="ks", threshold=None)
+    by_chance = chance(found.values())
+    assert by_chance is not None and by_chance.tested == 60
+    assert by_chance.expected == pytest.approx(3.0) and by_chance.at_most == 6
+    assert not by_chance.to_json()["exceeded"]
 
 
 def test_missing_shares_are_told() -> None:

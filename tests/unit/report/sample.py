@@ -465,6 +465,7 @@ def _drift(made: Made) -> None:
             "score": float(score),
             "threshold": 0.05,
             "drifted": bool(score < 0.05),
+            "missing": {"reference": 0.0, "current": 0.0},
         }
         for name, score in zip(made.columns, made.rng.random(len(made.columns)), strict=True)
     }
@@ -474,6 +475,14 @@ def _drift(made: Made) -> None:
         {
             "dataset_drift": share > 0.5,
             "drifted_share": share,
+            "chance": {
+                "tested": len(columns),
+                "drifted": round(share * len(columns)),
+                "threshold": 0.05,
+                "expected": 0.05 * len(columns),
+                "at_most": 2,
+                "exceeded": round(share * len(columns)) > 2,
+            },
             "rows": {"reference": 3 * made.rows, "current": made.rows},
             "columns": columns,
             "target": columns[made.columns[0]],

@@ -8,9 +8,10 @@ from plumbline.report.about import About
 from plumbline.report.blocks import Section
 from plumbline.report.read import Reports
 from plumbline.report.sections.data import data, split
+from plumbline.report.sections.drift import drift
 from plumbline.report.sections.evaluation import evaluation
 from plumbline.report.sections.explanations import explanations
-from plumbline.report.sections.shipping import drift, export, lineage, parameters
+from plumbline.report.sections.shipping import export, lineage, parameters
 from plumbline.report.sections.training import training
 from plumbline.report.sections.tuning import tuning
 from plumbline.report.sections.verdict import verdict

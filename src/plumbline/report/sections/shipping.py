@@ -1,4 +1,4 @@
-"""Sections on what leaves: drift, ONNX parity, lineage, parameters."""
+"""Sections on what is shipped: ONNX parity, lineage, parameters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from plumbline.report.blocks import (
     Cell,
     Facts,
     Grid,
-    Links,
     Part,
     Section,
     Status,
-    Text,
-    figure_cell,
     name,
 )
-from plumbline.report.numbers import NOTHING, number, percent
+from plumbline.report.numbers import number
 from plumbline.report.read import Reports, entries, pick, real, whole, words
 from plumbline.report.sections.verdict import parity_status, registry_notes
 
@@ -32,81 +29,6 @@ LINEAGE_WORDS = {
     "dvc_lock": "dvc.lock hash",
     "model": "model hash",
 }
-
-
-def drift(reports: Reports, about: About) -> Section:
-    """Test rows against training rows, by Evidently."""
-    result = reports.json("drift/result.json")
-    columns = [(key, v) for key, v in entries(pick(result, "columns")) if isinstance(v, dict)]
-    drifted = sum(v.get("drifted") is True for _, v in columns)
-    blocks: list[Block] = []
-    status = None
-    if isinstance(pick(result, "dataset_drift"), bool):
-        yes = result["dataset_drift"]
-        status = Status(state="warn", word="drifted") if yes else Status(state="good", word="none")
-        share = percent(real(result.get("drifted_share")))
-        facts: list[tuple[str, str | Status]] = [
-            ("data set", Status(state=status.state, word="drifted" if yes else "no drift")),
-            ("drifted columns", f"{drifted:,} of {len(columns):,} ({share})"),
-        ]
-        blocks.append(Facts(facts))
-    ends = [(key, pick(result, key)) for key in ("target", "prediction")]
-    both = [(key, v) for key, v in ends if isinstance(v, dict)]
-    if both:
-        blocks.append(_drift_table("Target and predictions", both))
-    if columns:
-        blocks += _drift_tables(columns)
-    elif isinstance(result, dict):
-        blocks.append(Text("No column was compared."))
-    if reports.exists("drift/index.html"):
-        blocks.append(Links([("drift/index.html", "Evidently's page, column by column")]))
-    read = (
-        "A column drifts when its values in the test rows are spread otherwise than in the "
-        "training rows, past the threshold of its method: scores may then not hold in use."
-    )
-    part = Part(read=read, blocks=blocks, files=["drift/result.json"])
-    return Section(id="drift", title="Drift", status=status, parts=[part])
-
-
-def _drift_tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
-    """Drifted columns, then the others, folded."""
-    drifted = [c for c in columns if c[1].get("drifted") is True]
-    others = [c for c in columns if c[1].get("drifted") is not True]
-    tables = [
-        _drift_table("Columns that drifted", drifted),
-        _drift_table("Columns that did not", others, folded=True),
-    ]
-    return [table for table in tables if table.rows]
-
-
-def _drift_table(
-    caption: str, found: list[tuple[str, dict[str, Any]]], *, folded: bool = False
-) -> Grid:
-    rest = len(found) - COLUMNS_SHOWN
-    return Grid(
-        caption=caption,
-        columns=["column", "drift", "method", "score", "threshold"],
-        rows=[
-            [
-                name(key),
-                Cell(text="", status=_drifted(v.get("drifted"))),
-                Cell(text=str(v.get("method") or NOTHING)[:80]),
-                figure_cell(number(real(v.get("score")), 3)),
-                figure_cell(number(real(v.get("threshold")), 3)),
-            ]
-            for key, v in found[:COLUMNS_SHOWN]
-        ],
-        more=f"{rest:,} more in reports/drift/result.json." if rest > 0 else "",
-        folded=folded,
-    )
-
-
-def _drifted(value: Any) -> Status:
-    if value is True:
-        return Status(state="warn", word="drifted")
-    return (
-        Status(state="good", word="no") if value is False else Status(state="info", word="unknown")
-    )
 
 
 def export(reports: Reports, about: About) -> Section:

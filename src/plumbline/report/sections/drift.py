@@ -1,0 +1,152 @@
+"""The section on drift: do test rows look like training rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plumbline.report.about import About
+from plumbline.report.blocks import (
+    Block,
+    Cell,
+    Facts,
+    Grid,
+    Links,
+    Part,
+    Section,
+    State,
+    Status,
+    Text,
+    figure_cell,
+    name,
+)
+from plumbline.report.numbers import NOTHING, fixed, number, percent, plural
+from plumbline.report.read import Reports, entries, pick, real, whole
+
+COLUMNS_SHOWN = 40
+
+
+def drift(reports: Reports, about: About) -> Section:
+    """Test rows against training rows, by Evidently."""
+    result = reports.json("drift/result.json")
+    columns = [(key, v) for key, v in entries(pick(result, "columns")) if isinstance(v, dict)]
+    status = _status(result, columns)
+    blocks: list[Block] = []
+    if status is not None:
+        blocks.append(Facts(_facts(result, columns, status.state, about)))
+        blocks += _chance(pick(result, "chance"))
+    both = [
+        (key, v) for key in ("target", "prediction") if isinstance(v := pick(result, key), dict)
+    ]
+    if both:
+        caption = "Target: training and test rows; prediction: validation and test rows"
+        blocks.append(_table(caption, both))
+    if columns:
+        blocks += _tables(columns)
+    elif isinstance(result, dict):
+        blocks.append(Text("No column was compared."))
+    if reports.exists("drift/index.html"):
+        blocks.append(Links([("drift/index.html", "Evidently's page, column by column")]))
+    read = (
+        "A column has drifted when its values in the test rows are distributed differently from "
+        "those in the training rows: a p-value below its threshold, or a distance at or above it. "
+        "Missing numbers are left out of the score."
+    )
+    part = Part(read=read, blocks=blocks, files=["drift/result.json"])
+    return Section(id="drift", title="Drift", status=status, parts=[part])
+
+
+def _drifted(columns: list[tuple[str, dict[str, Any]]]) -> int:
+    return sum(v.get("drifted") is True for _, v in columns)
+
+
+def _status(result: Any, columns: list[tuple[str, dict[str, Any]]]) -> Status | None:
+    """The data set's verdict; single columns are told unless they are what chance gives."""
+    whole_set = pick(result, "dataset_drift")
+    if not isinstance(whole_set, bool):
+        return None
+    if whole_set:
+        return Status(state="warn", word="drifted")
+    drifted = _drifted(columns)
+    tested = whole(pick(result, "chance", "drifted")) or 0
+    if drifted > tested or pick(result, "chance", "exceeded") is True:
+        return Status(state="info", word=f"{plural(drifted, 'column')} drifted")
+    return Status(state="good", word="no drift")
+
+
+def _facts(
+    result: Any, columns: list[tuple[str, dict[str, Any]]], state: State, about: About
+) -> list[tuple[str, str | Status]]:
+    share = percent(real(pick(result, "drifted_share")))
+    word = "drifted" if pick(result, "dataset_drift") is True else "no drift"
+    return [
+        ("data set", Status(state=state, word=word)),
+        ("drifted columns", f"{_drifted(columns):,} of {len(columns):,} ({share})"),
+        ("drifted as a whole above", f"{percent(about.config.drift.share, 0)} of columns"),
+        ("training rows", number(whole(pick(result, "rows", "reference")))),
+        ("test rows", number(whole(pick(result, "rows", "current")))),
+    ]
+
+
+def _chance(chance: Any) -> list[Block]:
+    """What a test finds where nothing has changed, beside what it found."""
+    tested, drifted, at_most = (whole(pick(chance, k)) for k in ("tested", "drifted", "at_most"))
+    expected, threshold = (real(pick(chance, k)) for k in ("expected", "threshold"))
+    if tested is None or drifted is None or at_most is None or expected is None:
+        return []
+    verdict = "more than" if pick(chance, "exceeded") is True else "no more than"
+    return [
+        Text(
+            f"{plural(tested, 'column was', 'columns were')} compared by a test at "
+            f"p < {number(threshold)}, which calls about {fixed(expected, 1)} of {tested:,} "
+            f"drifted by chance where nothing has changed (up to {at_most:,} in 95 % of runs, for "
+            f"independent columns). It found {drifted:,}: {verdict} chance explains."
+        )
+    ]
+
+
+def _tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
+    """Drifted columns, then the others, folded."""
+    drifted = [c for c in columns if c[1].get("drifted") is True]
+    others = [c for c in columns if c[1].get("drifted") is not True]
+    tables = [
+        _table("Columns that drifted", drifted),
+        _table("Columns that did not", others, folded=True),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _table(caption: str, found: list[tuple[str, dict[str, Any]]], *, folded: bool = False) -> Grid:
+    return Grid(
+        caption=caption,
+        columns=["column", "drift", "method", "score", "threshold", "missing"],
+        rows=[
+            [
+                name(key),
+                Cell(text="", status=_column_status(v.get("drifted"))),
+                Cell(text=str(v.get("method") or NOTHING)[:80]),
+                figure_cell(number(real(v.get("score")), 3)),
+                figure_cell(number(real(v.get("threshold")), 3)),
+                figure_cell(_missing(v.get("missing"))),
+            ]
+            for key, v in found[:COLUMNS_SHOWN]
+        ],
+        more=f"The first {COLUMNS_SHOWN} of {len(found):,}; all are in reports/drift/result.json."
+        if len(found) > COLUMNS_SHOWN
+        else "",
+        folded=folded,
+    )
+
+
+def _missing(shares: Any) -> str:
+    before, after = real(pick(shares, "reference")), real(pick(shares, "current"))
+    if before is None or after is None:
+        return NOTHING
+    return "none" if before == after == 0 else f"{percent(before)} → {percent(after)}"
+
+
+def _column_status(value: Any) -> Status:
+    if value is True:
+        return Status(state="warn", word="drifted")
+    if value is False:
+        return Status(state="good", word="no")
+    return Status(state="info", word="unknown")
