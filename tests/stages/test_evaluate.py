@@ -246,7 +246,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert runs[0] == runs[1]
 
 
-def test_a_model_that_learnt_nothing_has_not_earned_its_keep(tmp_path: Path) -> None:
+def test_a_model_that_learned_nothing_is_worse_than_a_baseline(tmp_path: Path) -> None:
     config, paths = make(tmp_path, Task.BINARY)
     evaluate.run(config, paths)
     good = read(paths)["verdict"]
@@ -254,8 +254,10 @@ def test_a_model_that_learnt_nothing_has_not_earned_its_keep(tmp_path: Path) -> 
     save_model(paths, build_model(MODEL, load_spec(paths), seed=5).state_dict(), None)
     evaluate.run(config, paths)
     bad = read(paths)["verdict"]
-    assert bad["earned"] is False and bad["baselines"]["linear"]["verdict"] == "worse"
-    assert "did not earn its keep" in bad["text"]
+    assert (
+        bad["outperforms_baselines"] is False and bad["baselines"]["linear"]["verdict"] == "worse"
+    )
+    assert "is significantly worse than a simpler baseline" in bad["text"]
 
 
 def parts(n: int, val: int, test: int) -> Any:
@@ -293,7 +295,7 @@ def test_one_class_only_in_the_test_part(tmp_path: Path) -> None:
     assert "roc_auc" not in found["metrics"]["test"]
     assert "accuracy" in found["metrics"]["test"] and "roc_auc" in found["metrics"]["val"]
     assert len(found["roc"]) == 1
-    assert found["verdict"]["earned"] is None
+    assert found["verdict"]["outperforms_baselines"] is None
     assert {b["verdict"] for b in found["verdict"]["baselines"].values()} == {"unknown"}
 
 

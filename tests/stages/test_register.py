@@ -102,7 +102,7 @@ def write_reports(paths: Paths) -> None:
     )
     write_text(paths.reports / "training" / "curves.csv", "epoch,train_loss\n1,0.5\n2,0.25\n")
     evaluation = paths.reports / "evaluation"
-    write_json(evaluation / "verdict.json", {"text": "It earned its keep."})
+    write_json(evaluation / "verdict.json", {"text": "It is better than all."})
     one = {"column": "region", "rows": 100, "score": 0.9, "worse": False}
     slices = [{**one, "value": "north"}, {**one, "value": "south"}]
     write_json(evaluation / "slices.json", {"metric": "roc_auc", "slices": slices})
@@ -187,7 +187,7 @@ def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> Non
     trials = [run for run in store.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
     assert {trial.info.run_name for trial in trials} == {"trial 0", "trial 1"}
     card = store.get_model_version("toy", "1").description
-    assert "It earned its keep." in card and "| **roc_auc** | 0.9 | 0.8 to 1 | 0.5 |" in card
+    assert "It is better than all." in card and "| **roc_auc** | 0.9 | 0.8 to 1 | 0.5 |" in card
 
 
 def test_the_version_predicts_by_pyfunc_from_named_inputs(paths: Paths) -> None:

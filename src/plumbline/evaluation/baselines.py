@@ -1,4 +1,4 @@
-"""What a deep model must beat to earn its keep: fitted on the same prepared training rows.
+"""What a deep model must outperform: fitted on the same prepared training rows.
 
 Each baseline is `fit(train, spec, seed) -> predict`, `predict(arrays)` giving (n, C)
 probabilities or (n, 1) values in the target's units. Row weights of the data are honoured, as

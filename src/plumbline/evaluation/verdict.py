@@ -1,12 +1,15 @@
-"""Whether the deep model earned its keep: a plain sentence about each baseline."""
+"""Whether the deep model outperforms the baselines, and by how much."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from plumbline.evaluation.decision import Judged
 from plumbline.evaluation.intervals import Difference, paired_difference
+from plumbline.evaluation.metrics import METRICS, score
+
+SMALL = 0.05  # a difference of less than this share of the baseline's error is small in practice
 
 
 def compare(
@@ -20,79 +23,130 @@ def compare(
     """The model against each baseline on the same rows, by a paired bootstrap of the metric.
 
     Returns:
-        `earned`: True if the model is better than every baseline, outside the noise; False if
-        it is not better than one of them; None if there is nothing to compare. `text`: that in
-        a sentence. `baselines`: per name `verdict` (better, within noise, worse, unknown),
-        `difference` (model minus baseline), `ci95`, `p_value`, `text`.
+        `outperforms_baselines`: True if the model is better than every baseline, outside the
+        noise; False if it is not better than one of them; None if there is nothing to compare.
+        `text`: that in a sentence. `best_baseline`: the name of the one that scores best.
+        `baselines`: per name `verdict` (better, within noise, worse, unknown), `score`,
+        `difference` (model minus baseline), `ci95`, `p_value`, `error_reduction` (the share of
+        the baseline's error that the model removes), `small` (whether that is little), `text`.
     """
     found = {
-        name: paired_difference(
-            metric,
-            model.y,
-            model.prediction,
-            other.prediction,
-            thresholds=(model.decision.threshold, other.decision.threshold),
-            resamples=resamples,
-            seed=seed,
-        )
+        name: _entry(name, model, other, metric, resamples, seed)
         for name, other in baselines.items()
     }
-    verdicts = {name: gap.verdict if gap else "unknown" for name, gap in found.items()}
-    earned = None
+    verdicts = {name: str(entry["verdict"]) for name, entry in found.items()}
+    outperforms = None
     if verdicts and "unknown" not in verdicts.values():
-        earned = all(verdict == "better" for verdict in verdicts.values())
+        outperforms = all(verdict == "better" for verdict in verdicts.values())
+    best = _best(found, METRICS[metric].greater_is_better)
     return {
-        "earned": earned,
-        "text": _overall(verdicts, metric, earned),
-        "baselines": {name: _entry(name, gap, metric) for name, gap in found.items()},
+        "outperforms_baselines": outperforms,
+        "text": _overall(found, best, metric, outperforms),
+        "best_baseline": best,
+        "baselines": found,
     }
 
 
-def _entry(name: str, gap: Difference | None, metric: str) -> dict[str, Any]:
+def _entry(
+    name: str, model: Judged, other: Judged, metric: str, resamples: int, seed: int
+) -> dict[str, Any]:
     words = name.replace("_", " ")
+    gap = paired_difference(
+        metric,
+        model.y,
+        model.prediction,
+        other.prediction,
+        thresholds=(model.decision.threshold, other.decision.threshold),
+        resamples=resamples,
+        seed=seed,
+    )
     if gap is None:
-        text = f"Against {words} nothing can be said: {metric} is undefined on these rows."
+        text = f"The deep model cannot be compared with {words}: {metric} is undefined here."
         return {"verdict": "unknown", "text": text}
+    theirs = score(metric, other.y, other.prediction, other.task, other.decision.threshold)
+    removed = error_reduction(theirs, gap)
     relation = {
         "better": f"better than {words}",
-        "within noise": f"within noise of {words}",
+        "within noise": f"not significantly different from {words}",
         "worse": f"worse than {words}",
     }[gap.verdict]
     return {
         "verdict": gap.verdict,
+        "score": theirs,
         "difference": gap.difference,
         "ci95": [gap.low, gap.high],
         "p_value": gap.p_value,
-        "text": (
-            f"The deep model is {relation}: {metric} {gap.difference:+.4g} "
-            f"(95 % interval {gap.low:+.4g} to {gap.high:+.4g}, p = {gap.p_value:.2g})."
-        ),
+        "error_reduction": removed,
+        "small": removed is not None and abs(removed) < SMALL,
+        "text": f"The deep model is {relation}: {_size(metric, gap)}, p = {gap.p_value:.2g}.",
     }
 
 
-def _overall(verdicts: Mapping[str, str], metric: str, earned: bool | None) -> str:
-    if not verdicts:
-        return "Whether the deep model earned its keep is not known: no baseline was fitted."
-    if earned is None:
-        return (
-            f"Whether the deep model earned its keep is not known: {metric} is undefined on "
-            "these rows."
-        )
-    if earned:
-        return f"The deep model earned its keep: by {metric} it is better than {_all(verdicts)}."
-    worse = [name for name, verdict in verdicts.items() if verdict == "worse"]
-    if worse:
-        return (
-            f"The deep model did not earn its keep: by {metric} it is worse than "
-            f"{_all(worse)}. Use that instead."
-        )
-    level = [name for name, verdict in verdicts.items() if verdict == "within noise"]
+def error_reduction(baseline: float, gap: Difference) -> float | None:
+    """The share of a baseline's error that the model removes; negative where it adds some.
+
+    The error is what is missing to 1 where more is better, the metric itself where less is. None
+    for a baseline without error.
+    """
+    error = 1 - baseline if gap.greater_is_better else baseline
+    gain = gap.difference if gap.greater_is_better else -gap.difference
+    return gain / error if error > 0 else None
+
+
+def _size(metric: str, gap: Difference) -> str:
     return (
-        f"The deep model did not earn its keep: by {metric} it is within noise of "
-        f"{_all(level)}. The simpler model is the safer choice."
+        f"{metric} {gap.difference:+.3g} (95 % interval {gap.low:+.3g} to {gap.high:+.3g}, paired)"
     )
 
 
-def _all(names: Any) -> str:
+def _best(found: Mapping[str, Mapping[str, Any]], greater_is_better: bool) -> str | None:
+    """The baseline that scores best; the first of equals."""
+    scores = {name: entry["score"] for name, entry in found.items() if "score" in entry}
+    if not scores:
+        return None
+    return (max if greater_is_better else min)(scores, key=lambda name: scores[name])
+
+
+def _overall(
+    found: Mapping[str, Mapping[str, Any]],
+    best: str | None,
+    metric: str,
+    outperforms: bool | None,
+) -> str:
+    unknown = "Whether the deep model outperforms the baselines is unknown: "
+    if not found:
+        return f"{unknown}no baseline was fitted."
+    if outperforms is None or best is None:
+        return f"{unknown}{metric} is undefined on these rows."
+    if outperforms:
+        text = f"The deep model is better than {_all(found)}. {_against(best, found[best], metric)}"
+        return f"{text} {SMALL_GAIN}" if found[best]["small"] else text
+    worse = [name for name, entry in found.items() if entry["verdict"] == "worse"]
+    if worse:
+        named = best if best in worse else worse[0]
+        return (
+            f"The deep model is significantly worse than a simpler baseline ({_all(worse)}): use "
+            f"that instead. {_against(named, found[named], metric)}"
+        )
+    level = [name for name, entry in found.items() if entry["verdict"] == "within noise"]
+    named = best if best in level else level[0]
+    return (
+        f"The deep model is not significantly better than a simpler baseline ({_all(level)}): "
+        f"prefer the simpler one. {_against(named, found[named], metric)}"
+    )
+
+
+SMALL_GAIN = f"That is small in practice: less than {SMALL:.0%} of that baseline's error."
+
+
+def _against(name: str, entry: Mapping[str, Any], metric: str) -> str:
+    low, high = entry["ci95"]
+    return (
+        f"Against {name.replace('_', ' ')}: {metric} {entry['difference']:+.3g} "
+        f"(95 % interval {low:+.3g} to {high:+.3g})."
+    )
+
+
+def _all(names: Iterable[str]) -> str:
     *first, last = [name.replace("_", " ") for name in names]
     return f"{', '.join(first)} and {last}" if first else last

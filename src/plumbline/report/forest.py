@@ -1,64 +1,68 @@
-"""Values with their intervals, one under the other, as wide as there is room for.
+"""Differences with their intervals, one under the other, as wide as there is room for.
 
 Positions are per cent of the width, so that the text keeps its size on a phone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from plumbline.report.numbers import number
 from plumbline.report.svg import at, nice_ticks, shorten, span
 
 ROW = 46.0
+FOOT = 44.0  # room for tick labels, and for what the sides mean
 EDGE = 2.0  # per cent left free on both sides
-FAR = 3.0  # a value farther off than so many times the spread of the others is not drawn to scale
-
-Show = Callable[[float | None], str]
+FAR = 10.0  # what would make the axis longer than this many times is not drawn to scale
+TIP = 1.4  # per cent: length of an arrow's tip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its interval, if any; `mine` is the one that the others are held against."""
+    """A difference with its interval, and how it is written."""
 
     name: str
     value: float
-    low: float | None = None
-    high: float | None = None
-    mine: bool = False
+    low: float
+    high: float
+    text: str
 
 
-def forest(items: Sequence[Estimate], *, title: str, show: Show) -> Markup:
-    """The estimates; the band is the interval of `mine`. A value far off all others is drawn as
-    an arrow at the edge, or the rest could not be told apart."""
+def forest(items: Sequence[Estimate], *, title: str, sides: tuple[str, str]) -> Markup:
+    """The differences and the line at zero; `sides` says what lies left and right of it.
+
+    The first is always drawn to scale. One that is far off all before it is an arrow at the
+    edge, or the others could not be told from zero; its number stands above it as every one's.
+    """
     low, high = limits(items)
-    height = ROW * len(items) + 26
-    parts = [_band(e, low, high, len(items)) for e in items if e.mine]
+    bottom = ROW * len(items)
+    parts = []
     for tick in nice_ticks(low, high, 4):
         x = _percent(tick, low, high)
-        parts.append(_line(x, 4, x, ROW * len(items), "grid"))
-        parts.append(_text(x, height - 6, show(tick), "middle"))
+        parts += [_line(x, 4, x, bottom, "grid"), _text(x, bottom + 16, number(tick), "middle")]
+    zero = _percent(0.0, low, high)
+    parts.append(_line(zero, 0, zero, bottom + 4, "axis"))
     for i, e in enumerate(items):
-        parts += _row(e, ROW * i, low, high, show)
-    spoken = "; ".join(f"{e.name} {show(e.value)}" for e in items)
+        parts += _row(e, ROW * i, low, high)
+    parts.append(_text(0, bottom + 36, f"← {sides[0]}", "start", "name"))
+    parts.append(_text(100, bottom + 36, f"{sides[1]} →", "end", "name"))
+    spoken = "; ".join(f"{e.name} {e.text}" for e in items)
     return Markup(
         '<svg class="forest" width="100%" height="{}" role="img" aria-label="{}">{}</svg>'
-    ).format(at(height), f"{title}: {spoken}", Markup("").join(parts))
+    ).format(at(bottom + FOOT), f"{title}: {spoken}", Markup("").join(parts))
 
 
 def limits(items: Sequence[Estimate]) -> tuple[float, float]:
-    """The values that the axis spans: all but those far off."""
-    near: list[float] = []
-    for e in sorted(items, key=lambda e: not e.mine):
-        ends = [v for v in (e.value, e.low, e.high) if v is not None]
-        both = span([*near, *ends], pad=0.0)
-        if near:
-            own = max(near) - min(near)
-            if len(near) > 1 and own > 0 and both[1] - both[0] > (1 + FAR) * own:
-                continue
-        near += ends
+    """What the axis spans: zero, the first, and all others but those far off."""
+    near = [0.0]
+    for i, e in enumerate(items):
+        both = span([*near, e.low, e.value, e.high], pad=0.0)
+        if i and both[1] - both[0] > FAR * (max(near) - min(near)):
+            continue
+        near += [e.low, e.value, e.high]
     return span(near, pad=0.03)
 
 
@@ -66,48 +70,30 @@ def _percent(value: float, low: float, high: float) -> float:
     return EDGE + (100 - 2 * EDGE) * (value - low) / (high - low)
 
 
-def _row(e: Estimate, top: float, low: float, high: float, show: Show) -> list[Markup]:
-    value = show(e.value)
-    bounded = e.low is not None and e.high is not None
-    if bounded:
-        value += f"  ({show(e.low)} to {show(e.high)})"
-    cls = "strong" if e.mine else ""
+def _row(e: Estimate, top: float, low: float, high: float) -> list[Markup]:
+    """Name and number above, whisker and mark below; where these leave the axis, an arrow."""
     middle = top + 32
-    x = _percent(e.value, low, high)
     parts = [
-        _text(0, top + 17, shorten(e.name, 170), "start", cls),
-        _text(100, top + 17, value, "end", cls),
+        _text(0, top + 17, shorten(e.name, 170), "start"),
+        _text(100, top + 17, e.text, "end"),
     ]
-    if bounded:
-        ends = [min(max(_percent(v or 0.0, low, high), 0), 100) for v in (e.low, e.high)]
-        parts.append(_line(ends[0], middle, ends[1], middle, f"whisker {_cls(e)}"))
-    if not 0 <= x <= 100:
-        arrow, place, anchor = ("◂", 0.0, "start") if x < 0 else ("▸", 100.0, "end")
-        said = f"{arrow} off the scale" if x < 0 else f"off the scale {arrow}"
-        return [*parts, _text(place, middle + 4, said, anchor, "name")]
-    if e.mine:
-        mark = Markup('<circle class="mark {}" cx="{}%" cy="{}" r="6"/>')
-    else:
-        mark = Markup(
-            '<rect class="mark {}" x="{}%" y="{}" width="9" height="9" '
-            'transform="translate(-4.5 -4.5)"/>'
-        )
-    return [*parts, mark.format(_cls(e), at(x), at(middle))]
+    left, x, right = (_percent(v, low, high) for v in (e.low, e.value, e.high))
+    ends = [min(max(v, 0.0), 100.0) for v in (left, right)]
+    if ends[0] == ends[1]:  # all of it is beyond an edge: a shaft for the arrow
+        ends = sorted((ends[0], abs(ends[0] - 3 * TIP)))
+    parts.append(_line(ends[0], middle, ends[1], middle, "whisker s0"))
+    if left < 0:
+        parts += _tip(0.0, TIP, middle)
+    if right > 100:
+        parts += _tip(100.0, 100 - TIP, middle)
+    if 0 <= x <= 100:
+        mark = Markup('<circle class="mark s0" cx="{}%" cy="{}" r="6"/>')
+        parts.append(mark.format(at(x), at(middle)))
+    return parts
 
 
-def _cls(e: Estimate) -> str:
-    return "s0" if e.mine else "s9"
-
-
-def _band(e: Estimate, low: float, high: float, rows: int) -> Markup:
-    """The interval in every row, beside the marks, clear of the words."""
-    if e.low is None or e.high is None:
-        return Markup("")
-    left, right = _percent(e.low, low, high), _percent(e.high, low, high)
-    one = Markup('<rect class="shade" x="{}%" y="{}" width="{}%" height="18"/>')
-    return Markup("").join(
-        one.format(at(left), at(ROW * i + 23), at(max(right - left, 0.1))) for i in range(rows)
-    )
+def _tip(edge: float, back: float, y: float) -> list[Markup]:
+    return [_line(edge, y, back, y + side, "whisker s0 off") for side in (-5, 5)]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, cls: str) -> Markup:

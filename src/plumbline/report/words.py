@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plumbline.kinds import Task
@@ -46,9 +48,11 @@ BASELINE_WORDS = {
 }
 
 
+LARGEST = 9  # powers of ten that a difference is written out below
+FINEST = 6  # decimals of a difference, at most
 IN_A_SENTENCE = {
     "majority": "a constant prediction",
-    "linear": "a linear model",
+    "linear": "the linear model",
 }
 
 
@@ -68,10 +72,22 @@ def metric_value(name: str, value: float | None) -> str:
     return fixed(value, 3) if unit else number(value)
 
 
+def metric_differences(name: str, values: Sequence[float | None]) -> list[str]:
+    """Differences of a metric's values with their signs, all with as many decimals as it takes to
+    tell each from zero: +0.0021, +0.0004, +0.0038."""
+    sizes = [abs(v) for v in values if v]
+    powers = [math.floor(math.log10(s)) for s in sizes] or [0]
+    unit = name not in METRIC_WORDS or METRIC_WORDS[name].unit
+    if max(powers) >= LARGEST:
+        return [number(v, 3) for v in values]
+    decimals = max(3 if unit else 2 - max(powers), -min(powers), 0)
+    texts = [fixed(v, min(decimals, FINEST)) for v in values]
+    return [f"+{t}" if v and v > 0 else t for t, v in zip(texts, values, strict=True)]
+
+
 def metric_difference(name: str, value: float | None) -> str:
-    """A difference of two values of a metric, with its sign."""
-    text = metric_value(name, value)
-    return f"+{text}" if value is not None and value > 0 else text
+    """A single difference, written as `metric_differences` does."""
+    return metric_differences(name, [value])[0]
 
 
 def metric_interval(name: str, low: float | None, high: float | None) -> str:

@@ -1,4 +1,4 @@
-"""evaluate: what the model is worth, how sure that is, and whether it earned its keep."""
+"""evaluate: how good the model is, how sure that is, and whether it outperforms baselines."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def run(config: Config, paths: Paths) -> Report:
         for name in settings.baselines
     }
     test, val = model[Part.TEST], model[Part.VAL]
-    rivals = {name: judged[Part.TEST] for name, judged in baselines.items()}
+    others = {name: judged[Part.TEST] for name, judged in baselines.items()}
     conformal = fit_conformal(val.y, val.prediction, spec.task, settings.coverage)
     bootstrap = {"resamples": settings.bootstrap, "seed": config.seed}
     metrics = {
         **{part.name.lower(): judged.scores() for part, judged in model.items()},
         "test_ci95": test.ci95(**bootstrap),
-        "baselines": {name: rival.scores() for name, rival in rivals.items()},
+        "baselines": {name: other.scores() for name, other in others.items()},
     }
     decided = {"temperature": test.decision.temperature, "threshold": test.decision.threshold}
-    verdict = {"metric": metric, **compare(test, rivals, metric, **bootstrap), **decided}
+    verdict = {"metric": metric, **compare(test, others, metric, **bootstrap), **decided}
     found = measure(conformal, test.y, test.prediction)
     verdict["conformal"] = {"promised": settings.coverage, **found}
     weak = {"metric": metric, "slices": score_slices(slices, test, metric, **bootstrap)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plumbline.config import Config, Paths
 from plumbline.files import write_text
+from plumbline.report.about import about
 from plumbline.report.page import render
 from plumbline.report.read import Reports
 from plumbline.report.sections.verdict import headline
@@ -14,7 +15,8 @@ def run(config: Config, paths: Paths) -> Report:
     """Read what the stages wrote to `reports/`; write the page."""
     reports = Reports(paths.reports)
     text = render(config, reports)
+    verdict = headline(reports, about(config, reports))
     page = paths.reports / "index.html"
     write_text(page, text)
     size = f"{len(text.encode()) / 1000:,.0f} kB"
-    return Report(rows=[("verdict", headline(reports)), ("page", size)], look=[page])
+    return Report(rows=[("verdict", verdict), ("page", size)], look=[page])

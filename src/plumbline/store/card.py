@@ -23,7 +23,7 @@ def model_card(
     Args:
         contract: of the export stage.
         metrics, slices, drift: the content of metrics.json, slices.json, drift/result.json.
-        verdict: whether the model earned its keep, in words.
+        verdict: whether the model outperforms the baselines, in words.
     """
     task, classes = contract["task"], contract["classes"]
     what = f"one of {', '.join(classes)}" if classes else "a number"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from plumbline.config.judge import EvaluateConfig
 from plumbline.errors import ParameterError
 from plumbline.evaluation.decision import Decision, Judged, decide
-from plumbline.evaluation.verdict import compare
+from plumbline.evaluation.intervals import Difference
+from plumbline.evaluation.verdict import compare, error_reduction
 from plumbline.kinds import Task
 
 
@@ -31,34 +33,60 @@ def verdict(model: Judged, metric: str = "roc_auc", **others: Judged) -> dict[st
     return compare(model, others, metric, resamples=200, seed=0)
 
 
-def test_better_than_all_has_earned_it() -> None:
+def test_better_than_all_outperforms_and_says_by_how_much() -> None:
     found = verdict(judged(0.5), linear=judged(2.0), gradient_boosting=judged(3.0))
-    assert found["earned"] is True
-    assert found["text"] == (
-        "The deep model earned its keep: by roc_auc it is better than linear and gradient boosting."
-    )
+    assert found["outperforms_baselines"] is True and found["best_baseline"] == "linear"
     entry = found["baselines"]["linear"]
-    assert entry["verdict"] == "better" and entry["p_value"] < 0.05
-    assert entry["ci95"][0] > 0
+    low, high = entry["ci95"]
+    assert found["text"] == (
+        "The deep model is better than linear and gradient boosting. Against linear: "
+        f"roc_auc {entry['difference']:+.3g} (95 % interval {low:+.3g} to {high:+.3g})."
+    )
+    assert entry["verdict"] == "better" and entry["p_value"] < 0.05 and low > 0
     assert entry["text"].startswith("The deep model is better than linear: roc_auc +")
+    assert entry["error_reduction"] == pytest.approx(entry["difference"] / (1 - entry["score"]))
+    assert entry["small"] is False
 
 
-def test_level_with_one_has_not() -> None:
+def test_level_with_one_is_not_better() -> None:
     found = verdict(judged(1.0), majority=judged(9.0), linear=judged(1.0))
-    assert found["earned"] is False
-    assert "within noise of linear. The simpler model" in found["text"]
+    assert found["outperforms_baselines"] is False
+    assert found["text"].startswith(
+        "The deep model is not significantly better than a simpler baseline (linear)"
+    )
     assert found["baselines"]["majority"]["verdict"] == "better"
 
 
 def test_worse_than_one_says_which_to_use() -> None:
     found = verdict(judged(3.0), "log_loss", linear=judged(0.5), majority=judged(3.0))
-    assert found["earned"] is False
-    assert found["text"].endswith("by log_loss it is worse than linear. Use that instead.")
-    assert found["baselines"]["linear"]["difference"] > 0  # a loss: more is worse
+    assert found["outperforms_baselines"] is False and found["best_baseline"] == "linear"
+    assert "significantly worse than a simpler baseline (linear): use that" in found["text"]
+    entry = found["baselines"]["linear"]
+    assert entry["difference"] > 0  # a loss: more is worse
+    assert entry["error_reduction"] == pytest.approx(-entry["difference"] / entry["score"])
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
+def test_a_significant_gain_may_be_small_in_practice(metric: str) -> None:
+    better = judged(2.0, n=40_000)
+    worse = replace(better, prediction=judged(2.02, n=40_000).prediction)
+    found = verdict(better, metric, linear=worse)
+    entry = found["baselines"]["linear"]
+    assert found["outperforms_baselines"] is True and entry["verdict"] == "better"
+    assert entry["small"] is True and 0 < entry["error_reduction"] < 0.05
+    assert "small in practice" in found["text"]
+
+
+def test_a_baseline_without_error_leaves_none_to_remove() -> None:
+    gap = Difference(difference=-0.1, low=-0.2, high=-0.05, p_value=0.01, greater_is_better=True)
+    assert error_reduction(1.0, gap) is None
+    assert error_reduction(0.9, gap) == pytest.approx(-1.0)
+    loss = Difference(difference=-2.0, low=-3.0, high=-1.0, p_value=0.01, greater_is_better=False)
+    assert error_reduction(8.0, loss) == pytest.approx(0.25)
 
 
 def test_nothing_to_compare_is_not_known() -> None:
-    assert verdict(judged(1.0))["earned"] is None
+    assert verdict(judged(1.0))["outperforms_baselines"] is None
     model = judged(1.0)
     one = Judged(
         task=Task.BINARY,
@@ -68,8 +96,9 @@ def test_nothing_to_compare_is_not_known() -> None:
         decision=Decision(),
     )
     found = verdict(one, linear=one)
-    assert found["earned"] is None and "roc_auc is undefined" in found["text"]
+    assert found["outperforms_baselines"] is None and "roc_auc is undefined" in found["text"]
     assert found["baselines"]["linear"]["verdict"] == "unknown"
+    assert found["best_baseline"] is None
 
 
 def test_thresholds_are_each_ones_own() -> None:

@@ -355,14 +355,17 @@ def _verdict(made: Made) -> None:
         "evaluation/verdict.json",
         {
             "metric": made.metric,
-            "earned": False,
-            "text": "The deep model did not earn its keep: it is within noise of the linear model.",
+            "outperforms_baselines": False,
+            "text": "The deep model is not significantly better than a simpler baseline.",
+            "best_baseline": "gradient_boosting",
             "baselines": {
                 name: {
                     "verdict": verdict,
                     "difference": better * gain,
                     "ci95": [better * gain - 0.011, better * gain + 0.011],
                     "p_value": 0.002,
+                    "error_reduction": 0.3,
+                    "small": False,
                     "text": "In words.",
                 }
                 for name, verdict, gain in (

@@ -15,12 +15,12 @@ from markupsafe import Markup
 
 from plumbline.report.clouds import cloud, heat_map, swarm
 from plumbline.report.forest import Estimate, forest, limits
-from plumbline.report.numbers import number
 from plumbline.report.plots import Look, Series, bars, histogram, lines, thin
 from plumbline.report.svg import Scale, nice_ticks, shorten, span, text_width
 
 REALS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 FINITE = st.floats(-1e30, 1e30)
+REAL = st.floats(-1e4, 1e4)
 
 
 def drawn(svg: Markup) -> ElementTree.Element:
@@ -113,26 +113,49 @@ def test_bars_and_swarms_survive_any_names(items: list[tuple[str, float]]) -> No
     drawn(swarm([(n, np.array([v, -v, v])) for n, v in names], title="t", axis="a"))
 
 
+def estimate(name: str, low: float, value: float, high: float) -> Estimate:
+    return Estimate(name=name, low=low, value=value, high=high, text=f"{name} {value:+.4f}")
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(FINITE, FINITE, FINITE), min_size=1, max_size=5), st.booleans())
-def test_forests_survive_any_estimates(
-    triples: list[tuple[float, float, float]], bounded: bool
-) -> None:
-    items = []
-    for i, triple in enumerate(triples):
-        low, value, high = sorted(triple)
-        ends = {"low": low, "high": high} if bounded else {}
-        items.append(Estimate(name=f"n{i}", value=value, mine=i == 0, **ends))
-    drawn(forest(items, title="t", show=number))
+@given(st.lists(st.tuples(FINITE, FINITE, FINITE), min_size=1, max_size=5))
+def test_forests_survive_any_estimates(triples: list[tuple[float, float, float]]) -> None:
+    items = [estimate(f"n{i}", *sorted(triple)) for i, triple in enumerate(triples)]
+    root = drawn(forest(items, title="t", sides=("a", "b")))
+    shown = [text.text for text in root]
+    assert all(e.text in shown for e in items)  # whatever the axis, the number is there
 
 
-def test_a_far_baseline_does_not_squeeze_the_rest() -> None:
-    mine = Estimate(name="mine", value=0.95, low=0.94, high=0.96, mine=True)
-    near, far = Estimate(name="near", value=0.93), Estimate(name="far", value=0.5)
-    low, high = limits([mine, near, far])
-    assert 0.9 < low < 0.93 and high > 0.96
-    text = str(forest([mine, near, far], title="t", show=number))
-    assert text.count("off the scale") == 1 and "0.5" in text
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(REAL, REAL, REAL), min_size=1, max_size=5))
+def test_zero_and_the_first_are_always_to_scale(triples: list[tuple[float, ...]]) -> None:
+    items = [estimate(f"n{i}", *sorted(triple)) for i, triple in enumerate(triples)]
+    low, high = limits(items)
+    first = items[0]
+    assert low <= 0 <= high and low <= first.low and first.high <= high
+    root = drawn(forest(items, title="t", sides=("a", "b")))
+    marks = root.findall("circle")
+    assert len(marks) == sum(low <= e.value <= high for e in items)
+    percents = [
+        float(value.removesuffix("%"))
+        for element in root
+        for key, value in element.attrib.items()
+        if key in ("x1", "x2", "cx", "x")
+    ]
+    assert all(0 <= p <= 100 for p in percents)  # nothing is cut
+
+
+def test_a_far_baseline_is_an_arrow_with_its_number_and_squeezes_nobody() -> None:
+    best = estimate("boosting", -0.001, 0.002, 0.005)
+    near, far = estimate("linear", 0.02, 0.025, 0.03), estimate("constant", 0.44, 0.46, 0.48)
+    low, high = limits([best, near, far])
+    assert low < -0.001 and 0.03 < high < 0.04
+    root = drawn(forest([best, near, far], title="t", sides=("worse", "better")))
+    assert len(root.findall("circle")) == 2
+    tips = [e for e in root.findall("line") if "off" in (e.get("class") or "")]
+    assert len(tips) == 2 and all(e.get("x1") == "100%" for e in tips)
+    assert "constant +0.4600" in [e.text for e in root]
+    assert {"← worse", "better →"} <= {e.text for e in root}
 
 
 def test_a_heat_map_names_classes_and_counts() -> None:

@@ -161,28 +161,28 @@ def test_the_same_reports_give_the_same_bytes(samples: dict[str, Path], task: st
 
 
 @pytest.mark.parametrize(
-    ("earned", "against", "says"),
+    ("outperforms", "against", "says"),
     [
-        (True, "better", "earned its keep."),
-        (False, "within noise", "a simpler model does as well"),
-        (False, "worse", "a simpler model does better"),
-        (None, "unknown", "is not known"),
+        (True, "better", "The deep model outperforms every baseline"),
+        (False, "within noise", "is not significantly better than a simpler baseline"),
+        (False, "worse", "is significantly worse than a simpler baseline"),
+        (None, "unknown", "outperforms the baselines is not known"),
     ],
 )
 def test_the_verdict_comes_first_and_says_what_evaluation_found(
-    samples: dict[str, Path], tmp_path: Path, earned: bool | None, against: str, says: str
+    samples: dict[str, Path], tmp_path: Path, outperforms: bool | None, against: str, says: str
 ) -> None:
     folder = shutil.copytree(samples["binary"], tmp_path / "reports")
     file = folder / "evaluation" / "verdict.json"
     verdict = json.loads(file.read_text())
-    verdict["earned"] = earned
+    verdict["outperforms_baselines"] = outperforms
     verdict["baselines"]["linear"]["verdict"] = against
     file.write_text(json.dumps(verdict))
     text = page(folder)
     (heading,) = re.findall(r'<h2 id="h-verdict">.*?</h2>', text)
     assert says in heading
     lead = Parsed(text).text
-    assert "its ROC AUC is 0.962 (95 % interval 0.948 to 0.974)" in lead
+    assert "the deep model's ROC AUC is 0.962 (95 % interval 0.948 to 0.974)" in lead
     assert lead.index(says) < lead.index("Data and validation")
 
 
@@ -283,7 +283,7 @@ def test_broken_files_do_not_stop_the_page(
     for name in all_files(folder):
         (folder / name).write_bytes(content)
     text = Parsed(page(folder, task)).text
-    assert "Whether the deep model earned its keep is not known." in text
+    assert "Whether the deep model outperforms the baselines is not known." in text
     if content == b'{"a":':
         assert "reports/metrics.json cannot be read: its content is broken." in text
 

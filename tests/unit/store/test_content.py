@@ -140,7 +140,7 @@ def test_the_card_names_weak_slices_and_drift() -> None:
         contract=contract,
         metric="r2",
         metrics=METRICS,
-        verdict="It earned its keep.",
+        verdict="It outperforms every baseline.",
         slices=slices,
         drift={"columns": {"c1": {"drifted": True}, "c2": {"drifted": False}}},
         lineage={"data": "abc"},

@@ -1,4 +1,4 @@
-"""The first section: did the deep model earn its keep, and what did the gates say."""
+"""The first section: does the deep model outperform the baselines, what did the gates say."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from plumbline.report.blocks import (
     passed,
 )
 from plumbline.report.forest import Estimate, forest
-from plumbline.report.numbers import number
+from plumbline.report.numbers import number, percent
 from plumbline.report.read import Reports, entries, listed, pair, pick, real, whole, words
 from plumbline.report.sections.data import leakage_status, validation_status
 from plumbline.report.words import (
     baseline_label,
     baseline_phrase,
     greater_is_better,
-    metric_difference,
+    metric_differences,
     metric_interval,
     metric_label,
     metric_value,
@@ -55,20 +55,21 @@ DECISIONS: dict[str, tuple[Status, str]] = {
     ),
 }
 HEADLINES: dict[State, str] = {
-    "good": "The deep model earned its keep.",
-    "warn": "The deep model did not earn its keep: a simpler model does as well.",
-    "bad": "The deep model did not earn its keep: a simpler model does better.",
-    "info": "Whether the deep model earned its keep is not known.",
+    "good": "The deep model outperforms every baseline",
+    "warn": "The deep model is not significantly better than a simpler baseline",
+    "bad": "The deep model is significantly worse than a simpler baseline",
 }
+DECIDES = {"good": "better", "warn": "within noise", "bad": "worse"}  # verdicts
+STATES: dict[State, str] = {"good": "yes", "warn": "no", "bad": "no", "info": "not known"}
 AGAINST = {
-    "better": Status(state="good", word="beaten"),
-    "within noise": Status(state="warn", word="within noise"),
-    "worse": Status(state="bad", word="it is better"),
+    "better": Status(state="good", word="deep model better"),
+    "within noise": Status(state="warn", word="no significant difference"),
+    "worse": Status(state="bad", word="baseline better"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rival:
+class Baseline:
     """A baseline: its score, and the paired difference of the deep model to it, if known."""
 
     key: str
@@ -77,20 +78,32 @@ class Rival:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    removed: float | None = None  # share of the baseline's error
+    small: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a difference with its interval."""
+        return None not in (self.difference, self.low, self.high)
+
+    def texts(self, metric: str) -> list[str]:
+        """Difference and both ends of its interval, with as many decimals as these need."""
+        return metric_differences(metric, [self.difference, self.low, self.high])
 
 
 def verdict(reports: Reports, about: About) -> Section:
-    """The judgement, the main metric beside every baseline, the gates."""
-    rivals = _rivals(reports, about.metric)
+    """The judgment, the differences of the main metric to every baseline, the gates."""
+    baselines = _baselines(reports, about.metric)
     state = _state(reports)
     read = (
-        "A baseline is beaten where the 95 % interval of the difference, both scored on the same "
-        "test rows, leaves out zero; otherwise the difference may be chance."
+        "The deep model and a baseline are scored on the same test rows, drawn again and again: "
+        "where the 95 % interval of the difference excludes zero, the difference is significant; "
+        "otherwise it may be chance."
     )
-    judgement = Part(
-        lead=f"{_score(reports, about)} {_against(rivals)}",
+    judgment = Part(
+        lead=f"{_score(reports, about)} {_against(baselines, about.metric)}",
         read=read,
-        blocks=[*_figure(reports, about, rivals), *_table(rivals, about.metric)],
+        blocks=[*_figure(about, baselines), *_table(baselines, about.metric)],
         files=["metrics.json", "evaluation/verdict.json"],
     )
     gates = Part(
@@ -101,14 +114,42 @@ def verdict(reports: Reports, about: About) -> Section:
     )
     return Section(
         id="verdict",
-        title=HEADLINES[state],
+        title=_headline(state, baselines, about.metric),
         short="Verdict",
-        status=Status(state=state, word={"good": "yes", "info": "not known"}.get(state, "no")),
-        parts=[judgement, gates],
+        status=Status(state=state, word=STATES[state]),
+        parts=[judgment, gates],
     )
 
 
-def _rivals(reports: Reports, metric: str) -> list[Rival]:
+def headline(reports: Reports, about: About) -> str:
+    """The verdict in a sentence, with the size of the difference that decides."""
+    return _headline(_state(reports), _baselines(reports, about.metric), about.metric)
+
+
+def _headline(state: State, baselines: Sequence[Baseline], metric: str) -> str:
+    if state == "info":
+        return "Whether the deep model outperforms the baselines is not known."
+    text = HEADLINES[state]
+    # the best of the baselines that decide
+    decides = next((b for b in baselines if b.verdict == DECIDES[state] and b.known), None)
+    if decides is None:
+        return f"{text}."
+    label, against = metric_label(metric), baseline_phrase(decides.key)
+    size, low, high = decides.texts(metric)
+    if state == "warn":
+        said = f"{label} {size} against {against} (95 % interval {low} to {high})"
+    else:  # how much better or worse, as a size: neither end has the other sign
+        relation = "better" if state == "good" else "worse"
+        if decides.difference is not None and decides.difference < 0:
+            low, high = high, low
+        size, low, high = (text.lstrip("+−") for text in (size, low, high))
+        said = f"{size} {label} {relation} than {against} (95 % interval {low} to {high})"
+        if decides.small:
+            said += f", a {'gain' if state == 'good' else 'loss'} that is small in practice"
+    return f"{text}: {said}."
+
+
+def _baselines(reports: Reports, metric: str) -> list[Baseline]:
     """The baselines that have the metric, the best first."""
     judged = reports.json("evaluation/verdict.json")
     found = []
@@ -119,29 +160,26 @@ def _rivals(reports: Reports, metric: str) -> list[Rival]:
         entry = pick(judged, "baselines", key)
         low, high = pair(pick(entry, "ci95"))
         found.append(
-            Rival(
+            Baseline(
                 key=key,
                 value=value,
                 verdict=words(pick(entry, "verdict")) or "unknown",
                 difference=real(pick(entry, "difference")),
                 low=low,
                 high=high,
+                removed=real(pick(entry, "error_reduction")),
+                small=pick(entry, "small") is True,
             )
         )
-    return sorted(found, key=lambda r: -r.value if greater_is_better(metric) else r.value)
-
-
-def headline(reports: Reports) -> str:
-    """The verdict in a sentence."""
-    return HEADLINES[_state(reports)]
+    return sorted(found, key=lambda b: -b.value if greater_is_better(metric) else b.value)
 
 
 def _state(reports: Reports) -> State:
     judged = reports.json("evaluation/verdict.json")
-    earned = pick(judged, "earned")
-    if earned is True:
+    outperforms = pick(judged, "outperforms_baselines")
+    if outperforms is True:
         return "good"
-    if earned is False:
+    if outperforms is False:
         against = [pick(entry, "verdict") for _, entry in entries(pick(judged, "baselines"))]
         return "bad" if "worse" in against else "warn"
     return "info"
@@ -152,31 +190,39 @@ def _score(reports: Reports, about: About) -> str:
     metrics, metric = reports.json("metrics.json"), about.metric
     value = real(pick(metrics, "test", metric))
     if value is None:
-        return f"There is no {metric_label(metric)} of test rows."
+        return f"The test rows have no {metric_label(metric)}."
     rows = whole(pick(reports.json("split/summary.json"), "parts", "test", "rows"))
     where = f"On {number(rows)} test rows" if rows else "On the test rows"
-    text = f"{where} its {metric_label(metric)} is {metric_value(metric, value)}"
+    text = f"{where} the deep model's {metric_label(metric)} is {metric_value(metric, value)}"
     low, high = pair(pick(metrics, "test_ci95", metric))
     if low is not None and high is not None:
         text += f" (95 % interval {metric_interval(metric, low, high)})"
     return text + "."
 
 
-def _against(rivals: Sequence[Rival]) -> str:
-    """The baselines in a sentence, by what came out."""
-    if not rivals:
-        return "No baseline was scored, so there is nothing to hold it against."
+def _against(baselines: Sequence[Baseline], metric: str) -> str:
+    """The baselines in a sentence, by what was found, and what `small` means where it is said."""
+    if not baselines:
+        return "No baseline was scored, so there is nothing to compare it with."
     phrases = [
-        phrase.format(_all([baseline_phrase(r.key) for r in rivals if r.verdict == kind]))
+        phrase.format(_all([baseline_phrase(b.key) for b in baselines if b.verdict == kind]))
         for kind, phrase in (
-            ("better", "is better than {}"),
-            ("within noise", "cannot be told apart from {}"),
-            ("worse", "is worse than {}"),
+            ("better", "is significantly better than {}"),
+            ("within noise", "is not significantly different from {}"),
+            ("worse", "is significantly worse than {}"),
             ("unknown", "could not be compared with {}"),
         )
-        if any(r.verdict == kind for r in rivals)
+        if any(b.verdict == kind for b in baselines)
     ]
-    return f"It {', and '.join(phrases)}."
+    text = f"It {', and '.join(phrases)}."
+    if any(b.small and b.verdict in ("better", "worse") for b in baselines):
+        text += f" Small in practice is less than 5 % of the baseline's error ({_error(metric)})."
+    return text
+
+
+def _error(metric: str) -> str:
+    label = metric_label(metric)
+    return f"1 − {label}" if greater_is_better(metric) else f"its {label}"
 
 
 def _all(texts: Sequence[str]) -> str:
@@ -184,43 +230,60 @@ def _all(texts: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _figure(reports: Reports, about: About, rivals: Sequence[Rival]) -> list[Block]:
-    metrics, metric = reports.json("metrics.json"), about.metric
-    value = real(pick(metrics, "test", metric))
-    if value is None:
+def _figure(about: About, baselines: Sequence[Baseline]) -> list[Block]:
+    """The paired differences, which decide; scores alone would not show what is significant."""
+    metric, label = about.metric, metric_label(about.metric)
+    items = []
+    for b in baselines:
+        size, low, high = b.texts(metric)
+        if b.difference is not None and b.low is not None and b.high is not None:
+            text = f"{size}  ({low} to {high})"
+            name = baseline_label(b.key)
+            items.append(Estimate(name=name, value=b.difference, low=b.low, high=b.high, text=text))
+    if not items:
         return []
-    low, high = pair(pick(metrics, "test_ci95", metric))
-    mine = Estimate(name="deep model", value=value, low=low, high=high, mine=True)
-    label = metric_label(metric)
+    sides = ("baseline better", "deep model better")
     drawn = forest(
-        [mine, *(Estimate(name=baseline_label(r.key), value=r.value) for r in rivals)],
-        title=f"{label} on test rows",
-        show=lambda v: metric_value(metric, v),
+        items,
+        title=f"{label} of the deep model minus that of each baseline",
+        sides=sides if greater_is_better(metric) else (sides[1], sides[0]),
     )
-    better = "further right" if greater_is_better(metric) else "further left"
     caption = (
-        f"{label[:1].upper() + label[1:]} of the deep model with its 95 % interval (shaded), and "
-        f"of each baseline on the same test rows; {better} is better."
+        f"{label} of the deep model minus that of each baseline on the same test rows, with the "
+        "95 % interval of the difference, the best baseline on top. An arrow at the edge: the "
+        "difference is beyond the axis."
     )
     return [Figures([Figure(svg=drawn, caption=caption, wide=True)])]
 
 
-def _table(rivals: Sequence[Rival], metric: str) -> list[Block]:
-    known = [r for r in rivals if r.difference is not None]
+def _table(baselines: Sequence[Baseline], metric: str) -> list[Block]:
+    """What every baseline scores, and the difference to it."""
+    known = [b for b in baselines if b.difference is not None]
     if not known:
         return []
-    rows = [
-        [
-            Cell(text=baseline_label(r.key)),
-            Cell(text="", status=AGAINST.get(r.verdict, passed(None))),
-            figure_cell(metric_difference(metric, r.difference)),
-            figure_cell(metric_interval(metric, r.low, r.high)),
-        ]
-        for r in known
+    label = metric_label(metric)
+    rows = []
+    for b in known:
+        size, *ends = b.texts(metric)
+        rows.append(
+            [
+                Cell(text=baseline_label(b.key)),
+                Cell(text="", status=AGAINST.get(b.verdict, passed(None))),
+                figure_cell(metric_value(metric, b.value)),
+                figure_cell(size, strong=True),
+                figure_cell(" to ".join(ends)),
+                figure_cell(percent(b.removed)),
+            ]
+        )
+    return [
+        Grid(
+            caption=f"{label} of the deep model minus that of the baseline",
+            columns=["baseline", "verdict", label, "difference", "95 % interval", "error removed"],
+            rows=rows,
+            more=f"Error removed: the difference as a share of the baseline's error "
+            f"({_error(metric)}); negative where the baseline is better.",
+        )
     ]
-    caption = f"{metric_label(metric)} of the deep model, less that of the baseline"
-    columns = ["baseline", "verdict", "difference", "95 % interval"]
-    return [Grid(caption=caption[:1].upper() + caption[1:], columns=columns, rows=rows)]
 
 
 def _gates(reports: Reports) -> list[tuple[str, str | Status]]:

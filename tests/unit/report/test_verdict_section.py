@@ -1,0 +1,149 @@
+"""The verdict section: headline, figure and table say the same thing as the comparison."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tests.unit.report.sample import config
+
+from plumbline.report.about import about
+from plumbline.report.blocks import Figures, Grid, Section
+from plumbline.report.read import Reports
+from plumbline.report.sections.verdict import verdict
+from plumbline.report.words import metric_differences
+
+METRIC = {"binary": "roc_auc", "regression": "rmse"}
+
+
+def section(folder: Path, task: str, **gaps: tuple[float, float, float]) -> Section:
+    """The section where the deep model differs by (low, difference, high) from baselines that are
+    given from the best to the worst."""
+    metric, sign = METRIC[task], 1 if task == "binary" else -1
+    baselines: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    mine = 0.9 if task == "binary" else 20_000.0
+    for name, (low, difference, high) in gaps.items():
+        kind = "within noise" if low <= 0 <= high else "better" if sign * low > 0 else "worse"
+        baselines[name] = {
+            "verdict": kind,
+            "score": mine - difference,
+            "difference": difference,
+            "ci95": [low, high],
+            "error_reduction": 0.02,
+            "small": abs(difference) < 0.005,
+        }
+        scores[name] = {metric: mine - difference}
+    kinds = [b["verdict"] for b in baselines.values()]
+    judged = {
+        "metric": metric,
+        "outperforms_baselines": all(k == "better" for k in kinds),
+        "baselines": baselines,
+    }
+    (folder / "evaluation").mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation" / "verdict.json").write_text(json.dumps(judged))
+    (folder / "metrics.json").write_text(json.dumps({"test": {metric: mine}, "baselines": scores}))
+    reports = Reports(folder)
+    return verdict(reports, about(config(task), reports))
+
+
+def figure(made: Section) -> ElementTree.Element:
+    (figures,) = (b for b in made.parts[0].blocks if isinstance(b, Figures))
+    return ElementTree.fromstring(str(figures.figures[0].svg))
+
+
+@pytest.mark.parametrize(
+    ("task", "gaps", "title"),
+    [
+        (
+            "binary",
+            {"gradient_boosting": (0.0004, 0.0021, 0.0038), "linear": (0.02, 0.025, 0.03)},
+            "The deep model outperforms every baseline: 0.0021 ROC AUC better than gradient "
+            "boosting (95 % interval 0.0004 to 0.0038), a gain that is small in practice.",
+        ),
+        (
+            "binary",
+            {"linear": (-0.0043, -0.0012, 0.0021), "majority": (0.39, 0.4, 0.41)},
+            "The deep model is not significantly better than a simpler baseline: ROC AUC −0.001 "
+            "against the linear model (95 % interval −0.004 to +0.002).",
+        ),
+        (
+            "binary",
+            {"linear": (-0.03, -0.02, -0.01), "gradient_boosting": (-0.01, 0.001, 0.02)},
+            "The deep model is significantly worse than a simpler baseline: 0.020 ROC AUC worse "
+            "than the linear model (95 % interval 0.010 to 0.030).",
+        ),
+        (
+            "regression",
+            {"gradient_boosting": (-1410.0, -812.0, -210.0)},
+            "The deep model outperforms every baseline: 812 RMSE better than gradient boosting "
+            "(95 % interval 210 to 1,410).",
+        ),
+    ],
+)
+def test_the_headline_gives_the_size_of_the_difference(
+    tmp_path: Path, task: str, gaps: dict[str, Any], title: str
+) -> None:
+    assert section(tmp_path, task, **gaps).title == title
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_figure_shows_the_differences_that_decide(tmp_path: Path, task: str) -> None:
+    gaps = {"linear": (-0.001, 0.002, 0.005), "majority": (0.39, 0.4, 0.41)}
+    if task == "regression":
+        gaps = {name: (-high, -mid, -low) for name, (low, mid, high) in gaps.items()}
+    root = figure(section(tmp_path, task, **gaps))
+    texts = [e.text or "" for e in root]
+    assert "linear model" in texts and "constant" in texts
+    assert any("0.002" in t for t in texts) and any("0.40" in t for t in texts)
+    # the better side is named: more is better for ROC AUC, less for RMSE
+    sides = [t for t in texts if t.startswith("← ") or t.endswith(" →")]
+    better = ["← baseline better", "deep model better →"]
+    worse = ["← deep model better", "baseline better →"]
+    assert sides == (better if task == "binary" else worse)
+    whiskers = [e for e in root.findall("line") if e.get("class") == "whisker s0"]
+    zero = next(e for e in root.findall("line") if e.get("class") == "axis")
+    ends = [float((whiskers[0].get(k) or "").strip("%")) for k in ("x1", "x2")]
+    middle = float((zero.get("x1") or "").strip("%"))
+    assert ends[0] < middle < ends[1]  # not significant: the whisker crosses the line at zero
+
+
+def test_the_best_baseline_is_never_off_the_axis(tmp_path: Path) -> None:
+    far = {"linear": (-0.4, -0.3, -0.2), "gradient_boosting": (0.001, 0.002, 0.003)}
+    root = figure(section(tmp_path, "binary", **far))
+    assert len(root.findall("circle")) == 2
+
+
+def test_the_table_has_scores_differences_and_verdicts(tmp_path: Path) -> None:
+    made = section(tmp_path, "binary", linear=(-0.001, 0.002, 0.005), majority=(0.39, 0.4, 0.41))
+    (table,) = (b for b in made.parts[0].blocks if isinstance(b, Grid))
+    first = [c.status.word if c.status else c.text for c in table.rows[0]]
+    assert first == [
+        "linear model",
+        "no significant difference",
+        "0.898",
+        "+0.002",
+        "−0.001 to +0.005",
+        "2.0 %",
+    ]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["roc_auc", "rmse", "r2"]),
+    st.tuples(*[st.floats(1e-6, 1e6)] * 3).map(sorted),
+    st.booleans(),
+)
+def test_a_significant_difference_never_reads_as_zero(
+    metric: str, ends: list[float], negative: bool
+) -> None:
+    assume(ends[0] >= 1e-6)
+    values = [-v for v in ends] if negative else ends
+    for text in metric_differences(metric, values):
+        assert re.search(r"[1-9]", text) and text[0] == ("−" if negative else "+")
