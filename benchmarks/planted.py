@@ -78,7 +78,7 @@ def evidence_of(data: Data, seed: int = 0, **leakage: Any) -> Evidence:
     )
     schema = found.schema
     table = Table(
-        frame=conform(data.frame.lazy(), schema, form, data.name).collect().lazy(),
+        frame=conform(data.frame.lazy(), schema, data.name).collect().lazy(),
         rows=len(data.frame),
     )
     settings = SplitConfig(**data.split, leakage=LeakageConfig(**leakage))

@@ -22,7 +22,6 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-import polars as pl
 
 from benchmarks.result import Figure, Result, Table
 from plumbline.config import Config, load_config
@@ -120,8 +119,14 @@ def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
     """Read, infer, split and normalise, as init and the first stages do."""
     defaults = load_config(ROOT / "params.yaml")
     written = sniff(file, target=target)
-    frames = [scan(f, written.form) for f in (file, test) if f]
-    found = infer(pl.concat(frames), written.form, Wishes(target=target), file=name).expectations
+    raw, *others = [scan(f, written.form) for f in (file, test) if f]
+    found = infer(
+        raw,
+        written.form,
+        Wishes(target=target),
+        file=name,
+        test=others[0] if others else None,
+    ).expectations
     data = DataConfig(
         name=name,
         path=str(file),

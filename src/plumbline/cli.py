@@ -16,7 +16,7 @@ from typing import Any
 from plumbline.config import Paths, load_config
 from plumbline.errors import PlumblineError, StorageError
 from plumbline.files import exclusive, write_json
-from plumbline.kinds import Kind, Task
+from plumbline.kinds import Task
 from plumbline.stages import STAGES, Report, load_stage
 
 
@@ -87,7 +87,6 @@ def _add_init(commands: Any) -> None:
     init.add_argument("--target", help="the column to predict")
     init.add_argument("--test", type=Path, help="a held-out file, used as the test part whole")
     init.add_argument("--task", type=Task, choices=list(Task), help="inferred if left out")
-    init.add_argument("--kind", type=Kind, choices=list(Kind), help="what one example is")
     init.add_argument("--positive", help="the class that counts as positive")
     init.add_argument("--time", help="column that orders the rows; they are split by time")
     init.add_argument("--group", help="column whose rows must stay on one side")
@@ -99,6 +98,12 @@ def _add_init(commands: Any) -> None:
         help="whether the first line names the columns (column_0, … if not)",
     )
     init.add_argument("--encoding", help="encoding of the text, found out if left out")
+    init.add_argument(
+        "--missing",
+        nargs="*",
+        metavar="WORD",
+        help="the words for a missing cell, beside an empty one (else NA NaN nan null ?)",
+    )
     init.add_argument(
         "--update", action="store_true", help="propose changes to expectations.yaml, write none"
     )

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Self
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -15,16 +17,84 @@ import polars as pl
 from plumbline.kinds import BoolArray, ByteArray, ColumnType, FloatArray, IntArray, Part, Role, Task
 
 MOST_ROWS_AT_ONCE = 65_536
-ROW = "__row__"  # name of the row-number column in frames that carry one
+MISSING = ("NA", "NaN", "nan", "null", "?")  # words for a missing cell, unless told otherwise
+RESERVED = "\ue000"  # begins the names that we give to columns beside those of the data
+
+
+def internal(name: str) -> str:
+    """A column name of ours, which no column of the data has: readers refuse them."""
+    return RESERVED + name
+
+
+ROW = internal("row")  # name of the row-number column in frames that carry one
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFormat:
+    """How the cells of one column are written, where they are text.
+
+    Attributes:
+        decimal: the decimal separator, `.` or `,`.
+        thousands: groups digits; a blank stands for every kind of blank, `'` for both apostrophes.
+        unit: stands before or after the number: `$`, `€`, `kg`. `%` divides by 100.
+        parentheses: (5) is -5.
+        date: pattern of dates; None: ISO 8601, zones become UTC.
+        missing: words for a missing cell; None: those of `data.format.missing`. An empty cell is
+            missing always.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    decimal: Literal[".", ","] = "."
+    thousands: str | None = None
+    unit: str | None = None
+    parentheses: bool = False
+    date: str | None = None
+    missing: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.thousands is not None and self.thousands not in THOUSANDS:
+            raise ValueError(f"thousands is one of {' '.join(map(repr, THOUSANDS))}")
+        if self.thousands == self.decimal:
+            raise ValueError("thousands and decimal are the same character")
+        if self.unit is not None and not re.fullmatch(r"[^\s\d.,+()-]+", self.unit):
+            raise ValueError("a unit has no blanks, digits, signs, points or parentheses")
+
+    def words(self) -> tuple[str, ...]:
+        """The cells that are missing, the empty one first."""
+        return ("", *(MISSING if self.missing is None else self.missing))
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the default."""
+        default = CellFormat()
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        found = {k: v for k, v in found.items() if v != getattr(default, k)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in state.items()
+        }
+        return cls(**given)
+
+
+THOUSANDS = (",", ".", "'", " ", "_")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column of the data: name as in the file, type, role."""
+    """One column of the data: name as in the file, type, role, how its cells are written.
+
+    `labels`: the classes of a target. A cell that differs from one only in case, or as 1.0 does
+    from 1, is that class.
+    """
 
     name: str
     type: ColumnType
     role: Role = Role.FEATURE
+    format: CellFormat = field(default_factory=CellFormat)
+    labels: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> pl.DataType:

@@ -10,14 +10,13 @@ import csv
 import io
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from plumbline.config.data import FormatConfig
-from plumbline.data.cells import unreadable
+from plumbline.cells import unreadable
 from plumbline.data.expectations import Expectations
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import conform, scan
@@ -64,12 +63,11 @@ def read(path: Path, real: Real, target: str) -> tuple[pl.DataFrame, set[int]]:
     """What the pipeline makes of a file: typed rows, and those with a cell that is unreadable."""
     written = sniff(path, target=target)
     raw = scan(in_utf8(path, written, path.with_suffix(".utf8")), written.form)
-    form = replace(written.form, missing=sorted({*written.form.missing, *FormatConfig().missing}))
-    infer(raw, form, Wishes(target=target), file=path.name)
+    infer(raw, written.form, Wishes(target=target), file=path.name)
     schema = real.expectations.schema
-    frame = conform(raw, schema, form, path.name).collect()
+    frame = conform(raw, schema, path.name).collect()
     dtypes = raw.collect_schema()
-    flags = raw.select(unreadable(c, dtypes[c.name], form).alias(c.name) for c in schema.columns)
+    flags = raw.select(unreadable(c, dtypes[c.name]).alias(c.name) for c in schema.columns)
     bad = flags.collect().with_row_index("row").filter(pl.any_horizontal(pl.exclude("row")))
     return frame, set(bad["row"].to_list())
 
@@ -80,7 +78,7 @@ def load(name: str, target: str, grid: Grid, folder: Path) -> Real:
     written = sniff(path, target=target)
     raw = scan(path, written.form)
     found = infer(raw, written.form, Wishes(target=target), file=path.name).expectations
-    frame = conform(raw, found.schema, written.form, path.name).collect()
+    frame = conform(raw, found.schema, path.name).collect()
     return Real(name, target, grid, found, frame)
 
 

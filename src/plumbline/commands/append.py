@@ -7,17 +7,19 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import zstandard
 
+from plumbline.cells import date_text
 from plumbline.config.data import FormatConfig
-from plumbline.data.read import open_bytes, scan
+from plumbline.data.read import conform, open_bytes, scan
 from plumbline.errors import DataError
 from plumbline.files import new_file
 from plumbline.kinds import ColumnType
-from plumbline.tables import Schema
+from plumbline.tables import Column, Schema
 
 BeforeReplacing = Callable[[Path], None]
 
@@ -25,6 +27,7 @@ BeforeReplacing = Callable[[Path], None]
 def append_rows(
     place: Path,
     rows: pl.DataFrame,
+    written: pl.DataFrame,
     schema: Schema,
     form: FormatConfig,
     before_replacing: BeforeReplacing,
@@ -33,6 +36,8 @@ def append_rows(
 
     Args:
         rows: columns of the schema, typed.
+        written: the columns that are text in the file they come from, as they stand there; they
+            were read by the data's formats, so they need no other.
         before_replacing: told the finished file before it takes its name.
 
     Raises:
@@ -45,8 +50,8 @@ def append_rows(
         if form.type == "parquet":
             _append_parquet(place, rows, temporary)
         else:
-            _append_csv(place, as_text(rows, schema, form, place), form, temporary)
-        _check(place, len(rows), form, temporary)
+            _append_csv(place, as_text(rows, written, schema, form, place), form, temporary)
+        _check(place, rows, schema, form, temporary)
         before_replacing(temporary)
 
 
@@ -68,23 +73,17 @@ def _append_parquet(place: Path, rows: pl.DataFrame, temporary: Path) -> None:
     pl.concat([old, new]).sink_parquet(temporary, compression="zstd")
 
 
-def as_text(rows: pl.DataFrame, schema: Schema, form: FormatConfig, place: Path) -> pl.DataFrame:
-    """Typed rows as cells of the data's format, missing ones as its first word for it."""
-    missing = "" if "" in form.missing else form.missing[0]
+def as_text(
+    rows: pl.DataFrame, written: pl.DataFrame, schema: Schema, form: FormatConfig, place: Path
+) -> pl.DataFrame:
+    """Rows as cells of the data's formats; missing ones are empty."""
     columns = []
     for column in schema.columns:
-        cell = pl.col(column.name)
-        if column.type is ColumnType.NUMBER:
-            cell = cell.cast(pl.Float64).cast(pl.String)
-            cell = cell.str.replace(".", ",", literal=True) if form.decimal_comma else cell
-        elif column.type is ColumnType.INTEGER:
-            cell = cell.cast(pl.Int64).cast(pl.String)
-        elif column.type is ColumnType.DATE:
-            cell = cell.dt.to_string(form.dates or "%Y-%m-%d %H:%M:%S%.f")
-        else:
-            cell = cell.cast(pl.String)
-        columns.append(cell.fill_null(missing).alias(column.name))
-    cells = rows.select(columns)
+        text = rows.select(_cell(column))[column.name]
+        if column.name in written.columns and not column.labels:
+            text = written[column.name]
+        columns.append(text.fill_null(""))
+    cells = pl.DataFrame(columns)
     if form.quote is None:
         for name in cells.columns:
             bad = cells[name].str.contains_any([form.separator, "\n", "\r"])
@@ -97,6 +96,27 @@ def as_text(rows: pl.DataFrame, schema: Schema, form: FormatConfig, place: Path)
                     mend="remove it from the cell",
                 )
     return cells
+
+
+def _cell(column: Column) -> pl.Expr:
+    """A value as text of the column's format."""
+    value, form = pl.col(column.name), column.format
+    if column.type is ColumnType.DATE:
+        return date_text(value, form.date or "%Y-%m-%d %H:%M:%S%.f")
+    if column.type is ColumnType.INTEGER:
+        text = value.cast(pl.Int64).cast(pl.String)
+    elif column.type is ColumnType.NUMBER:
+        text = value.cast(pl.Float64).cast(pl.String)
+    else:
+        return value.cast(pl.String)
+    if form.unit == "%":
+        text = text.map_elements(_percent, return_dtype=pl.String)
+    return text.str.replace(".", ",", literal=True) if form.decimal == "," else text
+
+
+def _percent(number: str) -> str:
+    """The exact text of a share in percent: multiplied in decimals, no digit is lost."""
+    return f"{Decimal(number).scaleb(2):f}%"
 
 
 def _append_csv(place: Path, cells: pl.DataFrame, form: FormatConfig, temporary: Path) -> None:
@@ -137,22 +157,36 @@ def _compressed(content: bytes, place: Path) -> bytes:
     return content
 
 
-def _check(place: Path, added: int, form: FormatConfig, temporary: Path) -> None:
-    """The new file reads back as the old rows and the new."""
+def _check(
+    place: Path, rows: pl.DataFrame, schema: Schema, form: FormatConfig, temporary: Path
+) -> None:
+    """The new file reads back as the old rows and the new, value by value."""
     copy = temporary.with_name(temporary.name + place.name[len(place.name.split(".")[0]) :])
     copy.hardlink_to(temporary)
     try:
-        counts = [
-            int(scan(p, form, shown=place.name).select(pl.len()).collect(engine="streaming").item())
-            for p in (place, copy)
-        ]
+        old = scan(place, form, shown=place.name)
+        count = int(old.select(pl.len()).collect(engine="streaming").item())
+        new = conform(scan(copy, form, shown=place.name), schema, place.name)
+        found = new.slice(count).collect(engine="streaming")
     finally:
         copy.unlink()
-    if counts[1] != counts[0] + added:
+    if len(found) != len(rows):
         raise DataError(
             "the rows do not read back as they were written",
             file=place.name,
-            wanted=f"{counts[0] + added} rows",
-            got=f"{counts[1]}",
+            wanted=f"{count + len(rows)} rows",
+            got=f"{count + len(found)}",
             mend="look for cells with quotes or line ends in the new rows",
         )
+    for column in schema.columns:
+        wanted = rows[column.name]
+        differs = found[column.name].ne_missing(wanted)
+        if differs.any():
+            raise DataError(
+                "a value cannot be written in the format of the data",
+                file=place.name,
+                where=f"column '{column.name}'",
+                wanted=str(wanted.filter(differs)[0]),
+                got=str(found[column.name].filter(differs)[0]),
+                mend="write the new rows in the format of the data, as CSV",
+            )

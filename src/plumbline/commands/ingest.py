@@ -43,11 +43,15 @@ class Incoming:
     failed: list[Outcome]
     bad: set[int]
 
-    def good(self, schema: Schema) -> pl.DataFrame:
-        """The other rows, typed."""
+    def good(self, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The other rows, typed; and their text columns as they are written."""
         names = [c.name for c in schema.columns]
-        frame = self.source.frame.with_row_index(ROW)
-        return frame.filter(~pl.col(ROW).is_in(sorted(self.bad))).select(names).collect()
+        texts = [name for name in names if name in self.source.texts]
+        return self._others(self.source.frame, names), self._others(self.source.written, texts)
+
+    def _others(self, frame: pl.LazyFrame, names: list[str]) -> pl.DataFrame:
+        numbered = frame.with_row_index(ROW)
+        return numbered.filter(~pl.col(ROW).is_in(sorted(self.bad))).select(names).collect()
 
 
 def ingest(file: Path, paths: Paths, *, quarantine: bool = False, again: bool = False) -> Report:
@@ -73,7 +77,7 @@ def ingest(file: Path, paths: Paths, *, quarantine: bool = False, again: bool = 
     before = open_table(config, expectations.schema, paths.root)
     incoming = _look(file, config, expectations, paths)
     aside = _put_aside(incoming, file, paths, quarantine)
-    rows = incoming.good(expectations.schema)
+    rows, cells = incoming.good(expectations.schema)
     known = _known(rows, before)
     if len(rows) == 0 or (known == len(rows) and not again):
         raise DataError(
@@ -95,7 +99,7 @@ def ingest(file: Path, paths: Paths, *, quarantine: bool = False, again: bool = 
         after = built.name if place.is_dir() else sha256(built)
         write_json(note, {**change, "after": after})
 
-    append_rows(place, rows, expectations.schema, config.format, remember)
+    append_rows(place, rows, cells, expectations.schema, config.format, remember)
     add_data(paths.root)
     note.unlink()
     return _report(change, known, aside, incoming, glance, paths)
@@ -125,15 +129,13 @@ def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
 
 
 def _look(file: Path, config: DataConfig, expectations: Expectations, paths: Paths) -> Incoming:
-    """Read the new rows by their own format and hold them against the expectations."""
+    """Hold the new rows against the expectations. The file's layout is its own; its cells are
+    read as those of the data are."""
     written = sniff(file, target=config.target, header=config.format.header)
     place = in_utf8(file.resolve(), written, paths.state / "ingest" / f"{file.name}.utf-8")
-    form = dataclasses.replace(
-        written.form, missing=sorted({*written.form.missing, *config.format.missing})
+    own = dataclasses.replace(
+        config, path=str(place.resolve()), test_path=None, format=written.form
     )
-    if form.dates is None:
-        form = dataclasses.replace(form, dates=config.format.dates)
-    own = dataclasses.replace(config, path=str(place.resolve()), test_path=None, format=form)
     source = open_source(own, expectations.schema, file.parent)
     outcomes = run_checks(checks_of(expectations, source), source)
     failed = [o for o in outcomes if not o.success]

@@ -17,22 +17,22 @@ from typing import Any
 import polars as pl
 
 from plumbline.commands.parameters import write_parameters
+from plumbline.commands.told import columns_table, task_words
 from plumbline.commands.versions import add_data, cached_files
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.expectations import load_expectations
 from plumbline.data.infer import Inferred, Wishes, infer
-from plumbline.data.propose import diff, propose, to_yaml
+from plumbline.data.propose import diff, known, propose, to_yaml
 from plumbline.data.read import scan
 from plumbline.data.sniff import Sniffed, sniff
 from plumbline.data.transcode import in_utf8, transcode
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import new_dir, new_file, write_text
-from plumbline.kinds import ColumnType, Kind, Role, Task
+from plumbline.kinds import Task
 from plumbline.stages import Report
 
 STATE = Path(".plumbline") / "init"
-SHOWN = 60  # columns listed in the table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,6 @@ class Request:
     target: str
     test: Path | None = None
     task: Task | None = None
-    kind: Kind | None = None
     positive: str | None = None
     time: str | None = None
     group: str | None = None
@@ -51,6 +50,7 @@ class Request:
     name: str | None = None
     header: bool | None = None
     encoding: str | None = None
+    missing: list[str] | None = None  # words for a missing cell
 
 
 def init(request: Request, paths: Paths) -> Report:
@@ -87,9 +87,9 @@ def init(request: Request, paths: Paths) -> Report:
     add_data(paths.root)
     return Report(
         rows=[
-            *_table(inferred),
+            *columns_table(inferred),
             ("", ""),
-            ("task", _task(inferred)),
+            ("task", task_words(inferred)),
             ("written", _format(written)),
             *(("note", note) for note in written.notes),
             *(("params", note) for note in changed),
@@ -106,7 +106,9 @@ def update(paths: Paths) -> Report:
     config = load_config(paths.params).data
     current = load_expectations(paths.expectations, config)
     names = [f for f in (config.path, config.test_path) if f]
-    raw = _frames({paths.root / n: Sniffed(form=config.format) for n in names}, config.format)
+    raw, *test = _frames(
+        {paths.root / n: Sniffed(form=config.format) for n in names}, config.format
+    )
     wishes = Wishes(
         target=config.target,
         task=config.task,
@@ -115,7 +117,16 @@ def update(paths: Paths) -> Report:
         group=config.group,
         id=config.id,
     )
-    proposed = propose(current, infer(raw, config.format, wishes, file=config.path))
+    inferred = infer(
+        raw,
+        config.format,
+        wishes,
+        file=config.path,
+        test=test[0] if test else None,
+        test_file=config.test_path or "",
+        known=known(current),
+    )
+    proposed = propose(current, inferred)
     if proposed == current:
         return Report(rows=[("expectations.yaml", "holds for these data; nothing to propose")])
     file = paths.root / "expectations.proposed.yaml"
@@ -160,16 +171,27 @@ def _read(request: Request) -> tuple[dict[Path, Sniffed], Inferred]:
             for key in ("target", "task", "positive", "time", "group", "id")
         }
     )
-    raw = _frames(files, written.form)
-    return files, infer(raw, written.form, wishes, file=request.data.name)
+    form = written.form
+    if request.missing is not None:
+        form = dataclasses.replace(form, missing=request.missing)
+        files[request.data] = dataclasses.replace(written, form=form)
+    raw, *test = _frames(files, form)
+    return files, infer(
+        raw,
+        form,
+        wishes,
+        file=request.data.name,
+        test=test[0] if test else None,
+        test_file=request.test.name if request.test else "",
+    )
 
 
 def _layout(form: FormatConfig) -> tuple[Any, ...]:
     return form.type, form.separator, form.header
 
 
-def _frames(files: dict[Path, Sniffed], form: FormatConfig) -> pl.LazyFrame:
-    """The rows of the files, as they are; the same columns in each."""
+def _frames(files: dict[Path, Sniffed], form: FormatConfig) -> list[pl.LazyFrame]:
+    """The rows of each file, as they are; the same columns in each."""
     frames = [
         scan(in_utf8(file, written, STATE / f"{file.name}.utf-8"), form, shown=file.name)
         for file, written in files.items()
@@ -182,7 +204,7 @@ def _frames(files: dict[Path, Sniffed], form: FormatConfig) -> pl.LazyFrame:
             raise DataError(
                 "lacks a column of the data", file=file.name, where=f"column '{gone[0]}'"
             )
-    return pl.concat([f.select(first) for f in frames], how="vertical_relaxed")
+    return [f.select(first) for f in frames]
 
 
 def _names(read: dict[Path, Sniffed]) -> dict[Path, str]:
@@ -243,37 +265,6 @@ def _forget_others(paths: Paths, files: list[str]) -> None:
             same = hashlib.file_digest(file, "md5").hexdigest() == cached[other.name]
         if same:
             other.unlink()
-
-
-def _table(inferred: Inferred) -> list[tuple[str, str]]:
-    """A line per column: type, role, missing, values, what was guessed."""
-    lines = []
-    columns = inferred.expectations.columns
-    for name, column in list(columns.items())[:SHOWN]:
-        seen = inferred.seen[name]
-        words = [f"{column.type!s:<9}"]
-        words.append(f"{'' if column.role is Role.FEATURE else column.role.upper():<7}")
-        share = seen.missing / max(seen.rows, 1)
-        words.append(f"{f'{share:.1%} missing' if seen.missing else '':<15}")
-        if column.type in (ColumnType.NUMBER, ColumnType.INTEGER) and seen.low is not None:
-            words.append(f"{seen.low:g} … {seen.high:g}")
-        else:
-            words.append(f"{seen.distinct:,} values")
-        if name in inferred.notes:
-            words.append(f"· {inferred.notes[name]}")
-        lines.append((name[:30], " ".join(words).rstrip()))
-    if len(columns) > SHOWN:
-        lines.append((f"… {len(columns) - SHOWN} more", "see expectations.yaml"))
-    return lines
-
-
-def _task(inferred: Inferred) -> str:
-    found = inferred.expectations
-    seen = next(s for n, s in inferred.seen.items() if found.columns[n].role is Role.TARGET)
-    if found.task is Task.REGRESSION:
-        return f"regression over {seen.rows:,} rows"
-    words = f"{found.task} over {seen.rows:,} rows, {seen.distinct} classes"
-    return f"{words}; positive is '{found.positive}' (--positive)" if found.positive else words
 
 
 def _format(written: Sniffed) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,7 @@ from plumbline.config.section import (
     section,
 )
 from plumbline.kinds import Kind, Task
+from plumbline.tables import MISSING
 
 SplitMethod = Literal[
     "auto",
@@ -45,16 +46,28 @@ Policy = Literal["fail", "warn", "drop", "off"]
 
 @section
 class FormatConfig:
-    """How the data files are written."""
+    """How the data files are written. How cells are is said per column, in expectations.yaml."""
 
     type: Literal["csv", "parquet"] = "csv"
     separator: str = Field(default=",", min_length=1, max_length=1)
     quote: str | None = '"'
     header: bool = True
-    decimal_comma: bool = False
-    thousands: str | None = Field(default=None, min_length=1, max_length=1)
-    dates: str | None = None
-    missing: list[str] = Field(default_factory=lambda: ["", "NA", "NaN", "nan", "null", "?"])
+    missing: list[str] = Field(default_factory=lambda: list(MISSING))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, given: Any) -> Any:
+        keys = getattr(given, "kwargs", given) or {}
+        for old, new in MOVED.items():
+            if old in keys:
+                raise ValueError(
+                    f"{old} is said per column now: columns.NAME.format.{new} of "
+                    "expectations.yaml; run `plumbline init` again, or move it there"
+                )
+        return given
+
+
+MOVED = {"decimal_comma": "decimal", "thousands": "thousands", "dates": "date"}
 
 
 @section

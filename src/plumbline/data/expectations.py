@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from plumbline.config.data import DataConfig
 from plumbline.config.section import NonNegativeInt, Probability, section
 from plumbline.errors import ParameterError, nearest
 from plumbline.kinds import ColumnType, Role, Task
-from plumbline.tables import Column, Schema
+from plumbline.tables import MISSING, CellFormat, Column, Schema
 
 Severity = Literal["critical", "warning"]
 
@@ -64,6 +65,7 @@ class ColumnExpectations:
 
     type: ColumnType
     role: Role = Role.FEATURE
+    format: CellFormat | None = None
     missing: Missing | None = None
     range: Range | None = None
     values: Values | None = None
@@ -101,6 +103,7 @@ class Expectations:
     rules: list[Rule] = Field(default_factory=list)
     task: Task = Task.REGRESSION
     positive: str | None = None
+    missing_words: tuple[str, ...] = MISSING
 
     @property
     def schema(self) -> Schema:
@@ -113,11 +116,23 @@ class Expectations:
             classes += (self.positive,) if self.positive is not None else ()
         return Schema(
             columns=tuple(
-                Column(name=name, type=c.type, role=c.role) for name, c in self.columns.items()
+                Column(
+                    name=name,
+                    type=c.type,
+                    role=c.role,
+                    format=self._format(c),
+                    labels=classes if c.role is Role.TARGET else (),
+                )
+                for name, c in self.columns.items()
             ),
             task=self.task,
             classes=classes,
         )
+
+    def _format(self, column: ColumnExpectations) -> CellFormat:
+        found = column.format or CellFormat()
+        words = self.missing_words if found.missing is None else found.missing
+        return replace(found, missing=None if words == MISSING else words)
 
 
 def load_expectations(path: Path, config: DataConfig) -> Expectations:
@@ -137,7 +152,13 @@ def load_expectations(path: Path, config: DataConfig) -> Expectations:
         raise ParameterError(f"not readable as YAML: {error}", file=path.name) from None
     if not isinstance(raw, dict):
         raise ParameterError("wanted a mapping", file=path.name, got=raw)
-    known = {**raw, "task": config.task, "positive": config.positive}
+    own = [w for w in config.format.missing if w]  # an empty cell is missing always
+    known = {
+        **raw,
+        "task": config.task,
+        "positive": config.positive,
+        "missing_words": tuple(own),
+    }
     loaded = build(Expectations, known, file=path.name)
     _check(loaded, config, path.name)
     return loaded

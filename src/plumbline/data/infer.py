@@ -7,20 +7,25 @@ inferred becomes expectations.yaml, which its owner edits.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from plumbline.cells import TRUE, normal_forms, typed, written
 from plumbline.config.data import FormatConfig
-from plumbline.data.cells import TRUE, text
+from plumbline.data.agree import refuse_classes, refuse_unreadable
+from plumbline.data.choose import MOST_VALUES
+from plumbline.data.decide import decide
 from plumbline.data.expectations import Expectations, RowCount
-from plumbline.data.look import MOST_VALUES, Seen, look
-from plumbline.data.slack import LISTED_VALUES, expect, rules
+from plumbline.data.formats import Reading
+from plumbline.data.look import Seen, look
+from plumbline.data.slack import expect, rules
 from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, Task
+from plumbline.tables import CellFormat, Column
 
 MOST_CLASSES = 30  # a target of whole numbers with more different values is a regression
-READABLE = 0.9  # a text column is of a type where this share of its cells is
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
 POSITIVE = (
     "1",
@@ -59,12 +64,25 @@ class Wishes:
     id: str | None = None
 
 
-def infer(raw: pl.LazyFrame, form: FormatConfig, wishes: Wishes, *, file: str) -> Inferred:
-    """Infer types, roles, task and expectations of a table as read (see `read.scan`).
+def infer(
+    raw: pl.LazyFrame,
+    form: FormatConfig,
+    wishes: Wishes,
+    *,
+    file: str,
+    test: pl.LazyFrame | None = None,
+    test_file: str = "--test",
+    known: Mapping[str, Reading] | None = None,
+) -> Inferred:
+    """Infer types, formats, roles, task and expectations of a table as read (see `read.scan`).
+
+    Args:
+        test: the rows of the test file. They are read as the others are, and count for limits.
+        known: readings of columns, which are kept where they read every cell.
 
     Raises:
         DataError: a named column is missing; the target is constant, empty, or has a class of
-            one row.
+            one row; the test file does not fit.
     """
     names = raw.collect_schema().names()
     for key in ("target", "time", "group", "id"):
@@ -78,104 +96,93 @@ def infer(raw: pl.LazyFrame, form: FormatConfig, wishes: Wishes, *, file: str) -
                 got=wished,
                 mend=nearest(wished, names),
             )
-    seen = look(raw, form, file)
-    types = {name: _type(seen[name]) for name in names}
+    words = tuple(w for w in form.missing if w)
+    choices = decide(raw, words, file, known=known or {}, test=test, separator=form.separator)
+    both = raw
+    if test is not None:
+        columns = [choice.reading.column(name) for name, choice in choices.items()]
+        refuse_unreadable(test, columns, file=test_file)
+        both = pl.concat([raw, test.select(names)], how="vertical_relaxed")
+    seen = look(both, choices, file)
+    types = {name: seen[name].reading.type for name in names}
     if wishes.time is not None and types[wishes.time] is ColumnType.CATEGORY:
         types[wishes.time] = ColumnType.TEXT  # ordered as text
-    task, note = _task(seen[wishes.target], types[wishes.target], wishes, file)
-    notes = {wishes.target: note} if note else {}
+    notes = {name: list(seen[name].notes) for name in names}
+    target = wishes.target
+    counts = _counts(raw, seen[target].reading.column(target))
+    spelt = merged(counts)
+    task, note = _task(seen[target], types[target], spelt, wishes, file)
+    _refuse_unlabelled(both, seen[target], target, file)
+    notes[target] += [note] if note else []
+    classes: tuple[str, ...] = ()
     if task.is_classification:
-        types[wishes.target] = ColumnType.CATEGORY
-    classes = _classes(raw, form, wishes.target, file) if task.is_classification else ()
+        types[target] = ColumnType.CATEGORY
+        classes = tuple(spelt)
+        _refuse_alone(counts, spelt, target, file)
+        notes[target] += _spelling_notes(spelt)
     positive = _positive(classes, wishes, file) if task is Task.BINARY else None
-    _refuse_unlabelled(raw, form, seen[wishes.target], wishes.target, file)
-    columns = {}
+    limits = {}
     for name in names:
         role, why = _role(name, seen[name], types[name], wishes)
-        if why:
-            notes[name] = why
-        trouble = _trouble(seen[name], types[name])
-        if trouble and name != wishes.target:
-            notes[name] = trouble
-        columns[name] = expect(seen[name], types[name], role, classes)
+        notes[name] += [why] if why else []
+        limits[name] = expect(seen[name], types[name], role, classes, words)
     found = Expectations(
-        columns=columns,
-        rows=RowCount(min=max(1, seen[wishes.target].rows // 2)),
-        rules=rules(raw, columns),
+        columns=limits,
+        rows=RowCount(min=max(1, seen[target].rows // 2)),
         task=task,
         positive=positive,
+        missing_words=words,
     )
-    return Inferred(expectations=found, seen=seen, notes=notes)
+    if test is not None and classes:
+        refuse_classes(found.schema.column(target), test, file=test_file)
+    found = replace(found, rules=rules(both, found))
+    return Inferred(
+        expectations=found,
+        seen=seen,
+        notes={n: "; ".join(said) for n, said in notes.items() if said},
+    )
 
 
-def _type(seen: Seen) -> ColumnType:
-    """The narrowest type that reads (nearly) all cells."""
-    there = seen.there
-    if there == 0:
-        return ColumnType.CATEGORY
-    whole = seen.readable.get(ColumnType.INTEGER, 0)
-    number = seen.readable.get(ColumnType.NUMBER, 0)
-    if whole == there:
-        compact_date = seen.readable.get(ColumnType.DATE, 0) == there and (seen.low or 0) > 1e7
-        return ColumnType.DATE if compact_date and seen.distinct > 2 else ColumnType.INTEGER
-    if number >= READABLE * there:
-        return ColumnType.NUMBER
-    if seen.readable.get(ColumnType.BOOLEAN, 0) == there:
-        return ColumnType.BOOLEAN
-    if seen.readable.get(ColumnType.DATE, 0) >= READABLE * there:
-        return ColumnType.DATE
-    few = min(MOST_VALUES, max(LISTED_VALUES, there // 2))
-    return ColumnType.CATEGORY if seen.distinct <= few else ColumnType.TEXT
-
-
-def _trouble(seen: Seen, kind: ColumnType) -> str | None:
-    """Cells that are not of the column's type: validation will refuse them by row."""
-    if kind not in seen.readable:
-        return None
-    bad = seen.there - seen.readable[kind]
-    if not bad:
-        return None
-    what = f"{bad} cell{'s are' if bad > 1 else ' is'} not a {kind}"
-    return f"{what}: validation will refuse {'them' if bad > 1 else 'it'}"
-
-
-def _task(seen: Seen, kind: ColumnType, wishes: Wishes, file: str) -> tuple[Task, str | None]:
+def _task(
+    seen: Seen, kind: ColumnType, spelt: Mapping[str, list[str]], wishes: Wishes, file: str
+) -> tuple[Task, str | None]:
     where = f"column '{wishes.target}'"
+    numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
+    distinct = seen.distinct if numeric else len(spelt)
     if seen.there == 0:
         raise DataError("the target has no values", file=file, where=where)
-    if seen.distinct < 2:
+    if distinct < 2:
         raise DataError(
             "the target is constant: there is nothing to learn",
             file=file,
             where=where,
             wanted="two or more values",
-            got=seen.values[0] if seen.values else None,
+            got=next(iter(spelt), None),
             mend="choose another --target, or add rows of other values",
         )
-    numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
     if wishes.task is not None:
         if wishes.task is Task.REGRESSION and not numeric:
             raise DataError(
                 "a regression needs a target of numbers", file=file, where=where, got=str(kind)
             )
-        if wishes.task is Task.BINARY and seen.distinct != 2:
+        if wishes.task is Task.BINARY and distinct != 2:
             raise DataError(
                 "a binary task needs a target of two values",
                 file=file,
                 where=where,
-                got=f"{seen.distinct} values",
+                got=f"{distinct} values",
                 mend="leave --task out, or say multiclass",
             )
         return wishes.task, None
-    if seen.distinct == 2:
+    if distinct == 2:
         return Task.BINARY, None
-    if kind is ColumnType.INTEGER and seen.distinct <= min(MOST_CLASSES, seen.there // 10):
-        return Task.MULTICLASS, f"{seen.distinct} whole numbers taken as classes; --task regression"
+    if kind is ColumnType.INTEGER and distinct <= min(MOST_CLASSES, seen.there // 10):
+        return Task.MULTICLASS, f"{distinct} whole numbers taken as classes; --task regression"
     if numeric:
         return Task.REGRESSION, None
-    if seen.distinct > MOST_VALUES or seen.distinct > seen.there // 2:
+    if distinct > MOST_VALUES or distinct > seen.there // 2:
         raise DataError(
-            f"the target has {seen.distinct} different texts: too many to be classes",
+            f"the target has {distinct} different texts: too many to be classes",
             file=file,
             where=where,
             mend="choose another --target",
@@ -183,36 +190,69 @@ def _task(seen: Seen, kind: ColumnType, wishes: Wishes, file: str) -> tuple[Task
     return Task.MULTICLASS, None
 
 
-def _refuse_unlabelled(
-    raw: pl.LazyFrame, form: FormatConfig, seen: Seen, target: str, file: str
-) -> None:
+def _refuse_unlabelled(raw: pl.LazyFrame, seen: Seen, target: str, file: str) -> None:
     """Rows without a target can be neither learnt from nor scored on."""
     if not seen.missing:
         return
-    dtype = raw.collect_schema()[target]
-    empty = raw.select(text(target, dtype, form).is_null().arg_true()).head(5).collect()
-    first = ", ".join(str(row) for row in empty[target])
+    column, dtype = seen.reading.column(target), raw.collect_schema()[target]
+    empty = raw.select(
+        typed(column, dtype).is_null().arg_true().alias("row"),
+        written(replace(column, format=CellFormat(missing=())), dtype)
+        .filter(typed(column, dtype).is_null())
+        .alias("cell"),
+    )
+    first = empty.head(5).collect()
+    cells = [c for c in first["cell"].unique(maintain_order=True).to_list() if c is not None]
+    shown = ", ".join(str(row) for row in first["row"])
+    said = f"; cells {', '.join(map(repr, cells))} are taken as missing" if cells else ""
     raise DataError(
         f"the target is missing in {seen.missing:,} row{'s' if seen.missing > 1 else ''}",
         file=file,
         where=f"column '{target}'",
         wanted="a value in every row",
-        got=f"none in row {first}{' …' if seen.missing > 5 else ''} (counted from 0)",
-        mend="remove these rows, or fill them in",
+        got=f"none in row {shown}{' …' if seen.missing > 5 else ''} (counted from 0{said})",
+        mend="remove these rows, or fill them in"
+        + ("; if the word is a class, pass --missing without it" if cells else ""),
     )
 
 
-def _classes(raw: pl.LazyFrame, form: FormatConfig, target: str, file: str) -> tuple[str, ...]:
-    """The target's values, the most frequent first; refuses a class of one row."""
-    dtype = raw.collect_schema()[target]
-    counts = (
-        raw.select(text(target, dtype, form).drop_nulls().alias("value"))
+def _counts(raw: pl.LazyFrame, column: Column) -> pl.DataFrame:
+    """The target's texts and how many rows have each, the most frequent first."""
+    dtype = raw.collect_schema()[column.name]
+    return (
+        raw.select(written(column, dtype).drop_nulls().alias("value"))
         .group_by("value")
-        .len()
-        .sort(["len", "value"], descending=[True, False])
+        .len("rows")
+        .sort(["rows", "value"], descending=[True, False])
         .collect(engine="streaming")
     )
-    alone = counts.filter(pl.col("len") < 2)["value"].to_list()
+
+
+def merged(counts: pl.DataFrame) -> dict[str, list[str]]:
+    """Class -> its spellings, the most frequent first: `Yes` and `yes`, `1` and `1.0` are one.
+
+    Single letters that are more than two classes without their case keep it.
+    """
+    values = counts["value"].to_list()
+    found: dict[str, list[str]] = {}
+    for value, form in zip(values, normal_forms(values), strict=True):
+        found.setdefault(form, []).append(value)
+    if len(found) > 2 and all(len(v) == 1 for v in values):
+        found = {value: [value] for value in values}
+    return {spellings[0]: spellings for spellings in found.values()}
+
+
+def _spelling_notes(spelt: Mapping[str, list[str]]) -> list[str]:
+    several = [names for names in spelt.values() if len(names) > 1]
+    return [f"{', '.join(map(repr, names[:5]))} taken as one class" for names in several[:3]]
+
+
+def _refuse_alone(
+    counts: pl.DataFrame, spelt: Mapping[str, list[str]], target: str, file: str
+) -> None:
+    """Refuse a class of one row."""
+    rows = dict(counts.iter_rows())
+    alone = [name for name, texts in spelt.items() if sum(rows[t] for t in texts) < 2]
     if alone:
         raise DataError(
             f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on",
@@ -222,7 +262,6 @@ def _classes(raw: pl.LazyFrame, form: FormatConfig, target: str, file: str) -> t
             mend="add rows, merge the class with another, or leave the row out"
             + (f" (so it is with {len(alone)} classes)" if len(alone) > 1 else ""),
         )
-    return tuple(counts["value"].to_list())
 
 
 def _positive(classes: tuple[str, ...], wishes: Wishes, file: str) -> str:
@@ -258,6 +297,7 @@ def _role(name: str, seen: Seen, kind: ColumnType, wishes: Wishes) -> tuple[Role
         and seen.low is not None
         and seen.high is not None
         and seen.high - seen.low == seen.rows - 1
+        and seen.distinct == seen.rows
     )
     if counts_up:
         return Role.ID, "numbers the rows: not a feature"

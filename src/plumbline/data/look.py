@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,160 +9,160 @@ from typing import Any
 
 import polars as pl
 
-from plumbline.config.data import FormatConfig
-from plumbline.data.cells import READERS, text
+from plumbline.cells import typed, unreadable, written
+from plumbline.data.choose import MOST_VALUES, Choice
+from plumbline.data.formats import Reading
 from plumbline.data.read import readable
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType
+from plumbline.tables import Column
 
-MOST_VALUES = 1000  # values are listed up to so many
 EXACT_ROWS = 5_000_000  # beyond so many, values are counted approximately
-SAMPLE = 5000  # rows that tell which types are worth asking all rows for
+SAMPLE = 5000  # rows that codes are looked at in
 STRUCTURE = 200  # values looked at for a common structure
+MOST_LINES = 100  # line ends inside one cell
+KEYS = ("there", "bad", "read", "low", "high", "falls", "lines")
+NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What one column was found to hold. `low`, `high` of its numbers; `values` if few."""
+    """What one column was found to hold.
+
+    Attributes:
+        reading: its type, and how its cells are written.
+        readable: cells that can be read as the type.
+        low, high: of its numbers; whole ones of integers.
+        values: the different texts, sorted, if they are few.
+        notes: what its owner should know of the choice.
+    """
 
     rows: int
     missing: int
-    readable: Mapping[ColumnType, int]  # cells that can be read as the type
+    reading: Reading
+    readable: int
     distinct: int
-    low: float | None
-    high: float | None
+    low: float | int | None = None
+    high: float | int | None = None
     values: tuple[str, ...] = ()
     increasing: bool = False
     regex: str | None = None
-    lines: int = 0  # most line breaks inside one cell
+    notes: tuple[str, ...] = ()
 
     @property
     def there(self) -> int:
         return self.rows - self.missing
 
 
-def look(raw: pl.LazyFrame, form: FormatConfig, file: str) -> dict[str, Seen]:
-    """Count, measure and sample every column."""
+def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[str, Seen]:
+    """Count and measure every column, read as was decided."""
     schema = raw.collect_schema()
-    with readable(file):
-        sample = raw.head(SAMPLE).collect()
-    plausible = {name: _plausible(sample, name, dtype, form) for name, dtype in schema.items()}
+    columns = {name: choice.reading.column(name) for name, choice in choices.items()}
     asked: dict[str, pl.Expr] = {"rows": pl.len()}
     for i, (name, dtype) in enumerate(schema.items()):
-        for key, expression in _questions(name, dtype, plausible[name], form).items():
+        for key, expression in _questions(columns[name], dtype).items():
             asked[f"{i}.{key}"] = expression
-    with readable(file):
-        found = (
-            raw.select(e.alias(a) for a, e in asked.items())
-            .collect(engine="streaming")
-            .row(0, named=True)
-        )
-    if found["rows"] == 0:
-        raise DataError("has a header and no rows", file=file, mend="add rows below the header")
-    few = [name for i, name in enumerate(schema) if found[f"{i}.distinct"] <= MOST_VALUES * 1.1]
-    values = _values(raw, form, few, file)
-    exact = _exact(raw, form, [n for i, n in enumerate(schema) if _maybe_unique(found, i)], file)
+    found = _ask(raw, asked, file)
+    texts = {n for n, c in columns.items() if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)}
+    counts = {n: found[f"{i}.distinct"] for i, n in enumerate(schema)}
+    few = [n for n in schema if counts[n] <= MOST_VALUES * 1.1]
+    values = _values(raw, columns, [n for n in few if n in texts], file)
+    unsure = [n for i, n in enumerate(schema) if _maybe_unique(found, i)]
+    exact = _exact(raw, columns, [*unsure, *(n for n in few if n not in texts)], file)
+    exact |= {name: len(listed) for name, listed in values.items()}
     seen = {}
-    for i, (name, dtype) in enumerate(schema.items()):
-        there = found[f"{i}.there"]
-        distinct = exact.get(name, found[f"{i}.distinct"])
-        seen[name] = Seen(
-            rows=found["rows"],
-            missing=found["rows"] - there,
-            readable={k: found[f"{i}.{k}"] for k in ColumnType if f"{i}.{k}" in found},
-            distinct=len(values[name]) if name in values else distinct,
-            low=_finite(found.get(f"{i}.low")),
-            high=_finite(found.get(f"{i}.high")),
-            values=values.get(name, ()),
-            increasing=found["rows"] > 2 and there > 0 and found.get(f"{i}.falls") == 0,
-            regex=_regex(sample.select(text(name, dtype, form))[name]),
-            lines=found.get(f"{i}.lines") or 0,
-        )
-    _refuse_swallowed(seen, file)
-    return seen
-
-
-def _plausible(
-    sample: pl.DataFrame, name: str, dtype: pl.DataType, form: FormatConfig
-) -> tuple[ColumnType, ...]:
-    """The types worth asking all rows for: native ones, or those that read half of a sample."""
-    if dtype == pl.Boolean:
-        return (ColumnType.BOOLEAN,)
-    if dtype.is_temporal():
-        return (ColumnType.DATE,)
-    if dtype.is_numeric():
-        return (ColumnType.NUMBER,)
-    if dtype != pl.String:
-        return ()
-    there = sample.select(text(name, dtype, form).is_not_null().sum()).item()
-    return tuple(
-        kind
-        for kind in (ColumnType.NUMBER, ColumnType.BOOLEAN, ColumnType.DATE)
-        if sample.select(READERS[kind](name, dtype, form).is_not_null().sum()).item() * 2 >= there
-    )
-
-
-def _questions(
-    name: str, dtype: pl.DataType, plausible: tuple[ColumnType, ...], form: FormatConfig
-) -> dict[str, pl.Expr]:
-    """What is asked of all rows of one column."""
-    present = text(name, dtype, form)
-    read = {kind: READERS[kind](name, dtype, form) for kind in plausible}
-    asked = {"there": present.is_not_null().sum(), "distinct": present.approx_n_unique()}
-    asked |= {str(kind): value.is_not_null().sum() for kind, value in read.items()}
-    if ColumnType.NUMBER in read:
-        number = read[ColumnType.NUMBER]
-        asked |= {"low": number.min(), "high": number.max()}
-        asked[str(ColumnType.INTEGER)] = (number == number.floor()).sum()
-        asked["falls"] = (number.diff() < 0).sum()
-    elif ColumnType.DATE in read:
-        asked["falls"] = (read[ColumnType.DATE].to_physical().diff() < 0).sum()
-    elif dtype == pl.String:
-        asked["lines"] = present.str.count_matches("\n", literal=True).max()
-    return asked
-
-
-def _refuse_swallowed(seen: dict[str, Seen], file: str) -> None:
-    for name, column in seen.items():
-        if column.lines > 100:
+    for i, name in enumerate(schema):
+        of: dict[str, Any] = {
+            key: found.get(f"{i}.{key}") for key in (*KEYS, "low", "high", "falls", "lines")
+        }
+        if (of["lines"] or 0) > MOST_LINES:
             raise DataError(
-                f"a cell holds {column.lines} lines: a stray quote swallowed rows",
+                f"a cell holds {of['lines']} lines: a stray quote swallowed rows",
                 file=file,
                 where=f"column '{name}'",
                 mend="remove the quote, or set data.format.quote to null if quotes mean nothing",
             )
+        infinite = of["there"] - of["bad"] - of["read"]
+        seen[name] = Seen(
+            rows=found["rows"],
+            missing=found["rows"] - of["there"] + infinite,
+            reading=choices[name].reading,
+            readable=of["read"],
+            distinct=exact.get(name, counts[name]),
+            low=of["low"],
+            high=of["high"],
+            values=values.get(name, ()),
+            increasing=of["falls"] == 0 and exact.get(name, counts[name]) > 1,
+            regex=_regex(raw, columns[name], schema[name]),
+            notes=_notes(choices[name], of["bad"], infinite),
+        )
+    return seen
+
+
+def _questions(column: Column, dtype: pl.DataType) -> dict[str, pl.Expr]:
+    """What is asked of all rows of one column."""
+    cell, value = written(column, dtype), typed(column, dtype)
+    bad = unreadable(column, dtype)
+    texts = column.type in (ColumnType.CATEGORY, ColumnType.TEXT)
+    asked = {
+        "there": cell.is_not_null().sum(),
+        "bad": bad.sum(),
+        "read": value.is_not_null().sum(),
+        "distinct": (cell if texts else value).approx_n_unique(),
+    }
+    if column.type in NUMERIC:
+        asked |= {"low": value.min(), "high": value.max(), "falls": (value.diff() < 0).sum()}
+    elif column.type is ColumnType.DATE:
+        asked |= {"low": value.min(), "high": value.max()}
+        asked["falls"] = (value.to_physical().diff() < 0).sum()
+    elif dtype == pl.String:
+        asked["lines"] = cell.str.count_matches("\n", literal=True).max()
+    return asked
+
+
+def _ask(raw: pl.LazyFrame, asked: Mapping[str, pl.Expr], file: str) -> dict[str, Any]:
+    with readable(file):
+        found = raw.select(e.alias(a) for a, e in asked.items()).collect(engine="streaming")
+    return found.row(0, named=True)
 
 
 def _values(
-    raw: pl.LazyFrame, form: FormatConfig, names: list[str], file: str
+    raw: pl.LazyFrame, columns: Mapping[str, Column], names: list[str], file: str
 ) -> dict[str, tuple[str, ...]]:
-    """The different values, sorted, of columns of few; as text."""
+    """The different texts, sorted, of columns of few."""
     if not names:
         return {}
     schema = raw.collect_schema()
     with readable(file):
         found = raw.select(
-            text(name, schema[name], form).drop_nulls().unique().implode().alias(name)
-            for name in names
+            written(columns[name], schema[name]).drop_nulls().unique().implode() for name in names
         ).collect(engine="streaming")
     return {name: tuple(sorted(found[name][0].to_list(), key=_natural)) for name in names}
 
 
-def _maybe_unique(found: dict[str, Any], i: int) -> bool:
-    there = found[f"{i}.there"]
-    return bool(MOST_VALUES < there <= EXACT_ROWS and found[f"{i}.distinct"] > 0.9 * there)
-
-
-def _exact(raw: pl.LazyFrame, form: FormatConfig, names: list[str], file: str) -> dict[str, int]:
+def _exact(
+    raw: pl.LazyFrame, columns: Mapping[str, Column], names: list[str], file: str
+) -> dict[str, int]:
     """How many different values, exactly: the first count is an estimate."""
     if not names:
         return {}
     schema = raw.collect_schema()
     with readable(file):
         counts = raw.select(
-            text(name, schema[name], form).drop_nulls().n_unique().alias(name) for name in names
+            typed(columns[name], schema[name]).drop_nulls().n_unique() for name in names
         ).collect(engine="streaming")
     return {name: int(counts[name][0]) for name in names}
+
+
+def _notes(choice: Choice, bad: int, infinite: int) -> tuple[str, ...]:
+    kind = choice.reading.type
+    notes = list(choice.notes)
+    if infinite:
+        notes.append(f"{infinite:,} infinite value{'s' if infinite > 1 else ''} taken as missing")
+    if bad:
+        are, them = ("cells are", "them") if bad > 1 else ("cell is", "it")
+        notes.append(f"{bad:,} {are} not a {kind}: validation will refuse {them}")
+    return tuple(notes)
 
 
 def _natural(value: str) -> tuple[int, float, str]:
@@ -173,12 +172,16 @@ def _natural(value: str) -> tuple[int, float, str]:
         return (1, 0.0, value)
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
+def _maybe_unique(found: dict[str, Any], i: int) -> bool:
+    there = found[f"{i}.there"]
+    return bool(MOST_VALUES < there <= EXACT_ROWS and found[f"{i}.distinct"] > 0.9 * there)
 
 
-def _regex(values: pl.Series) -> str | None:
+def _regex(raw: pl.LazyFrame, column: Column, dtype: pl.DataType) -> str | None:
     """The common structure of codes (`AB-1234`), if all values have one."""
+    if column.type is not ColumnType.TEXT:
+        return None
+    values = raw.head(SAMPLE).select(written(column, dtype)).collect()[column.name]
     there = values.drop_nulls().head(STRUCTURE).to_list()
     if len(there) < 20 or len(set(there)) < len(there) // 2:
         return None

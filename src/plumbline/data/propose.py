@@ -9,15 +9,21 @@ from typing import Any
 import yaml
 
 from plumbline.data.expectations import ColumnExpectations, Expectations
+from plumbline.data.formats import Reading
 from plumbline.data.infer import Inferred
 from plumbline.data.look import Seen
-from plumbline.kinds import ColumnType, Role
+from plumbline.data.slack import limits
+from plumbline.kinds import Role
+from plumbline.tables import CellFormat
 
 HEADER = """\
 # What the data must look like: inferred by `plumbline init`, yours to edit.
 #
 # type      number, integer, boolean, category, text, date
 # role      feature (default), target, time, group, id, weight, split, ignore
+# format    how cells are written, where not as 1234.5 or 2024-12-31: {decimal: ',',
+#           thousands: '.', unit: '$' (`%` divides by 100), parentheses: true for (5) = -5,
+#           date: '%d/%m/%Y', missing: [words for a missing cell]}
 # missing   {max: largest share of missing cells}
 # range     {min: , max: } both allowed; inferred with slack around what was seen
 # values    {only: [...]} nothing else; of the target: its classes
@@ -55,6 +61,8 @@ def _plain(value: Any) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
+    if isinstance(value, CellFormat):
+        return value.to_json()
     if dataclasses.is_dataclass(value):
         return _plain(value)
     return str(value) if isinstance(value, str) else value
@@ -87,18 +95,19 @@ def propose(current: Expectations, inferred: Inferred) -> Expectations:
 
 
 def _widen(own: ColumnExpectations, found: ColumnExpectations, seen: Seen) -> ColumnExpectations:
-    if own.type is not found.type and not _reads_all(own.type, seen):
+    if own.type is not found.type:  # the own type does not read every cell
         return dataclasses.replace(found, role=own.role)
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"format": found.format}
     limited = own.role is not Role.TARGET
     if limited and own.missing and found.missing and seen.missing > own.missing.max * seen.rows:
         changes["missing"] = dataclasses.replace(own.missing, max=found.missing.max)
-    if own.range is not None and found.range is not None:
+    if own.range is not None and seen.low is not None and seen.high is not None:
         low, high = own.range.min, own.range.max
-        if low is not None and seen.low is not None and seen.low < low:
-            low = found.range.min
-        if high is not None and seen.high is not None and seen.high > high:
-            high = found.range.max
+        wide = limits(seen.low, seen.high)
+        if low is not None and seen.low < low:
+            low = wide.min
+        if high is not None and seen.high > high:
+            high = wide.max
         changes["range"] = dataclasses.replace(own.range, min=low, max=high)
     if own.values is not None and found.values is not None:
         new = [v for v in found.values.only if v not in own.values.only]
@@ -106,11 +115,9 @@ def _widen(own: ColumnExpectations, found: ColumnExpectations, seen: Seen) -> Co
     return dataclasses.replace(own, **changes)
 
 
-def _reads_all(kind: ColumnType, seen: Seen) -> bool:
-    """Whether every cell can be read as the owner's type."""
-    if kind in (ColumnType.CATEGORY, ColumnType.TEXT):
-        return True
-    return seen.readable.get(kind, 0) == seen.there
+def known(current: Expectations) -> dict[str, Reading]:
+    """How the columns are read now."""
+    return {c.name: Reading(type=c.type, format=c.format) for c in current.schema.columns}
 
 
 def diff(before: str, after: str) -> str:

@@ -14,8 +14,8 @@ from typing import IO, Literal
 import polars as pl
 import zstandard
 
+from plumbline.cells import typed
 from plumbline.config.data import DataConfig, FormatConfig
-from plumbline.data.cells import typed
 from plumbline.errors import DataError
 from plumbline.tables import Schema, Table, rows_at_once
 
@@ -29,7 +29,7 @@ def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
     frames, counts = [], []
     for name in filter(None, (config.path, config.test_path)):
         raw = scan(root / name, config.format, shown=name)
-        frames.append(conform(raw, schema, config.format, name))
+        frames.append(conform(raw, schema, name))
         with readable(name):
             counts.append(int(frames[-1].select(pl.len()).collect(engine="streaming").item()))
     if counts[0] == 0:
@@ -44,7 +44,7 @@ def limit_reading(columns: int, max_memory_mb: int) -> None:
     pl.Config.set_streaming_chunk_size(rows_at_once(columns, max_memory_mb))
 
 
-def conform(raw: pl.LazyFrame, schema: Schema, form: FormatConfig, name: str) -> pl.LazyFrame:
+def conform(raw: pl.LazyFrame, schema: Schema, name: str) -> pl.LazyFrame:
     """The schema's columns in its order and types; other columns are left out.
 
     Raises:
@@ -61,7 +61,7 @@ def conform(raw: pl.LazyFrame, schema: Schema, form: FormatConfig, name: str) ->
             got=", ".join(present.names()),
             mend="add the column, or run `plumbline init` again for these data",
         )
-    return raw.select(typed(c, present[c.name], form) for c in schema.columns)
+    return raw.select(typed(c, present[c.name]) for c in schema.columns)
 
 
 def scan(path: Path, form: FormatConfig, *, shown: str | None = None) -> pl.LazyFrame:

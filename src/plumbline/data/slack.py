@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import polars as pl
 
-from plumbline.config.data import FormatConfig
-from plumbline.data.cells import READERS
+from plumbline.cells import typed
+from plumbline.data.choose import LISTED_VALUES
 from plumbline.data.expectations import (
     ColumnExpectations,
+    Expectations,
     Flag,
     Missing,
     Pattern,
@@ -20,16 +22,16 @@ from plumbline.data.expectations import (
 )
 from plumbline.data.look import Seen
 from plumbline.kinds import ColumnType, Role
+from plumbline.tables import CellFormat
 
-LISTED_VALUES = 50  # categories of more values are not listed in expectations.yaml
+FEW_ROWS = 20  # fewer say nothing about rows to come
 OPPOSITES = (("max", "min"), ("end", "start"), ("high", "low"), ("worst", "mean"), ("to", "from"))
 
 
 def expect(
-    seen: Seen, kind: ColumnType, role: Role, classes: tuple[str, ...]
+    seen: Seen, kind: ColumnType, role: Role, classes: tuple[str, ...], words: tuple[str, ...]
 ) -> ColumnExpectations:
-    """The expectations of one column."""
-    numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
+    """The expectations of one column; `words` mean a missing cell in every column."""
     share = seen.missing / max(seen.rows, 1)
     is_target = role is Role.TARGET
     values = classes if is_target and classes else seen.values
@@ -39,10 +41,11 @@ def expect(
     return ColumnExpectations(
         type=kind,
         role=role,
+        format=_format(seen, kind, words),
         missing=Missing(max=0.0, severity="critical")
         if is_target
         else Missing(max=_slack_share(share), severity="warning"),
-        range=_range(seen.low, seen.high) if numeric and seen.low is not None else None,
+        range=_range(seen, kind, role),
         values=Values(only=list(values), severity="critical" if is_target else "warning")
         if listed
         else None,
@@ -54,13 +57,30 @@ def expect(
     )
 
 
+def _format(seen: Seen, kind: ColumnType, words: tuple[str, ...]) -> CellFormat | None:
+    form = seen.reading.format
+    if kind is not seen.reading.type:  # classes and texts are read as they stand
+        form = CellFormat(missing=form.missing)
+    if form.missing == words:
+        form = replace(form, missing=None)
+    return form if form.to_json() else None
+
+
+def _range(seen: Seen, kind: ColumnType, role: Role) -> Range | None:
+    """None where new rows will have values beyond those of today: ids, counters, times."""
+    if kind not in (ColumnType.NUMBER, ColumnType.INTEGER) or seen.low is None or seen.high is None:
+        return None
+    unique = kind is ColumnType.INTEGER and seen.distinct == seen.there >= FEW_ROWS
+    grows = role is not Role.TARGET and (unique or seen.increasing)
+    return None if grows or role in (Role.ID, Role.TIME) else limits(seen.low, seen.high)
+
+
 def _slack_share(share: float) -> float:
     return 0.05 if share == 0 else min(1.0, math.ceil((share * 1.5 + 0.02) * 100) / 100)
 
 
-def _range(low: float | None, high: float | None) -> Range:
+def limits(low: float, high: float) -> Range:
     """Half the span on either side; what is never negative stays so."""
-    assert low is not None and high is not None
     slack = (high - low) / 2 or abs(high) / 2 or 1.0
     bottom = 0.0 if low >= 0 and low - slack < 0 else _outward(low - slack, down=True)
     return Range(min=bottom, max=_outward(high + slack, down=False))
@@ -75,9 +95,10 @@ def _outward(value: float, *, down: bool) -> float:
     return float(f"{steps * unit:.6g}")
 
 
-def rules(raw: pl.LazyFrame, columns: dict[str, ColumnExpectations]) -> list[Rule]:
-    """Pairs whose names are opposites (end and start, max and min) and that hold in all rows."""
+def rules(raw: pl.LazyFrame, expectations: Expectations) -> list[Rule]:
+    """Pairs whose names are opposites (end and start, max and min) that hold in all rows."""
     number = (ColumnType.NUMBER, ColumnType.INTEGER)
+    columns = expectations.columns
     pairs = []
     for name, column in columns.items():
         for upper, lower in OPPOSITES:
@@ -94,13 +115,15 @@ def rules(raw: pl.LazyFrame, columns: dict[str, ColumnExpectations]) -> list[Rul
                     pairs.append((name, other))
     if not pairs:
         return []
-    schema, form = raw.collect_schema(), FormatConfig()
-    read = {n: READERS[columns[n].type](n, schema[n], form) for pair in pairs for n in pair}
-    broken = raw.select(
-        (read[left] < read[right]).sum().alias(str(i)) for i, (left, right) in enumerate(pairs)
-    ).collect(engine="streaming")
+    schema, own = raw.collect_schema(), {c.name: c for c in expectations.schema.columns}
+    read = {n: typed(own[n], schema[n]) for pair in pairs for n in pair}
+    asked = []
+    for i, (left, right) in enumerate(pairs):
+        asked.append((read[left] >= read[right]).sum().alias(f"{i}.held"))
+        asked.append((read[left] < read[right]).sum().alias(f"{i}.broken"))
+    found = raw.select(asked).collect(engine="streaming").row(0, named=True)
     return [
         Rule(left=left, right=right)
         for i, (left, right) in enumerate(pairs)
-        if broken[str(i)][0] == 0
+        if found[f"{i}.broken"] == 0 and found[f"{i}.held"] >= FEW_ROWS
     ]

@@ -1,4 +1,4 @@
-"""How a file is written: type, encoding, separator, quotes, header, decimal comma, missing cells.
+"""How a file is written: type, encoding, separator, quotes, header.
 
 A guess is made only where the file supports it; where it does not, the file is refused with what
 to say on the command line.
@@ -11,7 +11,6 @@ import csv
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Literal
 
@@ -24,21 +23,6 @@ HEAD = 1 << 20  # bytes looked at
 LINES = 2000  # lines looked at
 SEPARATORS = (",", "\t", ";", "|")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
-COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+|[+-]?\d{1,3}(\.\d{3}){2,}")  # 1.234,5
-GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")  # 1,234.5
-MISSING_WORDS = ("N/A", "n/a", "#N/A", "NULL", "None", "none", "nil", "-", "--", ".", "missing")
-DATES = (
-    r"%d.%m.%Y",
-    r"%d/%m/%Y",
-    r"%m/%d/%Y",
-    r"%d-%m-%Y",
-    r"%d.%m.%Y %H:%M",
-    r"%d/%m/%Y %H:%M",
-    r"%m/%d/%Y %H:%M",
-    r"%d.%m.%Y %H:%M:%S",
-    r"%d/%m/%Y %H:%M:%S",
-    r"%m/%d/%Y %H:%M:%S",
-)
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -175,33 +159,7 @@ def _read_form(
     body = rows[1:] if header else rows
     if not body:
         raise DataError("has a header and no rows", file=name, mend="add rows below the header")
-    columns = [[row[i].strip() for row in body] for i in range(len(rows[0]))]
     form = FormatConfig(separator=separator, quote=quote, header=header)
-    missing = [w for w in MISSING_WORDS if any(_is_missing_word(w, c, form) for c in columns)]
-    if missing:
-        notes.append(f"cells that hold {' or '.join(repr(w) for w in missing)} are missing")
-    form = replace(form, missing=[*form.missing, *missing])
-    decimal = separator != "," and any(_mostly(COMMA, c, form) for c in columns)
-    grouped = not decimal and any(_mostly(GROUPED, c, form) for c in columns)
-    dates, doubt = _dates(columns, form)
-    if decimal:
-        notes.append("numbers have a decimal comma")
-    if grouped:
-        notes.append("commas group the digits of numbers")
-    if doubt:
-        notes.append(f"dates are read as {dates}, and {doubt} would fit too")
-    points = decimal and any(
-        "." in cell and COMMA.fullmatch(cell)
-        for c in columns
-        if _mostly(COMMA, c, form)
-        for cell in c
-    )
-    form = replace(
-        form,
-        decimal_comma=decimal,
-        thousands="." if points else "," if grouped else None,
-        dates=dates,
-    )
     return Sniffed(form=form, encoding=encoding, notes=notes)
 
 
@@ -285,42 +243,3 @@ def _has_header(name: str, rows: list[list[str]], target: str) -> bool:
         got=", ".join(first)[:80],
         mend="pass --header or --no-header",
     )
-
-
-def _is_missing_word(word: str, cells: list[str], form: FormatConfig) -> bool:
-    """Whether a word stands in a column whose other cells are numbers."""
-    if word not in cells:
-        return False
-    others = [c for c in cells if c not in form.missing and c not in MISSING_WORDS]
-    return len(others) > 0 and sum(map(_number, others)) >= 0.9 * len(others)
-
-
-def _number(cell: str) -> bool:
-    return any(p.fullmatch(cell) for p in (NUMBER, COMMA, GROUPED))
-
-
-def _mostly(pattern: re.Pattern[str], cells: list[str], form: FormatConfig) -> bool:
-    """Whether a column is of numbers, and some of them are written this way."""
-    there = [c for c in cells if c not in form.missing]
-    written = sum(1 for c in there if pattern.fullmatch(c))
-    plain = sum(1 for c in there if NUMBER.fullmatch(c))
-    return written > 0 and written + plain >= 0.9 * len(there)
-
-
-def _dates(columns: list[list[str]], form: FormatConfig) -> tuple[str | None, str | None]:
-    """The pattern that all cells of some column have, and another that fits as well."""
-    for cells in columns:
-        there = [c for c in cells if c not in form.missing][:500]
-        if not there or not re.match(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}", there[0]):
-            continue
-        fitting = []
-        for pattern in DATES:
-            try:
-                for cell in there:
-                    datetime.strptime(cell, pattern)
-            except ValueError:
-                continue
-            fitting.append(pattern)
-        if fitting:
-            return fitting[0], fitting[1] if len(fitting) > 1 else None
-    return None, None

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
+from plumbline.cells import typed, unreadable, written
 from plumbline.config.data import DataConfig
-from plumbline.data.cells import text, typed, unreadable
 from plumbline.data.read import conform, limit_reading, readable, scan
 from plumbline.errors import DataError
-from plumbline.tables import ROW, Schema
+from plumbline.tables import ROW, Schema, internal
 
 __all__ = ["ROW", "Source", "open_source"]
 
@@ -21,13 +21,15 @@ __all__ = ["ROW", "Source", "open_source"]
 class Source:
     """Typed rows (data file, then test file) and, beside them, the cells as written.
 
-    `unreadable` has an expression per column over `frame`; `names` are the file's columns.
+    `unreadable` has an expression per column over `frame`; `names` are the file's columns,
+    `texts` those that are text in it.
     """
 
     frame: pl.LazyFrame
     written: pl.LazyFrame
     unreadable: Mapping[str, pl.Expr]
     names: list[str]
+    texts: frozenset[str]
     rows: int
     test_rows: int
 
@@ -51,19 +53,19 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
     """
     typed_parts, written_parts, counts = [], [], []
     names: list[str] = []
-    form = config.format
+    texts: set[str] = set()
     for file in filter(None, (config.path, config.test_path)):
-        raw = scan(root / file, form, shown=file)
-        conform(raw, schema, form, file)  # refuses a missing column
+        raw = scan(root / file, config.format, shown=file)
+        conform(raw, schema, file)  # refuses a missing column
         dtypes = raw.collect_schema()
         names = names or dtypes.names()
+        texts |= {name for name, dtype in dtypes.items() if dtype == pl.String}
         flags = [
-            unreadable(c, dtypes[c.name], form).alias(_flag(i))
-            for i, c in enumerate(schema.columns)
+            unreadable(c, dtypes[c.name]).alias(_flag(i)) for i, c in enumerate(schema.columns)
         ]
-        cells = [typed(c, dtypes[c.name], form) for c in schema.columns]
+        cells = [typed(c, dtypes[c.name]) for c in schema.columns]
         typed_parts.append(raw.select(*cells, *flags))
-        written_parts.append(raw.select(text(c.name, dtypes[c.name], form) for c in schema.columns))
+        written_parts.append(raw.select(written(c, dtypes[c.name]) for c in schema.columns))
         with readable(file):
             counts.append(int(typed_parts[-1].select(pl.len()).collect(engine="streaming").item()))
     if counts[0] == 0:
@@ -74,10 +76,11 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
         written=pl.concat(written_parts),
         unreadable={c.name: pl.col(_flag(i)) for i, c in enumerate(schema.columns)},
         names=names,
+        texts=frozenset(texts),
         rows=sum(counts),
         test_rows=sum(counts[1:]),
     )
 
 
 def _flag(number: int) -> str:
-    return f"__unreadable_{number}__"
+    return internal(f"unreadable {number}")

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from plumbline.kinds import IntArray
-from plumbline.tables import Table
+from plumbline.tables import Table, internal
 
-_KEEP = "__keep__"
+_KEEP = internal("keep")
 
 
 def take_rows(table: Table, rows: IntArray) -> pl.LazyFrame:

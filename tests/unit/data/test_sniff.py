@@ -79,30 +79,6 @@ def test_quoted_fields_may_hold_separators_and_line_ends(tmp_path: Path) -> None
     assert (found.form.separator, found.form.quote) == (",", '"')
 
 
-def test_decimal_commas_points_between_digits_and_dates(tmp_path: Path) -> None:
-    rows = [("price", "day", "y"), ("1.234,5", "31.12.2024", "a"), ("12,25", "01.02.2025", "b")]
-    form = sniff(write(tmp_path / "a.csv", table(";", rows)), target="y").form
-    assert (form.decimal_comma, form.thousands, form.dates) == (True, ".", "%d.%m.%Y")
-
-
-def test_grouped_digits(tmp_path: Path) -> None:
-    rows = [("n", "y"), ('"1,234"', "a"), ('"12,345,678.5"', "b"), ("7", "a")]
-    form = sniff(write(tmp_path / "a.csv", table(",", rows)), target="y").form
-    assert (form.decimal_comma, form.thousands) == (False, ",")
-
-
-def test_days_and_months_that_could_be_either_are_told(tmp_path: Path) -> None:
-    rows = [("day", "y"), ("01/02/2024", "a"), ("03/04/2024", "b")]
-    found = sniff(write(tmp_path / "a.csv", table(",", rows)), target="y")
-    assert any("would fit too" in note for note in found.notes)
-
-
-def test_words_for_missing_in_a_column_of_numbers(tmp_path: Path) -> None:
-    rows = [("n", "y"), *[(str(i), "a") for i in range(20)], ("-", "b"), ("n/a", "b")]
-    found = sniff(write(tmp_path / "a.csv", table(",", rows)), target="y")
-    assert {"-", "n/a"} <= set(found.form.missing)
-
-
 def test_gzip_is_read_through(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(table().encode()))

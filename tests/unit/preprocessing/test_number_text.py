@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from plumbline.config.data import FormatConfig
-from plumbline.data import cells
+from plumbline import cells
 from plumbline.errors import DataError
+from plumbline.kinds import ColumnType
 from plumbline.preprocessing.text import (
     WORDS,
     boolean_of,
@@ -23,6 +23,7 @@ from plumbline.preprocessing.text import (
     number_of,
     read_texts,
 )
+from plumbline.tables import CellFormat, Column
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,9 @@ def test_any_text_is_a_number_or_refused(text: str) -> None:
 @pytest.mark.parametrize("text", [*cells.TRUE, *cells.FALSE, *WORDS, " Yes ", "TRUE"])
 def test_truth_values_are_those_of_a_file(text: str) -> None:
     frame = pl.LazyFrame({"b": [text]})
-    in_file = frame.select(cells.boolean("b", pl.String(), FormatConfig())).collect()["b"][0]
+    in_file = frame.select(
+        cells.boolean(Column(name="b", type=ColumnType.BOOLEAN), pl.String())
+    ).collect()["b"][0]
     assert in_file is not None
     assert boolean_of(text) == float(in_file)
 
@@ -131,7 +134,7 @@ scalars = st.one_of(
     st.booleans(),
     st.integers(-(2**62), 2**62),
     st.floats(),
-    st.text(max_size=8).filter(lambda t: t.strip() not in FormatConfig().missing),
+    st.text(max_size=8).filter(lambda t: t.strip() not in CellFormat().words()),
 )
 
 
@@ -140,7 +143,7 @@ scalars = st.one_of(
 def test_a_category_is_the_text_that_reading_a_file_gives(value: object) -> None:
     """1.0 sent by a client is the category 1 of a file of whole numbers."""
     series = pl.Series("c", [value], dtype=pl.String if value is None else None)
-    read = pl.LazyFrame(series).select(cells.text("c", series.dtype, FormatConfig()))
+    read = pl.LazyFrame(series).select(cells.text("c", series.dtype, CellFormat().words()))
     assert category_of(value) == read.collect()["c"][0]
 
 

@@ -1,0 +1,72 @@
+"""What `plumbline init` prints of each column: type, role, format, values, what was guessed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from plumbline.data.expectations import ColumnExpectations
+from plumbline.data.infer import Inferred
+from plumbline.data.look import Seen
+from plumbline.kinds import Role, Task
+
+SHOWN = 60  # columns listed in the table
+ORDER = (Role.TARGET, Role.TIME, Role.GROUP, Role.WEIGHT, Role.SPLIT)  # listed first
+
+
+def columns_table(inferred: Inferred) -> list[tuple[str, str]]:
+    """A line per column: the target and the roles first, then what was guessed, then the rest."""
+    columns = inferred.expectations.columns
+
+    def place(name: str) -> tuple[int, bool]:
+        role = columns[name].role
+        rank = ORDER.index(role) if role in ORDER else len(ORDER)
+        return rank, len(columns) > SHOWN and name not in inferred.notes
+
+    names = sorted(columns, key=place)
+    lines = [
+        (name[:30], _line(columns[name], inferred.seen[name], inferred.notes.get(name)))
+        for name in names[:SHOWN]
+    ]
+    if len(names) > SHOWN:
+        lines.append((f"… {len(names) - SHOWN} more", "see expectations.yaml"))
+    return lines
+
+
+def _line(column: ColumnExpectations, seen: Seen, note: str | None) -> str:
+    share = seen.missing / max(seen.rows, 1)
+    words = [
+        f"{column.type!s:<9}",
+        f"{'' if column.role is Role.FEATURE else column.role.upper():<7}",
+        f"{f'{share:.1%} missing' if seen.missing else '':<15}",
+        f"{seen.distinct:,} values"
+        if seen.low is None or seen.high is None
+        else f"{_figure(seen.low)} … {_figure(seen.high)}",
+    ]
+    form = (
+        {k: v for k, v in column.format.to_json().items() if k != "missing"}
+        if (column.format)
+        else {}
+    )
+    if form:
+        words.append("· " + ", ".join(f"{key} {value}" for key, value in form.items()))
+    if note:
+        words.append(f"· {note}")
+    return " ".join(words).rstrip()
+
+
+def _figure(value: float | int | datetime) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d}" if value.time() == datetime.min.time() else f"{value}"
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def task_words(inferred: Inferred) -> str:
+    """Task, rows, classes, and which class is positive."""
+    found = inferred.expectations
+    name = found.schema.target
+    rows = inferred.seen[name].rows
+    if found.task is Task.REGRESSION:
+        return f"regression over {rows:,} rows"
+    classes = found.schema.classes
+    words = f"{found.task} over {rows:,} rows, {len(classes)} classes"
+    return f"{words}; positive is '{found.positive}' (--positive)" if found.positive else words

@@ -1,0 +1,66 @@
+"""Whether a test file fits the data: the same columns, formats and classes."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from plumbline.cells import typed, unreadable, written
+from plumbline.data.read import readable
+from plumbline.errors import DataError
+from plumbline.tables import Column
+
+
+def describe(column: Column) -> str:
+    """A column's type and format in words."""
+    form = column.format.to_json()
+    form.pop("missing", None)
+    return str(column.type) + "".join(f", {key}: '{value}'" for key, value in form.items())
+
+
+def refuse_unreadable(raw: pl.LazyFrame, columns: list[Column], *, file: str) -> None:
+    """Refuse rows with a cell that is not written as its column's cells are.
+
+    Raises:
+        DataError: names column, cell and format.
+    """
+    dtypes = raw.collect_schema()
+    flags = [unreadable(c, dtypes[c.name]).sum().alias(str(i)) for i, c in enumerate(columns)]
+    with readable(file):
+        counts = raw.select(flags).collect(engine="streaming").row(0)
+    for column, count in zip(columns, counts, strict=True):
+        if count:
+            bad = unreadable(column, dtypes[column.name])
+            cells = written(column, dtypes[column.name])
+            cell = raw.filter(bad).select(cells).head(1).collect().item()
+            raise DataError(
+                f"{count:,} cell{'s are' if count > 1 else ' is'} not written as in the data",
+                file=file,
+                where=f"column '{column.name}'",
+                wanted=describe(column),
+                got=cell,
+                mend="write the file as the data are written, or name the format that reads "
+                "both in expectations.yaml",
+            )
+
+
+def refuse_classes(target: Column, test: pl.LazyFrame, *, file: str) -> tuple[str, ...]:
+    """Refuse classes that only the test file has; returns those that it lacks.
+
+    Raises:
+        DataError: names the first class.
+    """
+    value = typed(target, test.collect_schema()[target.name])
+    with readable(file):
+        found = test.select(value.drop_nulls().unique()).collect(engine="streaming")[target.name]
+    new = sorted(set(found) - set(target.labels))
+    if new:
+        raise DataError(
+            f"class '{new[0]}' is not in the data, so no model can have learnt it"
+            + (f" (so it is with {len(new)} classes)" if len(new) > 1 else ""),
+            file=file,
+            where=f"column '{target.name}'",
+            wanted=", ".join(target.labels[:20]),
+            got=", ".join(new[:20]),
+            mend="give the classes the same names in both files, or leave these rows out",
+        )
+    return tuple(label for label in target.labels if label not in set(found))

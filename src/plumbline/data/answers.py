@@ -1,0 +1,115 @@
+"""What all rows say of the ways that columns may be written, asked in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from plumbline.cells import READERS, any_number, text
+from plumbline.data.formats import NUMBER_MISSING, Reading
+from plumbline.data.read import readable
+from plumbline.kinds import ColumnType
+
+LEADING_ZERO = r"^[+-]?0[0-9]"
+LONG = r"^[+-]?[0-9]{19,}$"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows that are asked. `cells`: the text columns of a sample, stripped.
+
+    Attributes:
+        words: the general words for a missing cell.
+        test: rows of another file, which may tell what these leave open.
+        separator: of the file, which tells what a comma in a number may be.
+    """
+
+    raw: pl.LazyFrame
+    words: tuple[str, ...]
+    file: str
+    cells: pl.DataFrame
+    test: pl.LazyFrame | None
+    separator: str
+
+
+@dataclass(kw_only=True)
+class Answers:
+    """What all rows said of one text column."""
+
+    there: int  # cells but those of general words for "missing"
+    words: int  # of them, words that mean "missing" among numbers
+    zeros: int  # of them, whole numbers that begin with a zero
+    long: int  # of them, whole numbers of more than 18 digits
+    distinct: int
+    read: dict[Reading, int] = field(default_factory=dict)
+    whole: dict[Reading, int] = field(default_factory=dict)  # of numbers: whole ones
+    falls: dict[Reading, int] = field(default_factory=dict)  # of dates: earlier than the last
+    rises: dict[Reading, int] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> int:
+        """The cells there would be in a column of numbers."""
+        return self.there - self.words
+
+    def best(self, kind: ColumnType) -> list[Reading]:
+        """The readings of a type that read the most cells."""
+        counts = {r: n for r, n in self.read.items() if r.type is kind}
+        most = max(counts.values(), default=0)
+        return [r for r, n in counts.items() if n == most > 0]
+
+    def add(self, other: Answers) -> None:
+        """The answers about other readings of the column."""
+        for key in COUNTS:
+            getattr(self, key).update(getattr(other, key))
+
+
+COUNTS = ("read", "whole", "falls", "rises")
+FIGURES = ("there", "words", "zeros", "long", "distinct")
+
+
+def ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
+    """One pass over all rows."""
+    dtypes = rows.raw.collect_schema()
+    asked: dict[str, pl.Expr] = {}
+    for i, (name, possible) in enumerate(options.items()):
+        cell = text(name, dtypes[name], ("", *rows.words))
+        asked[f"{i}.there"] = cell.is_not_null().sum()
+        asked[f"{i}.words"] = cell.is_in(NUMBER_MISSING).sum()
+        asked[f"{i}.zeros"] = cell.str.contains(LEADING_ZERO).sum()
+        asked[f"{i}.long"] = cell.str.contains(LONG).sum()
+        asked[f"{i}.distinct"] = cell.approx_n_unique()
+        for j, reading in enumerate(possible):
+            for key, expression in _counts(reading, name, dtypes[name]).items():
+                asked[f"{i}.{j}.{key}"] = expression
+    if not asked:
+        return {}
+    with readable(rows.file):
+        found = (
+            rows.raw.select(e.alias(a) for a, e in asked.items())
+            .collect(engine="streaming")
+            .row(0, named=True)
+        )
+    answers = {}
+    for i, (name, possible) in enumerate(options.items()):
+        answers[name] = Answers(**{key: found[f"{i}.{key}"] for key in FIGURES})
+        for j, reading in enumerate(possible):
+            for key in COUNTS:
+                if f"{i}.{j}.{key}" in found:
+                    getattr(answers[name], key)[reading] = found[f"{i}.{j}.{key}"]
+    return answers
+
+
+def _counts(reading: Reading, name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
+    column = reading.column(name)
+    if reading.type is ColumnType.NUMBER:
+        whole = READERS[ColumnType.INTEGER](column, dtype)
+        value = any_number(column, dtype)
+        return {"read": value.is_not_null().sum(), "whole": whole.is_not_null().sum()}
+    value = READERS[reading.type](column, dtype)
+    counts = {"read": value.is_not_null().sum()}
+    if reading.type is ColumnType.DATE:
+        step = value.to_physical().diff()
+        counts |= {"falls": (step < 0).sum(), "rises": (step > 0).sum()}
+    return counts

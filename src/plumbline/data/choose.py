@@ -1,0 +1,254 @@
+"""Which reading of a column is taken where all rows have answered, and what its owner should know.
+
+Where several readings fit and differ, the other columns decide, then the order of the rows, then a
+rule; that it was open is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from plumbline.cells import READERS, text, unreadable
+from plumbline.data.answers import LEADING_ZERO, LONG, Answers, Rows, ask
+from plumbline.data.formats import NUMBER_MISSING, Reading
+from plumbline.data.read import readable
+from plumbline.kinds import ColumnType
+from plumbline.tables import MISSING, CellFormat
+
+LISTED_VALUES = 50  # categories of more values are not listed in expectations.yaml
+MOST_VALUES = 1000  # a column of more different texts is a text
+READABLE = 0.9  # a text column is of a type where this share of its cells is
+SHOWN = 3  # examples in a note
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """How a column is read, and what its owner should know."""
+
+    reading: Reading
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habits:
+    """How the columns are written that leave nothing open."""
+
+    numbers: frozenset[tuple[str, str | None]]  # decimal, thousands
+    day_first: frozenset[bool]
+
+
+def choose_all(rows: Rows, answers: Mapping[str, Answers]) -> dict[str, Choice]:
+    """The reading of every text column; those that only one fits tell how to read the others."""
+    numbers, orders = set(), set()
+    for name, own in answers.items():
+        tied = own.best(ColumnType.NUMBER)
+        if tied and _reads(own, tied[0]) and len(_different(rows, name, tied)) == 1:
+            form = tied[0].format
+            if own.whole[tied[0]] < own.numbers or form.thousands is not None:
+                numbers.add((form.decimal, form.thousands))
+        tied = own.best(ColumnType.DATE)
+        if tied and _reads(own, tied[0]) and len(_different(rows, name, tied)) == 1:
+            pattern = tied[0].format.date
+            orders |= {day_first(pattern)} if pattern is not None else set()
+    habits = Habits(numbers=frozenset(numbers), day_first=frozenset(orders))
+    return {
+        name: _with_words(rows, name, own, _choose(rows, name, own, habits))
+        for name, own in answers.items()
+    }
+
+
+def _reads(own: Answers, reading: Reading) -> bool:
+    """Whether a reading of numbers or dates reads (nearly) all cells."""
+    return own.numbers > 0 and own.read[reading] >= READABLE * own.numbers
+
+
+def day_first(pattern: str) -> bool:
+    """Whether the day stands before the month."""
+    months = (pattern.find(mark) for mark in ("%m", "%b", "%B"))
+    return pattern.find("%d") < max(months)
+
+
+def _different(rows: Rows, name: str, tied: list[Reading]) -> list[Reading]:
+    """Of readings that fit alike the first of each that gives the cells another value."""
+    kept: dict[tuple[Any, ...], Reading] = {}
+    frame = rows.cells.lazy()
+    for reading in tied:
+        value = READERS[reading.type](reading.column(name), pl.String())
+        kept.setdefault(tuple(frame.select(value).collect()[name].to_list()), reading)
+    return list(kept.values())
+
+
+def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
+    """The narrowest type that reads (nearly) all cells."""
+    numbers, dates = own.best(ColumnType.NUMBER), own.best(ColumnType.DATE)
+    booleans = own.best(ColumnType.BOOLEAN)
+    if numbers and _reads(own, numbers[0]):
+        is_whole = own.whole[numbers[0]] == own.numbers
+        code = _code_note(rows, name, own) if is_whole or own.long else None
+        if code is not None:
+            return Choice(reading=_text(own, rows.words), notes=(code,))
+        days = [r for r in dates if r.format.date is None and own.read[r] == own.numbers]
+        if is_whole and days and _compact(rows, name):
+            return Choice(reading=days[0], notes=("eight digits taken as YYYYMMDD",))
+        found = _choose_number(rows, name, numbers, habits)
+        kind = ColumnType.INTEGER if is_whole else ColumnType.NUMBER
+        if is_whole and own.whole[found.reading] < own.numbers:
+            kind = ColumnType.NUMBER
+        return replace(found, reading=replace(found.reading, type=kind))
+    if booleans and own.read[booleans[0]] == own.there:
+        return Choice(reading=booleans[0])
+    if dates and _reads(own, dates[0]):
+        return _choose_date(rows, name, own, dates, habits)
+    return Choice(reading=_text(own, rows.words), notes=_almost_number(rows, name, own))
+
+
+def _text(own: Answers, words: tuple[str, ...]) -> Reading:
+    few = min(MOST_VALUES, max(LISTED_VALUES, own.there // 2))
+    kind = ColumnType.CATEGORY if own.distinct <= few else ColumnType.TEXT
+    return Reading(type=kind, format=CellFormat(missing=words))
+
+
+def _choose_number(rows: Rows, name: str, tied: list[Reading], habits: Habits) -> Choice:
+    """As the other columns are written; else 1.234 is a plain number, and 1,234 one that groups
+    digits, unless fields are not separated by commas."""
+    different = _different(rows, name, tied)
+    same = [r for r in tied if (r.format.decimal, r.format.thousands) in habits.numbers]
+    if not same and {decimal for decimal, _ in habits.numbers} == {","}:
+        same = [r for r in tied if r.format.decimal == ","]
+    if len({r.format.decimal for r in same}) == 1:
+        return Choice(reading=same[-1])
+    if len(different) == 1:
+        return Choice(reading=different[0])
+    plain = any((r.format.decimal, r.format.thousands) == (".", None) for r in different)
+    commas = [r for r in different if r.format.decimal == ","]
+    chosen = commas[0] if commas and not plain and rows.separator != "," else different[0]
+    other = next(r for r in different if r != chosen)
+    return Choice(reading=chosen, notes=(_example(rows, name, chosen, other),))
+
+
+def _example(rows: Rows, name: str, chosen: Reading, other: Reading) -> str:
+    """A cell that two readings give different values, and how to have the other."""
+    dtype = pl.String()
+    frame = rows.cells.lazy().select(
+        pl.col(name).alias("cell"),
+        READERS[chosen.type](chosen.column(name), dtype).alias("chosen"),
+        READERS[other.type](other.column(name), dtype).alias("other"),
+    )
+    first = frame.filter(pl.col("chosen") != pl.col("other")).head(1).collect()
+    wanted = other.format.to_json()
+    wanted.pop("missing", None)
+    want = ", ".join(f"{key}: '{value}'" for key, value in wanted.items()) or "decimal: '.'"
+    return (
+        f"'{first['cell'][0]}' read as {_shown(first['chosen'][0])}; if it is "
+        f"{_shown(first['other'][0])}, set format: {{{want}}}"
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value:%Y-%m-%d}"
+
+
+def _choose_date(
+    rows: Rows, name: str, own: Answers, tied: list[Reading], habits: Habits
+) -> Choice:
+    """ISO 8601 before all; then what the test file, another column or the order of rows says."""
+    fitting = _different(rows, name, tied)
+    if len(fitting) == 1 or fitting[0].format.date is None:
+        return Choice(reading=fitting[0], notes=_zone_note(rows, name, fitting[0]))
+    if rows.test is not None and name in rows.test.collect_schema():
+        found = ask(replace(rows, raw=rows.test), {name: fitting})[name]
+        fitting = [r for r in fitting if found.read[r] == max(found.read.values())]
+        if len(fitting) == 1:
+            return Choice(reading=fitting[0], notes=("the test file tells day from month",))
+    same = [r for r in fitting if day_first(r.format.date or "") in habits.day_first]
+    if len(habits.day_first) == 1 and same:
+        return Choice(reading=same[0], notes=("day and month as in the other dates",))
+    ordered = [r for r in fitting if own.falls[r] == 0 or own.rises[r] == 0]
+    if len(ordered) == 1:
+        note = "day and month so that the rows are in order of time"
+        return Choice(reading=ordered[0], notes=(note,))
+    other = next(r for r in fitting if r != fitting[0])
+    return Choice(reading=fitting[0], notes=(_example(rows, name, fitting[0], other),))
+
+
+def _zone_note(rows: Rows, name: str, reading: Reading) -> tuple[str, ...]:
+    cells = rows.cells[name].drop_nulls()
+    zoned = int(cells.str.contains(r"\d(Z| ?[+-]\d\d(:?\d\d)?)$").sum())
+    if reading.format.date is not None or not zoned or not cells.str.contains(":").any():
+        return ()
+    if zoned < len(cells):
+        return ("times with a zone become UTC; those without are taken as UTC",)
+    return ("times become UTC",)
+
+
+def _compact(rows: Rows, name: str) -> bool:
+    """Whether whole numbers are days: eight digits of years that people mean."""
+    cells = rows.cells[name].drop_nulls()
+    return bool(cells.str.contains(r"^(19|20)\d{6}$").all()) and cells.n_unique() > 2
+
+
+def _code_note(rows: Rows, name: str, own: Answers) -> str | None:
+    """Why whole numbers are not numbers, if so."""
+    if own.zeros:
+        where, what = LEADING_ZERO, "begin with a zero"
+        count = own.zeros
+    elif own.long:
+        where, what, count = LONG, "have more than 18 digits", own.long
+    else:
+        return None
+    cells = rows.cells[name].drop_nulls()
+    example = next(iter(cells.filter(cells.str.contains(where))), None)
+    shown = f" ('{example[:30]}')" if example else ""
+    return f"{count:,} cells {what}{shown}: codes, kept as text"
+
+
+def _almost_number(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
+    """What stands in the way where half of the cells are numbers or more."""
+    tied = own.best(ColumnType.NUMBER)
+    there = own.numbers
+    cells = rows.cells[name].drop_nulls()
+    if tied and own.read[tied[0]] < there:
+        column = tied[0].column(name)
+        frame = rows.cells.lazy()
+        bad = frame.filter(unreadable(column, pl.String())).head(SHOWN).collect()[name].to_list()
+        shown = ", ".join(f"'{cell[:20]}'" for cell in bad)
+        return (f"{own.read[tied[0]]:,} of {there:,} cells are numbers, others not ({shown})",)
+    united = cells.str.contains(r"^[+-]?[0-9][0-9.,]*\s*[^\d\s.,+()-]{1,10}$")
+    units = cells.str.extract(r"^[+-]?[0-9][0-9.,]*\s*([^\d\s.,+()-]{1,10})$", 1).unique()
+    if len(cells) and bool(united.all()) and len(units) == 1:
+        return (f"numbers with a unit? Then set type: number, format: {{unit: {units[0]}}}",)
+    if cells.str.contains(r"^[<>≤≥~]\s*[0-9.,]+$").sum() > len(cells) / 20:
+        return ("cells like '<0.5' are no numbers",)
+    return ()
+
+
+def _with_words(rows: Rows, name: str, own: Answers, choice: Choice) -> Choice:
+    """The words for "missing" that the column has, written into its format and said."""
+    reading = choice.reading
+    number = reading.type in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
+    asked = (*rows.words, *(NUMBER_MISSING if number and own.words else ()))
+    dtype = rows.raw.collect_schema()[name]
+    cell = text(name, dtype, ("",))
+    with readable(rows.file):
+        found = (
+            rows.raw.select(cell.filter(cell.is_in(asked)).alias("word"))
+            .group_by("word")
+            .len()
+            .sort(["len", "word"], descending=[True, False])
+            .collect(engine="streaming")
+        )
+    words = dict(found.iter_rows())
+    form = replace(reading.format, missing=None if rows.words == MISSING else rows.words)
+    own_words = tuple(w for w in NUMBER_MISSING if w in words and w not in rows.words)
+    if own_words:
+        form = replace(form, missing=(*rows.words, *own_words))
+    notes = list(choice.notes)
+    if words:
+        said = ", ".join(f"{count:,} × '{word}'" for word, count in list(words.items())[:SHOWN])
+        keep = "" if number else "; format: {missing: []} keeps them"
+        notes.append(f"{said} taken as missing{keep}")
+    return Choice(reading=replace(reading, format=form), notes=tuple(notes))

@@ -1,0 +1,284 @@
+"""How each column's cells are written, decided over all rows; what was open is said."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import polars as pl
+import pytest
+
+from plumbline.config.data import FormatConfig
+from plumbline.data.infer import Inferred, Wishes, infer
+from plumbline.errors import DataError
+from plumbline.kinds import ColumnType, Role, Task
+from plumbline.tables import CellFormat, Column
+
+N = 60
+TIMES = N // 20
+
+
+def raw_table(columns: dict[str, Sequence[object]]) -> pl.LazyFrame:
+    named = {n: [None if v is None else str(v) for v in c] for n, c in columns.items()}
+    size = len(next(iter(named.values())))
+    named = {"y": [["no", "yes"][i % 2] for i in range(size)], **named}
+    return pl.LazyFrame(named, schema=dict.fromkeys(named, pl.String))
+
+
+def inferred(separator: str = ",", **columns: Sequence[object]) -> Inferred:
+    form = FormatConfig(separator=separator)
+    return infer(raw_table(columns), form, Wishes(target="y"), file="a.csv")
+
+
+def column(cells: Sequence[object], separator: str = ",", **others: Sequence[object]) -> Column:
+    return inferred(separator, x=cells, **others).expectations.schema.column("x")
+
+
+def note(cells: Sequence[object], separator: str = ",", **others: Sequence[object]) -> str:
+    return inferred(separator, x=cells, **others).notes.get("x", "")
+
+
+def days(first: dt.date, count: int, pattern: str, step: int = 1) -> list[str]:
+    return [f"{first + dt.timedelta(days=i * step):{pattern}}" for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "form"),
+    [
+        (["1.5", "2"], CellFormat()),
+        (["1,5", "2", "1.234,5"], CellFormat(decimal=",", thousands=".")),
+        (["1,5", "22,25"], CellFormat(decimal=",")),
+        (["1,234.5", "7"], CellFormat(thousands=",")),
+        (["1,234,567", "7"], CellFormat(thousands=",")),
+        (["1\u202f234,5", "7,25"], CellFormat(decimal=",", thousands=" ")),
+        (["1\u00a0234", "7"], CellFormat(thousands=" ")),
+        (["1'234.50", "7"], CellFormat(thousands="'")),
+        (["$1,234.50", "$7"], CellFormat(thousands=",", unit="$")),
+        (["12.5%", "7 %"], CellFormat(unit="%")),
+        (["1.234,50 €", "7,00 €"], CellFormat(decimal=",", thousands=".", unit="€")),
+        (["(1,234)", "7"], CellFormat(thousands=",", parentheses=True)),
+    ],
+)
+def test_numbers_are_read_as_they_are_written(cells: list[str], form: CellFormat) -> None:
+    found = column(cells * 30)
+    assert found.type in (ColumnType.NUMBER, ColumnType.INTEGER)
+    assert found.format == form
+
+
+def test_a_format_that_first_shows_far_below_the_top_counts_too() -> None:
+    rows = ["7"] * 30_000
+    rows[17_345] = "1.234,5"
+    rows[23_456] = "0,5"
+    assert column(rows).format == CellFormat(decimal=",", thousands=".")
+
+
+def test_the_other_columns_tell_what_a_point_means() -> None:
+    open_cells = ["1.703", "2.100"] * 30
+    assert column(open_cells).format == CellFormat()
+    assert "'1.703' read as 1.703; if it is 1703" in note(open_cells)
+    told = column(open_cells, ";", z=["1.234,5", "0,25"] * 30)
+    assert told.format == CellFormat(decimal=",", thousands=".")
+
+
+def test_commas_before_three_digits_are_said_where_nothing_tells() -> None:
+    cells = ["1,234", "5,678"] * 30
+    assert column(cells).format == CellFormat(thousands=",")
+    assert column(cells, ";").format == CellFormat(decimal=",")
+    assert "decimal" in note(cells) and "thousands" in note(cells, ";")
+
+
+def test_decimal_comma_beside_decimal_point() -> None:
+    found = inferred(x=["1,5", "22,25"] * 30, z=["1.5", "22.25"] * 30).expectations.schema
+    assert found.column("x").format == CellFormat(decimal=",")
+    assert found.column("z").format == CellFormat()
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["07", "7", "12"], "begin with a zero"),
+        (["01234", "90210", "10001"], "begin with a zero"),
+        (["12345678901234567890", "12345678901234567891"], "more than 18 digits"),
+    ],
+)
+def test_codes_of_digits_are_no_numbers(cells: list[str], said: str) -> None:
+    cells = cells * (N // len(cells))
+    assert column(cells).type is ColumnType.CATEGORY
+    assert said in note(cells)
+
+
+def test_what_only_looks_like_numbers_is_said() -> None:
+    assert "<0.5" in note(["<0.5", "0.7", "1.2", "<0.1"] * 15)
+    assert "unit: km" in note([f"{i} km" for i in range(N)])
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e400"])
+def test_infinite_numbers_are_missing_and_said(cell: str) -> None:
+    found = inferred(x=[*range(N - 2), cell, cell])
+    assert found.expectations.columns["x"].type in (ColumnType.NUMBER, ColumnType.INTEGER)
+    assert found.seen["x"].missing == 2
+    assert "2 infinite values taken as missing" in found.notes["x"]
+
+
+def test_an_infinite_target_is_refused() -> None:
+    raw = raw_table({"x": range(N), "t": [*[i * 1.5 for i in range(N - 1)], "inf"]})
+    with pytest.raises(DataError, match=r"target is missing.*inf"):
+        infer(raw, FormatConfig(), Wishes(target="t"), file="a.csv")
+
+
+# -- words for missing
+
+
+def test_a_word_for_missing_belongs_to_its_column() -> None:
+    found = inferred(
+        x=["-", *range(N - 1)],
+        z=["none", *[i / 2 for i in range(N - 1)]],
+        c=["none", "-", "a"] * 20,
+    )
+    schema = found.expectations.schema
+    assert "-" in (schema.column("x").format.missing or ())
+    assert schema.column("c").format == CellFormat()
+    assert found.seen["c"].missing == 0 and found.seen["c"].values == ("-", "a", "none")
+    assert "1 × '-' taken as missing" in found.notes["x"]
+
+
+def test_a_class_of_that_name_stays() -> None:
+    raw = pl.LazyFrame({"y": ["none", "some", "-"] * 20, "x": ["none", *map(str, range(59))]})
+    found = infer(raw, FormatConfig(), Wishes(target="y"), file="a.csv").expectations
+    assert set(found.schema.classes) == {"none", "some", "-"}
+
+
+def test_default_words_in_a_category_are_said_and_can_be_kept() -> None:
+    cells = ["NA", "EU", "AS"] * 20
+    found = inferred(x=cells)
+    assert found.seen["x"].missing == 20
+    assert "20 × 'NA' taken as missing; format: {missing: []} keeps them" in found.notes["x"]
+    form = FormatConfig(missing=[])
+    kept = infer(raw_table({"x": cells}), form, Wishes(target="y"), file="a.csv")
+    assert kept.seen["x"].missing == 0
+    target = raw_table({"x": cells})
+    with pytest.raises(DataError, match=r"'NA' are taken as missing.*--missing"):
+        infer(target, FormatConfig(), Wishes(target="x"), file="a.csv")
+
+
+# -- dates
+
+
+def test_us_dates_in_time_order_are_decided_by_all_rows() -> None:
+    cells = days(dt.date(2023, 1, 1), 400, "%m/%d/%Y")
+    assert column(cells).format.date == "%m/%d/%Y"
+    assert column(days(dt.date(2023, 1, 1), 400, "%d/%m/%Y")).format.date == "%d/%m/%Y"
+
+
+def test_each_date_column_has_its_own_pattern() -> None:
+    found = inferred(
+        x=days(dt.date(2023, 1, 1), N, "%d.%m.%Y"),
+        z=days(dt.date(2023, 1, 1), N, "%m/%d/%Y"),
+        w=days(dt.date(2023, 1, 1), N, "%d-%b-%y"),
+        v=days(dt.date(2023, 1, 1), N, "%Y-%m-%d"),
+    ).expectations.schema
+    patterns = [found.column(name).format.date for name in "xzwv"]
+    assert patterns == ["%d.%m.%Y", "%m/%d/%Y", "%d-%b-%y", None]
+    assert {found.column(name).type for name in "xzwv"} == {ColumnType.DATE}
+
+
+def test_day_and_month_that_both_fit() -> None:
+    """The other dates tell, then the order of the rows; else a rule, said with the way out."""
+    either = ["02/05/2024", "11/03/2024", "07/08/2024"] * TIMES * 7
+    assert column(either[:N]).format.date == "%m/%d/%Y"
+    said = note(either[:N])
+    assert "'02/05/2024' read as 2024-02-05; if it is 2024-05-02" in said
+    assert "date: '%d/%m/%Y'" in said
+    sure = days(dt.date(2024, 1, 1), N, "%d/%m/%Y")
+    assert column(either[:N], z=sure).format.date == "%d/%m/%Y"
+    assert "as in the other dates" in note(either[:N], z=sure)
+    rising = [f"{1 + i // 12:02}/{1 + i % 12:02}/2024" for i in range(N)]
+    assert column(rising).format.date == "%m/%d/%Y"
+    falling = [f"{1 + i % 12:02}/{1 + i // 12:02}/2024" for i in range(N)]
+    assert column(falling).format.date == "%d/%m/%Y"
+    assert "order of time" in note(falling)
+
+
+def test_a_test_file_tells_what_the_data_leave_open() -> None:
+    either = ["02/05/2024", "11/03/2024", "07/08/2024"] * 20
+    test = raw_table({"x": ["25/12/2024", "03/04/2024"] * 5})
+    wishes = Wishes(target="y")
+    found = infer(raw_table({"x": either}), FormatConfig(), wishes, file="a.csv", test=test)
+    assert found.expectations.schema.column("x").format.date == "%d/%m/%Y"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2024-05-01T12:00:00Z", "2024-05-01T14:00:00+02:00"],
+        ["2024-05-01 12:00Z", "2024-05-01 07:30-0430"],
+        ["2024-05-01T12:00:00.000Z", "2024-05-01T12:00:00"],
+    ],
+)
+def test_zones_become_utc(cells: list[str]) -> None:
+    from plumbline.cells import typed
+
+    found = column(cells * 30)
+    assert found.type is ColumnType.DATE and found.format == CellFormat()
+    read = raw_table({"x": cells}).select(typed(found, pl.String())).collect()["x"]
+    assert set(read) == {dt.datetime(2024, 5, 1, 12)}
+    assert "UTC" in note(cells * 30)
+
+
+def test_compact_dates_and_numbers_of_eight_digits() -> None:
+    assert column(days(dt.date(2023, 1, 1), N, "%Y%m%d")).type is ColumnType.DATE
+    assert column([20000000 + i * 1234567 for i in range(N)]).type is ColumnType.INTEGER
+
+
+# -- classes
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["Yes", "yes", "Yes", "YES", "no", "No", "no", "NO"], {"Yes", "no"}),
+        (["1", "1.0", "1", "0", "0.0", "0"], {"0", "1"}),
+        (["a", "A", "b", "B", "c", "C"], {"a", "A", "b", "B", "c", "C"}),
+        (["07", "7", "07", "7"], {"07", "7"}),
+    ],
+)
+def test_spellings_of_one_class(cells: list[str], classes: set[str]) -> None:
+    raw = pl.LazyFrame({"y": cells * 12, "x": [str(i) for i in range(len(cells) * 12)]})
+    found = infer(raw, FormatConfig(), Wishes(target="y", task=None), file="a.csv")
+    assert set(found.expectations.schema.classes) == classes
+    assert found.expectations.schema.column("y").role is Role.TARGET
+    if len(classes) == 2 and len(set(cells)) > 2:
+        assert found.expectations.task is Task.BINARY
+
+
+@pytest.mark.parametrize(
+    ("data", "test"),
+    [(["0", "1"], ["0.0", "1.0"]), (["no", "yes"], ["NO", "Yes"]), (["no", "yes"], ["0", "1"])],
+)
+def test_a_test_file_may_spell_classes_otherwise(data: list[str], test: list[str]) -> None:
+    from plumbline.cells import typed
+
+    mine = pl.LazyFrame({"y": data * 30, "x": [str(i % 7) for i in range(60)]})
+    other = pl.LazyFrame({"y": test * 10, "x": [str(i % 7) for i in range(20)]})
+    found = infer(mine, FormatConfig(), Wishes(target="y"), file="a.csv", test=other)
+    target = found.expectations.schema.column("y")
+    assert set(found.expectations.schema.classes) == set(data)
+    read = other.select(typed(target, pl.String())).collect()["y"].to_list()
+    assert read == data * 10
+
+
+def test_classes_that_only_the_test_file_has_are_refused() -> None:
+    mine = pl.LazyFrame({"y": ["a", "b"] * 30, "x": [str(i % 7) for i in range(60)]})
+    other = pl.LazyFrame({"y": ["a", "c"] * 10, "x": [str(i % 7) for i in range(20)]})
+    with pytest.raises(DataError, match="class 'c' is not in the data"):
+        infer(mine, FormatConfig(), Wishes(target="y"), file="a.csv", test=other)
+
+
+@pytest.mark.parametrize(
+    ("data", "test"), [("1.5", "1,5"), ("2024-01-05", "05.01.2024"), ("$5", "€5")]
+)
+def test_a_test_file_is_read_as_the_data_are(data: str, test: str) -> None:
+    mine = raw_table({"x": [data] * N})
+    other = raw_table({"x": [test] * 20})
+    with pytest.raises(DataError, match="column 'x': 20 cells are not written as in the data"):
+        infer(mine, FormatConfig(), Wishes(target="y"), file="a.csv", test=other)
