@@ -38,7 +38,7 @@ from plumbline.training.loop import evaluate_rows
 from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import draw_sweep, sweep
 from plumbline.training.progress import ProgressBar
-from plumbline.training.verdict import Point, Verdict, judge
+from plumbline.training.verdict import Point, Verdict, curve_json, judge
 
 # keys of `train` that say how, not what: a killed run may go on with others
 HOW_ONLY = (
@@ -268,7 +268,7 @@ def _write_report(
         "monitor": metric if fitted.monitor == "score" else "loss",
         "best_score": fitted.best_score,
         "verdict": verdict.to_json(),
-        "learning_curve": [{"rows": p.rows, "val_loss": float(p.losses.mean())} for p in points],
+        "learning_curve": curve_json(points),
     }
     if finder:
         write_bytes(folder / "learning_rate.svg", finder["plot"])

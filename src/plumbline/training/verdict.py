@@ -128,22 +128,50 @@ def _falling(losses: Sequence[float], best_epoch: int) -> float:
     return losses[before] - losses[best_epoch - 1]
 
 
+def curve_json(curve: Sequence[Point]) -> list[dict[str, float]]:
+    """The learning curve as it is reported: per point `rows`, `val_loss`, and the interval that
+    the verdict goes by: `low` to `high` are the loss of the fit on all rows plus the difference
+    to it, two standard errors to either side. Validation rows are paired, so what makes all fits
+    lose more or less alike is not in it; the last point is compared with itself."""
+    last = curve[-1]
+    points = []
+    for point in curve:
+        gain, error = _paired(point, last)
+        middle = float(last.losses.mean()) + gain
+        points.append(
+            {
+                "rows": point.rows,
+                "val_loss": float(point.losses.mean()),
+                "low": middle - SIGMAS * error,
+                "high": middle + SIGMAS * error,
+            }
+        )
+    return points
+
+
+def _paired(fewer: Point, more: Point) -> tuple[float, float]:
+    """How much less the fit on more rows loses, and the standard error of that."""
+    difference = fewer.losses - more.losses
+    count = len(difference)
+    error = float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    return float(difference.mean()), error
+
+
 def _more_rows(curve: Sequence[Point], unit: float) -> tuple[More, dict[str, float], str]:
     """Whether the step from the last but one point to the last gained anything, by the paired
     differences of the validation rows' losses."""
     if len(curve) < 2:
         return "unknown", {}, "No learning curve over rows was asked for (train.learning_curve)."
     fewer, all_rows = curve[-2], curve[-1]
-    difference = fewer.losses - all_rows.losses
-    gain = float(difference.mean())
-    error = float(difference.std(ddof=1)) / math.sqrt(len(difference)) if len(difference) > 1 else 0
+    gain, error = _paired(fewer, all_rows)
     numbers = {"gain_from_rows": gain / unit, "gain_std_error": error / unit}
     measured = (
-        f"from {fewer.rows:,} to {all_rows.rows:,} training rows the validation loss fell by "
-        f"{gain / unit:.1%} ± {SIGMAS * error / unit:.1%} of a constant prediction's"
+        f"from {fewer.rows:,} to {all_rows.rows:,} training rows the validation loss "
+        f"{'rose' if gain < 0 else 'fell'} by {abs(gain) / unit:.1%} ± "
+        f"{SIGMAS * error / unit:.1%} of a constant prediction's"
     )
     if gain > SIGMAS * error and gain / unit > GAIN:
         return "would help", numbers, f"More rows would help: {measured}."
     if gain + SIGMAS * error < GAIN * unit:
         return "would not help", numbers, f"More rows would not help: {measured}."
-    return "unknown", numbers, f"Whether more rows would help is inside the noise: {measured}."
+    return "unknown", numbers, f"Whether more rows would help is within noise: {measured}."

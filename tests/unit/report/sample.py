@@ -252,14 +252,14 @@ def _training(made: Made) -> None:
                 "text": [
                     "Balanced: training loss 8%, validation loss 12% of a constant prediction's; "
                     "the gap is small.",
-                    "Whether more rows would help is inside the noise.",
+                    "Whether more rows would help is within noise.",
                 ],
                 "numbers": {"train_loss": 0.05, "val_loss": 0.09},
             },
             "learning_curve": [
-                {"rows": 90, "val_loss": 0.21},
-                {"rows": 180, "val_loss": 0.14},
-                {"rows": 360, "val_loss": 0.09},
+                {"rows": 90, "val_loss": 0.21, "low": 0.17, "high": 0.25},
+                {"rows": 180, "val_loss": 0.11, "low": 0.08, "high": 0.14},
+                {"rows": 360, "val_loss": 0.09, "low": 0.09, "high": 0.09},
             ],
         },
     )

@@ -14,7 +14,7 @@ from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
 from plumbline.training.batches import Rows
 from plumbline.training.curve import constant_loss, learning_curve
-from plumbline.training.verdict import Point, Verdict, judge
+from plumbline.training.verdict import SIGMAS, Point, Verdict, curve_json, judge
 
 CPU = torch.device("cpu")
 
@@ -92,12 +92,12 @@ class TestMoreRows:
 
     def test_fewer_rows_doing_better_says_no(self) -> None:
         found = verdict(0.5, 0.5, curve=[point(500, 0.34), point(1000, 0.35)])
-        assert found.more_rows == "would not help" and "fell by -1.4%" in found.text[1]
+        assert found.more_rows == "would not help" and "rose by 1.4% ±" in found.text[1]
 
     def test_inside_the_noise(self) -> None:
         noisy = Point(rows=1000, losses=0.35 + np.random.default_rng(1).normal(0, 0.5, 60))
         found = verdict(0.5, 0.5, curve=[point(500, 0.36, n=60), noisy])
-        assert found.more_rows == "unknown" and "inside the noise" in found.text[1]
+        assert found.more_rows == "unknown" and "is within noise" in found.text[1]
 
     def test_no_curve(self) -> None:
         found = verdict(0.5, 0.5)
@@ -106,6 +106,30 @@ class TestMoreRows:
     def test_one_validation_row(self) -> None:
         points = [Point(rows=n, losses=np.array([loss])) for n, loss in ((5, 0.4), (10, 0.35))]
         assert verdict(0.5, 0.5, curve=points).numbers["gain_std_error"] == 0
+
+
+class TestCurve:
+    def test_its_intervals_are_what_the_verdict_goes_by(self) -> None:
+        rng = np.random.default_rng(2)
+        own = rng.normal(0, 1.0, 300)  # large, and the same in every fit: it decides nothing
+        curve = [
+            Point(rows=n, losses=loss + own + rng.normal(0, 0.02, 300))
+            for n, loss in ((250, 0.5), (500, 0.4), (1000, 0.35))
+        ]
+        first, second, last = curve_json(curve)
+        found = verdict(0.5, 0.5, curve=curve).numbers
+        assert [p["rows"] for p in (first, second, last)] == [250, 500, 1000]
+        assert last["low"] == last["val_loss"] == last["high"]
+        for point in (first, second):
+            middle = (point["low"] + point["high"]) / 2
+            assert middle == pytest.approx(point["val_loss"])
+        half = (second["high"] - second["low"]) / 2
+        assert half == pytest.approx(SIGMAS * found["gain_std_error"] * 0.7)
+        assert second["low"] > last["val_loss"]  # as the verdict: more rows would help
+
+    def test_one_validation_row_has_no_width(self) -> None:
+        points = curve_json([Point(rows=n, losses=np.array([0.4])) for n in (5, 10)])
+        assert all(p["low"] == p["val_loss"] == p["high"] for p in points)
 
 
 class TestConstant:

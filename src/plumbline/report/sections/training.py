@@ -30,6 +30,24 @@ from plumbline.report.read import Reports, entries, listed, numbers, pick, real,
 from plumbline.report.sections.tuning import shown
 from plumbline.report.words import metric_label, metric_value
 
+# What the figures show, by what the verdict says: a caption of its own could contradict it.
+LOSS_CAPTIONS = {
+    "nothing learned": "The loss stays near that of a constant prediction.",
+    "under-fitting": "The validation loss was still falling in the last epochs.",
+    "over-fitting": "What was learned from the training rows does not hold as well on others.",
+    "balanced": "Measured without dropout, the gap at the best epoch is small.",
+}
+ROWS_CAPTIONS = {
+    "would help": "It stays above the line: more rows would help.",
+    "would not help": (
+        "It stays below a gain of 1 % of a constant prediction's loss: more rows would not help."
+    ),
+    "unknown": (
+        "It holds gains of less and of more than 1 % of a constant prediction's loss: whether "
+        "more rows would help is within noise."
+    ),
+}
+
 
 def training(reports: Reports, about: About) -> Section:
     """The final fit: its curves, and the verdict on bias and variance."""
@@ -51,7 +69,8 @@ def training(reports: Reports, about: About) -> Section:
     blocks += _overruled(reports, summary)
     read = (
         "Where both losses stay high the model is too weak (bias); where the validation loss "
-        "turns up while the training loss falls it learns its rows by heart (variance)."
+        "rises while the training loss falls it memorizes the training rows (variance). The "
+        "verdict compares both after the fit, without dropout."
     )
     files = ["training/summary.json", "training/curves.csv"]
     part = Part(read=read, blocks=blocks, files=files)
@@ -117,7 +136,13 @@ def _losses(curves: pl.DataFrame, summary: Any) -> list[Figure]:
     if not series:
         return []
     look = Look(title="Loss per epoch", x="epoch", x_whole=True, y="loss", rule=_best(summary))
-    return [Figure(svg=lines(series, look), caption="Loss on training and validation rows.")]
+    caption = (
+        "Loss per epoch; that of the training rows is a mean over the epoch, dropout included, so "
+        "it may lie above the other."
+    )
+    verdict = LOSS_CAPTIONS.get(words(pick(summary, "verdict", "fit")) or "")
+    caption = f"{caption} {verdict}" if verdict else caption
+    return [Figure(svg=lines(series, look), caption=caption)]
 
 
 def _best(summary: Any) -> tuple[float, str] | None:
@@ -147,20 +172,30 @@ def _score(curves: pl.DataFrame, summary: Any) -> list[Figure]:
 
 
 def _more_rows(summary: Any) -> list[Figure]:
-    """The learning curve over rows, where one was asked for."""
+    """The learning curve over rows, where one was asked for, with the intervals that the verdict
+    goes by."""
     points = [
-        (float(rows), float(loss))
+        (float(rows), float(loss), real(pick(point, "low")), real(pick(point, "high")))
         for point in listed(pick(summary, "learning_curve"))
         if (rows := real(pick(point, "rows"))) is not None
         and (loss := real(pick(point, "val_loss"))) is not None
     ]
     if len(points) < 2:
         return []
-    x, y = (np.array(side) for side in zip(*sorted(points), strict=True))
-    one = Series(name="validation", x=x, y=y, cls="s1", marks=True)
+    x, y, low, high = (
+        np.array(side, dtype=np.float64)
+        for side in zip(*sorted(points, key=lambda p: p[0]), strict=True)
+    )
+    curve = Series(name="validation loss", x=x, y=y, cls="s1", marks=True, band=(low, high))
+    level = Series(name="fit on all rows", x=x[[0, -1]], y=y[[-1, -1]], cls="s2")
     look = Look(title="Loss over training rows", x="training rows", y="validation loss")
-    caption = "Validation loss of models fitted on fewer rows: still falling means more would help."
-    return [Figure(svg=lines([one], look), caption=caption)]
+    caption = (
+        "Validation loss of fits on fewer rows; the band is the difference to the fit on all "
+        "rows, two standard errors to either side (over validation rows, for one seed)."
+    )
+    verdict = ROWS_CAPTIONS.get(words(pick(summary, "verdict", "more_rows")) or "")
+    caption = f"{caption} {verdict}" if verdict else caption
+    return [Figure(svg=lines([curve, level], look), caption=caption)]
 
 
 def _upper(text: str) -> str:

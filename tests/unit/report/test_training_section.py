@@ -1,0 +1,124 @@
+"""The training section: figures say what the verdict says, whatever it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.report.sample import config
+
+from plumbline.report.about import about
+from plumbline.report.blocks import Figures, Text
+from plumbline.report.read import Reports
+from plumbline.report.sections.training import LOSS_CAPTIONS, ROWS_CAPTIONS, training
+from plumbline.training.verdict import GAIN, Fit, More, Point, Verdict, curve_json, judge
+
+CONSTANT = 0.7
+# every verdict on the fit, by losses as shares of a constant's
+FITS: dict[Fit, dict[str, Any]] = {
+    "nothing learned": {"train": 0.99, "val": 1.0},
+    "over-fitting": {"train": 0.2, "val": 0.53},
+    "under-fitting": {
+        "train": 0.49,
+        "val": 0.5,
+        "history": list(np.linspace(1.0, 0.5, 10)),
+        "best_epoch": 10,
+        "stopped_early": False,
+    },
+    "balanced": {"train": 0.5, "val": 0.53},
+}
+# and on more rows: loss on half of them, less that on all, and its standard deviation over rows
+MORE: dict[More, tuple[float, float]] = {
+    "would help": (0.1, 0.1),
+    "would not help": (0.0, 0.01),
+    "unknown": (0.01, 0.5),
+}
+
+
+def judged(given: dict[str, Any], gain: float, spread: float) -> tuple[Verdict, list[Any]]:
+    noise = np.random.default_rng(0).normal(0, 1, 200)
+    noise = (noise - noise.mean()) / noise.std()
+    all_rows = np.full(200, CONSTANT * given["val"])
+    fewer = all_rows + CONSTANT * (gain + spread * noise)
+    curve = [Point(rows=500, losses=fewer), Point(rows=1000, losses=all_rows)]
+    history = given.get("history", [1.0, 0.8, *[given["val"]] * 8])
+    verdict = judge(
+        history=[{"val_loss": CONSTANT * loss} for loss in history],
+        best_epoch=given.get("best_epoch", 5),
+        stopped_early=given.get("stopped_early", True),
+        train_loss=CONSTANT * given["train"],
+        constant_loss=CONSTANT,
+        curve=curve,
+    )
+    return verdict, curve_json(curve)
+
+
+def shown(folder: Path, verdict: Verdict, points: list[Any]) -> tuple[list[str], list[str]]:
+    """Paragraphs, and captions of the figures: loss per epoch, loss over rows."""
+    folder = folder / "training"
+    folder.mkdir(exist_ok=True)
+    summary = {"best_epoch": 2, "verdict": verdict.to_json(), "learning_curve": points}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "curves.csv").write_text("epoch,train_loss,val_loss\n1,0.7,0.6\n2,0.5,0.5\n")
+    reports = Reports(folder.parent)
+    (part,) = training(reports, about(config(), reports)).parts
+    figures = [f for b in part.blocks if isinstance(b, Figures) for f in b.figures]
+    return [b.text for b in part.blocks if isinstance(b, Text)], [f.caption for f in figures]
+
+
+@pytest.mark.parametrize("more", list(MORE))
+@pytest.mark.parametrize("fit", list(FITS))
+def test_every_verdict_has_the_captions_that_go_with_it(
+    tmp_path: Path, fit: Fit, more: More
+) -> None:
+    verdict, points = judged(FITS[fit], *MORE[more])
+    assert (verdict.fit, verdict.more_rows) == (fit, more)
+    texts, (losses, rows) = shown(tmp_path, verdict, points)
+    assert texts == verdict.text
+    assert losses.endswith(LOSS_CAPTIONS[fit]) and rows.endswith(ROWS_CAPTIONS[more])
+    # no caption says more, or less, than the sentence above it
+    for phrase, kind in (
+        ("ore rows would help:", "would help"),
+        ("ore rows would not help:", "would not help"),
+        ("ore rows would help is within noise:", "unknown"),
+    ):
+        assert (phrase in texts[1]) is (kind == more)
+        assert (phrase.replace(":", ".") in rows) is (kind == more)
+
+
+def test_no_verdict_is_without_a_caption() -> None:
+    assert set(FITS) == set(LOSS_CAPTIONS) == set(get_args(Fit))
+    assert set(MORE) == set(ROWS_CAPTIONS) == set(get_args(More))
+
+
+@settings(deadline=None)
+@given(st.floats(-0.2, 0.2), st.floats(0, 1.0))
+def test_the_band_that_is_drawn_is_what_the_caption_says(gain: float, spread: float) -> None:
+    verdict, (half, whole) = judged(FITS["balanced"], gain, spread)
+    low, high = (half[k] - whole["val_loss"] for k in ("low", "high"))
+    worth = GAIN * CONSTANT
+    if verdict.more_rows == "would help":
+        assert low > 0 and (low + high) / 2 > worth
+    elif verdict.more_rows == "would not help":
+        assert high < worth
+    else:
+        assert low <= worth <= high
+
+
+def test_the_curve_has_a_band_and_the_level_of_all_rows(tmp_path: Path) -> None:
+    verdict, points = judged(FITS["balanced"], 0.02, 0.1)
+    shown(tmp_path, verdict, points)
+    reports = Reports(tmp_path)
+    (part,) = training(reports, about(config(), reports)).parts
+    figures = [f for b in part.blocks if isinstance(b, Figures) for f in b.figures]
+    drawn = str(figures[1].svg)
+    assert 'class="band s1"' in drawn and "fit on all rows" in drawn
+    for point in points:  # older reports have no intervals
+        del point["low"], point["high"]
+    texts, captions = shown(tmp_path, verdict, points)
+    assert len(captions) == 2 and texts == verdict.text
