@@ -22,6 +22,7 @@ from pipelines.command import CommandError, Outcome
 from pipelines.dag import Graph, load_graph, select
 from pipelines.summary import fact_rows, metric_rows
 from plumbline.errors import DataError, UserError
+from plumbline.markup import markdown
 
 RETRY_SECONDS = [2.0, 10.0, 60.0]
 REFUSED = {2: "To mend", 3: "Gate"}  # names of the failed states, by the stage's exit code
@@ -111,7 +112,9 @@ def stage_task(
         if error.passing:
             raise
         if error.code == 3:
-            create_markdown_artifact(f"# {name} said no\n\n{error}\n", key=f"gate-{name}")
+            create_markdown_artifact(
+                f"# {name} said no\n\n{markdown(str(error))}\n", key=f"gate-{name}"
+            )
         state = REFUSED.get(error.code or 1, "Failed")
         return Failed(name=state, message=str(error), data=error)
     state = "Completed" if outcome is Outcome.RAN else "Cached"
@@ -153,7 +156,7 @@ def _conclude(root: Path, states: Mapping[str, State[Any]]) -> State[Any]:
 
 def _result(root: Path) -> str:
     page = root / "reports" / "index.html"
-    lines = [f"| {label} | {value.replace('|', '/')} |" for label, value in fact_rows(root)]
+    lines = [f"| {markdown(label)} | {markdown(value)} |" for label, value in fact_rows(root)]
     return "\n".join(
         ["| | |", "| --- | --- |", *lines, "", f"[The whole run on one page]({page.as_uri()})"]
     )

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from tests.e2e.browser import NAMES, Browser
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 BIN = Path(sys.executable).parent
@@ -77,3 +78,13 @@ def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy(checkout: Path, tmp_path: Path) -> Path:
     """The run checkout, to change."""
     return Path(shutil.copytree(checkout, tmp_path / "copy", symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    binary = next(filter(None, map(shutil.which, NAMES)), None)
+    if binary is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on PATH")
+    started = Browser(binary, tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from plumbline.data.checks import Outcome
+from plumbline.markup import policy
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
@@ -52,7 +52,7 @@ def results_page(outcomes: list[Outcome], rows: int) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+{policy()}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Validation results</title>
 <style>{STYLE}</style>

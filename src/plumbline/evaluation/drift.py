@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from plumbline.evaluation.drift_page import NOTHING, sealed
 from plumbline.kinds import ColumnType
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # before the import: Evidently sends nothing home
@@ -44,7 +44,6 @@ NAMES = {
     "jensenshannon": "Jensen-Shannon distance",
 }
 DAY = 86_400e6  # microseconds
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=metric_)[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,6 @@ def chance(found: Iterable[ColumnDrift]) -> Chance | None:
     )
 
 
-NOTHING = "<!DOCTYPE html><html><body><p>No column has values on both sides.</p></body></html>\n"
 _Verdict = tuple[str | None, float | None, float | None, bool]
 
 
@@ -201,7 +199,7 @@ def _ask(
         )
         page = snapshot.get_html_str(as_iframe=False)
     told = snapshot.dict()
-    return _verdicts(told["metrics"], told["tests"]), _settled(page)
+    return _verdicts(told["metrics"], told["tests"]), sealed(page)
 
 
 def _method(method: str, is_number: bool) -> str | None:
@@ -225,12 +223,3 @@ def _verdicts(metrics: Sequence[Any], tests: Sequence[Any]) -> dict[str, _Verdic
             bool(failed[name]) and known,
         )
     return found
-
-
-def _settled(page: str) -> str:
-    """The page with its random identifiers numbered: the same rows give the same bytes."""
-    numbers: dict[str, str] = {}
-    return UUID.sub(
-        lambda found: numbers.setdefault(found.group(), f"{len(numbers):032d}"),
-        page,
-    )

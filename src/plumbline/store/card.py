@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plumbline.markup import markdown, markdown_code
+
 
 def model_card(
     *,
@@ -26,17 +28,17 @@ def model_card(
         verdict: whether the model outperforms the baselines, in words.
     """
     task, classes = contract["task"], contract["classes"]
-    what = f"one of {', '.join(classes)}" if classes else "a number"
+    what = f"one of {', '.join(map(markdown, classes))}" if classes else "a number"
     parts = [
-        f"# {name}",
-        f"Predicts `{target}` ({task}: {what}) from {_inputs(contract)}.",
+        f"# {markdown(name)}",
+        f"Predicts {markdown_code(target)} ({task}: {what}) from {_inputs(contract)}.",
         "## On test rows",
         _table(metric, metrics),
-        verdict,
+        markdown(verdict),
         "## Weak spots",
         "\n".join(_weak(slices, drift)),
         "## Made from",
-        "\n".join(f"- {key}: `{value}`" for key, value in lineage.items()),
+        "\n".join(f"- {key}: {markdown_code(value)}" for key, value in lineage.items()),
         "## To use it",
         "Inputs `num` and `cat` are prepared columns: `extra_files/preprocessor.json` makes them "
         "from rows of data. Output `prediction` is calibrated; `extra_files/decision.json` holds "
@@ -49,7 +51,7 @@ def _inputs(contract: Mapping[str, Any]) -> str:
     sources = {
         name: None for part in contract["inputs"].values() for name in part.get("sources", ())
     }
-    shown = ", ".join(f"`{name}`" for name in list(sources)[:8])
+    shown = ", ".join(map(markdown_code, list(sources)[:8]))
     return f"{len(sources)} columns ({shown}{', …' if len(sources) > 8 else ''})"
 
 
@@ -66,7 +68,7 @@ def _table(metric: str, metrics: Mapping[str, Any]) -> str:
 
 def _weak(slices: Mapping[str, Any], drift: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"- significantly worse where `{one['column']}` is {one['value']} "
+        f"- significantly worse where {markdown_code(one['column'])} is {markdown(one['value'])} "
         f"({slices['metric']} {_number(one['score'])}, {one['rows']} rows)"
         for one in slices["slices"]
         if one["worse"]
@@ -75,7 +77,9 @@ def _weak(slices: Mapping[str, Any], drift: Mapping[str, Any]) -> list[str]:
         lines = [f"- none of {len(slices['slices'])} slices is significantly worse than the whole"]
     drifted = [name for name, column in drift["columns"].items() if column["drifted"]]
     if drifted:
-        lines.append(f"- differ between training and test rows: {', '.join(drifted[:8])}")
+        lines.append(
+            f"- differ between training and test rows: {', '.join(map(markdown, drifted[:8]))}"
+        )
     return lines
 
 
