@@ -286,3 +286,19 @@ def unreadable(column: Column, dtype: pl.DataType) -> pl.Expr:
 def written(column: Column, dtype: pl.DataType) -> pl.Expr:
     """The cells as they are written, missing ones null."""
     return _text(column, dtype)
+
+
+def describe(column: Column) -> str:
+    """A column's type and format in words."""
+    form = column.format.to_json()
+    form.pop("missing", None)
+    words = KINDS.get(column.type, str(column.type))
+    return words + "".join(f", {key}: '{value}'" for key, value in form.items())
+
+
+KINDS = {
+    ColumnType.NUMBER: "a number",
+    ColumnType.INTEGER: "a whole number",
+    ColumnType.BOOLEAN: "true or false",
+    ColumnType.DATE: "a date",
+}

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from plumbline.cells import typed, unreadable, written
+from plumbline.cells import describe, typed, unreadable, written
 from plumbline.data.read import readable
 from plumbline.errors import DataError
 from plumbline.tables import Column
-
-
-def describe(column: Column) -> str:
-    """A column's type and format in words."""
-    form = column.format.to_json()
-    form.pop("missing", None)
-    return str(column.type) + "".join(f", {key}: '{value}'" for key, value in form.items())
 
 
 def refuse_unreadable(raw: pl.LazyFrame, columns: list[Column], *, file: str) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from plumbline.kinds import DoubleArray, FloatArray, IntArray
 from plumbline.preprocessing.columns import CategoryState, NumberState
 from plumbline.preprocessing.encode import lookup
+from plumbline.preprocessing.row import category_of
 from plumbline.preprocessing.scale import ColumnScaler
 from plumbline.preprocessing.summary import FLOAT32_MAX, clean
-from plumbline.preprocessing.text import category_of
-from plumbline.tables import InputSpec, Schema
+from plumbline.tables import CellFormat, InputSpec, Schema
 
 BLOCK_ROWS = 4096  # rows whose numbers fit the processor's cache
 
@@ -74,10 +74,12 @@ class Encoding:
             ),
         )
 
-    def codes_of_row(self, values: Mapping[str, Any]) -> list[IntArray]:
+    def codes_of_row(
+        self, values: Mapping[str, Any], formats: Mapping[str, CellFormat]
+    ) -> list[IntArray]:
         """The codes of one row's categories, m arrays (1,)."""
         return [
-            np.array([code.get(category_of(values.get(s.source)), 0)])
+            np.array([code.get(category_of(values.get(s.source), formats[s.source]), 0)])
             for s, code in zip(self._categories, self._codes, strict=True)
         ]
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from plumbline.cells import typed, unreadable
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
 from plumbline.preprocessing.columns import NUMERIC, CategoryState, Settings
 from plumbline.preprocessing.dates import date_names, date_numbers
+from plumbline.preprocessing.row import RowReader, wrong_value
 from plumbline.preprocessing.summary import FLOAT32_MAX
-from plumbline.preprocessing.text import boolean_of, date_of, number_of, read_texts, wrong_value
-from plumbline.tables import Schema
+from plumbline.tables import Column, Schema, internal
 
 
 class Source:
@@ -27,18 +28,14 @@ class Source:
         numbers: list[tuple[str, str | None]] | None = None,
     ) -> None:
         features = [c for c in schema.features if c.name in settings]
-        self.number_names = [c.name for c in features if c.type in NUMERIC]
-        self._read = {
-            c.name: (boolean_of, "true or false")
-            if c.type is ColumnType.BOOLEAN
-            else (number_of, "a number")
-            for c in features
-            if c.type in NUMERIC
-        }
-        self.date_names = [c.name for c in features if c.type is ColumnType.DATE]
+        self._numbers = [c for c in features if c.type in NUMERIC]
+        self._dates = [c for c in features if c.type is ColumnType.DATE]
+        self.number_names = [c.name for c in self._numbers]
+        self.date_names = [c.name for c in self._dates]
         self.category_names = [
             c.name for c in features if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)
         ]
+        self._row = RowReader([*self._numbers, *self._dates])
         if numbers is None:
             numbers = [(name, None) for name in self.number_names]
             numbers += [
@@ -68,18 +65,20 @@ class Source:
                 got=f"columns {', '.join(present)}",
             )
         kinds = frame.collect_schema()
-        numbers = [
-            pl.col(name) if kinds[name] == pl.String else pl.col(name).cast(pl.Float64)
-            for name in self.number_names
-        ]
-        dates = [
-            pl.col(name)
-            if kinds[name] == pl.String
-            else pl.col(name).cast(pl.Datetime("us")).to_physical().cast(pl.Float64)
-            for name in self.date_names
-        ]
+        values = []
+        for column in (*self._numbers, *self._dates):
+            dtype = kinds[column.name]
+            plain = dtype.is_numeric() and column.type in NUMERIC
+            value = pl.col(column.name) if plain else typed(column, dtype)
+            is_date = column.type is ColumnType.DATE
+            values.append((value.to_physical() if is_date else value).cast(pl.Float64))
+            if kinds[column.name] == pl.String:
+                bad = unreadable(column, pl.String())
+                values.append(
+                    pl.when(bad).then(pl.col(column.name)).otherwise(None).alias(_bad(column))
+                )
         texts = [pl.col(name).cast(pl.String) for name in self.category_names]
-        return [*numbers, *dates, *(texts if categories else [])]
+        return [*values, *(texts if categories else [])]
 
     def number_matrix(self, batch: pl.DataFrame, rows: IntArray) -> DoubleArray:
         """The raw numbers of a batch, parts of dates included.
@@ -87,42 +86,32 @@ class Source:
         Raises:
             DataError: text that is no number or date; names column and row, `rows` (n,).
         """
-        numbers = [
-            pl.Series(name, read_texts(batch[name], *self._read[name], rows))
-            if batch[name].dtype == pl.String
-            else batch[name]
-            for name in self.number_names
-        ]
-        x = pl.DataFrame(numbers).to_numpy()
+        for column in (*self._numbers, *self._dates):
+            if _bad(column) in batch.columns and batch[_bad(column)].null_count() < len(batch):
+                bad = batch[_bad(column)]
+                first = int(bad.is_not_null().arg_max() or 0)
+                raise wrong_value(column, bad[first], row=int(rows[first]))
+        x = batch.select(self.number_names).to_numpy()
         if not self.number_names:
             x = np.empty((len(batch), 0))
-        dates = []
-        for name in self.date_names:
-            us = (
-                read_texts(batch[name], date_of, "a date (ISO 8601)", rows)
-                if batch.schema[name] == pl.String
-                else batch[name].to_numpy()
-            )
-            dates.append(date_numbers(us, self._parts[name]))
+        dates = [
+            date_numbers(batch[name].to_numpy(), self._parts[name]) for name in self.date_names
+        ]
         return np.concatenate([x, *dates], axis=1) if dates else x
 
     def number_row(self, values: Mapping[str, Any]) -> DoubleArray:
         """The raw numbers of one row, (1, k)."""
-        x = np.empty((1, len(self.number_names)))
-        for j, name in enumerate(self.number_names):
-            value = values.get(name)
-            read, wanted = self._read[name]
-            number = read(value)
-            if number is None:
-                raise wrong_value(name, value, wanted)
-            x[0, j] = number
-        dates = []
-        for name in self.date_names:
-            us = date_of(values.get(name))
-            if us is None:
-                raise wrong_value(name, values[name], "a date (ISO 8601)")
-            dates.append(date_numbers(np.array([us]), self._parts[name]))
-        return np.concatenate([x, *dates], axis=1) if dates else x
+        found = np.array([self._row(values)])
+        split = len(self.number_names)
+        dates = [
+            date_numbers(found[:, split + j], self._parts[name])
+            for j, name in enumerate(self.date_names)
+        ]
+        return np.concatenate([found[:, :split], *dates], axis=1)
+
+
+def _bad(column: Column) -> str:
+    return internal(f"unreadable {column.name}")
 
 
 def code_expression(state: CategoryState) -> pl.Expr:

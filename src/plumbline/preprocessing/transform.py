@@ -38,9 +38,9 @@ from plumbline.preprocessing.summary import (
     CategoryCounts,
     NumberSummaries,
 )
-from plumbline.tables import Arrays, Column, InputSpec, Schema, rows_at_once
+from plumbline.tables import Arrays, CellFormat, Column, InputSpec, Schema, rows_at_once
 
-FORMAT = 1  # of the state
+FORMAT = 2  # of the state
 
 
 class TableTransformer:
@@ -189,6 +189,7 @@ class TableTransformer:
         }
         self._source = Source(self.schema, settings, [(s.source, s.part) for s in numbers])
         self._code_exprs = [code_expression(s) for s in categories]
+        self._formats = {c.name: c.format for c in self.schema.columns}
         self._encoding = Encoding(numbers, categories)
         self.spec_ = self._encoding.spec(self.schema)
 
@@ -223,6 +224,7 @@ class TableTransformer:
             training: (n,) marks the rows of the last `fit`, in its order: they get
                 out-of-fold values. None: no row does.
         """
+        self._check_fitted()
         columns = set(frame.collect_schema().names())
         raw = self._source.raw(frame, categories=False)
         selected = frame.select(*raw, *self._code_exprs, *self._extras(columns))
@@ -242,6 +244,10 @@ class TableTransformer:
         assert start == len(rows), f"{start} rows for {len(rows)} row numbers"
         if start == 0:
             yield self._apply(selected.collect(), rows, None)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "spec_"):
+            raise DataError("the transformer has learnt nothing yet", mend="call fit first")
 
     def _extras(self, columns: set[str]) -> list[pl.Expr]:
         """Target and weight, where the frame has them."""
@@ -266,10 +272,15 @@ class TableTransformer:
     def transform_row(self, values: Mapping[str, Any]) -> tuple[FloatArray, IntArray]:
         """One row given as column -> value: `num` (1, d_num) and `cat` (1, d_cat).
 
-        The same arithmetic as for a file, without a frame: microseconds instead of
-        milliseconds. Absent features count as missing.
+        Texts are read by the columns' formats, as those of a file are; native values as they
+        are. Absent features count as missing.
+
+        Raises:
+            DataError: not fitted, or a value that its column cannot hold.
         """
-        return self._encoding(self._source.number_row(values), self._encoding.codes_of_row(values))
+        self._check_fitted()
+        codes = self._encoding.codes_of_row(values, self._formats)
+        return self._encoding(self._source.number_row(values), codes)
 
     # -- state
 
@@ -279,10 +290,7 @@ class TableTransformer:
             "format": FORMAT,
             "task": str(self.schema.task),
             "classes": list(self.schema.classes),
-            "columns": [
-                {"name": c.name, "type": str(c.type), "role": str(c.role)}
-                for c in self.schema.columns
-            ],
+            "columns": [_column_json(c) for c in self.schema.columns],
             "numbers": [s.to_json() for s in self.numbers_],
             "categories": [s.to_json() for s in self.categories_],
             "dropped": dict(self.dropped_),
@@ -300,7 +308,13 @@ class TableTransformer:
             )
         schema = Schema(
             columns=tuple(
-                Column(name=c["name"], type=ColumnType(c["type"]), role=Role(c["role"]))
+                Column(
+                    name=c["name"],
+                    type=ColumnType(c["type"]),
+                    role=Role(c["role"]),
+                    format=CellFormat.from_json(c.get("format", {})),
+                    labels=tuple(state["classes"]) if c["role"] == Role.TARGET else (),
+                )
                 for c in state["columns"]
             ),
             task=Task(state["task"]),
@@ -312,6 +326,17 @@ class TableTransformer:
         self.dropped_ = dict(state["dropped"])
         self._compile()
         return self
+
+
+def _column_json(column: Column) -> dict[str, Any]:
+    """A column; its format is left out where it is the default one."""
+    state: dict[str, Any] = {
+        "name": column.name,
+        "type": str(column.type),
+        "role": str(column.role),
+    }
+    form = column.format.to_json()
+    return {**state, "format": form} if form else state
 
 
 def _joined(parts: Iterator[Arrays], rows: int) -> Arrays:
