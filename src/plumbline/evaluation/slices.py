@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -127,13 +128,16 @@ def score_slices(
 ) -> list[dict[str, Any]]:
     """The metrics of each slice, and whether it is worse than all rows together.
 
-    `worse` is a one-sided test of the paired difference to all rows, its standard error from
-    resamples of all rows, at level 0.05 over all slices at once (Holm 1979): among slices that
-    are all alike one is flagged in 5 % of runs, however many there are.
+    `difference_ci95` is the interval of the paired difference to all rows, its standard error
+    from resamples of all rows; the 95 % hold for all slices at once (Bonferroni): among slices
+    that are all alike one lies outside in at most 5 % of runs, however many there are. `worse`
+    says that the whole interval is on the worse side, so that flags, intervals and an order by
+    the interval's better end agree.
 
     Returns:
         Per slice `column`, `value`, `rows`, `score` (None where the metric is undefined there),
-        `ci95`, `difference`, `worse`, `metrics`.
+        `ci95` (of the score, for this slice alone), `difference`, `difference_ci95`, `worse`,
+        `metrics`.
     """
     if not slices:
         return []
@@ -146,14 +150,18 @@ def score_slices(
     points = {name: float(of(ones)[0]) for name, of in statistics.items()}
     values = resample(statistics, len(y), min(resamples, RESAMPLES), seed)
     sign = 1.0 if METRICS[metric].greater_is_better else -1.0
-    p_values = [
-        _p_worse(sign * (points[str(s)] - points["all"]), values[str(s)] - values["all"])
-        for s in range(len(slices))
-    ]
+    errors = [_error(values[str(s)] - values["all"]) for s in range(len(slices))]
+    # how many standard errors, so that all the intervals hold together
+    tested = max(1, sum(error is not None for error in errors))
+    width = NormalDist().inv_cdf(1 - LEVEL / 2 / tested)
     found = []
-    for s, (one, worse) in enumerate(zip(slices, _holm(p_values), strict=True)):
+    for s, (one, error) in enumerate(zip(slices, errors, strict=True)):
         point = points[str(s)]
+        difference = point - points["all"]
         known = math.isfinite(point)
+        around = None
+        if math.isfinite(difference) and error is not None:
+            around = [difference - width * error, difference + width * error]
         ends = interval(values[str(s)], point, biased=METRICS[metric].biased) if known else None
         found.append(
             {
@@ -162,8 +170,9 @@ def score_slices(
                 "rows": len(one.rows),
                 "score": point if known else None,
                 "ci95": list(ends) if ends else None,
-                "difference": point - points["all"] if known else None,
-                "worse": worse,
+                "difference": difference if math.isfinite(difference) else None,
+                "difference_ci95": around,
+                "worse": around is not None and max(sign * end for end in around) < 0,
                 "metrics": all_scores(y[one.rows], prediction[one.rows], judged.task, threshold),
             }
         )
@@ -174,23 +183,12 @@ def _on(rows: IntArray, of: Statistic) -> Statistic:
     return lambda w: of(w[:, rows])
 
 
-def _p_worse(gain: float, differences: DoubleArray) -> float:
-    """One-sided p-value of a loss, by the normal distribution; 1 where nothing can be said."""
+def _error(differences: DoubleArray) -> float | None:
+    """The standard error of a difference, from its resamples; None where nothing can be said."""
     known = differences[np.isfinite(differences)]
-    if not math.isfinite(gain) or len(known) < len(differences) / 2:
-        return 1.0
-    error = float(known.std())
-    return 0.5 * math.erfc(-gain / error / math.sqrt(2)) if error > 0 else 1.0
-
-
-def _holm(p_values: Sequence[float]) -> list[bool]:
-    """Which hypotheses fall at `LEVEL` over all of them."""
-    falls = [False] * len(p_values)
-    for rank, i in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        if p_values[i] > LEVEL / (len(p_values) - rank):
-            break
-        falls[i] = True
-    return falls
+    if len(known) < len(differences) / 2:
+        return None
+    return float(known.std()) or None
 
 
 def _labels(values: pl.Series, kind: ColumnType, bins: int) -> pl.Series:

@@ -197,6 +197,32 @@ def test_alike_slices_are_seldom_flagged_however_many() -> None:
     assert flagged <= 6  # 5 % of 40 are 2
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "log_loss"])
+def test_flags_are_what_the_adjusted_intervals_say(metric: str) -> None:
+    judged, frame = rows(1500, 12, 3, bad=5)
+    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+    found = score_slices(slices, judged, metric)
+    sign = -1 if metric == "log_loss" else 1
+    for one in found:
+        low, high = one["difference_ci95"]
+        assert low < one["difference"] < high
+        assert (low + high) / 2 == pytest.approx(one["difference"])
+        assert one["worse"] is (max(sign * low, sign * high) < 0)
+    assert [s["value"] for s in found if s["worse"]] == ["g5"]
+
+
+def test_intervals_are_wider_the_more_slices_are_looked_at() -> None:
+    judged, frame = rows(1500, 12, 3)
+    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+
+    def width(count: int) -> float:
+        low, high = score_slices(slices[:count], judged, "accuracy")[0]["difference_ci95"]
+        return float(high - low)
+
+    # normal quantiles of 1 - 0.025 / S
+    assert width(12) / width(1) == pytest.approx(2.865 / 1.960, rel=1e-3)
+
+
 def test_where_less_is_better_worse_is_more() -> None:
     rng = np.random.default_rng(0)
     y, group = rng.normal(size=1000), np.repeat(["good", "bad"], 500)
@@ -221,6 +247,7 @@ def test_a_slice_of_one_class_has_what_is_defined() -> None:
     slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
     for one in score_slices(slices, judged, "roc_auc", resamples=50):
         assert one["score"] is None and one["ci95"] is None and one["worse"] is False
+        assert one["difference"] is None and one["difference_ci95"] is None
         assert "accuracy" in one["metrics"]
 
 

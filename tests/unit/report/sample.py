@@ -391,6 +391,7 @@ def _verdict(made: Made) -> None:
                     "score": 0.9 + 0.004 * i,
                     "ci95": [0.85 + 0.004 * i, 0.94 + 0.004 * i],
                     "difference": -0.06 + 0.004 * i,
+                    "difference_ci95": [-0.1 + 0.004 * i, -0.002 + 0.004 * i],
                     "worse": i == 0,
                     "metrics": {},
                 }

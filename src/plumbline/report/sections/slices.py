@@ -1,22 +1,69 @@
-"""The part on slices: where the model is weak."""
+"""The part on slices: where the model scores worse."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Cell, Grid, Part, Status, Text, figure_cell, name
-from plumbline.report.numbers import number, plural
+from plumbline.report.numbers import NOTHING, number, plural
 from plumbline.report.read import Reports, listed, pair, pick, real, whole, words
 from plumbline.report.words import (
     greater_is_better,
-    metric_difference,
-    metric_interval,
+    metric_differences,
     metric_label,
     metric_value,
 )
 
 SHOWN = 20
+FILE = "reports/evaluation/slices.json"
+RANKING = (
+    "It compares the slice's rows with each other only: where they are alike it is lower even if "
+    "the model is as good there."
+)
+POSITIVES = "It depends on the slice's share of positives as well as on the model."
+SIZE = "It grows with the size and the spread of the target in the slice, whatever the model."
+SHARES = "It depends on the slice's class shares as well as on the model."
+# why a metric inside a slice is not simply comparable with that of all rows
+DEPENDS = {
+    "roc_auc": RANKING,
+    "average_precision": POSITIVES,
+    "precision": POSITIVES,
+    "f1": POSITIVES,
+    "r2": "It depends on how much the target varies inside the slice.",
+    "mae": SIZE,
+    "mse": SIZE,
+    "rmse": SIZE,
+    "mape": "It is large where the target is near zero, whatever the model.",
+    "accuracy": SHARES,
+    "log_loss": SHARES,
+    "brier": SHARES,
+    "ece": "It is larger in small slices, whatever the model.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A slice: its score, the difference to all rows with its interval, and whether it is worse
+    beyond chance."""
+
+    column: str
+    value: str
+    rows: int | None
+    score: float
+    difference: float | None
+    low: float | None
+    high: float | None
+    worse: bool
+
+    def rank(self, metric: str) -> tuple[float, float]:
+        """Sorts worst first, by the loss that is certain: the better end of the interval."""
+        sign = 1.0 if greater_is_better(metric) else -1.0
+        ends = [sign * v for v in (self.low, self.high) if v is not None]
+        own = sign * self.difference if self.difference is not None else math.inf
+        return (max(ends) if ends else math.inf, own)
 
 
 def slices(reports: Reports, about: About) -> Part:
@@ -24,52 +71,90 @@ def slices(reports: Reports, about: About) -> Part:
     content = reports.json("evaluation/slices.json")
     metric = words(pick(content, "metric")) or about.metric
     rows = content if isinstance(content, list) else listed(pick(content, "slices"))
-    found = [(score, one) for one in rows if (score := real(pick(one, "score"))) is not None]
-    found.sort(key=lambda item: item[0] if greater_is_better(metric) else -item[0])
+    found = sorted(
+        (made for one in rows if (made := _slice(one)) is not None),
+        key=lambda s: s.rank(metric),
+    )
+    everything = real(pick(reports.json("metrics.json"), "test", metric))
     blocks: list[Block] = []
     if found:
-        everything = real(pick(reports.json("metrics.json"), "test", metric))
-        blocks.append(_table(found, metric, everything))
+        blocks += [Text(_summary(found, metric, everything)), _table(found, metric, len(rows))]
     elif reports.problem("evaluation/slices.json") is None:
         blocks.append(Text("No column has slices of enough rows."))
     read = (
-        "A slice is all test rows with one value, or in one range, of one column; `weaker` is said "
-        "only where that is no chance, over all slices together."
+        "A slice is all test rows with one value, or in one range, of one column. Intervals of "
+        "the difference to all test rows are widened until all of them hold together in 95 % of "
+        "runs (Bonferroni); a slice is flagged where its interval excludes zero on the worse side."
     )
     return Part(title="Slices", read=read, blocks=blocks, files=["evaluation/slices.json"])
 
 
-def _table(found: list[tuple[float, Any]], metric: str, everything: float | None) -> Grid:
-    """The worst slices, and all that are flagged."""
-    flagged = [item for item in found if pick(item[1], "worse") is True]
-    others = [item for item in found if pick(item[1], "worse") is not True]
-    shown = [*flagged[:SHOWN], *others[: max(0, SHOWN - len(flagged))]]
+def _slice(one: Any) -> Slice | None:
+    score = real(pick(one, "score"))
+    if score is None:
+        return None
+    low, high = pair(pick(one, "difference_ci95"))
+    return Slice(
+        column=str(pick(one, "column"))[:80],
+        value=str(pick(one, "value"))[:80],
+        rows=whole(pick(one, "rows")),
+        score=score,
+        difference=real(pick(one, "difference")),
+        low=low,
+        high=high,
+        worse=pick(one, "worse") is True,
+    )
+
+
+def _summary(found: list[Slice], metric: str, everything: float | None) -> str:
+    """How many are flagged, of how many, and what the metric means inside a slice."""
+    flagged, label = sum(s.worse for s in found), metric_label(metric)
+    text = (
+        f"{flagged or 'None'} of {plural(len(found), 'slice')} "
+        f"{'has' if flagged == 1 else 'have'} a significantly {_direction(metric)} {label} than "
+        "all test rows together"
+    )
+    text += "." if everything is None else f" ({metric_value(metric, everything)})."
+    return f"{text} {DEPENDS[metric]}" if metric in DEPENDS else text
+
+
+def _direction(metric: str) -> str:
+    return "lower" if greater_is_better(metric) else "higher"
+
+
+def _table(found: list[Slice], metric: str, total: int) -> Grid:
+    """The worst slices, in the order of the loss that is certain: what is flagged comes first."""
+    shown, label = found[:SHOWN], metric_label(metric)
+    worse = Status(state="warn", word=_direction(metric))
     rows = []
-    for score, one in shown:
-        low, high = pair(pick(one, "ci95"))
-        difference = real(pick(one, "difference"))
-        if difference is None and everything is not None:
-            difference = score - everything
-        worse = Status(state="warn", word="weaker") if pick(one, "worse") is True else None
+    for one in shown:
+        difference, low, high = metric_differences(metric, [one.difference, one.low, one.high])
         rows.append(
             [
-                name(str(pick(one, "column"))[:80]),
-                name(str(pick(one, "value"))[:80]),
-                figure_cell(number(whole(pick(one, "rows")))),
-                figure_cell(metric_value(metric, score), strong=True),
-                figure_cell(metric_interval(metric, low, high)),
-                figure_cell(metric_difference(metric, difference)),
-                Cell(text="", status=worse),
+                name(one.column),
+                name(one.value),
+                figure_cell(number(one.rows)),
+                figure_cell(metric_value(metric, one.score)),
+                figure_cell(difference, strong=True),
+                figure_cell(NOTHING if one.low is None else f"{low} to {high}"),
+                Cell(text="", status=worse if one.worse else None),
             ]
         )
-    more = f"All test rows: {metric_value(metric, everything)}."
-    if len(found) > len(shown):
-        rest = len(found) - len(shown)
-        more += f" {plural(rest, 'better slice')} in reports/evaluation/slices.json."
-    heading = metric_label(metric)
     return Grid(
-        caption=f"Slices of the test rows by {heading}, worst first",
-        columns=["column", "value", "rows", heading, "95 % interval", "against all", ""],
+        caption=f"Slices of the test rows by {label}, worst first",
+        columns=["column", "value", "rows", label, "against all", "95 % interval, adjusted", ""],
         rows=rows,
-        more=more,
+        more=_cut(found, shown, total),
     )
+
+
+def _cut(found: list[Slice], shown: list[Slice], total: int) -> str:
+    """What the table leaves out."""
+    flagged, seen = sum(s.worse for s in found), sum(s.worse for s in shown)
+    text = f"{len(shown)} of {plural(len(found), 'slice')} shown"
+    if flagged:
+        text += f", {seen} of the {flagged:,} that are flagged"
+    text += f"; all are in {FILE}." if len(found) > len(shown) else "."
+    if total > len(found):
+        text += f" In {total - len(found):,} more the metric is undefined."
+    return text
