@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from plumbline.config import Config, Paths
-from plumbline.evaluation.baselines import fit_baseline
+from plumbline.evaluation.baseline_predictions import predict_baselines, sample_training_rows
 from plumbline.evaluation.conformal import fit_conformal, measure
 from plumbline.evaluation.curves import curve_tables
 from plumbline.evaluation.decision import Judged, decide
@@ -16,15 +16,14 @@ from plumbline.evaluation.predictions import Judgement, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, make_slices, score_slices
 from plumbline.evaluation.verdict import compare
 from plumbline.files import new_dir, write_json
-from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.kinds import DoubleArray, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
 from plumbline.store.bundle import load_bundle
-from plumbline.tables import Arrays, InputSpec
+from plumbline.tables import Arrays, InputSpec, Schema, Table
 
 PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
-Predict = Callable[[Arrays], DoubleArray]
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -32,15 +31,15 @@ def run(config: Config, paths: Paths) -> Report:
     settings, spec, bundle = config.evaluate, load_spec(paths), load_bundle(paths.model)
     metric = chosen_metric(settings.metric, spec.task)
     parts = {part: load_part(paths, part) for part in PARTS}
-    train = parts[Part.TRAIN]
-    held_out: dict[Part, Arrays] = {part: parts[part] for part in (Part.VAL, Part.TEST)}
-    slices = _slices(config, paths, train, spec, parts[Part.TEST].rows)
+    held_out = {part: parts[part] for part in (Part.VAL, Part.TEST)}
+    table, schema = load_table(config, paths)
+    slices = _slices(config, table, schema, parts, spec)
 
-    model = _judge(lambda rows: bundle.predict(rows.num, rows.cat), parts, spec, config)
-    baselines: dict[str, Judgement] = {
-        name: _judge(fit_baseline(name, train, spec, config.seed), held_out, spec, config)
-        for name in settings.baselines
-    }
+    raw = {part: bundle.predict(rows.num, rows.cat) for part, rows in parts.items()}
+    model = _judge(raw, parts, spec, config)
+    fitted = sample_training_rows(parts[Part.TRAIN], schema, config)
+    predicted = predict_baselines(config, table, schema, spec, fitted, held_out)
+    baselines = {name: _judge(made, parts, spec, config) for name, made in predicted.items()}
     test, val = model[Part.TEST], model[Part.VAL]
     others = {name: judged[Part.TEST] for name, judged in baselines.items()}
     conformal = fit_conformal(val.y, val.prediction, spec.task, settings.coverage)
@@ -55,7 +54,7 @@ def run(config: Config, paths: Paths) -> Report:
     found = measure(conformal, test.y, test.prediction)
     verdict["conformal"] = {"promised": settings.coverage, **found}
     weak = {"metric": metric, "slices": score_slices(slices, test, metric, **bootstrap)}
-    table = predictions(spec, model, baselines, conformal)
+    rows_table = predictions(spec, model, baselines, conformal)
 
     with new_dir(paths.decision) as folder:
         decision = {**decided, "metric": metric, "conformal": conformal.to_json()}
@@ -63,43 +62,44 @@ def run(config: Config, paths: Paths) -> Report:
     with new_dir(paths.reports / "evaluation") as folder:
         write_json(folder / "verdict.json", verdict)
         write_json(folder / "slices.json", weak)
-        table.write_parquet(folder / "predictions.parquet", compression="zstd")
+        rows_table.write_parquet(folder / "predictions.parquet", compression="zstd")
         for name, curve in curve_tables(test, spec.classes).items():
             curve.write_csv(folder / f"{name}.csv")
     write_json(paths.reports / "metrics.json", metrics)
+    rows = [*_rows(metrics), ("verdict", str(verdict["text"]))]
+    if len(fitted) < len(parts[Part.TRAIN]):
+        of = f"{len(fitted):,} of {len(parts[Part.TRAIN]):,} training rows"
+        rows.append(("baselines", f"fitted on {of}, drawn at random (data.max_memory_mb)"))
     return Report(
-        rows=[*_rows(metrics), ("verdict", str(verdict["text"]))],
+        rows=rows,
         look=[paths.reports / "metrics.json", paths.reports / "evaluation" / "verdict.json"],
     )
 
 
 def _judge(
-    predict: Predict, parts: Mapping[Part, Arrays], spec: InputSpec, config: Config
+    raw: Mapping[Part, DoubleArray], parts: Mapping[Part, Arrays], spec: InputSpec, config: Config
 ) -> Judgement:
-    """A model's predictions of every part. Baselines are decided on as the model is, so that
-    neither has the better threshold or calibration for it."""
-    val = parts[Part.VAL]
-    raw = {part: predict(arrays) for part, arrays in parts.items()}
-    decision = decide(val.y, raw[Part.VAL], spec.task, config.evaluate)
+    """A model's raw predictions of some parts, decided on by its validation rows. Baselines are
+    decided on as the model is, so that neither has the better threshold or calibration for it."""
+    decision = decide(parts[Part.VAL].y, raw[Part.VAL], spec.task, config.evaluate)
     return {
         part: Judged(
             task=spec.task,
-            y=arrays.y,
-            rows=arrays.rows,
-            prediction=decision.apply(raw[part]),
+            y=parts[part].y,
+            rows=parts[part].rows,
+            prediction=decision.apply(prediction),
             decision=decision,
         )
-        for part, arrays in parts.items()
+        for part, prediction in raw.items()
     }
 
 
 def _slices(
-    config: Config, paths: Paths, train: Arrays, spec: InputSpec, rows: IntArray
+    config: Config, table: Table, schema: Schema, parts: Mapping[Part, Arrays], spec: InputSpec
 ) -> list[Slice]:
     """Slices of the test rows, by columns of the data as they are in the file."""
-    table, schema = load_table(config, paths)
-    wanted = config.evaluate.slices
-    columns = choose_columns(wanted, schema, train, spec)
+    wanted, rows = config.evaluate.slices, parts[Part.TEST].rows
+    columns = choose_columns(wanted, schema, parts[Part.TRAIN], spec)
     # rows of the file come back in file order, and so do prepared rows
     assert (np.diff(rows.astype(np.int64)) > 0).all()
     frame = take_rows(table, np.asarray(rows, dtype=np.int64)).select(columns).collect()

@@ -1,0 +1,116 @@
+"""Rows as people give them to scikit-learn: numbers as they are, categories as codes.
+
+Nothing is scaled or imputed here. The baselines read these rows, so that none of them is held
+back by what suits a network. n rows, k numbers, c categories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
+from plumbline.preprocessing.dates import PARTS, date_numbers
+from plumbline.preprocessing.frames import batches
+from plumbline.preprocessing.summary import clean
+from plumbline.tables import Schema, rows_at_once
+
+OTHER, MISSING = 0, 1  # codes: a rare or unseen value, no value; then values by frequency
+MOST_VALUES = 1000  # of a category that have a code of their own
+MOST_ROWS = 1_000_000  # fitted on at most, which bounds the time
+BYTES_PER_CELL = 64  # of a fit, copies included
+NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainRows:
+    """`num` (n, k) float64, NaN where missing; `cat` (n, c) int64: `OTHER`, `MISSING`, or from 2
+    on the values, the most frequent first; `y` (n,) class numbers or values; `weight` (n,)."""
+
+    num: DoubleArray
+    cat: IntArray
+    y: IntArray | FloatArray
+    weight: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.num)
+
+    def take(self, keep: IntArray | slice) -> Self:
+        return type(self)(
+            num=self.num[keep], cat=self.cat[keep], y=self.y[keep], weight=self.weight[keep]
+        )
+
+
+def most_plain_rows(schema: Schema, max_memory_mb: int) -> int:
+    """How many rows a baseline is fitted on at most: a million, or fewer (10,000 at least) where
+    so many would not fit half of `data.max_memory_mb`."""
+    width = sum(len(PARTS) if c.type is ColumnType.DATE else 1 for c in schema.features)
+    fit = max_memory_mb * 2**19 // (BYTES_PER_CELL * max(width, 1))
+    return int(np.clip(fit, 10_000, MOST_ROWS))
+
+
+class PlainReader:
+    """Which columns the training rows have something in, and the values of the categories.
+
+    Columns without a value in the training rows are left out, and so are texts of which no value
+    occurs twice.
+    """
+
+    def __init__(self, schema: Schema, training: pl.DataFrame, max_memory_mb: int = 2048) -> None:
+        """Args: training: the features of the rows that baselines are fitted on."""
+        self._batch_rows = rows_at_once(len(schema.features), max_memory_mb)
+        filled = [c for c in schema.features if training[c.name].null_count() < len(training)]
+        self._numbers = [
+            c.name
+            for c in filled
+            if c.type in NUMERIC and np.isfinite(_floats(training[c.name])).any()
+        ]
+        self._dates = [c.name for c in filled if c.type is ColumnType.DATE]
+        self._values: dict[str, pl.Enum] = {}
+        for column in filled:
+            if column.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
+                continue
+            counts = training[column.name].drop_nulls().alias("value").value_counts(name="count")
+            if column.type is ColumnType.TEXT:
+                counts = counts.filter(pl.col("count") > 1)
+            counts = counts.sort("count", "value", descending=[True, False])
+            if len(counts):
+                kept = counts["value"].head(MOST_VALUES)
+                self._values[column.name] = pl.Enum(kept)
+
+    def read(self, frame: pl.DataFrame, y: IntArray | FloatArray, weight: FloatArray) -> PlainRows:
+        """The rows of a frame with their targets and weights, (n,) each."""
+        parts = [np.empty((len(frame), 0))]
+        parts += [_floats(frame[name])[:, None] for name in self._numbers]
+        for name in self._dates:
+            moments = frame[name].cast(pl.Datetime("us")).to_physical()
+            parts.append(date_numbers(_floats(moments), PARTS))
+        num, missing = clean(np.concatenate(parts, axis=1))
+        num[missing] = np.nan
+        cat = np.empty((len(frame), len(self._values)), dtype=np.int64)
+        for j, (name, values) in enumerate(self._values.items()):
+            known = frame[name].cast(values, strict=False).to_physical().cast(pl.Int64) + 2
+            codes = known.fill_null(OTHER).to_numpy()
+            cat[:, j] = np.where(frame[name].is_null().to_numpy(), MISSING, codes)
+        return PlainRows(num=num, cat=cat, y=y, weight=weight)
+
+    def read_batches(
+        self, frame: pl.LazyFrame, y: IntArray | FloatArray, weight: FloatArray
+    ) -> Iterator[PlainRows]:
+        """As `read`, in batches of bounded size."""
+        start = 0
+        for batch in batches(frame, self._batch_rows):
+            stop = start + len(batch)
+            yield self.read(batch, y[start:stop], weight[start:stop])
+            start = stop
+        assert start == len(y), f"{start} rows for {len(y)} targets"
+
+
+def _floats(values: pl.Series) -> DoubleArray:
+    """(n,) float64, NaN where missing."""
+    floats: DoubleArray = values.cast(pl.Float64).to_numpy()
+    return floats
