@@ -31,9 +31,8 @@ $(READY): requirements.lock requirements-cuda.lock pyproject.toml
 data: | $(READY)
 	dvc pull --quiet data.dvc
 
-repro: $(READY) | data ## the whole graph on the data at hand, then where to look
-	dvc repro
-	@python -m pipelines.summary
+repro: $(READY) | data ## the whole graph on the data at hand, then the results and where to look
+	@plumbline repro
 
 flow: $(READY) ## the same graph as one Prefect flow run
 	@python -m pipelines.local flow $(ARGS)

@@ -1,28 +1,28 @@
-"""DVC as a command: one stage at a time, its output line by line, its failure understood."""
+"""DVC in processes: one stage at a time, its output line by line, its failure understood."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-STAGE_EXIT = re.compile(r"failed to run: .*, exited with (-?\d+)$")
-# how DVC says that another process is in the way; it passes
-LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by", "database is locked")
+from plumbline.outcome import VARIABLE, read_outcome
+
 KEPT_LINES = 40
 GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+HERE = Path(__file__).resolve().parents[1]
 _running: set[subprocess.Popen[bytes]] = set()
 _guard = threading.Lock()
 
@@ -31,7 +31,6 @@ class Outcome(StrEnum):
     """What DVC did for a stage."""
 
     RAN = "ran"
-    CACHED = "taken from DVC's cache"
     UNCHANGED = "nothing changed"
 
 
@@ -39,8 +38,8 @@ class CommandError(Exception):
     """A DVC command failed.
 
     Attributes:
-        code: exit code of the stage's own command (2 the user's mistake, 3 a gate, see
-            `plumbline.errors`); None where DVC itself failed.
+        code: exit code of the stage (2 the user's mistake, 3 a gate, see `plumbline.errors`);
+            None where DVC itself failed.
         passing: whether to try again: a lock, or storage that did not answer.
     """
 
@@ -58,12 +57,16 @@ def repro(name: str, root: Path, say: Callable[[str], None], *, force: bool = Fa
     Raises:
         CommandError: the stage or DVC failed.
     """
-    lines = _dvc(["repro", "--single-item", *(["--force"] if force else []), name], root, say)
-    if any(line.startswith("Running stage ") for line in lines):
-        return Outcome.RAN
-    if any("is cached - skipping run" in line for line in lines):
-        return Outcome.CACHED
-    return Outcome.UNCHANGED
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "outcome.json"
+        try:
+            _dvc(["repro", name, *(["force"] if force else [])], root, say, outcome=file)
+        except CommandError as error:
+            ended = read_outcome(file)
+            if ended is not None and ended.code:
+                raise CommandError(ended.message, code=ended.code, passing=False) from None
+            raise error
+        return Outcome.UNCHANGED if read_outcome(file) is None else Outcome.RAN
 
 
 def pull(name: str, root: Path, say: Callable[[str], None]) -> None:
@@ -91,8 +94,7 @@ def status(root: Path) -> dict[str, Any]:
     Raises:
         CommandError: DVC failed.
     """
-    lines = _dvc(["status", "--json"], root, lambda line: None)
-    found: dict[str, Any] = json.loads(lines[-1] if lines else "{}")
+    found: dict[str, Any] = _dvc(["status"], root, lambda line: None)
     return found
 
 
@@ -111,26 +113,46 @@ def stop_all() -> None:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _dvc(arguments: Sequence[str], root: Path, say: Callable[[str], None]) -> list[str]:
-    """Run DVC of this environment; every line goes to `say`, the last ones are returned."""
-    here = Path(sys.executable).parent
+def _dvc(
+    question: list[str], root: Path, say: Callable[[str], None], outcome: Path | None = None
+) -> Any:
+    """Ask DVC of this environment (`pipelines.dvc_child`); every line it prints goes to `say`."""
+    python = Path(sys.executable)
     environment = {
         **os.environ,
-        "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
+        **({VARIABLE: str(outcome)} if outcome else {}),
     }
-    process = subprocess.Popen(
-        [here / "dvc", "--wait-for-lock", *arguments],
-        cwd=root,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # so that it can be ended with all that it started
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        process = subprocess.Popen(
+            [python, "-m", "pipelines.dvc_child", answer, *question],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that it can be ended with all that it started
+        )
+        lines = _listen(process, say)
+        told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
+    if process.returncode == 0:
+        return told
+    tail = "\n".join(lines)
+    if told is None:
+        message = f"dvc {' '.join(question)} ended with {process.returncode}:\n{tail}"
+        raise CommandError(message, code=None, passing=False)
+    message = f"{told['error']}\n{tail}" if tail else told["error"]
+    raise CommandError(message, code=None, passing=told["passing"])
+
+
+def _listen(process: subprocess.Popen[bytes], say: Callable[[str], None]) -> list[str]:
+    """Hand on what a process prints until it ends; gives the last lines."""
     with _guard:
         _running.add(process)
-    lines: deque[str] = deque(maxlen=10_000)
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
     try:
         assert process.stdout is not None
         with process.stdout:
@@ -140,24 +162,8 @@ def _dvc(arguments: Sequence[str], root: Path, say: Callable[[str], None]) -> li
                 if line:
                     lines.append(line)
                     say(line)
-        code = process.wait()
+        process.wait()
     finally:
         with _guard:
             _running.discard(process)
-    if code:
-        raise _explain(arguments, list(lines), code)
     return list(lines)
-
-
-def _explain(arguments: Sequence[str], lines: list[str], code: int) -> CommandError:
-    """The stage's own message where it left one, else the end of what was said."""
-    exits = [int(found[1]) for line in lines if (found := STAGE_EXIT.search(line))]
-    own = [line.removeprefix("plumbline: ") for line in lines if line.startswith("plumbline: ")]
-    if exits and own:
-        return CommandError(own[-1], code=exits[-1], passing=False)
-    tail = "\n".join(lines[-KEPT_LINES:])
-    if exits:
-        return CommandError(tail, code=exits[-1], passing=False)
-    passing = any(words in tail for words in LOCKED)
-    message = f"dvc {' '.join(arguments)} ended with {code}:\n{tail}"
-    return CommandError(message, code=None, passing=passing)

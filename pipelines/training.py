@@ -20,9 +20,9 @@ from prefect.states import Completed, Failed
 from pipelines import command
 from pipelines.command import CommandError, Outcome
 from pipelines.dag import Graph, load_graph, select
-from pipelines.summary import fact_rows, metric_rows
 from plumbline.errors import DataError, UserError
 from plumbline.markup import markdown
+from plumbline.results import fact_rows, metric_rows
 
 RETRY_SECONDS = [2.0, 10.0, 60.0]
 REFUSED = {2: "To mend", 3: "Gate"}  # names of the failed states, by the stage's exit code

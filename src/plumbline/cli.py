@@ -1,4 +1,5 @@
-"""The command line: `plumbline STAGE`, `plumbline init`. Errors become one message and a code."""
+"""The command line: `plumbline init`, `plumbline repro`, `plumbline STAGE`. An error is one
+message and an exit code."""
 
 from __future__ import annotations
 
@@ -10,42 +11,114 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from plumbline import outcome, telemetry
 from plumbline.config import Paths, load_config
-from plumbline.errors import PlumblineError, StorageError
+from plumbline.errors import PlumblineError, PlumblineWarning, StorageError, UserError
 from plumbline.files import exclusive, write_json
 from plumbline.kinds import Task
+from plumbline.missing import explain_missing, refuse_missing
+from plumbline.outcome import Outcome
+from plumbline.results import summary
 from plumbline.stages import STAGES, Report, load_stage
+from plumbline.training.launched import is_launched
+
+COMMANDS = {
+    "init": "use your own table: infer its columns, write expectations.yaml",
+    "repro": "run every stage whose inputs changed, then show the results",
+    "show": "the results of the last run, and where to look",
+    "ingest": "check new rows and append them to the data",
+}
+ABOUT = {
+    "validate": "check the data against expectations.yaml; stops on a violation",
+    "split": "training, validation and test parts, folds; stops on target leakage",
+    "normalize": "impute, scale and encode, fitted on training rows",
+    "tune": "search hyperparameters over the folds",
+    "train": "fit the final model",
+    "evaluate": "metrics with intervals, calibration, baselines, slices",
+    "explain": "SHAP and LIME, with their measured faithfulness",
+    "drift": "compare test rows with training rows (Evidently)",
+    "export": "write the ONNX model; stops if it differs from the torch model",
+    "register": "log the run and the model version in MLflow; choose the champion",
+    "report": "write the page, reports/index.html",
+}
+EXAMPLES = {
+    "init": "plumbline init --data customers.csv --target churned",
+    "repro": "plumbline repro\n  plumbline repro train    # this stage and what it needs",
+    "show": "plumbline show",
+    "ingest": "plumbline ingest rows_of_may.csv",
+}
+CODES = """exit codes:
+  0  done
+  1  a defect of plumbline (with a traceback)
+  2  something for you to fix; the message names the file, the key and the fix
+  3  a gate stopped the run (validation, leakage, parity); it names the report"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (see `plumbline.errors`)."""
-    arguments = _parser().parse_args(argv)
-    warnings.filterwarnings("ignore")  # of libraries; to a user they mean nothing
+    telemetry.turn_off()
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if "function" not in arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    _only_our_warnings()
+    stage = None if is_launched() else getattr(arguments, "stage", None)
+    if stage:
+        outcome.begin(stage)
     try:
-        arguments.function(arguments)
+        code, message = _guard(arguments)
+    except Exception as error:  # a defect of ours: Python shows the traceback and leaves with 1
+        code, message = 1, f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        if stage:
+            outcome.leave_outcome(Outcome(stage=stage, code=code, message=message))
+    if message:
+        print(f"plumbline: {message}", file=sys.stderr)
+    return code
+
+
+def _guard(arguments: argparse.Namespace) -> tuple[int, str]:
+    """Exit code of a command, and what to say; a defect of ours goes through."""
+    try:
+        return arguments.function(arguments) or 0, ""
     except PlumblineError as error:
-        return _say(error)
+        return error.exit_code, str(error)
     except KeyboardInterrupt:
-        print("interrupted; earlier outputs are whole", file=sys.stderr)
-        return 130
+        return 130, "interrupted; previous outputs are intact"
     except Exception as error:
         outside = _outside(error)
         if outside is None:
             raise
-        return _say(outside)
-    return 0
+        return outside.exit_code, str(outside)
+
+
+def _only_our_warnings() -> None:
+    """Libraries' warnings mean nothing to a user; ours are one line, from one process of many."""
+    warnings.filterwarnings("ignore")
+    if not is_launched() or os.environ["RANK"] == "0":
+        warnings.filterwarnings("default", category=PlumblineWarning)
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, *_rest: Any, **_more: Any) -> None:
+    print(f"plumbline: warning: {message}", file=sys.stderr)
 
 
 FULL = ("no space left on device", "disk quota exceeded", "database or disk is full")
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
-def _outside(error: BaseException | None) -> StorageError | None:
-    """The machine's refusal behind an error (a full disk, say), however a library wrapped it."""
+def _outside(error: BaseException | None) -> UserError | None:
+    """What the machine refused (a full disk, a missing file), however a library wrapped it."""
     while error is not None:
+        if isinstance(error, FileNotFoundError) and error.filename:
+            return explain_missing(Path(os.fsdecode(error.filename)), Path.cwd())
         if isinstance(error, OSError) and error.errno in REFUSED:
             what, file = error.strerror, error.filename
         elif any(words in str(error).lower() for words in FULL):
@@ -56,33 +129,71 @@ def _outside(error: BaseException | None) -> StorageError | None:
         return StorageError(
             f"cannot write: {what}",
             file=file,
-            mend="free space or mend the rights, then run again; earlier outputs are whole",
+            mend="free disk space or fix permissions and rerun; previous outputs are intact",
         )
     return None
 
 
-def _say(error: PlumblineError) -> int:
-    print(f"plumbline: {error}", file=sys.stderr)
-    return error.exit_code
-
-
 def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, (*COMMANDS, *ABOUT))) + 2
+    listed = {
+        "start here:": COMMANDS,
+        "stages of dvc.yaml, in order; each is a command too:": ABOUT,
+    }
+    text = "\n\n".join(
+        "\n".join([title, *(f"  {name:<{width}}{about}" for name, about in commands.items())])
+        for title, commands in listed.items()
+    )
     parser = argparse.ArgumentParser(
         prog="plumbline",
-        description="Turns a data set into a deep model that its owner can defend.",
+        usage="plumbline COMMAND [options]",
+        description="Turns a table into a tested, explained and registered deep model.",
+        epilog=f"{text}\n\nexample, from the root of the checkout:\n  {EXAMPLES['init']}\n"
+        f"  plumbline repro\n\n`plumbline COMMAND --help` explains a command.\n\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in STAGES:
-        stage = commands.add_parser(name, help=f"run the stage '{name}' of dvc.yaml")
-        stage.set_defaults(function=_stage, stage=name)
+    parser.add_argument("--version", action="version", version=f"plumbline {version('plumbline')}")
+    commands = parser.add_subparsers(prog="plumbline", metavar="COMMAND", help=argparse.SUPPRESS)
     _add_init(commands)
+    _add_repro(commands)
+    _add_command(commands, "show", _show)
     _add_ingest(commands)
+    for name, about in ABOUT.items():
+        stage = commands.add_parser(
+            name,
+            description=f"Run one stage: {about}.",
+            epilog=f"examples:\n  plumbline {name}\n"
+            f"  plumbline repro {name}    # with the stages it needs\n\n"
+            f"Its parameters are in the section '{name}' of params.yaml.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        stage.set_defaults(function=_stage, stage=name)
     return parser
 
 
+def _add_command(commands: Any, name: str, function: Any) -> argparse.ArgumentParser:
+    """A command that is no stage, with its description and example."""
+    about = COMMANDS[name]
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog=f"example:\n  {EXAMPLES[name]}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(function=function)
+    return command
+
+
+def _add_repro(commands: Any) -> None:
+    repro = _add_command(commands, "repro", _repro)
+    repro.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="these and what they need; all if left out"
+    )
+    repro.add_argument("--force", action="store_true", help="run them even if nothing changed")
+
+
 def _add_init(commands: Any) -> None:
-    init = commands.add_parser("init", help="make this checkout work on your own data")
-    init.set_defaults(function=_init)
+    init = _add_command(commands, "init", _init)
     init.add_argument("--data", type=Path, help="CSV, TSV (also .gz, .zst), Parquet file or folder")
     init.add_argument("--target", help="the column to predict")
     init.add_argument("--test", type=Path, help="a held-out file, used as the test part whole")
@@ -110,8 +221,7 @@ def _add_init(commands: Any) -> None:
 
 
 def _add_ingest(commands: Any) -> None:
-    ingest = commands.add_parser("ingest", help="append validated rows as a new data version")
-    ingest.set_defaults(function=_ingest)
+    ingest = _add_command(commands, "ingest", _ingest)
     ingest.add_argument("file", type=Path, help="CSV, TSV (also .gz, .zst) or Parquet")
     ingest.add_argument(
         "--quarantine", action="store_true", help="put bad rows aside and append the others"
@@ -155,9 +265,10 @@ def _stage(arguments: argparse.Namespace) -> None:
     paths = Paths(Path.cwd())
     config = load_config(paths.params)
     name = arguments.stage
-    if "RANK" in os.environ:  # a process of a group that its launcher's stage already guards
+    if is_launched():  # a process of a group that its launcher's stage already guards
         load_stage(name)(config, paths)
         return
+    refuse_missing(name, paths.root)
     with exclusive(paths.state / "locks" / name, f"stage '{name}'"):
         run = load_stage(name)
         imported = time.perf_counter()
@@ -167,6 +278,19 @@ def _stage(arguments: argparse.Namespace) -> None:
     with contextlib.suppress(OSError):
         write_json(paths.state / "timings" / f"{name}.json", seconds)
     print_report(name, report, ended - begun)
+    if name == STAGES[-1] and not outcome.is_watched():  # `dvc repro` by hand ends here
+        with contextlib.suppress(UserError):
+            print(f"\n{summary(paths.root)}\n")
+
+
+def _repro(arguments: argparse.Namespace) -> int:
+    from plumbline.commands.repro import repro
+
+    return repro(Path.cwd(), arguments.stages, force=arguments.force)
+
+
+def _show(_arguments: argparse.Namespace) -> None:
+    print(summary(Path.cwd()))
 
 
 def print_report(title: str, report: Report, seconds: float) -> None:

@@ -81,6 +81,10 @@ class StorageError(UserError):
     """Something outside refused: a full disk, a lock, a database, a server."""
 
 
+class PlumblineWarning(UserWarning):
+    """Something the user should know though the work goes on; one line on stderr."""
+
+
 class GateError(PlumblineError):
     """A gate said no. `report` is the path of the file that says why."""
 

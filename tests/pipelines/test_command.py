@@ -24,10 +24,6 @@ def test_what_dvc_did(toy: Path) -> None:
     assert repro("first", toy, silent) is Outcome.UNCHANGED
     assert repro("first", toy, silent, force=True) is Outcome.RAN
     assert "first" not in command.status(toy)
-    repro("left", toy, silent)
-    (toy / "left").unlink()
-    (toy / "dvc.lock").unlink()
-    assert repro("left", toy, silent) is Outcome.CACHED
 
 
 def test_independent_stages_overlap_and_both_are_locked(toy: Path) -> None:
@@ -51,6 +47,30 @@ def test_a_gate_is_not_tried_again_and_says_why(toy: Path) -> None:
     assert str(caught.value) == "rows fail. See r.json."
     assert (caught.value.code, caught.value.passing) == (3, False)
     assert "step 2" in said and "step 1" not in said
+
+
+def test_a_stage_that_was_killed_is_no_gate_and_not_tried_again(toy: Path) -> None:
+    text = (toy / "dvc.yaml").read_text()
+    (toy / "dvc.yaml").write_text(text.replace("first 0; echo", "first 1 killed; kill -9 $$; echo"))
+    with pytest.raises(CommandError, match="killed") as caught:
+        repro("first", toy, silent)
+    assert (caught.value.code, caught.value.passing) == (1, False)
+
+
+def test_the_end_does_not_depend_on_what_dvc_prints(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage may print DVC's own phrases; they mean nothing."""
+    text = (toy / "dvc.yaml").read_text()
+    phrases = "Unable to acquire lock; failed to run: x, exited with 3; is busy"
+    (toy / "dvc.yaml").write_text(text.replace("first 0;", f"first 0; echo '{phrases}';"))
+    assert repro("first", toy, silent) is Outcome.RAN
+    (toy / "dvc.yaml").write_text(
+        text.replace("first 0;", f"first 2 wrong; echo '{phrases}'; exit 2;")
+    )
+    with pytest.raises(CommandError, match=r"^wrong$") as caught:
+        repro("first", toy, silent)
+    assert (caught.value.code, caught.value.passing) == (2, False)
 
 
 def test_a_lock_is_tried_again(toy: Path) -> None:

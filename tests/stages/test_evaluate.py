@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -242,8 +243,24 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
         evaluate.run(config, paths)
         files = sorted(f for folder in folders for f in folder.rglob("*") if f.is_file())
         runs.append({f.name: f.read_bytes() for f in files})
-    assert len(runs[0]) == 9
+    assert len(runs[0]) == 10
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_dvc_shows_the_metric_that_counts_beside_the_best_baseline(
+    tmp_path: Path, task: Task
+) -> None:
+    config, paths = make(tmp_path, task)
+    evaluate.run(config, paths)
+    shown = json.loads((paths.reports / "summary.json").read_text())
+    metrics = json.loads((paths.reports / "metrics.json").read_text())
+    metric = json.loads((paths.decision / "decision.json").read_text())["metric"]
+    assert list(shown) == [metric, "low", "high", "best_baseline"]
+    assert shown[metric] == metrics["test"][metric]
+    assert [shown["low"], shown["high"]] == metrics["test_ci95"][metric]
+    baselines = sorted(scores[metric] for scores in metrics["baselines"].values())
+    assert shown["best_baseline"] == baselines[0 if task is Task.REGRESSION else -1]
 
 
 def test_a_model_that_learned_nothing_is_worse_than_a_baseline(tmp_path: Path) -> None:

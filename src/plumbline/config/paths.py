@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+TEMPORARY = (".dvc", "tmp", "exps")  # where DVC keeps the workspaces of experiments
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -55,6 +57,15 @@ class Paths:
     @property
     def reports(self) -> Path:
         return self.root / "reports"
+
+    @property
+    def home(self) -> Path:
+        """The checkout that owns the MLflow store: `root`, or for an experiment in a temporary
+        workspace of DVC (`dvc exp run --temp`, `--queue`) the checkout that started it."""
+        for folder in self.root.absolute().parents:
+            if folder.parts[-3:] == TEMPORARY:
+                return folder.parents[2]
+        return self.root
 
     @property
     def state(self) -> Path:

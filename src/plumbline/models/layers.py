@@ -16,6 +16,8 @@ from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 from tabm import LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
+from plumbline.errors import PlumblineWarning
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -196,6 +198,7 @@ def initialise(model: nn.Module, name: str) -> None:
     if name == "zero":
         warnings.warn(
             "model.initialisation is zero: units of a layer stay equal and most gradients vanish",
+            PlumblineWarning,
             stacklevel=2,
         )
     embedding = {m for e in model.modules() if isinstance(e, EMBEDDINGS) for m in e.modules()}

@@ -12,6 +12,7 @@ from plumbline.evaluation.baseline_predictions import predict_baselines, sample_
 from plumbline.evaluation.conformal import fit_conformal, measure
 from plumbline.evaluation.curves import curve_tables
 from plumbline.evaluation.decision import Judged, decide
+from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.predictions import Judgement, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, make_slices, score_slices
 from plumbline.evaluation.verdict import compare
@@ -66,6 +67,7 @@ def run(config: Config, paths: Paths) -> Report:
         for name, curve in curve_tables(test, spec.classes).items():
             curve.write_csv(folder / f"{name}.csv")
     write_json(paths.reports / "metrics.json", metrics)
+    write_json(paths.reports / "summary.json", _summary(metric, metrics))
     rows = [*_rows(metrics), ("verdict", str(verdict["text"]))]
     if len(fitted) < len(parts[Part.TRAIN]):
         of = f"{len(fitted):,} of {len(parts[Part.TRAIN]):,} training rows"
@@ -106,6 +108,20 @@ def _slices(
     return make_slices(
         frame, schema, auto=wanted == "auto", min_rows=config.evaluate.min_slice_rows
     )
+
+
+def _summary(metric: str, metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """What `dvc metrics show` prints: the metric that counts on test rows, its 95 % interval,
+    and the best baseline's."""
+    low, high = metrics["test_ci95"].get(metric, (None, None))
+    best = max if METRICS[metric].greater_is_better else min
+    others = [scores[metric] for scores in metrics["baselines"].values() if metric in scores]
+    return {
+        metric: metrics["test"].get(metric),
+        "low": low,
+        "high": high,
+        "best_baseline": best(others, default=None),
+    }
 
 
 def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:

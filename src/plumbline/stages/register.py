@@ -34,7 +34,7 @@ BECOMES_CHAMPION = (Decision.FIRST, Decision.PROMOTE)
 
 def run(config: Config, paths: Paths) -> Report:
     """Register what was trained, unless it is; let the gate decide, unless it has."""
-    store = tracking.open_store(paths.root)
+    store = tracking.open_store(paths.home)
     version = _version(store, config, paths)
     decided = _decide(store, version, config, paths)
     result = {

@@ -33,7 +33,8 @@ from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.curve import constant_loss, learning_curve
 from plumbline.training.distributed import World, join
 from plumbline.training.fresh import FreshFit, fit_fresh
-from plumbline.training.launch import guarded, is_launched, launch
+from plumbline.training.launch import guarded, launch
+from plumbline.training.launched import is_launched
 from plumbline.training.loop import evaluate_rows
 from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import draw_sweep, sweep

@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from plumbline.config.model import TrainConfig
 from plumbline.training.device import choose_device, count_threads, set_up
-from plumbline.training.launch import die_with_parent, is_launched
+from plumbline.training.launch import die_with_parent
+from plumbline.training.launched import is_launched
 
 CPU = torch.device("cpu")
 TIMEOUT = timedelta(minutes=10)

@@ -26,11 +26,6 @@ MESSAGE = "PLUMBLINE_MESSAGE"  # names the file that a user's mistake is left in
 PR_SET_PDEATHSIG = 1
 
 
-def is_launched() -> bool:
-    """Whether torch's launcher started this process as one of a group."""
-    return "RANK" in os.environ
-
-
 def launch(stage: str, root: Path, config: TrainConfig, message: Path) -> None:
     """Run `plumbline STAGE` in `root` in `config.processes` processes, to the end.
 

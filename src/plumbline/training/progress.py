@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -11,6 +13,8 @@ from tqdm import tqdm
 
 SECONDS = 10.0  # between two lines where there is no terminal
 BLINK = 0.5  # seconds between two changes of a bar within an epoch
+NARROWEST = 10  # columns of a bar; where the terminal is too narrow, the last words go
+FORM = "{unit} {n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
 
 
 class _Progress:
@@ -24,7 +28,14 @@ class _Progress:
         self.total, self.enabled, self.stream = total, enabled, stream or sys.stderr
         self._bar: tqdm[int] | None = None
         if enabled and self.stream.isatty():
-            self._bar = tqdm(total=total, unit=self.unit, file=self.stream, leave=False)
+            self._bar = tqdm(
+                total=total,
+                unit=self.unit,
+                file=self.stream,
+                leave=False,
+                bar_format=FORM,
+                dynamic_ncols=True,
+            )
         self._begun = self._told = time.monotonic()
         self._first: float | None = None
 
@@ -35,16 +46,16 @@ class _Progress:
         """Whether a line, or a change of the bar between its steps, is worth the reader's time."""
         return time.monotonic() - self._told >= (SECONDS if self._bar is None else BLINK)
 
-    def _show(self, whole: int, done: float, own: float, words: str) -> None:
-        """`whole` steps are done, and with parts of one `done`; `own` of these were made in this
-        life, besides `_first`."""
+    def _show(self, whole: int, done: float, words: Sequence[str]) -> None:
+        """`whole` steps are done, and with parts of one `done`; those before `_first` were made
+        in an earlier life. `words` in the order of their weight."""
         if self._bar is not None:
             self._bar.n, self._bar.initial = whole, int(self._first or 0)
-            self._bar.set_postfix_str(words)
+            self._bar.set_postfix_str(self._fitting(words))
         elif self._due():
-            left = (self.total - done) * self._elapsed() / own
+            left = (self.total - done) * self._elapsed() / (done - (self._first or 0))
             print(
-                f"{self.unit} {whole} of {self.most}{self.total}: {words}, "
+                f"{self.unit} {whole} of {self.most}{self.total}: {', '.join(words)}, "
                 f"{self.about} {left:,.0f} s left",
                 file=self.stream,
                 flush=True,
@@ -52,6 +63,15 @@ class _Progress:
         else:
             return
         self._told = time.monotonic()
+
+    def _fitting(self, words: Sequence[str]) -> str:
+        """As many of the words as leave a bar that can be read as one."""
+        about = f"{self.unit} {self.total}/{self.total} || 00:00:00 left, "
+        room = shutil.get_terminal_size().columns - len(about) - NARROWEST
+        kept = list(words)
+        while len(kept) > 1 and len(", ".join(kept)) > room:
+            kept.pop()
+        return ", ".join(kept)
 
     def __enter__(self) -> Self:
         return self
@@ -82,16 +102,17 @@ class ProgressBar(_Progress):
         stream: TextIO | None = None,
     ) -> None:
         super().__init__(epochs, enabled=enabled, stream=stream)
-        self.rows, self.metric, self._words = rows, metric, ""
+        self.rows, self.metric = rows, metric
+        self._words: list[str] = []
 
     def __call__(self, epoch: int, row: dict[str, float]) -> None:
         """Epochs done, and the row of the history."""
         if not self.enabled:
             return
         self._begin(epoch - 1)
-        self._words = f"loss {row['train_loss']:.4f}, validation {row['val_loss']:.4f}, "
+        self._words = [f"loss {row['train_loss']:.4f}", f"validation {row['val_loss']:.4f}"]
         if self.metric and "val_score" in row:
-            self._words += f"{self.metric} {row['val_score']:.4f}, "
+            self._words.insert(1, f"{self.metric} {row['val_score']:.4f}")
         self._tell(epoch, epoch)
 
     def within(self, epoch: int, step: int, steps: int) -> None:
@@ -100,19 +121,19 @@ class ProgressBar(_Progress):
             return
         self._begin(epoch + (step - 1) / steps)
         if step < steps and self._due():
-            self._tell(epoch + step / steps, epoch, f"{step / steps:.0%} of epoch {epoch + 1}, ")
+            self._tell(epoch + step / steps, epoch, [f"{step / steps:.0%} of epoch {epoch + 1}"])
 
     def _begin(self, done: float) -> None:
         if self._first is None:
             self._first = done
             if done > 0:
-                words = f"going on in epoch {int(done) + 1}, where an earlier run was cut off"
+                words = f"resuming in epoch {int(done) + 1}, where an earlier run was interrupted"
                 print(words, file=self.stream, flush=True)
 
-    def _tell(self, done: float, epoch: int, share: str = "") -> None:
+    def _tell(self, done: float, epoch: int, share: Sequence[str] = ()) -> None:
         own = done - (self._first or 0)
         speed = f"{own * self.rows / self._elapsed():,.0f} rows/s"
-        self._show(epoch, done, own, f"{share}{self._words}{speed}")
+        self._show(epoch, done, [*share, *self._words, speed])
 
 
 class SearchBar(_Progress):
@@ -131,6 +152,6 @@ class SearchBar(_Progress):
         if not self.enabled:
             return
         if self._first is None:
-            self._first = done
+            self._first = done - 1  # told after a trial: this one is of this life
         words = f"best {self.metric} {best:.4f}" if best is not None else "no value yet"
-        self._show(done, done, done - self._first + 1, words)
+        self._show(done, done, [words])

@@ -37,15 +37,45 @@ def shown(stream: io.StringIO) -> str:
     return re.split(r"[\r\n]+", stream.getvalue().strip())[-1]
 
 
-def test_the_bar_has_loss_metric_speed_and_time_left(clock: Clock) -> None:
+def test_the_bar_has_loss_metric_speed_and_time_left(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     stream = Terminal()
     with ProgressBar(epochs=10, rows=5000, metric="roc_auc", stream=stream) as bar:
         clock.now += 2
         bar(1, ROW)
         text = shown(stream)
-        assert "1/10" in text and "loss 0.6123, validation 0.7000" in text
-        assert "roc_auc 0.9100" in text and "2,500 rows/s" in text
-        assert re.search(r"\[\d\d:\d\d<\d\d:\d\d", text)  # time gone, time left
+        assert "1/10" in text and "loss 0.6123, roc_auc 0.9100, validation 0.7000" in text
+        assert "2,500 rows/s" in text
+        assert re.search(r"\d\d:\d\d left", text)
+
+
+@pytest.fixture
+def width(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> int:
+    """The terminal's columns."""
+    columns: int = request.param
+    monkeypatch.setenv("COLUMNS", str(columns))
+    return columns
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140], indirect=True)
+@pytest.mark.parametrize("metric", ["roc_auc", "balanced_accuracy"])
+@pytest.mark.parametrize("epochs", [30, 1000])
+def test_the_bar_can_be_read_as_one_on_every_terminal(
+    clock: Clock, width: int, metric: str, epochs: int
+) -> None:
+    stream = Terminal()
+    with ProgressBar(epochs=epochs, rows=5000, metric=metric, stream=stream) as bar:
+        clock.now += 2
+        bar(1, ROW)
+        assert bar._bar is not None
+        drawn = bar._bar.format_meter(**{**bar._bar.format_dict, "ncols": width})
+    assert len(drawn) <= width
+    assert len(drawn.split("|")[1]) >= 10
+    assert "loss 0.6123" in drawn
+    if width >= 100:
+        assert f"{metric} 0.9100" in drawn
 
 
 def test_within_a_long_epoch_too(clock: Clock) -> None:
@@ -79,7 +109,7 @@ def test_a_run_that_goes_on_says_so(clock: Clock) -> None:
         clock.now += 10
         bar(3, ROW)
     assert stream.getvalue().splitlines() == [
-        "going on in epoch 3, where an earlier run was cut off",
+        "resuming in epoch 3, where an earlier run was interrupted",
         "epoch 3 of at most 4: loss 0.6123, validation 0.7000, 50 rows/s, at most 20 s left",
     ]
 
@@ -125,6 +155,19 @@ class TestSearch:
         with SearchBar(trials=5, metric="rmse", stream=stream) as bar:
             bar(1, 0.5)
             assert "1/5" in shown(stream) and "best rmse 0.5000" in shown(stream)
+
+    @pytest.mark.parametrize("earlier", [0, 7])
+    def test_the_time_left_counts_every_trial_of_this_life(
+        self, clock: Clock, earlier: int
+    ) -> None:
+        stream = Terminal()
+        with SearchBar(trials=20, metric="rmse", stream=stream) as bar:
+            for done in range(earlier + 1, earlier + 4):
+                clock.now += 10
+                bar(done, 0.5)
+            assert bar._bar is not None
+            form = bar._bar.format_dict
+        assert (form["n"] - form["initial"], form["n"]) == (3, earlier + 3)
 
     def test_elsewhere_a_line_now_and_then(self, clock: Clock) -> None:
         stream = io.StringIO()

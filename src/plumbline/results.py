@@ -1,31 +1,20 @@
-"""What the last run found, on one screen: `python -m pipelines.summary`."""
+"""The results of the last run on one screen: `plumbline show`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plumbline.errors import PlumblineError, StorageError
+from plumbline.errors import StorageError
 
 BASELINES_FIRST = 3  # columns of baselines that fit a screen
 LOOK = (
     ("reports/index.html", "the whole run on one page"),
     ("make ui", "MLflow and Prefect in the browser"),
-    ("dvc metrics diff", "what changed since the last commit"),
+    ("dvc metrics diff", "what changed since the last commit of dvc.lock"),
 )
-
-
-def main() -> int:
-    """Print the summary of the checkout in the current folder; returns the exit code."""
-    try:
-        print(summary(Path.cwd()))
-    except PlumblineError as error:
-        print(f"plumbline: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
 
 
 def summary(root: Path) -> str:
@@ -123,9 +112,5 @@ def _read(root: Path, name: str, stage: str) -> Any:
         return json.loads((root / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StorageError(
-            f"not there yet: stage '{stage}' writes it", file=name, mend="run dvc repro"
+            f"not there yet: the stage '{stage}' writes it", file=name, mend="run `plumbline repro`"
         ) from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())
