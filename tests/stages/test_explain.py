@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,40 @@ import pytest
 
 from plumbline.config.judge import ExplainConfig
 from plumbline.errors import DataError
+from plumbline.evaluation import effort
 from plumbline.evaluation.calibration import apply_temperature
-from plumbline.files import read_json
+from plumbline.files import read_json, write_json
 from plumbline.kinds import Part, Task
+from plumbline.stages import explain
 from plumbline.stages.explain import run
 from plumbline.stages.inputs import load_part
 from plumbline.store.bundle import load_bundle
+from plumbline.tables import Table
 
+COUNT = 190
 COLUMNS = {"n0", "n1", "n2", "n3", "when", "row", "c1", "c2"}
+
+
+@pytest.fixture(autouse=True)
+def table(monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
+    """The data as they are in the file: a cell says which row it is of."""
+    frame = pl.DataFrame(
+        {
+            "n0": [None if i % 3 == 0 else i + 0.5 for i in range(COUNT)],
+            "n1": [math.nan] * COUNT,
+            "n2": range(COUNT),
+            "n3": [0.0] * COUNT,
+            "when": [datetime(2024, 1, 1) + timedelta(hours=i) for i in range(COUNT)],
+            "row": [f"r{i}" for i in range(COUNT)],
+            "c1": [None] * COUNT,
+            "c2": [i % 2 == 0 for i in range(COUNT)],
+        },
+        schema_overrides={"c1": pl.String},
+    )
+    monkeypatch.setattr(
+        explain, "load_table", lambda config, paths: (Table(frame=frame.lazy(), rows=COUNT), None)
+    )
+    return frame
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -62,6 +90,81 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     assert faithful["shap"]["area"] > faithful["shap"]["reversed"]
     first = next(iter(importance["columns"]))
     assert dict(report.rows)[first].startswith("SHAP ")
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_single_rows_come_with_values_truth_and_reason(finished: Any, task: Task) -> None:
+    config, paths = finished(task)
+    config = replace(config, explain=replace(config.explain, lime_rows=6))
+    run(config, paths)
+    folder = paths.reports / "explain"
+    found = read_json(folder / "lime.json")["rows"]
+    assert len(found) == 6 and len({row["row"] for row in found}) == 6
+    shap = pl.read_parquet(folder / "shap.parquet")
+    test = load_part(paths, Part.TEST)
+    truth = dict(zip(test.rows.tolist(), test.y.tolist(), strict=True))
+    classes = ("no", "yes") if task is Task.BINARY else ("a", "b", "c")
+    for row in found:
+        i = row["row"]
+        assert row["values"] == {
+            "n0": None if i % 3 == 0 else i + 0.5,
+            "n1": None,
+            "n2": i,
+            "n3": 0.0,
+            "when": str(datetime(2024, 1, 1) + timedelta(hours=i)),
+            "row": f"r{i}",
+            "c1": None,
+            "c2": i % 2 == 0,
+        }
+        explained = shap.filter(pl.col("_row") == i)["prediction"].item()
+        assert row["prediction"] == pytest.approx(explained)
+        if task is Task.REGRESSION:
+            assert row["actual"] == pytest.approx(truth[i])
+            assert row["predicted"] == pytest.approx(row["prediction"])
+        else:
+            assert row["actual"] == classes[truth[i]]
+    reasons = [row["reason"] for row in found]
+    if task is Task.REGRESSION:
+        errors = {row["reason"]: row["actual"] - row["predicted"] for row in found}
+        assert errors["the largest overestimate"] == min(errors.values())
+        assert errors["the largest underestimate"] == max(errors.values())
+    else:
+        wrong = next(row for row in found if row["reason"].startswith("the mistake"))
+        right = next(row for row in found if row["reason"].startswith("the correct"))
+        assert wrong["actual"] != wrong["predicted"] and right["actual"] == right["predicted"]
+    assert reasons[-1] == "drawn at random"
+
+
+def test_a_threshold_decides_what_a_row_is_predicted_as(finished: Any) -> None:
+    config, paths = finished()
+    write_json(paths.decision / "decision.json", {"temperature": 1.5, "threshold": 1e-6})
+    run(config, paths)
+    found = read_json(paths.reports / "explain" / "lime.json")["rows"]
+    assert {row["predicted"] for row in found} == {"yes"}
+
+
+def test_what_was_used_stands_beside_what_was_asked_for(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, paths = finished()
+    config = replace(config, explain=replace(config.explain, rows=70, background=500))
+    report = run(config, paths)
+    budget = read_json(paths.reports / "explain" / "importance.json")["budget"]
+    assert budget["rows"] == {"requested": 70, "used": 40, "limited_by": "40 test rows"}
+    assert budget["background"] == {
+        "requested": 500,
+        "used": 120,
+        "limited_by": "120 training rows",
+    }
+    assert budget["lime_rows"] == {"requested": 2, "used": 2, "limited_by": None}
+    assert dict(report.rows)["test rows"] == "40 of 70 (40 test rows)"
+    monkeypatch.setattr(effort, "BUDGET", 1.0)
+    report = run(config, paths)
+    importance = read_json(paths.reports / "explain" / "importance.json")
+    assert importance["background"] == effort.FEWEST
+    assert importance["budget"]["background"]["limited_by"] == "computing budget"
+    assert dict(report.rows)["background rows"] == "10 of 500 (computing budget)"
+    assert importance["budget"]["faithfulness_rows"]["used"] == 10
 
 
 def test_attention_is_told_where_the_model_has_it(finished: Any) -> None:

@@ -37,6 +37,10 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.num)
 
+    def take(self, positions: IntArray) -> Inputs:
+        """The rows at these positions."""
+        return Inputs(num=self.num[positions], cat=self.cat[positions])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Players:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +15,17 @@ from plumbline.tables import InputSpec
 BUDGET = 2.5e11  # floating-point operations: some five seconds of one core
 PAIRS = 2  # pairs of orders per background row, where the budget allows
 FEWEST = 10  # background rows, whatever the budget
+FEWEST_TESTED = 20  # rows of the deletion test, whatever the budget
+TESTED = 3  # methods that the deletion test is run for, but for LIME's few rows and attention
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """Background rows, and pairs of orders for each of them."""
+    """Background rows, pairs of orders for each of them, and rows of the deletion test."""
 
     background: int
     pairs: int
+    tested: int
 
 
 @torch.no_grad()
@@ -65,16 +69,37 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def plan(cost: float, *, rows: int, players: int, background: int) -> Effort:
-    """Fewer orders for a model that costs more, then fewer background rows.
+def plan(
+    cost: float, *, rows: int, players: int, background: int, tested: int, deletions: int
+) -> Effort:
+    """Fewer orders for a model that costs more, then fewer background rows; and fewer rows of the
+    deletion test.
 
     Args:
         cost: operations of a prediction of one row.
         rows: to be explained.
         background: background rows at hand.
+        tested: rows at hand for the deletion test.
+        deletions: predictions that it takes per row and method.
     """
     pair = 2.0 * max(players - 1, 1) * rows * cost  # of one background row
     affordable = int(BUDGET / pair)
+    tests = int(BUDGET / (TESTED * deletions * cost))
+    tested = min(tested, max(FEWEST_TESTED, tests))
     if affordable >= background:
-        return Effort(background=background, pairs=max(1, min(PAIRS, affordable // background)))
-    return Effort(background=min(background, max(FEWEST, affordable)), pairs=1)
+        pairs = max(1, min(PAIRS, affordable // background))
+        return Effort(background=background, pairs=pairs, tested=tested)
+    return Effort(background=min(background, max(FEWEST, affordable)), pairs=1, tested=tested)
+
+
+def used(requested: int, at_hand: int, count: int, what: str) -> dict[str, Any]:
+    """How many of what params.yaml asks for were used, and what kept it from more, for reports.
+
+    Args:
+        at_hand: how many there are; `what` says of what.
+        count: how many were used.
+    """
+    limit = None
+    if count < requested:
+        limit = "computing budget" if count < at_hand else f"{at_hand:,} {what}"
+    return {"requested": requested, "used": count, "limited_by": limit}

@@ -5,6 +5,7 @@ n rows, M columns of the data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,22 @@ from plumbline.kinds import DoubleArray, IntArray
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pick:
+    """A row that is explained on its own: its place among the rows, why it was picked, what is
+    true and what is predicted (a class or a value), and its values as the data has them."""
+
+    position: int
+    reason: str
+    actual: str | float
+    predicted: str | float
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """What is explained: `rows`, whose row numbers are `numbers` (n,), against `background`.
+
+    `picks` are those that are explained by LIME as well.
 
     `predict` and `deployed` are the same function, of arrays and as a torch module; `outputs`
     (n,) says which of its outputs is explained in each row, `of` says so in words.
@@ -45,12 +60,13 @@ class Case:
     outputs: IntArray
     of: str
     classes: tuple[str, ...]
+    picks: tuple[Pick, ...]
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Values (n, M) by method, `shap` first; `lime` covers the first rows only."""
+    """Values (n, M) by method, `shap` first; those of LIME are of the picked rows only."""
 
     case: Case
     shap: Attribution
@@ -100,28 +116,31 @@ class Explanation:
         return {"of": self.case.of, "rows": [self._local(i) for i in range(len(self.lime))]}
 
     def _local(self, i: int) -> dict[str, Any]:
-        local, case = self.lime[i], self.case
+        local, case, pick = self.lime[i], self.case, self.case.picks[i]
+        at = pick.position
         weights = zip(case.players.names, local.weights.tolist(), strict=True)
         return {
-            "row": int(case.numbers[i]),
-            "class": case.classes[case.outputs[i]] if case.classes else None,
+            "row": int(case.numbers[at]),
+            "reason": pick.reason,
+            "actual": pick.actual,
+            "predicted": pick.predicted,
+            "class": case.classes[case.outputs[at]] if case.classes else None,
             "prediction": local.prediction,
             "local_prediction": local.local,
             "intercept": local.intercept,
             "r2": local.r2,
-            "agreement_with_shap": correlation(local.weights, self.shap.values[i]),
+            "agreement_with_shap": correlation(local.weights, self.shap.values[at]),
             "weights": dict(sorted(weights, key=lambda item: -abs(item[1]))),
+            "values": dict(pick.values),
         }
 
 
-def explain(
-    case: Case, *, pairs: int, lime_rows: int, lime_samples: int, faithfulness_rows: int
-) -> Explanation:
+def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int) -> Explanation:
     """Explain by every method that the model allows, and put each to the deletion test.
 
     Args:
         pairs: of orders per background row, for SHAP.
-        lime_rows, faithfulness_rows: at most so many of the rows.
+        faithfulness_rows: at most so many of the rows.
     """
     asked = (case.predict, case.rows, case.background, case.players, case.outputs)
     exact = len(case.players) <= ENUMERATED
@@ -135,8 +154,12 @@ def explain(
     looked = attention(case.architecture, case.rows, case.players)
     if looked is not None:
         methods["attention"] = looked
-    lime = [_lime(case, i, lime_samples) for i in range(min(lime_rows, len(case.rows)))]
+    first = np.arange(min(faithfulness_rows, len(case.rows)))
+    positions = dict.fromkeys(methods, first)
+    picked = np.array([pick.position for pick in case.picks], dtype=np.int64)
+    lime = [_lime(case, i, lime_samples) for i in picked.tolist()]
     if lime:
+        positions["lime"] = picked[:faithfulness_rows]
         methods["lime"] = np.stack([local.weights for local in lime])
     return Explanation(
         case=case,
@@ -145,16 +168,16 @@ def explain(
         lime=lime,
         methods=methods,
         faithfulness={
-            name: _test(case, values[:faithfulness_rows]) for name, values in methods.items()
+            name: _test(case, positions[name], values[: len(positions[name])])
+            for name, values in methods.items()
         },
     )
 
 
 def _lime(case: Case, i: int, samples: int) -> LocalModel:
-    row = Inputs(num=case.rows.num[i : i + 1], cat=case.rows.cat[i : i + 1])
     return explain_row(
         case.predict,
-        row,
+        case.rows.take(np.array([i])),
         case.background,
         case.players,
         int(case.outputs[i]),
@@ -163,14 +186,14 @@ def _lime(case: Case, i: int, samples: int) -> LocalModel:
     )
 
 
-def _test(case: Case, values: DoubleArray) -> Faithfulness:
-    some = Inputs(num=case.rows.num[: len(values)], cat=case.rows.cat[: len(values)])
+def _test(case: Case, positions: IntArray, values: DoubleArray) -> Faithfulness:
+    """Of the rows at these positions, which the values are of."""
     return deletion_test(
         case.predict,
-        some,
+        case.rows.take(positions),
         case.background,
         case.players,
-        case.outputs[: len(values)],
+        case.outputs[positions],
         values,
         seed=case.seed,
     )

@@ -26,6 +26,11 @@ STEPS = 20  # at most so many points of the curve
 SIGNIFICANT = 2.0  # standard errors
 
 
+def deletions(players: int) -> int:
+    """Predictions that the test takes per row."""
+    return (RANDOM_ORDERS + 2) * min(players, STEPS) * DRAWS
+
+
 @dataclass(frozen=True, kw_only=True)
 class Faithfulness:
     """Areas are shares of the greatest distance on the rows' curves: 0 to 1, more is better.

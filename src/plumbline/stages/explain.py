@@ -2,72 +2,89 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
 from plumbline.evaluation.attribution import Inputs, Players
 from plumbline.evaluation.calibration import apply_temperature
-from plumbline.evaluation.effort import one_thread, operations, plan
-from plumbline.evaluation.explanation import Case, Explanation, explain
+from plumbline.evaluation.effort import Effort, one_thread, operations, plan, used
+from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
+from plumbline.evaluation.faithfulness import deletions
+from plumbline.evaluation.metrics import predicted_classes
+from plumbline.evaluation.picks import pick_rows
 from plumbline.files import new_dir, read_json, write_json
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Part, Task
 from plumbline.models.deployed import Deployed
+from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
-from plumbline.stages.inputs import load_part
+from plumbline.stages.inputs import load_part, load_spec, load_table
 from plumbline.store.bundle import Bundle, load_bundle
-from plumbline.tables import Arrays
+from plumbline.tables import Arrays, InputSpec
 
 TOP = 10
+Budget = dict[str, dict[str, Any]]
 SHOWN = {"lime": "LIME", "integrated_gradients": "integrated gradients"}  # beside SHAP
 
 
 def run(config: Config, paths: Paths) -> Report:
     """SHAP, integrated gradients, saliency, attention and LIME; write them and test them."""
-    case, pairs = _prepare(config, paths)
+    case, effort, budget = _prepare(config, paths)
     with one_thread():
-        told = explain(
+        found = explain(
             case,
-            pairs=pairs,
-            lime_rows=config.explain.lime_rows,
+            pairs=effort.pairs,
             lime_samples=config.explain.lime_samples,
-            faithfulness_rows=config.explain.faithfulness_rows,
+            faithfulness_rows=effort.tested,
         )
     with new_dir(paths.reports / "explain") as folder:
-        write_json(folder / "importance.json", told.importance())
-        told.shap_frame().write_parquet(folder / "shap.parquet")
-        write_json(folder / "lime.json", told.lime_json())
-        faithfulness = {name: f.to_json() for name, f in told.faithfulness.items()}
+        write_json(folder / "importance.json", {**found.importance(), "budget": budget})
+        found.shap_frame().write_parquet(folder / "shap.parquet")
+        write_json(folder / "lime.json", found.lime_json())
+        faithfulness = {name: f.to_json() for name, f in found.faithfulness.items()}
         write_json(folder / "faithfulness.json", faithfulness)
-    return Report(rows=_rows(told), look=[paths.reports / "explain" / "importance.json"])
+    return Report(rows=_rows(found, budget), look=[paths.reports / "explain" / "importance.json"])
 
 
-def _prepare(config: Config, paths: Paths) -> tuple[Case, int]:
-    """The rows to explain, the background, and how many pairs of orders the model's cost allows."""
-    bundle = load_bundle(paths.model)
+def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
+    """The rows to explain, the background, what the model's cost allows, and that in words."""
+    settings, bundle = config.explain, load_bundle(paths.model)
     spec = bundle.spec
-    temperature = float(read_json(paths.decision / "decision.json")["temperature"])
+    decision = read_json(paths.decision / "decision.json")
+    temperature = float(decision["temperature"])
     train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
     if len(test) == 0:
         raise DataError("no test row to explain", file=paths.prepared / "test")
     players = Players.of(spec)
     rng = np.random.default_rng(config.seed)
+    at_hand = {"test": len(test), "train": len(train)}
     # in random order, so that the first few can stand for all
-    test = test.take(rng.permutation(len(test))[: config.explain.rows])
+    test = test.take(rng.permutation(len(test))[: settings.rows])
     effort = plan(
         operations(bundle.model, spec),
         rows=len(test),
         players=len(players),
-        background=min(config.explain.background, len(train)),
+        background=min(settings.background, len(train)),
+        tested=min(settings.faithfulness_rows, len(test)),
+        deletions=deletions(len(players)),
     )
     train = train.take(rng.permutation(len(train))[: effort.background])
 
     def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
-        told = bundle.predict(num, cat)
-        return apply_temperature(told, temperature) if spec.task.is_classification else told
+        prediction = bundle.predict(num, cat)
+        if not spec.task.is_classification:
+            return prediction
+        return apply_temperature(prediction, temperature)
 
     outputs, of = _outputs(bundle, test)
-    return Case(
+    prediction = predict(np.array(test.num), np.array(test.cat))
+    threshold = decision["threshold"]
+    reasons = pick_rows(test.y, prediction, spec.task, threshold, settings.lime_rows)
+    case = Case(
         predict=predict,
         deployed=Deployed(bundle.model, spec.task, bundle.target, temperature).eval(),
         architecture=bundle.model,
@@ -78,8 +95,70 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, int]:
         outputs=outputs,
         of=of,
         classes=spec.classes,
+        picks=_picks(config, paths, players, test, _decided(prediction, spec, threshold), reasons),
         seed=config.seed,
-    ), effort.pairs
+    )
+    budget = {
+        "rows": used(settings.rows, at_hand["test"], len(test), "test rows"),
+        "background": used(
+            settings.background, at_hand["train"], effort.background, "training rows"
+        ),
+        "lime_rows": used(settings.lime_rows, len(test), len(reasons), "explained rows"),
+        "lime_samples": used(
+            settings.lime_samples, settings.lime_samples, settings.lime_samples, "samples"
+        ),
+        "faithfulness_rows": used(
+            settings.faithfulness_rows, len(test), effort.tested, "explained rows"
+        ),
+    }
+    return case, effort, budget
+
+
+def _decided(
+    prediction: DoubleArray, spec: InputSpec, threshold: float | None
+) -> list[str] | list[float]:
+    """What each row is predicted as: a class, by the threshold where there is one, or a value."""
+    if not spec.classes:
+        return [float(v) for v in prediction[:, 0]]
+    return [spec.classes[c] for c in predicted_classes(prediction, threshold)]
+
+
+def _picks(
+    config: Config,
+    paths: Paths,
+    players: Players,
+    test: Arrays,
+    predicted: Sequence[str | float],
+    reasons: Mapping[int, str],
+) -> tuple[Pick, ...]:
+    """The rows that are explained one by one, with their values as the data has them."""
+    positions = np.array(list(reasons), dtype=np.int64)
+    rows = np.asarray(test.rows, dtype=np.int64)[positions]
+    classes = load_spec(paths).classes
+    table, _ = load_table(config, paths)
+    frame = take_rows(table, rows).select(players.names).collect() if len(rows) else None
+    order = {row: i for i, row in enumerate(sorted(rows.tolist()))}  # they come in file order
+    picks = []
+    for position, reason in reasons.items():
+        y = test.y[position]
+        values = frame.row(order[int(test.rows[position])], named=True) if frame is not None else {}
+        picks.append(
+            Pick(
+                position=position,
+                reason=reason,
+                actual=classes[int(y)] if classes else float(y),
+                predicted=predicted[position],
+                values={name: _plain(value) for name, value in values.items()},
+            )
+        )
+    return tuple(picks)
+
+
+def _plain(value: Any) -> Any:
+    """A cell as JSON has it: dates as text; what is not finite is missing."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _inputs(arrays: Arrays) -> Inputs:
@@ -97,19 +176,30 @@ def _outputs(bundle: Bundle, rows: Arrays) -> tuple[IntArray, str]:
     return np.zeros(len(rows), dtype=np.int64), "value in the target's units"
 
 
-def _rows(told: Explanation) -> list[tuple[str, str]]:
-    """The columns that matter most, then what each method is worth."""
-    shap = told.ranking("shap")
-    others = {name: told.ranking(name) for name in told.methods if name in SHOWN}
-    rows = [("explained", f"{told.case.of}, {len(told.case.rows)} test rows")]
+def _rows(found: Explanation, budget: Budget) -> list[tuple[str, str]]:
+    """The columns that matter most, then how faithful each method is."""
+    shap = found.ranking("shap")
+    others = {name: found.ranking(name) for name in found.methods if name in SHOWN}
+    rows = [
+        ("explained", found.case.of),
+        ("test rows", _used(budget["rows"])),
+        ("background rows", _used(budget["background"])),
+    ]
     for column, value in list(shap.items())[:TOP]:
         beside = ", ".join(f"{SHOWN[m]} {ranking[column]:.3g}" for m, ranking in others.items())
         rows.append((column, f"SHAP {value:.3g}, {beside}"))
-    agreement = [row["agreement_with_shap"] for row in told.lime_json()["rows"]]
-    found = [a for a in agreement if a is not None]
-    if found:
-        rows.append(("LIME and SHAP", f"correlation {np.mean(found):.2f} on {len(found)} rows"))
-    for method, test in told.faithfulness.items():
+    agreement = [row["agreement_with_shap"] for row in found.lime_json()["rows"]]
+    known = [a for a in agreement if a is not None]
+    if known:
+        rows.append(("LIME and SHAP", f"correlation {np.mean(known):.2f} on {len(known)} rows"))
+    for method, test in found.faithfulness.items():
         words = f"{test.verdict}: area {test.area:.2f}, random {test.random:.2f} ({test.rows} rows)"
         rows.append((method.replace("_", " "), words))
     return rows
+
+
+def _used(entry: Mapping[str, Any]) -> str:
+    """`12 of 100 (computing budget)`."""
+    if entry["limited_by"] is None:
+        return f"{entry['used']:,}"
+    return f"{entry['used']:,} of {entry['requested']:,} ({entry['limited_by']})"

@@ -12,7 +12,8 @@ from plumbline.evaluation.attribution import (
     exact_shapley,
     sampled_shapley,
 )
-from plumbline.evaluation.effort import FEWEST, PAIRS, plan
+from plumbline.evaluation.effort import FEWEST, FEWEST_TESTED, PAIRS, Effort, used
+from plumbline.evaluation.effort import plan as plan_effort
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.tables import InputSpec
 
@@ -156,10 +157,26 @@ def test_one_column_and_one_background_row() -> None:
     assert told.values.tolist() == [[2.0]]
 
 
+def plan(cost: float, background: int = 100, tested: int = 100) -> Effort:
+    return plan_effort(
+        cost, rows=200, players=30, background=background, tested=tested, deletions=1400
+    )
+
+
 def test_effort_falls_with_the_cost_of_the_model() -> None:
-    cheap = plan(1e3, rows=200, players=30, background=100)
-    assert (cheap.background, cheap.pairs) == (100, PAIRS)
-    dear = plan(1e6, rows=200, players=30, background=100)
+    cheap = plan(1e3)
+    assert (cheap.background, cheap.pairs, cheap.tested) == (100, PAIRS, 100)
+    dear = plan(1e6)
     assert dear.pairs == 1 and FEWEST <= dear.background < 100
-    assert plan(1e12, rows=200, players=30, background=100).background == FEWEST
-    assert plan(1e12, rows=200, players=30, background=4).background == 4
+    assert FEWEST_TESTED <= dear.tested < 100
+    dearest = plan(1e12)
+    assert (dearest.background, dearest.tested) == (FEWEST, FEWEST_TESTED)
+    few = plan(1e12, background=4, tested=3)
+    assert (few.background, few.tested) == (4, 3)
+
+
+def test_what_kept_it_from_more_is_said() -> None:
+    assert used(100, 400, 100, "training rows")["limited_by"] is None
+    assert used(100, 400, 12, "training rows")["limited_by"] == "computing budget"
+    assert used(100, 40, 40, "training rows")["limited_by"] == "40 training rows"
+    assert used(100, 40, 12, "training rows")["limited_by"] == "computing budget"

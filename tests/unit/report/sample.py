@@ -415,6 +415,13 @@ def _explain(made: Made) -> None:
             "exact": False,
             "orders": 400,
             "std_error": 0.0004,
+            "budget": {
+                "rows": {"requested": 200, "used": n, "limited_by": f"{n} test rows"},
+                "background": {"requested": 100, "used": 100, "limited_by": None},
+                "lime_rows": {"requested": 5, "used": 5, "limited_by": None},
+                "lime_samples": {"requested": 1000, "used": 1000, "limited_by": None},
+                "faithfulness_rows": {"requested": 100, "used": 100, "limited_by": None},
+            },
             "columns": ranking,
             "methods": {"integrated_gradients": other, "saliency": other, "lime": other},
         },
@@ -428,6 +435,9 @@ def _explain(made: Made) -> None:
             "rows": [
                 {
                     "row": 17 * i,
+                    "reason": "drawn at random",
+                    "actual": made.classes[0] if made.classes else 181_000.0,
+                    "predicted": made.classes[-1] if made.classes else 176_500.0,
                     "class": made.classes[-1] if made.classes else None,
                     "prediction": 0.97,
                     "local_prediction": 0.91,
@@ -435,6 +445,7 @@ def _explain(made: Made) -> None:
                     "r2": 0.71,
                     "agreement_with_shap": 0.93,
                     "weights": {k: float(v[i]) for k, v in values.items()},
+                    "values": {k: 0.147 * j for j, k in enumerate(values)},
                 }
                 for i in range(5)
             ],

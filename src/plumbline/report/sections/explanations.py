@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from plumbline.kinds import Task
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -28,6 +29,7 @@ from plumbline.report.read import Reports, entries, listed, numbers, pick, real,
 
 TOP = 15  # columns
 LOCAL_ROWS, LOCAL_COLUMNS = 6, 7
+LABEL_LENGTH, VALUE_LENGTH = 21, 10  # characters of `column = value`, and of the value
 METHOD_WORDS = {
     "shap": "SHAP",
     "lime": "LIME",
@@ -35,7 +37,7 @@ METHOD_WORDS = {
 }
 VERDICTS = {
     "faithful": Status(state="good", word="faithful"),
-    "no better than a random ranking": Status(state="warn", word="no better than chance"),
+    "no better than a random ranking": Status(state="warn", word="no better than random"),
     "misleading: worse than a random ranking": Status(state="bad", word="misleading"),
 }
 
@@ -45,8 +47,23 @@ def explanations(reports: Reports, about: About) -> Section:
     return Section(
         id="explanations",
         title="Explanations",
-        parts=[_global(reports), _local(reports), _faithfulness(reports)],
+        parts=[_global(reports, about), _local(reports, about), _faithfulness(reports)],
     )
+
+
+def _output(about: About) -> str:
+    """What is explained, inside a sentence."""
+    data = about.config.data
+    if about.task is Task.BINARY:
+        return f"the probability of {data.positive or 'the positive class'}"
+    if about.task is Task.MULTICLASS:
+        return "the probability of the class predicted for the row"
+    return f"the predicted {data.target}"
+
+
+def _unit(about: About) -> str:
+    """What values are measured in, for an axis."""
+    return "probability" if about.task.is_classification else f"{about.config.data.target}"
 
 
 def _ranked(content: Any) -> dict[str, float]:
@@ -55,14 +72,16 @@ def _ranked(content: Any) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _global(reports: Reports) -> Part:
+def _global(reports: Reports, about: About) -> Part:
     content = reports.json("explain/importance.json")
     columns = _ranked(pick(content, "columns"))
     top = list(columns.items())[:TOP]
+    output, unit = _output(about), _unit(about)
     figures = []
     if top:
-        drawn = bars(top, title="Mean absolute SHAP value", axis="mean absolute SHAP value")
-        caption = "How far each column moves predictions, either way, on average."
+        axis = f"mean absolute SHAP value ({unit})"
+        drawn = bars(top, title="Mean absolute SHAP value", axis=axis)
+        caption = f"How far each column moves {output}, up or down, on average over the rows."
         if len(columns) > len(top):
             caption += f" The first {len(top)} of {len(columns):,} columns."
         figures.append(Figure(svg=drawn, caption=caption))
@@ -73,16 +92,20 @@ def _global(reports: Reports) -> Part:
         if np.isfinite(values := numbers(frame, column)).any()
     ]
     if clouds:
-        drawn = swarm(clouds, title="SHAP values, row by row", axis="SHAP value")
-        caption = "A dot per explained test row: how far the column moved its prediction."
+        drawn = swarm(clouds, title="SHAP values, row by row", axis=f"SHAP value ({unit})")
+        caption = (
+            f"A dot per explained test row: right of zero the row's value raised {output}, left "
+            "of zero it lowered it."
+        )
         figures.append(Figure(svg=drawn, caption=caption))
     blocks: list[Block] = [_explained(content), Figures(figures)] if figures else []
     blocks += _methods(content, columns)
     if not blocks and reports.problem("explain/importance.json") is None:
         blocks.append(Text("No column has an importance."))
     read = (
-        "A SHAP value is what a column's value added to one prediction, against the mean of the "
-        "background rows: right of zero it pushed up, left of zero down."
+        f"A SHAP value is what the row's own value in a column added to {output}, compared with "
+        "the values of the background rows; those of a row add up to the difference between its "
+        "prediction and the mean prediction of the background rows."
     )
     files = ["explain/importance.json", "explain/shap.parquet"]
     return Part(title="What moves predictions", read=read, blocks=blocks, files=files)
@@ -93,14 +116,26 @@ def _explained(content: Any) -> Facts:
     orders = whole(pick(content, "orders"))
     facts: list[tuple[str, str | Status]] = [
         ("explained is", words(pick(content, "of")) or NOTHING),
-        ("test rows", number(whole(pick(content, "rows")))),
-        ("background rows", number(whole(pick(content, "background")))),
-        ("computed", "exactly" if exact else f"from {number(orders)} orders per row"),
+        ("test rows", _used(content, "rows")),
+        ("background rows", _used(content, "background")),
+        ("computed", "exactly" if exact else f"from {number(orders)} column orders per row"),
     ]
     error = real(pick(content, "std_error"))
     if error:
-        facts.append(("standard error of a value", number(error, 2)))
+        facts.append(("sampling error of a value", f"± {number(error, 2)}"))
+    if pick(content, "budget", "faithfulness_rows") is not None:
+        facts.append(("rows of the deletion test", _used(content, "faithfulness_rows")))
     return Facts(facts)
+
+
+def _used(content: Any, key: str) -> str:
+    """`12 of 100: computing budget` where less was used than params.yaml asks for."""
+    entry = pick(content, "budget", key)
+    used, requested = whole(pick(entry, "used")), whole(pick(entry, "requested"))
+    if used is None or requested is None:
+        return number(whole(pick(content, key)))
+    limit = words(pick(entry, "limited_by"))
+    return f"{used:,} of {requested:,}: {limit}" if limit else f"{used:,} of {requested:,}"
 
 
 def _methods(content: Any, columns: dict[str, float]) -> list[Block]:
@@ -130,41 +165,105 @@ def _rank(column: str, ranking: list[str]) -> str:
     return f"{ranking.index(column) + 1}" if column in ranking else NOTHING
 
 
-def _local(reports: Reports) -> Part:
+def _local(reports: Reports, about: About) -> Part:
     content = reports.json("explain/lime.json")
-    figures = [
-        figure for row in listed(pick(content, "rows"))[:LOCAL_ROWS] for figure in _one_row(row)
-    ]
-    blocks: list[Block] = [Figures(figures)] if figures else []
-    if not figures and reports.problem("explain/lime.json") is None:
+    rows = [row for row in listed(pick(content, "rows")) if pick(row, "weights")][:LOCAL_ROWS]
+    figures = [figure for row in rows for figure in _one_row(row, about)]
+    blocks: list[Block] = []
+    if figures:
+        budget = reports.json("explain/importance.json")
+        if pick(budget, "budget", "lime_rows") is not None:
+            facts: list[tuple[str, str | Status]] = [
+                ("rows", _used(budget, "lime_rows")),
+                ("samples per row", _used(budget, "lime_samples")),
+            ]
+            blocks.append(Facts(facts))
+        blocks += [Figures(figures), *(_values(row) for row in rows if pick(row, "values"))]
+    elif reports.problem("explain/lime.json") is None:
         blocks.append(Text("No single row was explained (explain.lime_rows is 0)."))
     read = (
-        "LIME fits a linear model around one row: a bar to the right speaks for the explained "
-        "output, to the left against it; with an R² near zero the line does not fit, so trust "
-        "none of it."
+        f"LIME fits a linear model around one row: a bar to the right says that the row's own "
+        f"value raises {_output(about)}, compared with values of other rows, one to the left that "
+        "it lowers it. With an R² near zero the linear model does not fit: do not trust it."
     )
     return Part(title="Single rows, by LIME", read=read, blocks=blocks, files=["explain/lime.json"])
 
 
-def _one_row(row: Any) -> list[Figure]:
-    weights = [
+def _weights(row: Any) -> list[tuple[str, float]]:
+    return [
         (key, float(v))
         for key, value in entries(pick(row, "weights"))
         if (v := real(value)) is not None
     ]
+
+
+def _one_row(row: Any, about: About) -> list[Figure]:
+    weights = _weights(row)[:LOCAL_COLUMNS]
     if not weights:
         return []
-    number_of = number(whole(pick(row, "row")))
-    drawn = bars(weights[:LOCAL_COLUMNS], title=f"LIME weights of row {number_of}", axis="weight")
-    about_class = words(pick(row, "class"))
-    said = f"Row {number_of}: prediction {number(real(pick(row, 'prediction')))}"
-    if about_class:
-        said += f" for {about_class}"
-    said += f", R² of the line {fixed(real(pick(row, 'r2')), 2)}"
+    values, number_of = pick(row, "values"), number(whole(pick(row, "row")))
+    drawn = bars(
+        [(_with_value(key, values), v) for key, v in weights],
+        title=f"LIME weights of row {number_of}",
+        axis=f"weight ({_unit(about)})",
+    )
+    said = f"Row {number_of}"
+    if reason := words(pick(row, "reason")):
+        said += f", {reason}"
+    said += f". {_outcome(row)}R² of the linear model {fixed(real(pick(row, 'r2')), 2)}"
     agreement = real(pick(row, "agreement_with_shap"))
     if agreement is not None:
         said += f", correlation with SHAP {fixed(agreement, 2)}"
     return [Figure(svg=drawn, caption=f"{said}.")]
+
+
+def _outcome(row: Any) -> str:
+    """What is true of a row and what was predicted."""
+    prediction = number(real(pick(row, "prediction")))
+    if about_class := words(pick(row, "class")):
+        said = f"probability of {about_class} {prediction}. "
+        if pick(row, "actual") is None:
+            return said[:1].upper() + said[1:]
+        both = f"actual {_cell(pick(row, 'actual'))}, predicted {_cell(pick(row, 'predicted'))}"
+        return f"{both[:1].upper()}{both[1:]}, {said}"
+    actual = pick(row, "actual")
+    return f"Actual {_cell(actual)}, predicted {prediction}. "
+
+
+def _with_value(column: str, values: Any) -> str:
+    """`column = value`; the column is cut before the value is."""
+    if not isinstance(values, dict) or column not in values:
+        return column
+    value = _cell(values[column])
+    value = value if len(value) <= VALUE_LENGTH else value[: VALUE_LENGTH - 1] + "…"
+    room = LABEL_LENGTH - len(value)
+    return f"{column if len(column) <= room else column[: room - 1] + '…'} = {value}"
+
+
+def _cell(value: Any) -> str:
+    """A cell of the data."""
+    found = real(value)
+    if found is not None:
+        return number(found)
+    return "missing" if value is None else str(value)[:200]
+
+
+def _values(row: Any) -> Grid:
+    """A row's values beside their weights, the heaviest first."""
+    values = pick(row, "values")
+    weights = _weights(row)
+    return Grid(
+        caption=f"Values of row {number(whole(pick(row, 'row')))}",
+        columns=["column", "value", "weight"],
+        rows=[
+            [name(key[:80]), name(_cell(pick(values, key))), figure_cell(number(weight, 3))]
+            for key, weight in weights[:TOP]
+        ],
+        more=f"The first {TOP} of {len(weights):,} columns; all are in reports/explain/lime.json."
+        if len(weights) > TOP
+        else "",
+        folded=True,
+    )
 
 
 def _faithfulness(reports: Reports) -> Part:
@@ -192,10 +291,11 @@ def _faithfulness(reports: Reports) -> Part:
             )
         )
     elif reports.problem("explain/faithfulness.json") is None:
-        blocks.append(Text("No explanation was put to the test."))
+        blocks.append(Text("No explanation was tested."))
     read = (
-        "The columns an explanation ranks first are taken away first: if it is faithful, the "
-        "prediction changes sooner (a larger area) than when columns go in a random order."
+        "The columns that an explanation ranks first are replaced first by values of background "
+        "rows: if it is faithful, the prediction changes sooner (a larger area) than with columns "
+        "in random order. LIME is tested on its few rows only."
     )
     files = ["explain/faithfulness.json"]
     return Part(title="Faithfulness", read=read, blocks=blocks, files=files)

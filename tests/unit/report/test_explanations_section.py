@@ -1,0 +1,111 @@
+"""The explanations say what they are about, how much was computed, and show the rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.report.sample import config, write_sample
+
+from plumbline.report.about import about
+from plumbline.report.blocks import Facts, Figures, Grid, Part
+from plumbline.report.read import Reports
+from plumbline.report.sections.explanations import explanations
+
+OUTPUT = {
+    "binary": "the probability of malignant",
+    "multiclass": "the probability of the class predicted for the row",
+    "regression": "the predicted diagnosis",
+}
+UNIT = {"binary": "probability", "multiclass": "probability", "regression": "diagnosis"}
+
+
+def parts(folder: Path, task: str) -> list[Part]:
+    reports = Reports(folder)
+    return list(explanations(reports, about(config(task), reports)).parts)
+
+
+def change(folder: Path, name: str, **values: Any) -> None:
+    file = folder / "explain" / name
+    content = json.loads(file.read_text())
+    content.update(values)
+    file.write_text(json.dumps(content))
+
+
+def facts(part: Part) -> dict[str, Any]:
+    return dict(next(b for b in part.blocks if isinstance(b, Facts)).items)
+
+
+def figures(part: Part) -> list[Any]:
+    return [f for b in part.blocks if isinstance(b, Figures) for f in b.figures]
+
+
+@pytest.mark.parametrize("task", list(OUTPUT))
+def test_every_caption_names_what_is_explained(tmp_path: Path, task: str) -> None:
+    over, one, _ = parts(write_sample(tmp_path, task), task)
+    bars, swarm = figures(over)
+    assert f"moves {OUTPUT[task]}, up or down" in bars.caption
+    assert f"right of zero the row's value raised {OUTPUT[task]}" in swarm.caption
+    assert f"added to {OUTPUT[task]}" in over.read and f"raises {OUTPUT[task]}" in one.read
+    for drawn in (bars, swarm, *figures(one)):
+        assert f"({UNIT[task]})</text>" in str(drawn.svg)
+
+
+def test_what_the_budget_cut_is_said(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path)
+    cut = {"requested": 100, "used": 12, "limited_by": "computing budget"}
+    all_rows = {"requested": 200, "used": 114, "limited_by": "114 test rows"}
+    change(
+        folder,
+        "importance.json",
+        budget={"background": cut, "rows": all_rows, "faithfulness_rows": {**cut, "used": 20}},
+    )
+    found = facts(parts(folder, "binary")[0])
+    assert found["background rows"] == "12 of 100: computing budget"
+    assert found["test rows"] == "114 of 200: 114 test rows"
+    assert found["rows of the deletion test"] == "20 of 100: computing budget"
+    change(folder, "importance.json", budget=None)
+    assert facts(parts(folder, "binary")[0])["background rows"] == "100"
+
+
+@pytest.mark.parametrize("task", list(OUTPUT))
+def test_a_single_row_shows_values_truth_and_reason(tmp_path: Path, task: str) -> None:
+    folder = write_sample(tmp_path, task, columns=["a very long name of a column", "b", "c"])
+    row = {
+        "row": 212,
+        "reason": "the largest underestimate",
+        "actual": 215_000.0 if task == "regression" else "fir",
+        "predicted": 198_300.0 if task == "regression" else "pine",
+        "class": None if task == "regression" else "pine",
+        "prediction": 198_300.0 if task == "regression" else 0.97,
+        "r2": 0.71,
+        "agreement_with_shap": 0.93,
+        "weights": {"a very long name of a column": 0.4, "b": -0.1, "c": 0.05},
+        "values": {"a very long name of a column": 0.147, "b": "RL", "c": None},
+    }
+    change(folder, "lime.json", rows=[row])
+    _, part, _ = parts(folder, task)
+    (figure,) = figures(part)
+    assert figure.caption.startswith("Row 212, the largest underestimate. Actual ")
+    if task == "regression":
+        assert "Actual 215,000, predicted 198,300. R²" in figure.caption
+    else:
+        assert "Actual fir, predicted pine, probability of pine 0.97. R²" in figure.caption
+    drawn = str(figure.svg)
+    assert "… = 0.147" in drawn and ">b = RL<" in drawn and ">c = missing<" in drawn
+    (table,) = (b for b in part.blocks if isinstance(b, Grid))
+    assert [[c.text for c in r[:2]] for r in table.rows] == [
+        ["a very long name of a column", "0.147"],
+        ["b", "RL"],
+        ["c", "missing"],
+    ]
+
+
+def test_rows_of_older_reports_are_shown_without(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path)
+    row = {"row": 3, "class": "malignant", "prediction": 0.97, "r2": 0.5, "weights": {"a": 1.0}}
+    change(folder, "lime.json", rows=[row])
+    (figure,) = figures(parts(folder, "binary")[1])
+    assert figure.caption.startswith("Row 3. Probability of malignant 0.97. R²")
