@@ -68,7 +68,7 @@ def _area(metric: str, value: float) -> str:
 
 
 def calibration(reports: Reports, about: About) -> Part:
-    """The reliability diagram, and the temperature that made it."""
+    """The reliability diagram, and the temperature behind it."""
     frame = reports.frame("evaluation/calibration.csv")
     series = curve(frame, "predicted", "observed", marks=True)
     blocks: list[Block] = []
@@ -84,18 +84,47 @@ def calibration(reports: Reports, about: About) -> Part:
             y_limits=UNIT,
             diagonal=True,
         )
-        caption = (
-            "Test rows in bins of predicted probability, with 95 % intervals; on the dotted line "
-            "both agree."
-        )
+        caption = f"{_bins(about)} Band: 95 % intervals. On the dotted line both agree."
         blocks.append(Figures([Figure(svg=lines(series, look), caption=caption)]))
     elif reports.problem("evaluation/calibration.csv") is None:
         blocks.append(Text("This run has no reliability diagram."))
-    read = (
-        "Of the rows given a probability of 0.8, eight in ten should be right: points under the "
-        "line mean that the model is too sure of itself (a temperature above 1 cools it)."
-    )
+    read = _reading(about)
     return Part(title="Calibration", read=read, blocks=blocks, files=["evaluation/calibration.csv"])
+
+
+def _bins(about: About) -> str:
+    """What the axes of the reliability diagram are."""
+    if about.task is Task.BINARY:
+        return (
+            f"Test rows in bins of the predicted probability of {_positive(about)}, against the "
+            f"share that is {_positive(about)}."
+        )
+    return (
+        "Test rows in bins of the probability of the predicted class, against the share that is "
+        "predicted correctly."
+    )
+
+
+def _reading(about: About) -> str:
+    """What a point off the line means. Of two classes the diagram is about the positive one, so
+    that below one half the sure side is the other; of more it is about the predicted class."""
+    if about.task is Task.BINARY:
+        positive = _positive(about)
+        return (
+            f"Of the rows given a probability of 0.8 for {positive}, eight in ten should be "
+            f"{positive}: below the line that probability is too high, above it too low. "
+            "Overconfident is below the line right of 0.5 and above it left of 0.5; a temperature "
+            "above 1 corrects for that."
+        )
+    return (
+        "Of the rows whose predicted class has a probability of 0.8, eight in ten should be "
+        "correct: below the line the model is overconfident, above it underconfident; a "
+        "temperature above 1 corrects for overconfidence."
+    )
+
+
+def _positive(about: About) -> str:
+    return about.config.data.positive or "the positive class"
 
 
 def _calibration_facts(reports: Reports) -> list[tuple[str, str]]:
