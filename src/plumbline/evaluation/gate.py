@@ -18,6 +18,8 @@ from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.metrics.weighted import Targets
 from plumbline.evaluation.slices import Slice
 from plumbline.kinds import DoubleArray
+from plumbline.numbers import number, p_value, plural
+from plumbline.words import metric_difference, metric_interval, metric_label
 
 RESAMPLES = 2000  # p-values down to 0.001
 SLICES_NAMED = 5
@@ -101,20 +103,24 @@ def judge(
         seed=seed,
     )
     if gain is None:
-        what = f"{rules.metric} is not defined on the {len(y)} test rows"
+        what = f"{metric_label(rules.metric)} is not defined on the {plural(len(y), 'test row')}"
         return Judgement(decision=Decision.REVIEW, reasons=(what,))
     better = (gain.difference > 0) == gain.greater_is_better and gain.difference != 0
     significant = better and gain.p_value < rules.significance
+    name, rows = rules.metric, plural(len(y), "test row")
     reasons = [
-        f"{rules.metric} changes by {gain.difference:+.4g} "
-        f"(95 % {gain.low:+.4g} to {gain.high:+.4g}, p = {gain.p_value:.3g}) on {len(y)} test rows",
+        f"{metric_label(name)} changes by {metric_difference(name, gain.difference)} "
+        f"(95% interval {metric_interval(name, gain.low, gain.high)}, {p_value(gain.p_value)}) "
+        f"on {rows}",
         "the gain is significant" if significant else _not_better(better, rules),
     ]
     losses = _losses(y, challenger, champion, slices, rules)
-    reasons += [f"loses {loss:.3g} where {one.column} is {one.value}" for loss, one in losses]
+    reasons += [
+        f"loses {number(loss, 3)} where {one.column} is {one.value}" for loss, one in losses
+    ]
     if not significant or losses:
         return Judgement(decision=Decision.HOLD, reasons=tuple(reasons))
-    reasons.append(f"none of {len(slices)} slices loses more than {rules.max_slice_loss:g}")
+    reasons.append(f"no slice loses more than {rules.max_slice_loss:g} ({len(slices):,} compared)")
     if rules.by_hand:
         return Judgement(decision=Decision.REVIEW, reasons=(*reasons, BY_HAND))
     return Judgement(decision=Decision.PROMOTE, reasons=tuple(reasons))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from plumbline.config import Config
 from plumbline.kinds import Task
 from plumbline.report.read import Reports, pick, words
-from plumbline.report.words import DEFAULT_METRIC, METRIC_WORDS
+from plumbline.words import DEFAULT_METRIC, METRIC_WORDS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from plumbline.kinds import DoubleArray
-from plumbline.report.numbers import number, percent, plural
+from plumbline.numbers import number, percent, plural
 from plumbline.report.plots import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH
 from plumbline.report.svg import (
     Plane,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from plumbline.report.numbers import number
+from plumbline.numbers import number
 from plumbline.report.svg import at, nice_ticks, shorten, span
 
 ROW = 46.0

@@ -9,19 +9,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plumbline.config import Config
-from plumbline.kinds import Task
+from plumbline.numbers import number
 from plumbline.report.about import About, about
-from plumbline.report.numbers import number
 from plumbline.report.read import Reports, pick, whole
 from plumbline.report.sections import SECTIONS
 from plumbline.report.text import breakable, coded, printable
+from plumbline.words import TASK_WORDS
 
 TEMPLATES = Path(__file__).parent / "templates"
-TASKS = {
-    Task.BINARY: "binary classification",
-    Task.MULTICLASS: "multiclass classification",
-    Task.REGRESSION: "regression",
-}
 
 
 def render(config: Config, reports: Reports) -> str:
@@ -47,7 +42,7 @@ def _facts(reports: Reports, run: About) -> list[tuple[str, str]]:
     """What a reader must know before anything else."""
     data = run.config.data
     rows = whole(pick(reports.json("split/summary.json"), "rows"))
-    facts = [("predicts", data.target), ("task", TASKS[data.task])]
+    facts = [("predicts", data.target), ("task", TASK_WORDS[data.task])]
     if data.positive is not None:
         facts.append(("positive class", data.positive))
     return [*facts, ("rows", number(rows)), ("data", data.path)]

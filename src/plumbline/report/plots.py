@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from plumbline.kinds import DoubleArray
-from plumbline.report.numbers import aligned, number, plural
+from plumbline.numbers import aligned, number, plural
 from plumbline.report.svg import (
     Plane,
     Scale,

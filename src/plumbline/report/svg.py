@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from plumbline.report.numbers import number
+from plumbline.numbers import number
 
 PHONE = 400.0  # a drawing up to this wide is read on a phone as it is
 CHAR = 6.2  # mean width of a character of the axis font, in units of the drawing

@@ -23,6 +23,7 @@ from plumbline.stages import Report
 from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
 from plumbline.store.bundle import load_bundle
 from plumbline.tables import Arrays, InputSpec, Schema, Table
+from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
 
 PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
 
@@ -129,11 +130,11 @@ def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, value in metrics["test"].items():
         ends = metrics["test_ci95"].get(name)
-        text = f"{value:.4g}" + (f" ({ends[0]:.4g} to {ends[1]:.4g})" if ends else "")
+        text = metric_value(name, value) + (f" ({metric_interval(name, *ends)})" if ends else "")
         others = [
-            f"{baseline.replace('_', ' ')} {scores[name]:.4g}"
+            f"{baseline_label(baseline)} {metric_value(name, scores[name])}"
             for baseline, scores in metrics["baselines"].items()
             if name in scores
         ]
-        rows.append((name, ", ".join([text, *others])))
+        rows.append((metric_label(name), ", ".join([text, *others])))
     return rows

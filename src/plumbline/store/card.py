@@ -6,6 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from plumbline.markup import markdown, markdown_code
+from plumbline.numbers import plural
+from plumbline.words import (
+    TASK_WORDS,
+    baseline_label,
+    lineage_words,
+    metric_interval,
+    metric_label,
+    metric_value,
+)
 
 
 def model_card(
@@ -31,14 +40,14 @@ def model_card(
     what = f"one of {', '.join(map(markdown, classes))}" if classes else "a number"
     parts = [
         f"# {markdown(name)}",
-        f"Predicts {markdown_code(target)} ({task}: {what}) from {_inputs(contract)}.",
+        f"Predicts {markdown_code(target)} ({TASK_WORDS[task]}: {what}) from {_inputs(contract)}.",
         "## On test rows",
         _table(metric, metrics),
         markdown(verdict),
         "## Weak spots",
         "\n".join(_weak(slices, drift)),
         "## Made from",
-        "\n".join(f"- {key}: {markdown_code(value)}" for key, value in lineage.items()),
+        "\n".join(f"- {label}: {markdown_code(v)}" for label, v in lineage_words(lineage)),
         "## To use it",
         "Inputs `num` and `cat` are prepared columns: `extra_files/preprocessor.json` makes them "
         "from rows of data. Output `prediction` is calibrated; `extra_files/decision.json` holds "
@@ -57,31 +66,32 @@ def _inputs(contract: Mapping[str, Any]) -> str:
 
 def _table(metric: str, metrics: Mapping[str, Any]) -> str:
     baselines = metrics["baselines"]
-    lines = [["metric", "model", "95 % interval", *baselines], ["---"] * (3 + len(baselines))]
+    heads = ["metric", "deep model", "95% interval", *(baseline_label(name) for name in baselines)]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for name, value in sorted(metrics["test"].items(), key=lambda pair: pair[0] != metric):
+        label = metric_label(name)
         ends = metrics["test_ci95"].get(name)
-        interval = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
-        others = [_number(scores.get(name)) for scores in baselines.values()]
-        lines.append([f"**{name}**" if name == metric else name, _number(value), interval, *others])
+        interval = metric_interval(name, *ends) if ends else ""
+        others = [metric_value(name, scores.get(name)) for scores in baselines.values()]
+        mine = metric_value(name, value)
+        lines.append([f"**{label}**" if name == metric else label, mine, interval, *others])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _weak(slices: Mapping[str, Any], drift: Mapping[str, Any]) -> list[str]:
     lines = [
         f"- significantly worse where {markdown_code(one['column'])} is {markdown(one['value'])} "
-        f"({slices['metric']} {_number(one['score'])}, {one['rows']} rows)"
+        f"({metric_label(slices['metric'])} {metric_value(slices['metric'], one['score'])}, "
+        f"{plural(one['rows'], 'row')})"
         for one in slices["slices"]
         if one["worse"]
     ]
     if not lines:
-        lines = [f"- none of {len(slices['slices'])} slices is significantly worse than the whole"]
+        count = plural(len(slices["slices"]), "slice")
+        lines = [f"- no slice is significantly worse than all test rows ({count} compared)"]
     drifted = [name for name, column in drift["columns"].items() if column["drifted"]]
     if drifted:
-        lines.append(
-            f"- differ between training and test rows: {', '.join(map(markdown, drifted[:8]))}"
-        )
+        rest = f" and {len(drifted) - 8:,} more" if len(drifted) > 8 else ""
+        shown = ", ".join(map(markdown_code, drifted[:8]))
+        lines.append(f"- distributed differently in test and training rows: {shown}{rest}")
     return lines
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

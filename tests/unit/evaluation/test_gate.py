@@ -47,8 +47,8 @@ def test_a_clear_gain_is_promoted_and_says_how_much() -> None:
     y = labels()
     found = decide(model(y, 1.0, 1), model(y, 4.0, 2), half("left", True))
     assert found.decision is Decision.PROMOTE
-    assert "roc_auc changes by +0." in found.reasons[0] and "600 test rows" in found.reasons[0]
-    assert "none of 1 slices loses more than 0.05" in found.reasons
+    assert "ROC AUC changes by +0." in found.reasons[0] and "600 test rows" in found.reasons[0]
+    assert "no slice loses more than 0.05 (1 compared)" in found.reasons
 
 
 def test_the_same_model_is_held() -> None:

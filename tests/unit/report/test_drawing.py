@@ -161,7 +161,7 @@ def test_a_far_baseline_is_an_arrow_with_its_number_and_squeezes_nobody() -> Non
 def test_a_heat_map_names_classes_and_counts() -> None:
     counts = np.array([[5.0, 1.0], [0.0, 4.0]])
     text = str(heat_map(counts, ["<a>", "b"], title="t"))
-    assert "&lt;a&gt;" in text and ">5<" in text and "90.0 % on the diagonal" in text
+    assert "&lt;a&gt;" in text and ">5<" in text and "90.0% on the diagonal" in text
     drawn(heat_map(np.zeros((3, 3)), ["", "b", "a long name of a class"], title="t"))
     large = str(heat_map(np.eye(30), [f"class {i}" for i in range(30)], title="t"))
     assert ">1<" not in large  # too many for numbers in the cells

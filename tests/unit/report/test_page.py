@@ -334,3 +334,10 @@ def test_up_to_thirty_classes_have_a_matrix_more_have_a_list(tmp_path: Path) -> 
         text = page(folder, "multiclass")
         assert ("Confusion matrix" in text) is matrix
         assert "Most frequent mistakes" in text
+
+
+def test_what_a_version_was_made_from_is_said_in_words(tmp_path: Path) -> None:
+    text = render(config(), Reports(write_sample(tmp_path)))
+    lineage = text[text.index('id="lineage"') : text.index('id="parameters"')]
+    assert '>uncommitted changes</th><td><bdi class="code">none<' in lineage
+    assert "git commit" in lineage and "git_" not in lineage and "not committed" not in lineage

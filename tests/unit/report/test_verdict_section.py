@@ -17,7 +17,7 @@ from plumbline.report.about import about
 from plumbline.report.blocks import Figures, Grid, Section
 from plumbline.report.read import Reports
 from plumbline.report.sections.verdict import verdict
-from plumbline.report.words import metric_differences
+from plumbline.words import metric_differences
 
 METRIC = {"binary": "roc_auc", "regression": "rmse"}
 

@@ -143,10 +143,33 @@ def test_the_card_names_weak_slices_and_drift() -> None:
         verdict="It outperforms every baseline.",
         slices=slices,
         drift={"columns": {"c1": {"drifted": True}, "c2": {"drifted": False}}},
-        lineage={"data": "abc"},
+        lineage={"data": "abc", "git_dirty": "false"},
     )
     assert "Predicts `price` (regression: a number) from 9 columns (" in card
-    assert card.index("**r2**") < card.index("| rmse | 3 | 2.5 to 3.5 | 4 |")
-    assert "where `city` is Ulm (rmse 9, 40 rows)" in card and "Bonn" not in card
-    assert "test rows: c1\n" in card
-    assert "- data: `abc`" in card
+    assert card.index("**R²**") < card.index("| RMSE | 3 | 2.5 to 3.5 | 4 |")
+    assert "where `city` is Ulm (RMSE 9, 40 rows)" in card and "Bonn" not in card
+    assert "test and training rows: `c1`\n" in card
+    assert "- data hash (DVC): `abc`" in card and "- uncommitted changes: `none`" in card
+
+
+def test_the_card_writes_numbers_as_people_do() -> None:
+    metrics = {
+        "test": {"rmse": 23292.2942, "mse": 542530972.1, "r2": 0.90123},
+        "test_ci95": {"rmse": [13580.0, 31234.6], "mse": [184416400.0, 975594990.0]},
+        "baselines": {"gradient_boosting": {"rmse": 1.358e4, "r2": 0.95}},
+    }
+    card = model_card(
+        name="prices",
+        target="price",
+        contract={"task": "regression", "classes": [], "inputs": {}},
+        metric="rmse",
+        metrics=metrics,
+        verdict="",
+        slices={"metric": "rmse", "slices": []},
+        drift={"columns": {}},
+        lineage={},
+    ).replace("\u00a0", " ")
+    assert "| **RMSE** | 23,292 | 13,580 to 31,235 | 13,580 |" in card
+    assert "| MSE | 542.5 million | 184.4 to 975.6 million | – |" in card
+    assert "| R² | 0.901 |  | 0.950 |" in card
+    assert "e+0" not in card and "gradient boosting |" in card

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from plumbline.numbers import NOTHING, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -28,7 +29,6 @@ from plumbline.report.blocks import (
     passed,
 )
 from plumbline.report.foreign import inline_svg
-from plumbline.report.numbers import NOTHING, number, percent, plural
 from plumbline.report.read import Reports, entries, listed, pick, real, texts, whole, words
 
 SHOWN = 40  # rows of a table

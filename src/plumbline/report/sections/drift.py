@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plumbline.numbers import NOTHING, fixed, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -19,7 +20,6 @@ from plumbline.report.blocks import (
     figure_cell,
     name,
 )
-from plumbline.report.numbers import NOTHING, fixed, number, percent, plural
 from plumbline.report.read import Reports, entries, pick, real, whole
 
 COLUMNS_SHOWN = 40

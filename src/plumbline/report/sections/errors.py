@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from plumbline.kinds import DoubleArray
+from plumbline.numbers import number, percent, plural
 from plumbline.report.blocks import Block, Figure, Figures, Grid, Part, Text, figure_cell, name
 from plumbline.report.clouds import cloud, heat_map
-from plumbline.report.numbers import number, percent, plural
 from plumbline.report.plots import histogram
 from plumbline.report.read import Reports, numbers, texts
 

@@ -10,7 +10,7 @@ from plumbline.report.read import Reports, entries, pair, pick, real
 from plumbline.report.sections.errors import confusion, residuals
 from plumbline.report.sections.probability import calibration, coverage, ranking
 from plumbline.report.sections.slices import slices
-from plumbline.report.words import (
+from plumbline.words import (
     METRIC_WORDS,
     baseline_label,
     greater_is_better,
@@ -37,7 +37,7 @@ def _metrics(reports: Reports, about: About) -> Part:
     metrics = reports.json("metrics.json")
     baselines = [key for key, _ in entries(pick(metrics, "baselines"))][:6]
     names = _names(metrics, about)
-    columns = ["metric", "", "train", "validation", "test", "95 % interval"]
+    columns = ["metric", "", "train", "validation", "test", "95% interval"]
     rows = []
     for name in names:
         low, high = pair(pick(metrics, "test_ci95", name))
@@ -63,7 +63,7 @@ def _metrics(reports: Reports, about: About) -> Part:
     )
     read = (
         "Only the test column promises anything; a training score far above it means "
-        "over-fitting, and differences inside the 95 % interval may be chance."
+        "over-fitting, and differences inside the 95% interval may be chance."
     )
     return Part(title="Metrics", read=read, blocks=[table] if rows else [], files=["metrics.json"])
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from plumbline.kinds import Task
+from plumbline.numbers import NOTHING, fixed, number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -23,7 +24,6 @@ from plumbline.report.blocks import (
     name,
 )
 from plumbline.report.clouds import swarm
-from plumbline.report.numbers import NOTHING, fixed, number
 from plumbline.report.plots import bars
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
 

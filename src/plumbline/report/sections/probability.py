@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 
 from plumbline.kinds import Task
+from plumbline.numbers import number, percent
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Facts, Figure, Figures, Part, Text
-from plumbline.report.numbers import number, percent
 from plumbline.report.plots import Look, Series, lines, thin
 from plumbline.report.read import Reports, numbers, pick, real
-from plumbline.report.words import metric_label, metric_value
+from plumbline.words import metric_label, metric_value
 
 UNIT = (0.0, 1.0)
 

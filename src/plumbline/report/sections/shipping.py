@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from plumbline.numbers import number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -17,18 +18,9 @@ from plumbline.report.blocks import (
     Status,
     name,
 )
-from plumbline.report.numbers import number
 from plumbline.report.read import Reports, entries, pick, real, whole, words
 from plumbline.report.sections.verdict import parity_status, registry_notes
-
-COLUMNS_SHOWN = 40
-LINEAGE_WORDS = {
-    "git_dirty": "changes not committed",
-    "data": "data hash",
-    "params": "parameters hash",
-    "dvc_lock": "dvc.lock hash",
-    "model": "model hash",
-}
+from plumbline.words import lineage_words
 
 
 def export(reports: Reports, about: About) -> Section:
@@ -69,8 +61,8 @@ def lineage(reports: Reports, about: About) -> Section:
         ("former champion", pick(register, "champion_version")),
         ("MLflow run", pick(register, "run_id")),
     ]
-    made_from = entries(pick(register, "lineage"))
-    facts += [(LINEAGE_WORDS.get(key, key.replace("_", " ")), v) for key, v in made_from][:20]
+    made_from = {key: _written(v) for key, v in entries(pick(register, "lineage"))}
+    facts += lineage_words(made_from)[:20]
     known = [
         [Cell(text=key), Cell(text=_written(v)[:200], name=True, code=True)]
         for key, v in facts

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from plumbline.numbers import NOTHING, number, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Cell, Grid, Part, Status, Text, figure_cell, name
-from plumbline.report.numbers import NOTHING, number, plural
 from plumbline.report.read import Reports, listed, pair, pick, real, whole, words
-from plumbline.report.words import (
+from plumbline.words import (
     greater_is_better,
     metric_differences,
     metric_label,

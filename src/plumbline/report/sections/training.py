@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.kinds import DoubleArray
+from plumbline.numbers import number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -24,11 +25,10 @@ from plumbline.report.blocks import (
     figure_cell,
     name,
 )
-from plumbline.report.numbers import number
 from plumbline.report.plots import Look, Series, lines, thin
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
 from plumbline.report.sections.tuning import shown
-from plumbline.report.words import metric_label, metric_value
+from plumbline.words import metric_label, metric_value
 
 # What the figures show, by what the verdict says: a caption of its own could contradict it.
 LOSS_CAPTIONS = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from plumbline.numbers import NOTHING, number, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -23,10 +24,9 @@ from plumbline.report.blocks import (
     figure_cell,
     name,
 )
-from plumbline.report.numbers import NOTHING, number, plural
 from plumbline.report.plots import Look, Series, bars, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts, whole, words
-from plumbline.report.words import (
+from plumbline.words import (
     greater_is_better,
     metric_difference,
     metric_label,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from plumbline.numbers import number, percent
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -23,10 +24,9 @@ from plumbline.report.blocks import (
     passed,
 )
 from plumbline.report.forest import Estimate, forest
-from plumbline.report.numbers import number, percent
 from plumbline.report.read import Reports, entries, listed, pair, pick, real, whole, words
 from plumbline.report.sections.data import leakage_status, validation_status
-from plumbline.report.words import (
+from plumbline.words import (
     baseline_label,
     baseline_phrase,
     greater_is_better,

@@ -1,13 +1,13 @@
-"""What metrics, baselines and decisions are called on the page."""
+"""What metrics and baselines are called: on the page, in the model card, in the terminal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from plumbline.kinds import Task
-from plumbline.report.numbers import fixed, number
+from plumbline.numbers import NOTHING, fixed, interval, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,19 @@ BASELINE_WORDS = {
     "linear": "linear model",
     "gradient_boosting": "gradient boosting",
 }
-
-
+TASK_WORDS = {
+    Task.BINARY: "binary classification",
+    Task.MULTICLASS: "multiclass classification",
+    Task.REGRESSION: "regression",
+}
+LINEAGE_WORDS = {
+    "git_commit": "git commit",
+    "data": "data hash (DVC)",
+    "params": "params.yaml hash",
+    "dvc_lock": "dvc.lock hash",
+    "model": "model hash",
+}
+UNCOMMITTED = {"false": "none", "true": "yes: the commit alone does not rebuild it"}
 LARGEST = 9  # powers of ten that a difference is written out below
 FINEST = 6  # decimals of a difference, at most
 IN_A_SENTENCE = {
@@ -93,8 +104,9 @@ def metric_difference(name: str, value: float | None) -> str:
 def metric_interval(name: str, low: float | None, high: float | None) -> str:
     """An interval of a metric, or a dash."""
     if low is None or high is None:
-        return "–"
-    return f"{metric_value(name, low)} to {metric_value(name, high)}"
+        return NOTHING
+    unit = name not in METRIC_WORDS or METRIC_WORDS[name].unit
+    return f"{fixed(low, 3)} to {fixed(high, 3)}" if unit else interval(low, high)
 
 
 def baseline_phrase(name: str) -> str:
@@ -105,3 +117,14 @@ def baseline_phrase(name: str) -> str:
 def baseline_label(name: str) -> str:
     """A baseline's name in words; an unknown one as it is."""
     return BASELINE_WORDS.get(name, name.replace("_", " "))
+
+
+def lineage_words(lineage: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What a version was made from: (label, value) in words."""
+    found = []
+    for key, value in lineage.items():
+        if key == "git_dirty":
+            found.append(("uncommitted changes", UNCOMMITTED.get(value, value)))
+        else:
+            found.append((LINEAGE_WORDS.get(key, key.replace("_", " ")), value))
+    return found

@@ -1,4 +1,4 @@
-"""Numbers, metrics and names as the page writes them."""
+"""Numbers, metrics and names as people read them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import re
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plumbline.config.judge import BaselineName
 from plumbline.config.model import MetricName
 from plumbline.evaluation.metrics import METRICS, default_metric
 from plumbline.kinds import Task
-from plumbline.report.numbers import fixed, number, percent, plural
+from plumbline.numbers import NBSP, aligned, fixed, interval, number, percent, plural
 from plumbline.report.text import breakable, coded, printable
-from plumbline.report.words import (
+from plumbline.words import (
     BASELINE_WORDS,
     DEFAULT_METRIC,
     METRIC_WORDS,
@@ -22,6 +24,8 @@ from plumbline.report.words import (
     metric_interval,
     metric_value,
 )
+
+POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
 @pytest.mark.parametrize(
@@ -41,20 +45,64 @@ from plumbline.report.words import (
         (0.000123456, "0.0001235"),
         (1.23456e-7, "1.235 × 10⁻⁷"),
         (-2e-300, "−2 × 10⁻³⁰⁰"),
-        (1.5e12, "1.5 × 10¹²"),
+        (1.5e12, "1.5 trillion"),
         (1234567.8, "1,234,568"),
-        (786507172.3, "7.865 × 10⁸"),
-        (10**12, "1 × 10¹²"),
+        (9_999_999.9, "10 million"),
+        (786507172.3, "786.5 million"),
+        (-2.5e9, "−2.5 billion"),
+        (10**12, "1 trillion"),
+        (1e15, "1 × 10¹⁵"),
         (99999.9999, "100,000"),
+        (0.00009999999, "0.0001"),
     ],
 )
 def test_a_number_has_four_digits_and_one_look(value: float | None, text: str) -> None:
-    assert number(value) == text
+    assert number(value) == text.replace(" ", NBSP)
+
+
+@given(st.floats(-1e300, 1e300), st.integers(1, 6))
+def test_a_number_is_read_back_as_what_it_was(value: float, digits: int) -> None:
+    """To so many digits, whatever it is counted in; and no line can break inside it."""
+    text = number(value, digits)
+    assert " " not in text and "e" not in text.split(NBSP)[0] and len(text) < 24
+    assert read(text) == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits), abs=1e-320)
+
+
+def read(text: str) -> float:
+    """A number as a reader takes it."""
+    words = {"million": 1e6, "billion": 1e9, "trillion": 1e12}
+    plain, _, unit = text.replace(",", "").replace("−", "-").partition(NBSP)
+    if unit.startswith("×"):
+        return float(f"{plain}e{unit.split('10')[1].translate(POWERS)}")
+    return float(plain) * words.get(unit, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (512e6, 698e6, "512 to 698 million"),
+        (0.5, 12345.0, "0.5 to 12,345"),
+        (-2.5e7, 2.5e7, "−25.0 to 25.0 million"),
+        (None, 1.0, "–"),
+        (1.0, math.inf, "–"),
+    ],
+)
+def test_an_interval_has_one_unit(low: float | None, high: float | None, text: str) -> None:
+    assert interval(low, high, 3).replace(NBSP, " ") == text
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8), st.integers(1, 4))
+def test_numbers_of_a_column_have_as_many_decimals_each(values: list[float], digits: int) -> None:
+    texts = aligned(values, digits)
+    if all("×" not in text for text in texts):
+        assert len({len(text.partition(".")[2]) for text in texts}) == 1
+    for value, text in zip(values, texts, strict=True):
+        assert read(text) == pytest.approx(value, abs=0.51 * 10 ** -len(text.partition(".")[2]))
 
 
 def test_fixed_percent_plural() -> None:
     assert fixed(-0.0001, 3) == "0.000" and fixed(-1.5, 1) == "−1.5"
-    assert percent(0.123) == "12.3 %" and percent(None) == "–"
+    assert percent(0.123) == "12.3%" and percent(None) == "–"
     assert plural(1, "row") == "1 row" and plural(2000, "class", "classes") == "2,000 classes"
 
 
