@@ -75,10 +75,10 @@ def test_distances_speak_for_themselves(tmp_path: Path) -> None:
 def test_the_rule_and_the_missing_are_told(tmp_path: Path) -> None:
     (part,) = section(tmp_path, 2).parts
     facts = dict(next(b for b in part.blocks if isinstance(b, Facts)).items)
-    assert facts["drifted as a whole above"] == "50 % of columns"
+    assert facts["drifted as a whole above"] == "50% of columns"
     assert facts["training rows"] == "342" and facts["test rows"] == "114"
     (table, _) = (b for b in part.blocks if isinstance(b, Grid))
-    assert table.rows[0][-1].text == "0.0 % → 12.5 %"
+    assert table.rows[0][-1].text == "0.0% → 12.5%"
 
 
 def test_a_table_that_is_cut_says_how_many_it_shows(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def _chance(chance: Any) -> list[Block]:
         Text(
             f"{plural(tested, 'column was', 'columns were')} compared by a test at "
             f"p < {number(threshold)}, which calls about {fixed(expected, 1)} of {tested:,} "
-            f"drifted by chance where nothing has changed (up to {at_most:,} in 95 % of runs, for "
+            f"drifted by chance where nothing has changed (up to {at_most:,} in 95% of runs, for "
             f"independent columns). It found {drifted:,}: {verdict} chance explains."
         )
     ]
