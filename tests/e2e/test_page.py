@@ -23,6 +23,37 @@ SIDEWAYS = """(() => {
   return [document.documentElement.scrollWidth - most, wide.slice(0, 3).map(e => e.outerHTML)];
 })()"""
 
+LABELS = """(() => {
+  const found = [];
+  for (const svg of document.querySelectorAll('figure svg')) {
+    const room = svg.getBoundingClientRect();
+    if (!room.width) continue;
+    const texts = [...svg.querySelectorAll('text:not([transform])')].map(e => {
+      const box = e.getBoundingClientRect();
+      const cut = box.height * 0.12;  // lines lie closer than boxes
+      return [e.textContent, box.left, box.top + cut, box.right, box.bottom - cut];
+    });
+    for (const [i, [text, left, top, right, bottom]] of texts.entries()) {
+      if (left < room.left - 1 || right > room.right + 1 || top < room.top - 2
+          || bottom > room.bottom + 2) found.push(['outside', text, left, right, room.right]);
+      for (const [other, l, t, r, b] of texts.slice(i + 1))
+        if (Math.min(right, r) - Math.max(left, l) > 1
+            && Math.min(bottom, b) - Math.max(top, t) > 1) found.push(['overlap', text, other]);
+    }
+  }
+  return found;
+})()"""
+BROKEN = """[...document.querySelectorAll('td.num, .facts dd')].filter(e => {
+  const lines = /^[\\d.,%−–+\\u00a0]+$/.test(e.textContent) || e.matches('td') ? 1 : 9;
+  const range = document.createRange(); range.selectNodeContents(e);
+  return new Set([...range.getClientRects()].map(r => Math.round(r.top / 8))).size > lines;
+}).map(e => e.textContent)"""
+UNSEEN = """[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1
+  && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)
+  && !(e.tabIndex === 0 && e.getAttribute('role') === 'region' && e.getAttribute('aria-label')
+       && getComputedStyle(e).backgroundImage.includes('gradient')))
+  .map(e => e.outerHTML.slice(0, 200))"""
+
 
 @pytest.fixture(scope="module", params=["binary", "multiclass", "regression", "long", "nothing"])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -85,3 +116,15 @@ def test_no_text_is_smaller_than_nine_pixels_on_a_phone(browser: Browser, page: 
         return size * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width; }))"""
     )
     assert smallest >= 9
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_cut_covered_or_broken(browser: Browser, page: Path, width: int) -> None:
+    """Labels keep clear of each other and of the edge, in the fonts of a plain system
+    (elsewhere, the default); no number is broken; what scrolls shows it and takes the keyboard."""
+    browser.open(page, width)
+    for font in ("DejaVu Sans", "Liberation Sans"):
+        browser.ask(f"document.body.style.fontFamily = '\"{font}\", sans-serif'")
+        assert browser.ask(LABELS) == [], font
+        assert browser.ask(BROKEN) == [], font
+        assert browser.ask(UNSEEN) == [], font

@@ -28,6 +28,7 @@ from plumbline.stages import evaluate, normalize
 from plumbline.stages.inputs import load_part, load_spec
 from plumbline.store.bundle import load_bundle, save_bundle
 from plumbline.training.loop import fit
+from plumbline.words import metric_label
 
 HEADERS = {
     "roc": ["false_positive_rate", "true_positive_rate", "threshold"],
@@ -167,8 +168,9 @@ def test_every_file_is_written_as_the_contract_says(task: Task, tmp_path: Path) 
         assert (len(found[name]) == 1) == (task is Task.REGRESSION)
     assert {s["column"] for s in found["slices"]["slices"]} == {"x", "noise", "colour"}
     rows = dict(report.rows)
-    assert set(rows) == {*metric_names(task), "verdict"}
-    assert "linear" in rows["accuracy" if task.is_classification else "rmse"]
+    assert set(rows) == {*map(metric_label, metric_names(task)), "verdict"}
+    assert "linear" in rows["accuracy" if task.is_classification else "RMSE"]
+
     assert all(path.exists() for path in report.look)
 
 

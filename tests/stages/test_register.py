@@ -187,7 +187,8 @@ def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> Non
     trials = [run for run in store.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
     assert {trial.info.run_name for trial in trials} == {"trial 0", "trial 1"}
     card = store.get_model_version("toy", "1").description
-    assert "It is better than all." in card and "| **roc_auc** | 0.9 | 0.8 to 1 | 0.5 |" in card
+    assert "It is better than all." in card
+    assert "| **ROC AUC** | 0.900 | 0.800 to 1.000 | 0.500 |" in card
 
 
 def test_the_version_predicts_by_pyfunc_from_named_inputs(paths: Paths) -> None:

@@ -132,6 +132,9 @@ def test_long_names_may_break_and_stay_the_same_text() -> None:
         assert "<b>" not in broken
     assert breakable("learning_rate") == "learning_<wbr>rate"
     assert breakable("a&b") == "a&amp;b"  # no break inside an entity
+    for one in ("0.0123", "12:30:05", "2024-01-31", "≤ 1.5", "-3.2"):
+        assert breakable(one) == one  # nor inside a number, a time or a date
+    assert breakable("v1.x_2") == "v1.<wbr>x_<wbr>2"
 
 
 def test_code_in_our_own_sentences() -> None:

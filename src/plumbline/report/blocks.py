@@ -54,6 +54,11 @@ class Figure:
     wide: bool = False
     foreign: bool = False
 
+    @property
+    def scrolls(self) -> bool:
+        """Whether it is wider than a phone."""
+        return self.foreign or "min-width" in self.svg
+
 
 @dataclass(frozen=True)
 class Figures:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
 
 from plumbline.kinds import DoubleArray
-from plumbline.numbers import number, percent, plural
+from plumbline.numbers import percent, plural
 from plumbline.report.plots import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH
 from plumbline.report.svg import (
     Plane,
@@ -17,17 +18,22 @@ from plumbline.report.svg import (
     boxes,
     dots,
     drawing,
+    inside,
     label,
     line,
     margin,
-    shorten,
+    named,
     span,
-    text_width,
+    x_labels,
 )
+from plumbline.report.typeface import shorten, text_width
 
 LEVELS = 6  # shades of a heat map
 FEW = 1500  # up to so many points are drawn one by one
 CELLS = 48  # bins per axis of a cloud of more
+TILT = 48  # degrees
+SIN, COS = math.sin(math.radians(TILT)), math.cos(math.radians(TILT))
+AXES = "rows: actual · columns: predicted"
 COUNTED = 12  # up to so many classes the cells of a heat map carry numbers
 
 
@@ -35,11 +41,16 @@ def heat_map(counts: DoubleArray, names: Sequence[str], *, title: str) -> Markup
     """A confusion matrix, shape (k, k): rows actual, columns predicted, shaded by the share of
     the row."""
     k = len(names)
-    left = min(130.0, max(text_width(n) for n in names) + 10)
-    size = max(18.0, min(60.0, (WIDTH - 12 - left) / k))
-    tilted = any(text_width(n) > size - 4 for n in names)
-    top = 26 + (left * 0.75 if tilted else 0)
-    width, height = left + size * k + (left * 0.6 if tilted else 12), top + size * k + 26
+    texts = [[f"{int(count):,}" for count in row] for row in counts]
+    numbered = k <= COUNTED
+    widest = max((text_width(t) for row in texts for t in row), default=0.0) if numbered else 0.0
+    left = min(150.0, max(text_width(n) for n in names) + 10)
+    size = max(18.0, widest + 8, min(60.0, (WIDTH - 12 - left) / k))
+    tilted = any(text_width(n) > size - 6 for n in names)
+    room = min(110.0, max(text_width(n) for n in names))  # of a name above its column
+    top = 26 + (room * SIN + 4 if tilted else 0)
+    width = left + size * k + (room * COS + 8 - size / 2 if tilted else 12)
+    height = top + size * k + 26
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     level = np.where(counts > 0, np.ceil(share * LEVELS).clip(1, LEVELS), 0).astype(int)
     parts = []
@@ -52,29 +63,28 @@ def heat_map(counts: DoubleArray, names: Sequence[str], *, title: str) -> Markup
             parts.append(boxes(cells, f"h{shade}"))
     for i, name in enumerate(names):
         middle = size * (i + 0.5)
-        parts.append(label(left - 6, top + middle + 4, shorten(name, left - 8), anchor="end"))
-        parts.append(_column_name(left + middle, top - 7, name, size, left, tilted=tilted))
-    if k <= COUNTED:
+        parts.append(named(left - 6, top + middle + 4, name, left - 8, anchor="end"))
+        parts.append(_column_name(left + middle, top - 7, name, size, room, tilted=tilted))
+    if numbered:
         for i in range(k):
             for j in range(k):
                 x, y = left + size * (j + 0.5) - 0.75, top + size * (i + 0.5)
                 cls = "on" if level[i, j] > LEVELS // 2 else "off"
-                text = f"{int(counts[i, j]):,}"
-                parts.append(label(x, y + 4, text, anchor="middle", cls=cls))
-    parts.append(label(left, height - 8, "columns: predicted · rows: actual", cls="name"))
+                parts.append(label(x, y + 4, texts[i][j], anchor="middle", cls=cls))
+    parts.append(label(4, height - 8, AXES, cls="name"))
     right = percent(float(np.trace(counts) / max(1, counts.sum())))
     text = f"{k} classes, {plural(int(counts.sum()), 'row')}, {right} on the diagonal"
-    return drawing(max(width, 260), height, parts, title=title, text=text)
+    return drawing(max(width, text_width(AXES) + 8), height, parts, title=title, text=text)
 
 
 def _column_name(
     x: float, y: float, name: str, size: float, room: float, *, tilted: bool
 ) -> Markup:
     if not tilted:
-        return label(x, y, shorten(name, size), anchor="middle")
-    return Markup('<text transform="translate({} {}) rotate(-48)">{}</text>').format(
-        at(x), at(y), shorten(name, room)
-    )
+        return label(x, y, name, anchor="middle")
+    return Markup(
+        '<text transform="translate({} {}) rotate(-{})"><title>{}</title>{}</text>'
+    ).format(at(x), at(y), TILT, name, shorten(name, room))
 
 
 def cloud(
@@ -98,6 +108,7 @@ def cloud(
         y=Scale(low=y_limits[0], high=y_limits[1], start=HEIGHT - BOTTOM, end=TOP),
         x_label=axes[0],
         y_label=axes[1],
+        width=WIDTH,
     )
     parts = plane.axes()
     if diagonal:
@@ -138,22 +149,24 @@ def _density(plane: Plane, x: DoubleArray, y: DoubleArray) -> list[Markup]:
 
 def swarm(rows: Sequence[tuple[str, DoubleArray]], *, title: str, axis: str) -> Markup:
     """Per feature a swarm of contributions (n,), finite; dots pile up where they are many."""
-    room = min(WIDTH * 0.42, max(text_width(name) for name, _ in rows) + 8)
+    room = min(WIDTH * 0.45, max(text_width(name) for name, _ in rows) + 2)
     band, top = 26.0, 8.0
     low, high = span([v for _, values in rows for v in values.tolist()], zero=True)
     x = Scale(low=low, high=high, start=room + 8, end=WIDTH - 8)
     bottom = top + band * len(rows)
     parts = []
-    for tick in x.ticks(4):
+    for place, center, text in x_labels(x, WIDTH, 4):
         parts += [
-            line(x(tick), top, x(tick), bottom, "grid"),
-            label(x(tick), bottom + 16, number(tick), anchor="middle"),
+            line(place, top, place, bottom, "grid"),
+            label(center, bottom + 16, text, anchor="middle"),
         ]
     parts.append(line(x(0), top, x(0), bottom, "axis"))
-    parts.append(label((x.start + x.end) / 2, bottom + 34, axis, anchor="middle", cls="name"))
+    axis = shorten(axis, WIDTH - 8)
+    middle = inside((x.start + x.end) / 2, axis, 4, WIDTH - 4)
+    parts.append(label(middle, bottom + 34, axis, anchor="middle", cls="name"))
     for i, (name, values) in enumerate(rows):
         middle = top + band * (i + 0.5)
-        parts.append(label(room, middle + 4, shorten(name, room), anchor="end"))
+        parts.append(named(room, middle + 4, name, room - 2, anchor="end"))
         parts += _pile(x, middle, values)
     return drawing(WIDTH, bottom + 42, parts, title=title)
 

@@ -18,17 +18,19 @@ from plumbline.report.svg import (
     boxes,
     dots,
     drawing,
+    inside,
     label,
     line,
     margin,
+    named,
     polyline,
-    shorten,
     span,
-    text_width,
 )
+from plumbline.report.typeface import shorten, text_width
 
 WIDTH, HEIGHT = 360.0, 280.0
-RIGHT, TOP, BOTTOM = 12.0, 46.0, 44.0
+RIGHT, TOP, BOTTOM = 12.0, 28.0, 44.0
+LEGEND = 19.0  # a row of it
 MAX_POINTS = 400
 
 
@@ -76,20 +78,25 @@ def lines(series: Sequence[Series], look: Look) -> Markup:
     xs = [v for s in series for v in s.x.tolist()]
     ys = [v for s in series for v in s.y.tolist()]
     ys += [v for s in series if s.band for side in s.band for v in side.tolist()]
-    plane = _plane(look, xs, ys, top=TOP if len(series) > 1 else TOP - 20)
-    parts = [*_legend([(s.name, s.cls, s.joined) for s in series]), *plane.axes()]
+    key, rows = _legend([(s.name, s.cls, s.joined) for s in series])
+    height = HEIGHT + LEGEND * max(0, rows - 1)
+    plane = _plane(look, xs, ys, TOP + LEGEND * rows, height)
+    parts = [*key, *plane.axes()]
     if look.diagonal:
         (x0, x1), (y0, y1) = (plane.x.low, plane.x.high), (plane.y.low, plane.y.high)
         low, high = max(x0, y0), min(x1, y1)
         parts.append(line(plane.x(low), plane.y(low), plane.x(high), plane.y(high), "guide"))
     for one in series:
         parts += _one(plane, one)
-    if look.rule:
-        parts += _rule(plane, *look.rule)
-    return drawing(WIDTH, HEIGHT, parts, title=look.title, text=look.text)
+    if plane.aside:
+        x = plane.x(plane.aside[0])
+        parts.append(line(x, plane.y.end, x, plane.y.start, "guide"))
+    return drawing(WIDTH, height, parts, title=look.title, text=look.text)
 
 
-def _plane(look: Look, xs: Sequence[float], ys: Sequence[float], top: float) -> Plane:
+def _plane(
+    look: Look, xs: Sequence[float], ys: Sequence[float], top: float, height: float
+) -> Plane:
     low, high = look.x_limits or span(xs, pad=0.0)
     y_low, y_high = look.y_limits or span(ys)
     return Plane(
@@ -100,9 +107,11 @@ def _plane(look: Look, xs: Sequence[float], ys: Sequence[float], top: float) -> 
             end=WIDTH - RIGHT,
             whole=look.x_whole,
         ),
-        y=Scale(low=y_low, high=y_high, start=HEIGHT - BOTTOM, end=top),
+        y=Scale(low=y_low, high=y_high, start=height - BOTTOM, end=top),
         x_label=look.x,
         y_label=look.y,
+        width=WIDTH,
+        aside=look.rule if look.rule and low <= look.rule[0] <= high else None,
     )
 
 
@@ -121,40 +130,21 @@ def _one(plane: Plane, one: Series) -> list[Markup]:
     return parts
 
 
-def _rule(plane: Plane, value: float, words: str) -> list[Markup]:
-    """A vertical line; its words on the side where there is room."""
-    if not plane.x.low <= value <= plane.x.high:
-        return []
-    x = plane.x(value)
-    right = x + 5 + text_width(words) < WIDTH - RIGHT
-    return [
-        line(x, plane.y.end, x, HEIGHT - BOTTOM, "guide"),
-        label(
-            x + (5 if right else -5),
-            plane.y.end + 11,
-            words,
-            anchor="start" if right else "end",
-            cls="hint",
-        ),
-    ]
-
-
-def _legend(items: Sequence[tuple[str, str, bool]]) -> list[Markup]:
-    """Names with a swatch of their line, in a row from the right."""
+def _legend(items: Sequence[tuple[str, str, bool]]) -> tuple[list[Markup], int]:
+    """Names with a swatch of their line, and how many rows they take."""
     if len(items) < 2:
-        return []
-    room = (WIDTH - 8) / len(items) - 34
-    names = [shorten(name, max(room, 40)) for name, _, _ in items]
-    x = 4.0
+        return [], 0
     parts = []
-    for name, (_, cls, joined) in zip(names, items, strict=True):
-        if joined:
-            parts.append(line(x, 10, x + 20, 10, f"line {cls}"))
-        else:
-            parts.append(dots([(x + 10, 10)], cls))
-        parts.append(label(x + 26, 14, name))
-        x += 26 + text_width(name) + 16
-    return parts
+    x, row = 4.0, 0
+    for name, cls, joined in items:
+        needed = 26 + min(text_width(name), WIDTH - 34)
+        if x > 4 and x + needed > WIDTH - 4:
+            x, row = 4.0, row + 1
+        y = 10 + LEGEND * row
+        parts.append(line(x, y, x + 20, y, f"line {cls}") if joined else dots([(x + 10, y)], cls))
+        parts.append(named(x + 26, y + 4, name, WIDTH - 34))
+        x += needed + 14
+    return parts, row + 1
 
 
 def bars(
@@ -163,13 +153,15 @@ def bars(
     title: str,
     axis: str,
 ) -> Markup:
-    """Horizontal bars, the first on top, from zero to either side; names above their bars
-    would be lost on a phone, so they stand at the left, cut to a third of the width."""
-    room = min(WIDTH * 0.42, max((text_width(name) for name, _ in items), default=0.0) + 8)
-    low, high = span([v for _, v in items], zero=True, pad=0.02)
+    """Horizontal bars, the first on top, from zero to either side, their names at the left."""
     values = aligned([v for _, v in items])
-    margin = max((text_width(v) for v in values), default=0.0) + 10
-    x = Scale(low=low, high=high, start=room + 4 + (margin if low < 0 else 0), end=WIDTH - margin)
+    wide = [text_width(text) + 10 for text in values]
+    before = max((w for w, (_, v) in zip(wide, items, strict=True) if v < 0), default=4.0)
+    behind = max((w for w, (_, v) in zip(wide, items, strict=True) if v >= 0), default=4.0)
+    widest = max((text_width(name) for name, _ in items), default=0.0) + 2
+    room = min(widest, WIDTH * 0.45, WIDTH - before - behind - 24)
+    low, high = span([v for _, v in items], zero=True, pad=0.02)
+    x = Scale(low=low, high=high, start=room + 4 + before, end=WIDTH - behind)
     row, top = 22.0, 8.0
     parts = []
     for i, (name, value) in enumerate(items):
@@ -177,7 +169,7 @@ def bars(
         begin, end = sorted((x(0), x(value)))
         after = value >= 0
         parts += [
-            label(room, y + 14, shorten(name, room), anchor="end"),
+            named(room, y + 14, name, room - 2, anchor="end"),
             boxes(
                 [(begin, y + 3, max(0.5, end - begin), row - 8)], "fill s0" if after else "fill s1"
             ),
@@ -191,7 +183,9 @@ def bars(
         ]
     bottom = top + row * len(items)
     parts.append(line(x(0), top - 2, x(0), bottom, "axis"))
-    parts.append(label(x(0), bottom + 16, axis, cls="name"))
+    axis = shorten(axis, WIDTH - 8)
+    center = inside(x(0) + text_width(axis) / 2, axis, 4, WIDTH - 4)
+    parts.append(label(center, bottom + 16, axis, anchor="middle", cls="name"))
     spoken = "; ".join(f"{name} {value}" for (name, _), value in zip(items, values, strict=True))
     return drawing(WIDTH, bottom + 24, parts, title=title, text=spoken)
 
@@ -204,9 +198,10 @@ def histogram(values: DoubleArray, *, title: str, axis: str, bins: int = 30) -> 
     top = float(counts.max()) * 1.05 or 1.0
     plane = Plane(
         x=Scale(low=low, high=high, start=margin(0, top), end=WIDTH - RIGHT),
-        y=Scale(low=0, high=top, start=HEIGHT - BOTTOM, end=TOP - 20),
+        y=Scale(low=0, high=top, start=HEIGHT - BOTTOM, end=TOP),
         x_label=axis,
         y_label="rows",
+        width=WIDTH,
     )
     floor = plane.y(0)
     shapes = [

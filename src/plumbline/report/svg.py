@@ -4,16 +4,17 @@ print styles decide them; the bytes depend on the data alone."""
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
-from plumbline.numbers import number
+from plumbline.numbers import fixed, number
+from plumbline.report.typeface import shorten as shorten
+from plumbline.report.typeface import text_width as text_width
 
 PHONE = 400.0  # a drawing up to this wide is read on a phone as it is
-CHAR = 6.2  # mean width of a character of the axis font, in units of the drawing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,39 @@ class Scale:
 
 def margin(low: float, high: float) -> float:
     """The room that tick labels need at the left of a vertical axis."""
-    return max(text_width(number(t)) for t in nice_ticks(low, high)) + 12
+    texts = tick_texts(nice_ticks(low, high))
+    return max(text_width(text) for text in texts) + 12
+
+
+def tick_texts(ticks: Sequence[float]) -> list[str]:
+    """The labels of ticks, all with as many decimals."""
+    texts = [number(tick) for tick in ticks]
+    if any(text.strip("−0123456789,.") for text in texts):
+        return texts
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [fixed(tick, decimals) for tick in ticks]
+
+
+def inside(x: float, text: str, low: float, high: float) -> float:
+    """Where a text that should be centered at `x` is centered so that it lies in [low, high]."""
+    half = text_width(text) / 2
+    return max(low + half, min(x, high - half))
+
+
+def x_labels(scale: Scale, width: float, count: int = 5) -> list[tuple[float, float, str]]:
+    """Ticks of a horizontal axis whose labels have room inside a drawing of that width:
+    (position, center of the label, label); `count` of them or fewer."""
+    for most in range(count, 0, -1):
+        ticks = scale.ticks(most)
+        texts = tick_texts(ticks)
+        places = [
+            (scale(t), inside(scale(t), text, 2, width - 2), text)
+            for t, text in zip(ticks, texts, strict=True)
+        ]
+        ends = [(x - text_width(text) / 2, x + text_width(text) / 2) for _, x, text in places]
+        if all(a[1] + 6 <= b[0] for a, b in pairwise(ends)):
+            return places
+    return places[:1]
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -69,28 +102,6 @@ def span(values: Iterable[float], *, zero: bool = False, pad: float = 0.04) -> t
     )
 
 
-def text_width(text: str) -> float:
-    """About how wide a text is drawn; ideographs take two places, marks none."""
-    places = 0.0
-    for character in text:
-        if unicodedata.combining(character):
-            continue
-        places += 1.8 if unicodedata.east_asian_width(character) in "WF" else 1.0
-    return places * CHAR
-
-
-def shorten(text: str, width: float) -> str:
-    """A text cut to a width, with an ellipsis."""
-    if text_width(text) <= width:
-        return text
-    kept = ""
-    for character in text:
-        if text_width(kept + character) > width - CHAR:
-            break
-        kept += character
-    return kept + "…"
-
-
 def at(value: float) -> str:
     """A coordinate with one decimal."""
     text = f"{value:.1f}"
@@ -107,6 +118,13 @@ def label(x: float, y: float, text: str, *, anchor: str = "start", cls: str = ""
         Markup(' class="{}"').format(cls) if cls else "",
         text,
     )
+
+
+def named(x: float, y: float, name: str, room: float, *, anchor: str = "start") -> Markup:
+    """A text from outside, cut to the room there is; the whole of it is shown on pointing."""
+    short = shorten(name, room)
+    whole = Markup("<title>{}</title>").format(name) if short != name else Markup("")
+    return label(x, y, whole + short, anchor=anchor)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, cls: str) -> Markup:
@@ -164,47 +182,51 @@ def drawing(
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """Two scales and their axes."""
+    """Two scales and their axes, in a drawing of a width. `aside`: words at the right of the
+    name of the vertical axis, and where they belong."""
 
     x: Scale
     y: Scale
     x_label: str
     y_label: str
+    width: float
+    aside: tuple[float, str] | None = None
 
     def axes(self) -> list[Markup]:
         """Grid lines, tick labels and the names of the axes."""
         left, right = sorted((self.x.start, self.x.end))
         top, bottom = sorted((self.y.start, self.y.end))
         parts = []
-        for value in self.y.ticks():
+        ticks = self.y.ticks()
+        for value, text in zip(ticks, tick_texts(ticks), strict=True):
             y = self.y(value)
-            parts += [
-                line(left, y, right, y, "grid"),
-                label(left - 6, y + 3.5, number(value), anchor="end"),
-            ]
-        for value in self._x_ticks():
-            x = self.x(value)
+            parts += [line(left, y, right, y, "grid"), label(left - 6, y + 3.5, text, anchor="end")]
+        for x, center, text in x_labels(self.x, self.width):
             parts += [
                 line(x, bottom, x, bottom + 4, "axis"),
-                label(x, bottom + 16, number(value), anchor="middle"),
+                label(center, bottom + 18, text, anchor="middle"),
             ]
-        parts += [
+        x_label = shorten(self.x_label, self.width - 8)
+        middle = inside((left + right) / 2, x_label, 4, self.width - 4)
+        return [
+            *parts,
             line(left, bottom, right, bottom, "axis"),
-            label((left + right) / 2, bottom + 33, self.x_label, anchor="middle", cls="name"),
-            label(4, top - 10, self.y_label, cls="name"),
+            label(middle, bottom + 35, x_label, anchor="middle", cls="name"),
+            *self._above(top - 12),
         ]
-        return parts
 
-    def _x_ticks(self) -> list[float]:
-        """As many as have room for their labels, five or fewer."""
-        for count in (5, 4, 3, 2):
-            ticks = self.x.ticks(count)
-            if len(ticks) < 2:
-                break
-            apart = abs(self.x(ticks[1]) - self.x(ticks[0]))
-            if max(text_width(number(t)) for t in ticks) + 8 < apart:
-                return ticks
-        return ticks[:1]
+    def _above(self, y: float) -> list[Markup]:
+        """The name of the vertical axis, and the words beside it."""
+        if self.aside is None:
+            return [label(4, y, shorten(self.y_label, self.width - 8), cls="name")]
+        where, words = self.aside
+        y_label = shorten(self.y_label, self.width - 8 - text_width(words) - 12)
+        after = 4 + text_width(y_label) + 12
+        center = inside(self.x(where), words, after, self.width - 4)
+        return [
+            label(4, y, y_label, cls="name"),
+            label(center, y, words, anchor="middle", cls="hint"),
+        ]
 
     def points(self, xs: Iterable[float], ys: Iterable[float]) -> list[tuple[float, float]]:
         """Positions of values; what is not finite stays so."""

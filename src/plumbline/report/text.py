@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-# after these a long name may be broken
-BREAKS = re.compile(r"(?<=[^\W_])([_./:=-]+)(?=\w)")
+# after these a long name may be broken, but not between the digits of a number
+BREAKS = re.compile(r"(?<=[^\W_])(?!(?<=\d)[.:/-]\d)([_./:=-]+)(?=\w)")
 QUOTED = re.compile(r"`([^`]+)`")
 
 

@@ -152,7 +152,7 @@ def test_an_undefined_metric_is_for_a_person() -> None:
     y = np.ones(N, dtype=np.int64)
     found = judge(y, model(y, 1.0, 1), model(y, 2.0, 2), [], RULES, 0)
     assert found.decision is Decision.REVIEW
-    assert "roc_auc is not defined on the 600 test rows" in found.reasons
+    assert "ROC AUC is not defined on the 600 test rows" in found.reasons
 
 
 def test_the_same_seed_gives_the_same_words() -> None:

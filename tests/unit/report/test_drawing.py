@@ -16,7 +16,7 @@ from markupsafe import Markup
 from plumbline.report.clouds import cloud, heat_map, swarm
 from plumbline.report.forest import Estimate, forest, limits
 from plumbline.report.plots import Look, Series, bars, histogram, lines, thin
-from plumbline.report.svg import Scale, nice_ticks, shorten, span, text_width
+from plumbline.report.svg import Scale, nice_ticks, span, text_width
 
 REALS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 FINITE = st.floats(-1e30, 1e30)
@@ -70,24 +70,9 @@ def test_tick_labels_have_room() -> None:
         assert float(x) >= text_width(words), words
 
 
-@settings(deadline=None)
-@given(low=st.floats(-1e7, 1e7), gap=st.floats(1, 1e7))
-def test_labels_below_an_axis_do_not_meet(low: float, gap: float) -> None:
-    text = str(histogram(np.array([low, low + gap]), title="t", axis="a"))
-    found = re.findall(r'<text x="([-\d.]+)" y="252" text-anchor="middle">([^<]+)<', text)
-    ends = [(float(x) - text_width(t) / 2, float(x) + text_width(t) / 2) for x, t in found]
-    assert ends and all(a[1] < b[0] for a, b in itertools.pairwise(ends))
-
-
 def test_a_scale_maps_ends_to_ends() -> None:
     scale = Scale(low=10, high=20, start=300, end=100)
     assert scale(10) == 300 and scale(20) == 100 and scale(15) == 200
-
-
-@given(st.text(max_size=60), st.floats(20, 300))
-def test_a_shortened_text_fits(text: str, width: float) -> None:
-    short = shorten(text, width)
-    assert short == text or (short.endswith("…") and text_width(short) <= width + 1)
 
 
 def test_ideographs_are_wide() -> None:

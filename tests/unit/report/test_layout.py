@@ -1,0 +1,137 @@
+"""Labels of drawings stay inside and off each other, in the widest font of a plain system."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from fontTools.ttLib import TTFont
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plumbline.report.clouds import cloud, heat_map, swarm
+from plumbline.report.plots import Look, Series, bars, histogram, lines
+from plumbline.report.typeface import SIZE, WIDTHS, shorten, text_width
+
+ASCENT, DESCENT = 0.76, 0.24  # of what a glyph covers, in ems
+TILTED = r'translate\(([\d.]+) ([\d.]+)\) rotate\(-(\d+)\)"><title>.*?</title>(.*?)<'
+Box = tuple[float, float, float, float]
+WORDS = [
+    "<=50K",
+    "concave_points_mean",
+    "Wwwwwww & <b>MMM</b>",
+    "中文列名很长",
+    "@" * 40,
+    "i",
+    "Щ" * 9,
+]
+LABELS = st.one_of(st.sampled_from(WORDS), st.text('Wm%@_aiЩ中<&" ', min_size=1, max_size=30))
+VALUES = st.one_of(
+    st.floats(-1e9, 1e9), st.floats(-1, 1), st.sampled_from([0.0, 99999.9, 1e5, 1e-7, -1e12])
+)
+
+
+@cache
+def font() -> tuple[dict[int, str], dict[str, tuple[int, int]], int]:
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    file = TTFont(str(path))
+    return file.getBestCmap(), file["hmtx"].metrics, file["head"].unitsPerEm
+
+
+def measured(text: str) -> float:
+    """The width in ems; of what the font lacks, an em."""
+    glyphs, widths, em = font()
+    return sum(widths[glyphs[ord(c)]][0] / em if ord(c) in glyphs else 1.0 for c in text)
+
+
+def boxes_of(svg: str) -> tuple[Box, list[tuple[str, Box]]]:
+    """The drawing's box, and the box of every text that is not tilted."""
+    root = ElementTree.fromstring(svg)
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    found = []
+    for text in root.iter("text"):
+        inner = "".join(text.itertext())
+        for title in text.findall("title"):
+            inner = inner.replace(title.text or "", "", 1)
+        if not inner or "transform" in text.attrib:
+            continue
+        x, y, wide = float(text.attrib["x"]), float(text.attrib["y"]), measured(inner) * SIZE
+        x -= {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")] * wide
+        found.append((inner, (x, y - ASCENT * SIZE, x + wide, y + DESCENT * SIZE)))
+    return (0.0, 0.0, width, height), found
+
+
+def check(svg: str) -> None:
+    (_, _, width, height), texts = boxes_of(svg)
+    for text, (left, top, right, bottom) in texts:
+        assert left >= -0.5 and right <= width + 0.5, (text, left, right, width)
+        assert top >= -0.5 and bottom <= height + 0.5, (text, top, bottom, height)
+    for (a, one), (b, other) in combinations(texts, 2):
+        across = min(one[2], other[2]) - max(one[0], other[0])
+        down = min(one[3], other[3]) - max(one[1], other[1])
+        assert across <= 0.5 or down <= 0.5, (a, one, b, other)
+
+
+def test_no_letter_is_wider_than_is_reckoned_with() -> None:
+    glyphs, widths, em = font()
+    for code in [*range(32, 127), *range(0xA1, 0x180), *range(0x370, 0x460)]:
+        if code in glyphs and code != 0xAD:
+            wide = widths[glyphs[code]][0] / em
+            assert text_width(chr(code), 1.0) >= wide - 1e-6, chr(code)
+    assert set(map(chr, range(32, 127))) <= set(WIDTHS)
+
+
+@given(st.text(max_size=60), st.floats(20, 300))
+def test_a_shortened_text_fits(text: str, width: float) -> None:
+    short = shorten(text, width)
+    assert short == text or (short.endswith("…") and text.startswith(short[:-1]))
+    assert text_width(short) <= width
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(LABELS, VALUES), min_size=1, max_size=6), LABELS)
+def test_bars_and_swarms(items: list[tuple[str, float]], axis: str) -> None:
+    check(bars(items, title="t", axis=axis))
+    rows = [(name, np.array([value, -value / 3, value * 1.1])) for name, value in items]
+    check(swarm(rows, title="t", axis=axis))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(VALUES, min_size=2, max_size=6), LABELS, LABELS, st.floats(0, 1), st.booleans())
+def test_planes(values: list[float], x: str, y: str, place: float, whole: bool) -> None:
+    along, up = np.array(sorted(values)), np.array(values)
+    where = along[0] + place * (along[-1] - along[0])
+    look = Look(title="t", x=x, y=y, x_whole=whole, rule=(float(where), "best: 22"))
+    check(lines([Series(name=y, x=along, y=up), Series(name=x, x=along, y=-up)], look))
+    check(lines([Series(name=n, x=along, y=up) for n in (x, y, "gradient boosting", "a")], look))
+    check(cloud(along, up, title="t", axes=(x, y), diagonal=whole))
+    check(histogram(up, title="t", axis=x))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(LABELS, min_size=1, max_size=14), st.sampled_from([0, 7, 1234, 100_000, 10**8]))
+def test_confusion_matrices(names: list[str], count: int) -> None:
+    check(heat_map(np.full((len(names), len(names)), float(count)), names, title="t"))
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_tilted_names_stay_inside(name: str) -> None:
+    svg = heat_map(np.eye(9) * 5, [name] * 9, title="t")
+    (_, _, width, _), _ = boxes_of(svg)
+    tilted = re.findall(
+        r'translate\(([\d.]+) ([\d.]+)\) rotate\(-(\d+)\)"><title>.*?</title>(.*?)<', svg
+    )
+    for x, y, angle, text in tilted:
+        wide = measured(html.unescape(text)) * SIZE
+        tilt = math.radians(float(angle))
+        assert float(x) + wide * math.cos(tilt) <= width + 0.5
+        assert float(y) - wide * math.sin(tilt) - SIZE * 0.5 >= -0.5
+    assert len(tilted) in (0, 9)
