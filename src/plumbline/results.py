@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from plumbline.errors import StorageError
+from plumbline.numbers import number
+from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
 
 BASELINES_FIRST = 3  # columns of baselines that fit a screen
 LOOK = (
@@ -28,7 +30,7 @@ def summary(root: Path) -> str:
 
 
 def metric_rows(root: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: test metric, its 95 % interval, baselines; the one that counts first."""
+    """Header and rows: test metric, its 95% interval, baselines; the one that counts first."""
     found = _read(root, "reports/metrics.json", "evaluate")
     counts = _read(root, "artifacts/decision/decision.json", "evaluate")["metric"]
     baselines = dict(list(found["baselines"].items())[:BASELINES_FIRST])
@@ -36,16 +38,16 @@ def metric_rows(root: Path) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name in names:
         low, high = found["test_ci95"].get(name, (None, None))
-        interval = "" if low is None else f"{number(low)} to {number(high)}"
+        label = metric_label(name)
         rows.append(
             [
-                f"{name} *" if name == counts else name,
-                number(found["test"][name]),
-                interval,
-                *(number(scores.get(name)) for scores in baselines.values()),
+                f"{label} *" if name == counts else label,
+                metric_value(name, found["test"][name]),
+                metric_interval(name, low, high),
+                *(metric_value(name, scores.get(name)) for scores in baselines.values()),
             ]
         )
-    return ["test rows", "model", "95 % interval", *baselines], rows
+    return ["test rows", "deep model", "95% interval", *map(baseline_label, baselines)], rows
 
 
 def fact_rows(root: Path) -> list[tuple[str, str]]:
@@ -69,7 +71,7 @@ def fact_rows(root: Path) -> list[tuple[str, str]]:
             f"{'the data set drifts' if drift['dataset_drift'] else 'none of the data set'}; "
             f"{len(drifted)} of {len(drift['columns'])} columns{_some(drifted)}",
         ),
-        ("ONNX", f"differs from torch by at most {parity['max_difference']:.1e}"),
+        ("ONNX", f"differs from torch by at most {number(parity['max_difference'], 2)}"),
         ("model", f"{register['model']} version {register['version']}"),
         ("decision", register["decision"]),
         *(("", reason) for reason in register["reasons"]),
@@ -93,11 +95,6 @@ def facts(rows: Sequence[tuple[str, str]], arrow: str = "") -> str:
     """One line per fact, values under each other."""
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{arrow}{label:<{width}}  {value}" for label, value in rows)
-
-
-def number(value: float | None) -> str:
-    """Four significant digits; nothing for an absent or undefined value."""
-    return "" if value is None else f"{value:.4g}"
 
 
 def _some(names: Sequence[str], limit: int = 3) -> str:

@@ -48,10 +48,10 @@ def run(tmp_path: Path) -> Path:
 
 def test_the_metric_that_counts_comes_first_beside_interval_and_baselines(run: Path) -> None:
     header, rows = metric_rows(run)
-    assert header == ["test rows", "model", "95 % interval", "majority", "linear"]
-    assert rows[0] == ["roc_auc *", "0.9967", "0.9895 to 1", "0.5", "0.99"]
-    assert rows[1] == ["accuracy", "0.9737", "0.93 to 1", "0.62", ""]
-    assert rows[2] == ["log_loss", "0.07277", "", "", ""]
+    assert header == ["test rows", "deep model", "95% interval", "constant", "linear model"]
+    assert rows[0] == ["ROC AUC *", "0.997", "0.990 to 1.000", "0.500", "0.990"]
+    assert rows[1] == ["accuracy", "0.974", "0.930 to 1.000", "0.620", "–"]
+    assert rows[2] == ["log loss", "0.073", "–", "–", "–"]
 
 
 def test_all_verdicts_and_where_to_look(run: Path) -> None:
@@ -60,7 +60,7 @@ def test_all_verdicts_and_where_to_look(run: Path) -> None:
         "75 expectations, none failed",
         "found: near_duplicates\n",
         "1 of 2 columns (a)",
-        "1.5e-07",
+        "1.5 × 10⁻⁷".replace(" ", "\u00a0"),
         "toy version 3",
         "decision    hold\n            it is not better than the champion",
         "reports/index.html",

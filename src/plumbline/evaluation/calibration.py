@@ -85,7 +85,7 @@ def _golden_section(cost: Callable[[float], float], low: float, high: float) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class ReliabilityBin:
-    """Rows of about the same probability: what was said, what came, and its 95 % interval."""
+    """Rows of about the same probability: what was said, what came, and its 95% interval."""
 
     predicted: float
     observed: float

@@ -85,7 +85,7 @@ class Judged:
         return all_scores(self.y, self.prediction, self.task, self.decision.threshold)
 
     def ci95(self, *, resamples: int, seed: int) -> dict[str, tuple[float, float]]:
-        """95 % bootstrap interval (low, high) of every metric that has one."""
+        """95% bootstrap interval (low, high) of every metric that has one."""
         return intervals(
             self.y,
             self.prediction,

@@ -108,7 +108,7 @@ class Chance:
     """How many columns a test calls drifted where nothing has changed.
 
     A test at p < 0.05 does so for one column in twenty; a distance has no such rate and is not
-    counted. `at_most` is the 95 % quantile of that number for independent columns.
+    counted. `at_most` is the 95% quantile of that number for independent columns.
     """
 
     tested: int

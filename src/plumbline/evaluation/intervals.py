@@ -1,4 +1,4 @@
-"""How sure a metric is: 95 % bootstrap intervals, and paired differences between predictions.
+"""How sure a metric is: 95% bootstrap intervals, and paired differences between predictions.
 
 The rows that were drawn become row weights (how often each was), so that a metric sorts once and
 is then evaluated for a block of resamples at a time.
@@ -29,7 +29,7 @@ Verdict = Literal["better", "within noise", "worse"]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Score of a minus score of b on the same rows, its 95 % interval, two-sided p-value.
+    """Score of a minus score of b on the same rows, its 95% interval, two-sided p-value.
 
     In the metric's own direction: where less is better, a gain is negative.
     """
@@ -81,7 +81,7 @@ def intervals(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of every metric (Efron 1979), over draws of whole rows.
+    """95% percentile intervals of every metric (Efron 1979), over draws of whole rows.
 
     Args:
         y: (n,) class numbers or values.
@@ -107,7 +107,7 @@ def intervals(
 def interval(
     values: DoubleArray, point: float, *, biased: bool = False
 ) -> tuple[float, float] | None:
-    """The middle 95 % of resampled values (B,), widened to hold the point.
+    """The middle 95% of resampled values (B,), widened to hold the point.
 
     A biased metric (ECE: rows drawn twice look like miscalibration) is moved back by the mean
     shift between resamples and point, and stays at or above 0.

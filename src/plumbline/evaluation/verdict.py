@@ -95,7 +95,7 @@ def error_reduction(baseline: float, gap: Difference) -> float | None:
 
 def _size(metric: str, gap: Difference) -> str:
     return (
-        f"{metric} {gap.difference:+.3g} (95 % interval {gap.low:+.3g} to {gap.high:+.3g}, paired)"
+        f"{metric} {gap.difference:+.3g} (95% interval {gap.low:+.3g} to {gap.high:+.3g}, paired)"
     )
 
 
@@ -143,7 +143,7 @@ def _against(name: str, entry: Mapping[str, Any], metric: str) -> str:
     low, high = entry["ci95"]
     return (
         f"Against {name.replace('_', ' ')}: {metric} {entry['difference']:+.3g} "
-        f"(95 % interval {low:+.3g} to {high:+.3g})."
+        f"(95% interval {low:+.3g} to {high:+.3g})."
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
+from plumbline.numbers import number
+
 COLOURS = ("#dcdfe4", "#4a7ab5", "#e0a33e", "#c2566b")  # unused, train, val, test
 NAMES = ("unused", "train", "val", "test")
 WIDTH, LEFT, RIGHT = 720, 150, 110
@@ -117,7 +119,7 @@ def _over_target(summary: dict[str, Any], y: int) -> tuple[list[str], int]:
     parts = [summary["parts"][name] for name in NAMES[1:]]
     if summary["classes"] is None:
         means = [
-            f"{name} {part['target']['mean']:.4g} ± {part['target']['std']:.4g}"
+            f"{name} {number(part['target']['mean'])} ± {number(part['target']['std'], 3)}"
             for name, part in zip(NAMES[1:], parts, strict=True)
             if part["target"]
         ]

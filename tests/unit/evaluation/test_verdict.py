@@ -40,7 +40,7 @@ def test_better_than_all_outperforms_and_says_by_how_much() -> None:
     low, high = entry["ci95"]
     assert found["text"] == (
         "The deep model is better than linear and gradient boosting. Against linear: "
-        f"roc_auc {entry['difference']:+.3g} (95 % interval {low:+.3g} to {high:+.3g})."
+        f"roc_auc {entry['difference']:+.3g} (95% interval {low:+.3g} to {high:+.3g})."
     )
     assert entry["verdict"] == "better" and entry["p_value"] < 0.05 and low > 0
     assert entry["text"].startswith("The deep model is better than linear: roc_auc +")

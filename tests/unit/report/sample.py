@@ -526,7 +526,7 @@ def _gates(made: Made) -> None:
             "version": 3,
             "run_id": "0f7c2b4d9e8a4a61b2c3d4e5f6a7b8c9",
             "decision": "promote",
-            "reasons": ["ROC AUC +0.012 (95 % interval 0.004 to 0.020) over version 2"],
+            "reasons": ["ROC AUC +0.012 (95% interval 0.004 to 0.020) over version 2"],
             "alias": "champion",
             "champion_version": 2,
             "lineage": {

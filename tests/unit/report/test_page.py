@@ -182,7 +182,7 @@ def test_the_verdict_comes_first_and_says_what_evaluation_found(
     (heading,) = re.findall(r'<h2 id="h-verdict">.*?</h2>', text)
     assert says in heading
     lead = Parsed(text).text
-    assert "the deep model's ROC AUC is 0.962 (95 % interval 0.948 to 0.974)" in lead
+    assert "the deep model's ROC AUC is 0.962 (95% interval 0.948 to 0.974)" in lead
     assert lead.index(says) < lead.index("Data and validation")
 
 
@@ -341,3 +341,12 @@ def test_what_a_version_was_made_from_is_said_in_words(tmp_path: Path) -> None:
     lineage = text[text.index('id="lineage"') : text.index('id="parameters"')]
     assert '>uncommitted changes</th><td><bdi class="code">none<' in lineage
     assert "git commit" in lineage and "git_" not in lineage and "not committed" not in lineage
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_shares_and_numbers_have_one_form(tmp_path: Path, task: str) -> None:
+    texts = Parsed(render(config(task), Reports(write_sample(tmp_path, task)))).texts
+    said = [
+        text for text in texts if re.search(r"\d[ \u00a0]%|\de[+-]\d|\d{5}\.\d|\d\.\d{8}", text)
+    ]
+    assert said == []

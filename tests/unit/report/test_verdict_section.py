@@ -65,25 +65,25 @@ def figure(made: Section) -> ElementTree.Element:
             "binary",
             {"gradient_boosting": (0.0004, 0.0021, 0.0038), "linear": (0.02, 0.025, 0.03)},
             "The deep model outperforms every baseline: 0.0021 ROC AUC better than gradient "
-            "boosting (95 % interval 0.0004 to 0.0038), a gain that is small in practice.",
+            "boosting (95% interval 0.0004 to 0.0038), a gain that is small in practice.",
         ),
         (
             "binary",
             {"linear": (-0.0043, -0.0012, 0.0021), "majority": (0.39, 0.4, 0.41)},
             "The deep model is not significantly better than a simpler baseline: ROC AUC −0.001 "
-            "against the linear model (95 % interval −0.004 to +0.002).",
+            "against the linear model (95% interval −0.004 to +0.002).",
         ),
         (
             "binary",
             {"linear": (-0.03, -0.02, -0.01), "gradient_boosting": (-0.01, 0.001, 0.02)},
             "The deep model is significantly worse than a simpler baseline: 0.020 ROC AUC worse "
-            "than the linear model (95 % interval 0.010 to 0.030).",
+            "than the linear model (95% interval 0.010 to 0.030).",
         ),
         (
             "regression",
             {"gradient_boosting": (-1410.0, -812.0, -210.0)},
             "The deep model outperforms every baseline: 812 RMSE better than gradient boosting "
-            "(95 % interval 210 to 1,410).",
+            "(95% interval 210 to 1,410).",
         ),
     ],
 )
@@ -130,7 +130,7 @@ def test_the_table_has_scores_differences_and_verdicts(tmp_path: Path) -> None:
         "0.898",
         "+0.002",
         "−0.001 to +0.005",
-        "2.0 %",
+        "2.0%",
     ]
 
 

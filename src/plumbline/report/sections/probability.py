@@ -84,7 +84,7 @@ def calibration(reports: Reports, about: About) -> Part:
             y_limits=UNIT,
             diagonal=True,
         )
-        caption = f"{_bins(about)} Band: 95 % intervals. On the dotted line both agree."
+        caption = f"{_bins(about)} Band: 95% intervals. On the dotted line both agree."
         blocks.append(Figures([Figure(svg=lines(series, look), caption=caption)]))
     elif reports.problem("evaluation/calibration.csv") is None:
         blocks.append(Text("This run has no reliability diagram."))

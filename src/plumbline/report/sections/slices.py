@@ -83,7 +83,7 @@ def slices(reports: Reports, about: About) -> Part:
         blocks.append(Text("No column has slices of enough rows."))
     read = (
         "A slice is all test rows with one value, or in one range, of one column. Intervals of "
-        "the difference to all test rows are widened until all of them hold together in 95 % of "
+        "the difference to all test rows are widened until all of them hold together in 95% of "
         "runs (Bonferroni); a slice is flagged where its interval excludes zero on the worse side."
     )
     return Part(title="Slices", read=read, blocks=blocks, files=["evaluation/slices.json"])
@@ -142,7 +142,7 @@ def _table(found: list[Slice], metric: str, total: int) -> Grid:
         )
     return Grid(
         caption=f"Slices of the test rows by {label}, worst first",
-        columns=["column", "value", "rows", label, "against all", "95 % interval, adjusted", ""],
+        columns=["column", "value", "rows", label, "against all", "95% interval, adjusted", ""],
         rows=rows,
         more=_cut(found, shown, total),
     )

@@ -40,10 +40,10 @@ LOSS_CAPTIONS = {
 ROWS_CAPTIONS = {
     "would help": "It stays above the line: more rows would help.",
     "would not help": (
-        "It stays below a gain of 1 % of a constant prediction's loss: more rows would not help."
+        "It stays below a gain of 1% of a constant prediction's loss: more rows would not help."
     ),
     "unknown": (
-        "It holds gains of less and of more than 1 % of a constant prediction's loss: whether "
+        "It holds gains of less and of more than 1% of a constant prediction's loss: whether "
         "more rows would help is within noise."
     ),
 }

@@ -97,7 +97,7 @@ def verdict(reports: Reports, about: About) -> Section:
     state = _state(reports)
     read = (
         "The deep model and a baseline are scored on the same test rows, drawn again and again: "
-        "where the 95 % interval of the difference excludes zero, the difference is significant; "
+        "where the 95% interval of the difference excludes zero, the difference is significant; "
         "otherwise it may be chance."
     )
     judgment = Part(
@@ -137,13 +137,13 @@ def _headline(state: State, baselines: Sequence[Baseline], metric: str) -> str:
     label, against = metric_label(metric), baseline_phrase(decides.key)
     size, low, high = decides.texts(metric)
     if state == "warn":
-        said = f"{label} {size} against {against} (95 % interval {low} to {high})"
+        said = f"{label} {size} against {against} (95% interval {low} to {high})"
     else:  # how much better or worse, as a size: neither end has the other sign
         relation = "better" if state == "good" else "worse"
         if decides.difference is not None and decides.difference < 0:
             low, high = high, low
         size, low, high = (text.lstrip("+−") for text in (size, low, high))
-        said = f"{size} {label} {relation} than {against} (95 % interval {low} to {high})"
+        said = f"{size} {label} {relation} than {against} (95% interval {low} to {high})"
         if decides.small:
             said += f", a {'gain' if state == 'good' else 'loss'} that is small in practice"
     return f"{text}: {said}."
@@ -196,7 +196,7 @@ def _score(reports: Reports, about: About) -> str:
     text = f"{where} the deep model's {metric_label(metric)} is {metric_value(metric, value)}"
     low, high = pair(pick(metrics, "test_ci95", metric))
     if low is not None and high is not None:
-        text += f" (95 % interval {metric_interval(metric, low, high)})"
+        text += f" (95% interval {metric_interval(metric, low, high)})"
     return text + "."
 
 
@@ -216,7 +216,7 @@ def _against(baselines: Sequence[Baseline], metric: str) -> str:
     ]
     text = f"It {', and '.join(phrases)}."
     if any(b.small and b.verdict in ("better", "worse") for b in baselines):
-        text += f" Small in practice is less than 5 % of the baseline's error ({_error(metric)})."
+        text += f" Small in practice is less than 5% of the baseline's error ({_error(metric)})."
     return text
 
 
@@ -250,7 +250,7 @@ def _figure(about: About, baselines: Sequence[Baseline]) -> list[Block]:
     )
     caption = (
         f"{label} of the deep model minus that of each baseline on the same test rows, with the "
-        "95 % interval of the difference, the best baseline on top. An arrow at the edge: the "
+        "95% interval of the difference, the best baseline on top. An arrow at the edge: the "
         "difference is beyond the axis."
     )
     return [Figures([Figure(svg=drawn, caption=caption, wide=True)])]
@@ -278,7 +278,7 @@ def _table(baselines: Sequence[Baseline], metric: str) -> list[Block]:
     return [
         Grid(
             caption=f"{label} of the deep model minus that of the baseline",
-            columns=["baseline", "verdict", label, "difference", "95 % interval", "error removed"],
+            columns=["baseline", "verdict", label, "difference", "95% interval", "error removed"],
             rows=rows,
             more=f"Error removed: the difference as a share of the baseline's error "
             f"({_error(metric)}); negative where the baseline is better.",
