@@ -129,10 +129,9 @@ def score_slices(
     """The metrics of each slice, and whether it is worse than all rows together.
 
     `difference_ci95` is the interval of the paired difference to all rows, its standard error
-    from resamples of all rows; the 95 % hold for all slices at once (Bonferroni): among slices
+    from resamples of all rows; the 95% hold for all slices at once (Bonferroni): among slices
     that are all alike one lies outside in at most 5 % of runs, however many there are. `worse`
-    says that the whole interval is on the worse side, so that flags, intervals and an order by
-    the interval's better end agree.
+    says that the whole interval is on the worse side.
 
     Returns:
         Per slice `column`, `value`, `rows`, `score` (None where the metric is undefined there),

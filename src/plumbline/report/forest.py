@@ -16,7 +16,7 @@ from plumbline.report.svg import at, nice_ticks, shorten, span
 ROW = 46.0
 FOOT = 44.0  # room for tick labels, and for what the sides mean
 EDGE = 2.0  # per cent left free on both sides
-FAR = 10.0  # what would make the axis longer than this many times is not drawn to scale
+FAR = 12.0  # the axis is at most so many times as long as the part that the first one takes
 TIP = 1.4  # per cent: length of an arrow's tip
 
 
@@ -40,11 +40,12 @@ def forest(items: Sequence[Estimate], *, title: str, sides: tuple[str, str]) -> 
     low, high = limits(items)
     bottom = ROW * len(items)
     parts = []
+    zero = _percent(0.0, low, high)
     for tick in nice_ticks(low, high, 4):
         x = _percent(tick, low, high)
-        parts += [_line(x, 4, x, bottom, "grid"), _text(x, bottom + 16, number(tick), "middle")]
-    zero = _percent(0.0, low, high)
-    parts.append(_line(zero, 0, zero, bottom + 4, "axis"))
+        parts += [_line(x, y, x, y + 18, "grid") for y in _bands(items)]
+        parts.append(_text(x, bottom + 16, number(tick), "middle"))
+    parts += [_line(zero, y, zero, y + 18, "axis") for y in _bands(items)]
     for i, e in enumerate(items):
         parts += _row(e, ROW * i, low, high)
     parts.append(_text(0, bottom + 36, f"← {sides[0]}", "start", "name"))
@@ -55,14 +56,21 @@ def forest(items: Sequence[Estimate], *, title: str, sides: tuple[str, str]) -> 
     ).format(at(bottom + FOOT), f"{title}: {spoken}", Markup("").join(parts))
 
 
+def _bands(items: Sequence[Estimate]) -> list[float]:
+    """Where lines may run: beside the marks, clear of the words."""
+    return [ROW * i + 23 for i in range(len(items))]
+
+
 def limits(items: Sequence[Estimate]) -> tuple[float, float]:
     """What the axis spans: zero, the first, and all others but those far off."""
     near = [0.0]
-    for i, e in enumerate(items):
-        both = span([*near, e.low, e.value, e.high], pad=0.0)
-        if i and both[1] - both[0] > FAR * (max(near) - min(near)):
+    scale = 0.0  # of the first that differs from zero
+    for e in items:
+        both = [*near, e.low, e.value, e.high]
+        if scale and max(both) - min(both) > FAR * scale:
             continue
-        near += [e.low, e.value, e.high]
+        near = both
+        scale = scale or max(near) - min(near)
     return span(near, pad=0.03)
 
 

@@ -1,4 +1,5 @@
-"""The table of slices: worst first, its count and its list agree, and what is cut is said."""
+"""The table of slices: flagged ones, then the others, each worst first; count and list agree; what
+is cut is said."""
 
 from __future__ import annotations
 
@@ -93,17 +94,18 @@ def test_a_rank_inside_a_slice_is_not_compared_with_all_rows_without_a_word(
 @given(
     made=st.lists(st.tuples(st.floats(-0.5, 0.5), st.floats(0.001, 0.3)), min_size=1, max_size=60)
 )
-def test_the_order_is_of_the_certain_loss_and_flags_come_first(
+def test_flagged_ones_come_first_and_each_group_is_worst_first(
     tmp_path_factory: pytest.TempPathFactory, metric: str, made: list[Made]
 ) -> None:
     text, table = shown(tmp_path_factory.mktemp("slices"), made, metric)
     sign = 1 if metric == "roc_auc" else -1
     by_value = {f"v{i}": one for i, one in enumerate(made)}
     order = [by_value[row[1].text] for row in table.rows]
-    certain = [max(sign * (d - half), sign * (d + half)) for d, half in order]
-    assert certain == sorted(certain)
     flags = [row[-1].status is not None for row in table.rows]
     assert flags == sorted(flags, reverse=True)
+    for group in (True, False):
+        losses = [sign * d for (d, _), flag in zip(order, flags, strict=True) if flag is group]
+        assert losses == sorted(losses)
     count = re.match(r"(None|\d+) of", text)
     assert count is not None
     flagged = 0 if count[1] == "None" else int(count[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ from tests.unit.report.sample import config
 
 from plumbline.report.about import about
 from plumbline.report.blocks import Figures, Text
+from plumbline.report.page import TEMPLATES
 from plumbline.report.read import Reports
 from plumbline.report.sections.training import LOSS_CAPTIONS, ROWS_CAPTIONS, training
 from plumbline.training.verdict import GAIN, Fit, More, Point, Verdict, curve_json, judge
@@ -118,6 +120,9 @@ def test_the_curve_has_a_band_and_the_level_of_all_rows(tmp_path: Path) -> None:
     figures = [f for b in part.blocks if isinstance(b, Figures) for f in b.figures]
     drawn = str(figures[1].svg)
     assert 'class="band s1"' in drawn and "fit on all rows" in drawn
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    for cls in re.findall(r'class="line (s\d)"', drawn):
+        assert f".line.{cls}" in style  # a line without a color is not seen
     for point in points:  # older reports have no intervals
         del point["low"], point["high"]
     texts, captions = shown(tmp_path, verdict, points)

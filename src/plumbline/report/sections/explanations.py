@@ -227,6 +227,8 @@ def _outcome(row: Any) -> str:
         both = f"actual {_cell(pick(row, 'actual'))}, predicted {_cell(pick(row, 'predicted'))}"
         return f"{both[:1].upper()}{both[1:]}, {said}"
     actual = pick(row, "actual")
+    if actual is None:
+        return f"Predicted {prediction}. "
     return f"Actual {_cell(actual)}, predicted {prediction}. "
 
 

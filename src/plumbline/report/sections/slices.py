@@ -58,16 +58,14 @@ class Slice:
     high: float | None
     worse: bool
 
-    def rank(self, metric: str) -> tuple[float, float]:
-        """Sorts worst first, by the loss that is certain: the better end of the interval."""
+    def rank(self, metric: str) -> tuple[bool, float]:
+        """Sorts what is flagged first, and each group worst first by the difference."""
         sign = 1.0 if greater_is_better(metric) else -1.0
-        ends = [sign * v for v in (self.low, self.high) if v is not None]
-        own = sign * self.difference if self.difference is not None else math.inf
-        return (max(ends) if ends else math.inf, own)
+        return (not self.worse, math.inf if self.difference is None else sign * self.difference)
 
 
 def slices(reports: Reports, about: About) -> Part:
-    """The main metric per slice, worst first."""
+    """The main metric per slice, what is flagged first."""
     content = reports.json("evaluation/slices.json")
     metric = words(pick(content, "metric")) or about.metric
     rows = content if isinstance(content, list) else listed(pick(content, "slices"))
@@ -123,7 +121,7 @@ def _direction(metric: str) -> str:
 
 
 def _table(found: list[Slice], metric: str, total: int) -> Grid:
-    """The worst slices, in the order of the loss that is certain: what is flagged comes first."""
+    """What is flagged, worst first, then the others, worst first."""
     shown, label = found[:SHOWN], metric_label(metric)
     worse = Status(state="warn", word=_direction(metric))
     rows = []
@@ -141,7 +139,7 @@ def _table(found: list[Slice], metric: str, total: int) -> Grid:
             ]
         )
     return Grid(
-        caption=f"Slices of the test rows by {label}, worst first",
+        caption=f"Slices of the test rows by {label}: flagged, then others, each worst first",
         columns=["column", "value", "rows", label, "against all", "95% interval, adjusted", ""],
         rows=rows,
         more=_cut(found, shown, total),

@@ -187,7 +187,7 @@ def _more_rows(summary: Any) -> list[Figure]:
         for side in zip(*sorted(points, key=lambda p: p[0]), strict=True)
     )
     curve = Series(name="validation loss", x=x, y=y, cls="s1", marks=True, band=(low, high))
-    level = Series(name="fit on all rows", x=x[[0, -1]], y=y[[-1, -1]], cls="s2")
+    level = Series(name="fit on all rows", x=x[[0, -1]], y=y[[-1, -1]], cls="s9")
     look = Look(title="Loss over training rows", x="training rows", y="validation loss")
     caption = (
         "Validation loss of fits on fewer rows; the band is the difference to the fit on all "
