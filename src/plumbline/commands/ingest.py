@@ -19,7 +19,8 @@ from plumbline.commands.versions import add_data
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig
 from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks, with_helpers
-from plumbline.data.expectations import Expectations, load_expectations
+from plumbline.data.expectations import Expectations
+from plumbline.data.load import load_expectations
 from plumbline.data.read import open_table
 from plumbline.data.sniff import sniff
 from plumbline.data.source import ROW, Source, open_source

@@ -21,8 +21,8 @@ from plumbline.commands.told import columns_table, task_words
 from plumbline.commands.versions import add_data, cached_files
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
-from plumbline.data.expectations import load_expectations
 from plumbline.data.infer import Inferred, Wishes, infer
+from plumbline.data.load import load_expectations
 from plumbline.data.propose import diff, known, propose, to_yaml
 from plumbline.data.read import scan
 from plumbline.data.sniff import Sniffed, sniff

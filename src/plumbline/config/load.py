@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import yaml
@@ -102,8 +102,25 @@ def parse_config(raw: dict[str, Any]) -> Config:
     if "tuned" in raw:
         raise ParameterError("unknown key", file="params.yaml", where="tuned")
     config = build(Config, {**raw, "tuned": tuned})
+    _check_paths(config.data)
     _check_space(config)
     return config
+
+
+def _check_paths(data: DataConfig) -> None:
+    """Only what lies under data/ is a version that DVC keeps."""
+    for key in ("path", "test_path"):
+        path = getattr(data, key)
+        parts = PurePosixPath(path or "data/x").parts
+        if len(parts) < 2 or parts[0] != "data" or ".." in parts:
+            raise ParameterError(
+                "lies outside data/, where DVC keeps no version of it",
+                file="params.yaml",
+                where=f"data.{key}",
+                wanted="a path under data/",
+                got=path,
+                mend="move it there and run `dvc add data`, or run `plumbline init` with it",
+            )
 
 
 def _tuned_keys(node: Any, prefix: str) -> Iterator[str]:

@@ -13,9 +13,11 @@ from typing import Any
 
 import polars as pl
 
+from plumbline.cells import describe
 from plumbline.data.expectations import ColumnExpectations, Expectations, Severity
+from plumbline.data.fitting import TEXTS, typed_values
 from plumbline.data.source import ROW, Source
-from plumbline.kinds import ColumnType
+from plumbline.tables import Column
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
 
@@ -60,8 +62,8 @@ class Outcome:
 def checks_of(expectations: Expectations, source: Source) -> list[Check]:
     """The checks of rows, column by column, then the rules between columns."""
     found: list[Check] = []
-    for name, wanted in expectations.columns.items():
-        found += _column_checks(name, wanted, source)
+    for column in expectations.schema.columns:
+        found += _column_checks(column, expectations.columns[column.name], source)
     for rule in expectations.rules:
         or_equal = rule.relation == ">="
         left, right = pl.col(rule.left), pl.col(rule.right)
@@ -83,18 +85,16 @@ def checks_of(expectations: Expectations, source: Source) -> list[Check]:
     return found
 
 
-def _column_checks(name: str, wanted: ColumnExpectations, source: Source) -> Iterator[Check]:
-    column = pl.col(name)
-    if wanted.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
-        label = f"{name} is a {wanted.type}"
-        yield Check(
-            column=name,
-            expectation="expect_column_values_to_be_in_set",
+def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -> Iterator[Check]:
+    name, cell = column.name, pl.col(column.name)
+    is_text = wanted.type in TEXTS
+    asked = _Asked(name=name, taken=frozenset(source.unreadable))
+    if not is_text:
+        yield asked.flag(
+            f"is {describe(column)}",
+            source.unreadable[name],
             severity="critical",
-            kwargs={"column": label, "value_set": [True]},
-            broken=~pl.col(label),
-            helper=source.unreadable[name].not_().alias(label),
-            said=f"are not a {wanted.type}",
+            said=f"are not {describe(column)}",
         )
     if wanted.missing is not None and wanted.missing.max < 1:
         yield Check(
@@ -102,14 +102,14 @@ def _column_checks(name: str, wanted: ColumnExpectations, source: Source) -> Ite
             expectation="expect_column_values_to_not_be_null",
             severity=wanted.missing.severity,
             kwargs={"column": name, "mostly": 1 - wanted.missing.max},
-            broken=column.is_null(),
+            broken=cell.is_null(),
             allowed=wanted.missing.max,
             said=f"are missing, more than the {wanted.missing.max:.0%} allowed",
         )
     if wanted.range is not None:
         low, high = wanted.range.min, wanted.range.max
-        below = column < low if low is not None else pl.lit(False)
-        above = column > high if high is not None else pl.lit(False)
+        below = cell < low if low is not None else pl.lit(False)
+        above = cell > high if high is not None else pl.lit(False)
         yield Check(
             column=name,
             expectation="expect_column_values_to_be_between",
@@ -119,43 +119,70 @@ def _column_checks(name: str, wanted: ColumnExpectations, source: Source) -> Ite
             said=f"are not between {figure(low)} and {figure(high)}",
         )
     if wanted.values is not None:
-        yield Check(
-            column=name,
-            expectation="expect_column_values_to_be_in_set",
-            severity=wanted.values.severity,
-            kwargs={"column": name, "value_set": wanted.values.only},
-            broken=column.is_in(wanted.values.only).not_(),
-            said="are none of the values listed",
-        )
-    if wanted.pattern is not None:
-        yield Check(
-            column=name,
-            expectation="expect_column_values_to_match_regex",
-            severity=wanted.pattern.severity,
-            kwargs={"column": name, "regex": wanted.pattern.regex},
-            broken=column.str.contains(wanted.pattern.regex).not_(),
-            said=f"do not match {wanted.pattern.regex}",
-        )
-    for flag, word, fails in (
-        (wanted.unique, "unique", column.is_duplicated() & column.is_not_null()),
-        (wanted.increasing, "increasing", (column.diff() < 0).fill_null(False)),
-    ):
-        if flag is not None:
-            label = f"{name} is {word}"
+        others = cell.is_in(typed_values(wanted, column).implode()).not_()
+        said, severity = "are none of the values listed", wanted.values.severity
+        if is_text:
             yield Check(
                 column=name,
                 expectation="expect_column_values_to_be_in_set",
-                severity=flag.severity,
-                kwargs={"column": label, "value_set": [True]},
-                broken=~pl.col(label),
-                helper=fails.not_().alias(label),
-                said=f"are not {word}",
+                severity=severity,
+                kwargs={"column": name, "value_set": wanted.values.only},
+                broken=others,
+                said=said,
             )
+        else:
+            yield asked.flag("is one of the values listed", others, severity=severity, said=said)
+    if wanted.pattern is not None:
+        regex, severity = wanted.pattern.regex, wanted.pattern.severity
+        fails = source.as_written[name].str.contains(regex).not_()
+        said = f"do not match {regex}"
+        if is_text:
+            yield Check(
+                column=name,
+                expectation="expect_column_values_to_match_regex",
+                severity=severity,
+                kwargs={"column": name, "regex": regex},
+                broken=fails,
+                said=said,
+            )
+        else:
+            yield asked.flag(f"matches {regex}", fails, severity=severity, said=said)
+    for flag, word, fails in (
+        (wanted.unique, "unique", cell.is_duplicated() & cell.is_not_null()),
+        (wanted.increasing, "increasing", cell < cell.shift(1)),
+    ):
+        if flag is not None:
+            yield asked.flag(f"is {word}", fails, severity=flag.severity, said=f"are not {word}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """Makes checks that no single cell, or none of its type, can answer: of a column in yes and no
+    whose name is that of no column of the data."""
+
+    name: str
+    taken: frozenset[str]
+
+    def flag(self, what: str, fails: pl.Expr, *, severity: Severity, said: str) -> Check:
+        label = f"{self.name} {what}"
+        while label in self.taken:
+            label += " "
+        return Check(
+            column=self.name,
+            expectation="expect_column_values_to_be_in_set",
+            severity=severity,
+            kwargs={"column": label, "value_set": [True]},
+            broken=~pl.col(label),
+            helper=fails.fill_null(False).not_().alias(label),
+            said=said,
+        )
 
 
 def figure(value: float | None) -> str:
     """A bound in words."""
-    return "anything" if value is None else f"{value:g}"
+    if value is None:
+        return "anything"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int = 2048) -> list[Outcome]:
@@ -222,8 +249,10 @@ class _Total:
     examples: list[str] = field(default_factory=list)
 
     def add(self, result: Any) -> None:
-        if result.exception_info.get("raised_exception"):
-            raise RuntimeError(result.exception_info["exception_message"])
+        info = result.exception_info  # of the expectation, or of each figure that it is made of
+        for one in (info, *info.values()):
+            if isinstance(one, dict) and one.get("raised_exception"):
+                raise RuntimeError(one["exception_message"])
         found = result.result
         self.rows += found.get("element_count", 0)
         self.missing += found.get("missing_count") or 0

@@ -17,6 +17,7 @@ from plumbline.data.formats import Reading, readings
 from plumbline.data.read import readable
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType
+from plumbline.tables import RESERVED
 
 HEAD = 2000  # rows of the sample from the top, as many again from all over
 
@@ -39,7 +40,7 @@ def decide(
         separator: of the file, which tells what a comma in a number may be.
     """
     schema = raw.collect_schema()
-    refuse_nested(schema, file)
+    refuse_unusable(schema, file)
     texts = [n for n, dtype in schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
     rows = Rows(
         raw=raw,
@@ -58,13 +59,22 @@ def decide(
     return {name: found[name] for name in schema}
 
 
-def refuse_nested(schema: pl.Schema, file: str) -> None:
-    """Columns whose cells hold several values, or bytes.
+def refuse_unusable(schema: pl.Schema, file: str) -> None:
+    """Columns whose cells hold several values, or bytes; names that polars takes for a pattern.
 
     Raises:
         DataError: names the first column.
     """
     for name, dtype in schema.items():
+        pattern = name == "*" or (name.startswith("^") and name.endswith("$"))
+        if pattern or name.startswith(RESERVED):
+            raise DataError(
+                "a column name that means something else here",
+                file=file,
+                where=f"column {name!r}",
+                wanted="a name that is not *, not ^…$, and begins with an ordinary character",
+                mend="rename the column",
+            )
         if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
             raise DataError(
                 f"cells of type {dtype} cannot be read",

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from plumbline.config.build import build
-from plumbline.config.data import DataConfig
 from plumbline.config.section import NonNegativeInt, Probability, section
-from plumbline.errors import ParameterError, nearest
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.tables import MISSING, CellFormat, Column, Schema
 
@@ -42,6 +37,16 @@ class Values:
 
     only: list[str]
     severity: Severity = "warning"
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        """Numbers are the texts that they are written as; YAML's yes and no are truth values."""
+        if not isinstance(given, list):
+            return given
+        if any(isinstance(value, bool) for value in given):
+            raise ValueError("write yes, no, true and false in quotes")
+        return [str(v) if isinstance(v, int | float) else v for v in given]
 
 
 @section
@@ -133,96 +138,3 @@ class Expectations:
         found = column.format or CellFormat()
         words = self.missing_words if found.missing is None else found.missing
         return replace(found, missing=None if words == MISSING else words)
-
-
-def load_expectations(path: Path, config: DataConfig) -> Expectations:
-    """Read expectations.yaml and hold it against the `data` section.
-
-    Raises:
-        ParameterError: the file is missing or broken, a key is unknown, or the target, its
-            classes or a role do not fit the `data` section.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParameterError(
-            "no such file", file=path.name, mend="make it with `plumbline init`"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"not readable as YAML: {error}", file=path.name) from None
-    if not isinstance(raw, dict):
-        raise ParameterError("wanted a mapping", file=path.name, got=raw)
-    own = [w for w in config.format.missing if w]  # an empty cell is missing always
-    known = {
-        **raw,
-        "task": config.task,
-        "positive": config.positive,
-        "missing_words": tuple(own),
-    }
-    loaded = build(Expectations, known, file=path.name)
-    _check(loaded, config, path.name)
-    return loaded
-
-
-def _check(loaded: Expectations, config: DataConfig, file: str) -> None:
-    roles = {
-        Role.TARGET: config.target,
-        Role.TIME: config.time,
-        Role.GROUP: config.group,
-        Role.ID: config.id,
-    }
-    for role, name in roles.items():
-        has = [column for column, c in loaded.columns.items() if c.role is role]
-        if name is not None and name not in loaded.columns:
-            raise ParameterError(
-                f"data.{role} is not a column of {file}",
-                file="params.yaml",
-                where=f"data.{role}",
-                got=name,
-                mend=nearest(name, loaded.columns),
-            )
-        if has != ([] if name is None else [name]) and role is not Role.ID:
-            raise ParameterError(
-                f"the role {role} disagrees with params.yaml",
-                file=file,
-                wanted=f"{name} alone (data.{role})",
-                got=", ".join(has) or "none",
-                mend="make both the same, or run `plumbline init` again",
-            )
-    target = loaded.columns[config.target]
-    if config.task.is_classification:
-        classes = target.values.only if target.values else []
-        if len(set(classes)) < 2 or (config.task is Task.BINARY and len(classes) != 2):
-            raise ParameterError(
-                "the target's values are its classes",
-                file=file,
-                where=f"columns.{config.target}.values.only",
-                wanted="two classes" if config.task is Task.BINARY else "two or more classes",
-                got=classes,
-            )
-        if config.task is Task.BINARY and config.positive not in classes:
-            raise ParameterError(
-                "is not a class of the target",
-                file="params.yaml",
-                where="data.positive",
-                got=config.positive,
-                mend=nearest(str(config.positive), classes),
-            )
-    elif target.type not in (ColumnType.NUMBER, ColumnType.INTEGER):
-        raise ParameterError(
-            "a regression needs a target of numbers",
-            file=file,
-            where=f"columns.{config.target}.type",
-            wanted="number or integer",
-            got=str(target.type),
-        )
-    for rule in loaded.rules:
-        for side in (rule.left, rule.right):
-            if side not in loaded.columns:
-                raise ParameterError(
-                    "unknown column",
-                    file=file,
-                    where="rules",
-                    got=side,
-                    mend=nearest(side, loaded.columns),
-                )

@@ -21,13 +21,14 @@ __all__ = ["ROW", "Source", "open_source"]
 class Source:
     """Typed rows (data file, then test file) and, beside them, the cells as written.
 
-    `unreadable` has an expression per column over `frame`; `names` are the file's columns,
-    `texts` those that are text in it.
+    `unreadable` and `as_written` have an expression per column over `frame`; `names` are the
+    file's columns, `texts` those that are text in it.
     """
 
     frame: pl.LazyFrame
     written: pl.LazyFrame
     unreadable: Mapping[str, pl.Expr]
+    as_written: Mapping[str, pl.Expr]
     names: list[str]
     texts: frozenset[str]
     rows: int
@@ -64,8 +65,10 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
             unreadable(c, dtypes[c.name]).alias(_flag(i)) for i, c in enumerate(schema.columns)
         ]
         cells = [typed(c, dtypes[c.name]) for c in schema.columns]
-        typed_parts.append(raw.select(*cells, *flags))
-        written_parts.append(raw.select(written(c, dtypes[c.name]) for c in schema.columns))
+        texts_written = [written(c, dtypes[c.name]) for c in schema.columns]
+        aside = [text.alias(_text(i)) for i, text in enumerate(texts_written)]
+        typed_parts.append(raw.select(*cells, *flags, *aside))
+        written_parts.append(raw.select(texts_written))
         with readable(file):
             counts.append(int(typed_parts[-1].select(pl.len()).collect(engine="streaming").item()))
     if counts[0] == 0:
@@ -75,6 +78,7 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
         frame=pl.concat(typed_parts),
         written=pl.concat(written_parts),
         unreadable={c.name: pl.col(_flag(i)) for i, c in enumerate(schema.columns)},
+        as_written={c.name: pl.col(_text(i)) for i, c in enumerate(schema.columns)},
         names=names,
         texts=frozenset(texts),
         rows=sum(counts),
@@ -84,3 +88,7 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
 
 def _flag(number: int) -> str:
     return internal(f"unreadable {number}")
+
+
+def _text(number: int) -> str:
+    return internal(f"written {number}")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.config import Config, Paths
-from plumbline.data.expectations import load_expectations
+from plumbline.data.load import load_expectations
 from plumbline.data.read import open_table
 from plumbline.errors import DataError, ParameterError
 from plumbline.evaluation.metrics import default_metric, metric_names

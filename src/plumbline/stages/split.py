@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.config import Config, Paths
-from plumbline.data.expectations import load_expectations
+from plumbline.data.load import load_expectations
 from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
 from plumbline.files import new_dir, write_json, write_text

@@ -10,7 +10,7 @@ import polars as pl
 from plumbline.config import Config, Paths
 from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks
 from plumbline.data.checks_page import results_page
-from plumbline.data.expectations import load_expectations
+from plumbline.data.load import load_expectations
 from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from plumbline.config.data import FormatConfig
-from plumbline.data.expectations import load_expectations
 from plumbline.data.infer import Inferred, Wishes, infer
+from plumbline.data.load import load_expectations
 from plumbline.data.propose import propose, to_yaml
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType, Role, Task
