@@ -29,7 +29,7 @@ from plumbline.errors import DataError, GateError
 from plumbline.evaluation.psi import LITTLE, MUCH, psi
 from plumbline.files import new_file, read_json, sha256, write_json
 from plumbline.stages import Report
-from plumbline.tables import Schema, Table
+from plumbline.tables import Schema, Table, internal
 
 GLANCED = 20_000  # rows of either side that drift is measured on
 TELLING = 100  # of fewer new rows the index is mostly noise
@@ -161,27 +161,39 @@ def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -
     place = paths.state / "quarantine" / f"{file.name.split('.')[0]}-{_identity(file)[:12]}.csv"
     critical = [o for o in incoming.failed if o.severity == "critical"]
     listed = failing_rows(critical, incoming.source, len(incoming.bad))
-    reasons = listed.group_by("row").agg(
-        (pl.col("column") + ": " + pl.col("expectation")).str.join("; ").alias("reason")
+    names = incoming.source.written.collect_schema().names()
+    number, why = (_free(name, names) for name in ("row", "reason"))
+    reasons = listed.group_by(pl.col("row").alias(ROW)).agg(
+        (pl.col("column") + ": " + pl.col("expectation")).str.join("; ").alias(internal("why"))
     )
     rows = (
         incoming.source.written.with_row_index(ROW)
         .filter(pl.col(ROW).is_in(sorted(incoming.bad)))
         .collect()
-        .join(reasons, left_on=ROW, right_on="row", how="left", maintain_order="left")
-        .rename({ROW: "row"})
+        .join(reasons, on=ROW, how="left", maintain_order="left")
+        .rename({ROW: number, internal("why"): why})
     )
     with new_file(place) as temporary:
         rows.write_csv(temporary)
     if not quarantine:
         first = critical[0]
+        own = listed.filter(pl.col("column") == first.column)["value"].drop_nulls()
+        cell = f", first {own[0]!r}" if len(own) else ""
         raise GateError(
             f"{file.name}: {len(incoming.bad)} of {incoming.source.rows} rows fail a critical "
-            f"expectation (column '{first.column}': {first.unexpected} values {first.said}).",
+            f"expectation (column '{first.column}': {first.unexpected} values {first.said}{cell}).",
             report=place.relative_to(paths.root),
-            mend="Mend them, or pass --quarantine to append the others",
+            mend="Write them as the data are written (expectations.yaml says how), or pass "
+            "--quarantine to append the others",
         )
     return place
+
+
+def _free(name: str, taken: list[str]) -> str:
+    """A name for a column beside others."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _known(rows: pl.DataFrame, before: Table) -> int:

@@ -39,6 +39,7 @@ class Answers:
     """What all rows said of one text column."""
 
     there: int  # cells but those of general words for "missing"
+    general: int  # cells of those words
     words: int  # of them, words that mean "missing" among numbers
     zeros: int  # of them, whole numbers that begin with a zero
     long: int  # of them, whole numbers of more than 18 digits
@@ -66,7 +67,7 @@ class Answers:
 
 
 COUNTS = ("read", "whole", "falls", "rises")
-FIGURES = ("there", "words", "zeros", "long", "distinct")
+FIGURES = ("there", "general", "words", "zeros", "long", "distinct")
 
 
 def ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
@@ -76,6 +77,7 @@ def ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answe
     for i, (name, possible) in enumerate(options.items()):
         cell = text(name, dtypes[name], ("", *rows.words))
         asked[f"{i}.there"] = cell.is_not_null().sum()
+        asked[f"{i}.general"] = text(name, dtypes[name], ("",)).is_in(rows.words).sum()
         asked[f"{i}.words"] = cell.is_in(NUMBER_MISSING).sum()
         asked[f"{i}.zeros"] = cell.str.contains(LEADING_ZERO).sum()
         asked[f"{i}.long"] = cell.str.contains(LONG).sum()

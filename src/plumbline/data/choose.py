@@ -228,11 +228,24 @@ def _almost_number(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
 
 def _with_words(rows: Rows, name: str, own: Answers, choice: Choice) -> Choice:
     """The words for "missing" that the column has, written into its format and said."""
-    reading = choice.reading
-    number = reading.type in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
-    asked = (*rows.words, *(NUMBER_MISSING if number and own.words else ()))
-    dtype = rows.raw.collect_schema()[name]
-    cell = text(name, dtype, ("",))
+    kind = choice.reading.type
+    number = kind in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
+    asked = [*rows.words, *(NUMBER_MISSING if number and own.words else ())]
+    words = _count_words(rows, name, asked) if own.general or (number and own.words) else {}
+    special = tuple(w for w in NUMBER_MISSING if w in words and w not in rows.words)
+    listed = (*rows.words, *special)
+    form = replace(choice.reading.format, missing=None if listed == MISSING else listed)
+    notes = choice.notes
+    if words:
+        said = ", ".join(f"{count:,} × '{word}'" for word, count in list(words.items())[:SHOWN])
+        keep = "" if number else "; format: {missing: []} keeps them"
+        notes += (f"{said} taken as missing{keep}",)
+    return Choice(reading=Reading(type=kind, format=form), notes=notes)
+
+
+def _count_words(rows: Rows, name: str, asked: list[str]) -> dict[str, int]:
+    """How many cells hold each word, the most frequent first."""
+    cell = text(name, rows.raw.collect_schema()[name], ("",))
     with readable(rows.file):
         found = (
             rows.raw.select(cell.filter(cell.is_in(asked)).alias("word"))
@@ -241,14 +254,4 @@ def _with_words(rows: Rows, name: str, own: Answers, choice: Choice) -> Choice:
             .sort(["len", "word"], descending=[True, False])
             .collect(engine="streaming")
         )
-    words = dict(found.iter_rows())
-    form = replace(reading.format, missing=None if rows.words == MISSING else rows.words)
-    own_words = tuple(w for w in NUMBER_MISSING if w in words and w not in rows.words)
-    if own_words:
-        form = replace(form, missing=(*rows.words, *own_words))
-    notes = list(choice.notes)
-    if words:
-        said = ", ".join(f"{count:,} × '{word}'" for word, count in list(words.items())[:SHOWN])
-        keep = "" if number else "; format: {missing: []} keeps them"
-        notes.append(f"{said} taken as missing{keep}")
-    return Choice(reading=replace(reading, format=form), notes=tuple(notes))
+    return dict(found.iter_rows())

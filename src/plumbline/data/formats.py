@@ -9,7 +9,7 @@ from typing import Literal
 
 import polars as pl
 
-from plumbline.cells import READERS
+from plumbline.cells import FALSE, READERS, TRUE
 from plumbline.kinds import ColumnType
 from plumbline.tables import CellFormat, Column
 
@@ -30,7 +30,9 @@ NUMBERS: tuple[tuple[Literal[".", ","], str | None], ...] = (
 )
 CURRENCY = "$€£¥₹₽₩₺₪฿"
 CODES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "kr", "zł", "Kč", "R$", "US$")
-LIKE_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[ -][A-Za-z]{3,9}|[A-Za-z]{3,9} \d")
+LIKE_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[ -][A-Za-z]{3,9}|[A-Za-z]{3,9} \d|^\d{8}$"
+LIKE_ISO = r"^\d{4}-?\d{2}-?\d{2}"
+LOOKED_AT = 200  # cells that tell whether a column may hold dates
 CLOCKS = ("", " %H:%M", " %H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
 HALF = 0.5  # a reading is worth asking all rows for where it reads so much of a sample
 
@@ -73,16 +75,20 @@ def readings(name: str, cells: pl.Series, words: tuple[str, ...]) -> list[Readin
     """
     there = cells.filter(~cells.is_in([*words, *NUMBER_MISSING, ""])).drop_nulls()
     form = CellFormat(missing=words)
-    possible = [Reading(type=ColumnType.BOOLEAN, format=form)]
-    possible += _numbers(there, form)
-    possible += [Reading(type=ColumnType.DATE, format=form), *_dates(there, form)]
+    possible = []
+    if there.str.to_lowercase().is_in([*TRUE, *FALSE]).any():
+        possible.append(Reading(type=ColumnType.BOOLEAN, format=form))
+    if there.str.contains("[0-9]").sum() >= max(HALF * len(there), 1):
+        possible += [*_numbers(there, form), *_dates(there, form)]
+    if not possible:
+        return []
     frame = there.alias(name).to_frame().lazy()
     counts = frame.select(
         READERS[r.type](r.column(name), pl.String()).is_not_null().sum().alias(str(i))
         for i, r in enumerate(possible)
     ).collect()
-    least = HALF * len(there)
-    return [r for i, r in enumerate(possible) if counts[str(i)][0] >= max(least, 1)]
+    least = max(HALF * len(there), 1)
+    return [r for i, r in enumerate(possible) if counts[str(i)][0] >= least]
 
 
 def _numbers(cells: pl.Series, form: CellFormat) -> Iterable[Reading]:
@@ -118,8 +124,11 @@ def _unit(cells: pl.Series) -> str | None:
 
 
 def _dates(cells: pl.Series, form: CellFormat) -> Iterable[Reading]:
-    like = cells.head(200).str.contains(LIKE_DATE.pattern).sum()
-    if like < HALF * min(len(cells), 200):
+    some = cells.head(LOOKED_AT)
+    if some.str.contains(LIKE_DATE).sum() < HALF * len(some):
+        return
+    yield Reading(type=ColumnType.DATE, format=form)
+    if some.str.contains(LIKE_ISO).sum() > HALF * len(some):
         return
     for day in DAYS:
         for clock in CLOCKS:
