@@ -59,7 +59,7 @@ LINEAGE_WORDS = {
     "model": "model hash",
 }
 UNCOMMITTED = {"false": "none", "true": "yes: the commit alone does not rebuild it"}
-LARGEST = 9  # powers of ten that a difference is written out below
+LARGEST = 7  # powers of ten that a difference is written out below
 FINEST = 6  # decimals of a difference, at most
 IN_A_SENTENCE = {
     "majority": "a constant prediction",
@@ -89,10 +89,9 @@ def metric_differences(name: str, values: Sequence[float | None]) -> list[str]:
     sizes = [abs(v) for v in values if v]
     powers = [math.floor(math.log10(s)) for s in sizes] or [0]
     unit = name not in METRIC_WORDS or METRIC_WORDS[name].unit
-    if max(powers) >= LARGEST:
-        return [number(v, 3) for v in values]
     decimals = max(3 if unit else 2 - max(powers), -min(powers), 0)
-    texts = [fixed(v, min(decimals, FINEST)) for v in values]
+    large = max(powers) >= LARGEST
+    texts = [number(v, 3) if large else fixed(v, min(decimals, FINEST)) for v in values]
     return [f"+{t}" if v and v > 0 else t for t, v in zip(texts, values, strict=True)]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from plumbline.evaluation.decision import Judged
 from plumbline.evaluation.intervals import Difference, paired_difference
 from plumbline.evaluation.metrics import METRICS, score
+from plumbline.numbers import number
+from plumbline.words import baseline_phrase, metric_differences, metric_label
 
 SMALL = 0.05  # a difference of less than this share of the baseline's error is small in practice
 
@@ -50,7 +52,7 @@ def compare(
 def _entry(
     name: str, model: Judged, other: Judged, metric: str, resamples: int, seed: int
 ) -> dict[str, Any]:
-    words = name.replace("_", " ")
+    words = baseline_phrase(name)
     gap = paired_difference(
         metric,
         model.y,
@@ -61,7 +63,8 @@ def _entry(
         seed=seed,
     )
     if gap is None:
-        text = f"The deep model cannot be compared with {words}: {metric} is undefined here."
+        why = f"{metric_label(metric)} is undefined on these rows"
+        text = f"The deep model cannot be compared with {words}: {why}."
         return {"verdict": "unknown", "text": text}
     theirs = score(metric, other.y, other.prediction, other.task, other.decision.threshold)
     removed = error_reduction(theirs, gap)
@@ -78,7 +81,8 @@ def _entry(
         "p_value": gap.p_value,
         "error_reduction": removed,
         "small": removed is not None and abs(removed) < SMALL,
-        "text": f"The deep model is {relation}: {_size(metric, gap)}, p = {gap.p_value:.2g}.",
+        "text": f"The deep model is {relation}: "
+        f"{_size(metric, [gap.difference, gap.low, gap.high])}, p = {number(gap.p_value, 2)}.",
     }
 
 
@@ -93,10 +97,10 @@ def error_reduction(baseline: float, gap: Difference) -> float | None:
     return gain / error if error > 0 else None
 
 
-def _size(metric: str, gap: Difference) -> str:
-    return (
-        f"{metric} {gap.difference:+.3g} (95% interval {gap.low:+.3g} to {gap.high:+.3g}, paired)"
-    )
+def _size(metric: str, values: Sequence[float]) -> str:
+    """A difference with both ends of its interval."""
+    difference, low, high = metric_differences(metric, values)
+    return f"{metric_label(metric)} {difference} (95% interval {low} to {high})"
 
 
 def _best(found: Mapping[str, Mapping[str, Any]], greater_is_better: bool) -> str | None:
@@ -117,7 +121,7 @@ def _overall(
     if not found:
         return f"{unknown}no baseline was fitted."
     if outperforms is None or best is None:
-        return f"{unknown}{metric} is undefined on these rows."
+        return f"{unknown}{metric_label(metric)} is undefined on these rows."
     if outperforms:
         text = f"The deep model is better than {_all(found)}. {_against(best, found[best], metric)}"
         return f"{text} {SMALL_GAIN}" if found[best]["small"] else text
@@ -140,13 +144,10 @@ SMALL_GAIN = f"That is small in practice: less than {SMALL:.0%} of that baseline
 
 
 def _against(name: str, entry: Mapping[str, Any], metric: str) -> str:
-    low, high = entry["ci95"]
-    return (
-        f"Against {name.replace('_', ' ')}: {metric} {entry['difference']:+.3g} "
-        f"(95% interval {low:+.3g} to {high:+.3g})."
-    )
+    values = [entry["difference"], *entry["ci95"]]
+    return f"Against {baseline_phrase(name)}: {_size(metric, values)}."
 
 
 def _all(names: Iterable[str]) -> str:
-    *first, last = [name.replace("_", " ") for name in names]
+    *first, last = [baseline_phrase(name) for name in names]
     return f"{', '.join(first)} and {last}" if first else last

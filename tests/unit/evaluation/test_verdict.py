@@ -39,11 +39,11 @@ def test_better_than_all_outperforms_and_says_by_how_much() -> None:
     entry = found["baselines"]["linear"]
     low, high = entry["ci95"]
     assert found["text"] == (
-        "The deep model is better than linear and gradient boosting. Against linear: "
-        f"roc_auc {entry['difference']:+.3g} (95% interval {low:+.3g} to {high:+.3g})."
+        "The deep model is better than the linear model and gradient boosting. Against the linear "
+        f"model: ROC AUC {entry['difference']:+.3f} (95% interval {low:+.3f} to {high:+.3f})."
     )
     assert entry["verdict"] == "better" and entry["p_value"] < 0.05 and low > 0
-    assert entry["text"].startswith("The deep model is better than linear: roc_auc +")
+    assert entry["text"].startswith("The deep model is better than the linear model: ROC AUC +")
     assert entry["error_reduction"] == pytest.approx(entry["difference"] / (1 - entry["score"]))
     assert entry["small"] is False
 
@@ -52,7 +52,7 @@ def test_level_with_one_is_not_better() -> None:
     found = verdict(judged(1.0), majority=judged(9.0), linear=judged(1.0))
     assert found["outperforms_baselines"] is False
     assert found["text"].startswith(
-        "The deep model is not significantly better than a simpler baseline (linear)"
+        "The deep model is not significantly better than a simpler baseline (the linear model)"
     )
     assert found["baselines"]["majority"]["verdict"] == "better"
 
@@ -60,7 +60,9 @@ def test_level_with_one_is_not_better() -> None:
 def test_worse_than_one_says_which_to_use() -> None:
     found = verdict(judged(3.0), "log_loss", linear=judged(0.5), majority=judged(3.0))
     assert found["outperforms_baselines"] is False and found["best_baseline"] == "linear"
-    assert "significantly worse than a simpler baseline (linear): use that" in found["text"]
+    assert (
+        "significantly worse than a simpler baseline (the linear model): use that" in found["text"]
+    )
     entry = found["baselines"]["linear"]
     assert entry["difference"] > 0  # a loss: more is worse
     assert entry["error_reduction"] == pytest.approx(-entry["difference"] / entry["score"])
@@ -96,7 +98,7 @@ def test_nothing_to_compare_is_not_known() -> None:
         decision=Decision(),
     )
     found = verdict(one, linear=one)
-    assert found["outperforms_baselines"] is None and "roc_auc is undefined" in found["text"]
+    assert found["outperforms_baselines"] is None and "ROC AUC is undefined" in found["text"]
     assert found["baselines"]["linear"]["verdict"] == "unknown"
     assert found["best_baseline"] is None
 

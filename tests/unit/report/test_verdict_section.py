@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.report.sample import config
 
@@ -137,13 +137,12 @@ def test_the_table_has_scores_differences_and_verdicts(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(
     st.sampled_from(["roc_auc", "rmse", "r2"]),
-    st.tuples(*[st.floats(1e-6, 1e6)] * 3).map(sorted),
+    st.tuples(*[st.floats(1e-6, 1e12)] * 3).map(sorted),
     st.booleans(),
 )
 def test_a_significant_difference_never_reads_as_zero(
     metric: str, ends: list[float], negative: bool
 ) -> None:
-    assume(ends[0] >= 1e-6)
     values = [-v for v in ends] if negative else ends
     for text in metric_differences(metric, values):
         assert re.search(r"[1-9]", text) and text[0] == ("−" if negative else "+")
