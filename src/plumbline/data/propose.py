@@ -16,6 +16,7 @@ from plumbline.data.slack import limits
 from plumbline.kinds import Role
 from plumbline.tables import CellFormat
 
+LONG_KEY = 1000  # characters; YAML takes no longer ones for keys unless told
 HEADER = """\
 # What the data must look like: inferred by `plumbline init`, yours to edit.
 #
@@ -44,7 +45,7 @@ def to_yaml(expectations: Expectations) -> str:
     lines += [f"  - {_flow(rule)}" for rule in rules]
     lines.append("columns:")
     for name, column in expectations.columns.items():
-        lines.append(f"  {_key(name)}:")
+        lines.append(f"  {_key(name)}")
         for key, value in _plain(column).items():
             if value is None or (key == "role" and value == Role.FEATURE):
                 continue
@@ -68,16 +69,35 @@ def _value(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
+class _Dumper(yaml.SafeDumper):
+    """Texts with line ends or other marks that do not print are written on one line, escaped."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = None if value.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _flow(value: Any) -> str:
     """One line of YAML."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**9
+    text: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        allow_unicode=True,
+        sort_keys=False,
+        width=10**9,
     )
     return text.strip().removesuffix("...").strip()
 
 
 def _key(name: str) -> str:
-    return _flow({name: 0})[1:].rsplit(": 0", 1)[0]
+    """A name and the colon behind it; YAML wants long ones said to be keys."""
+    key = _flow(name)
+    return f"{key}:" if len(key) <= LONG_KEY else f"? {key}\n  :"
 
 
 def propose(current: Expectations, inferred: Inferred) -> Expectations:

@@ -50,27 +50,35 @@ def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
 
 
 def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
-    """Two values at least, and two rows of each class, in the data that are learnt from."""
+    """Two values at least, two rows of each class, and every class of the test file, in the data
+    that are learnt from."""
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
-    own = source.frame.head(source.rows - source.test_rows).select(value=target).drop_nulls()
-    counts = own.group_by("value").len().sort("len", "value").head(3).collect(engine="streaming")
-    alone = counts.filter(pl.col("len") < 2)["value"].to_list()
-    rare = expectations.task.is_classification and bool(alone)
-    constant = len(counts) < 2
+    trained = source.rows - source.test_rows
+    own = source.frame.head(trained).select(value=target).drop_nulls()
+    if expectations.task.is_classification:
+        counts = own.group_by("value").len().sort("len", "value").collect(engine="streaming")
+        test = source.frame.slice(trained).select(value=target).drop_nulls().unique()
+        new = sorted(set(test.collect(engine="streaming")["value"]) - set(counts["value"]))
+        alone = counts.filter(pl.col("len") < 2)["value"].to_list()
+    else:
+        counts = own.unique().head(2).collect()
+        new, alone = [], []
     said = ""
     if not len(counts):
         said = "the target has no values"
-    elif constant:
+    elif len(counts) < 2:
         said = f"the target is constant ('{counts.item(0, 0)}')"
-    elif rare:
+    elif alone:
         said = f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on"
+    elif new:
+        said = f"class '{new[0]}' is in the test file alone, so no model can have learnt it"
     return [
         Outcome(
             column=target,
             expectation="expect_column_unique_value_count_to_be_between",
             severity="critical",
             kwargs={"column": target, "min_value": 2},
-            success=not (rare or constant),
+            success=not said,
             observed=said or "two values or more",
             rows=source.rows,
             said=said,

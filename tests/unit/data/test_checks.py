@@ -14,6 +14,7 @@ from plumbline.config.data import DataConfig
 from plumbline.data.checks import checks_of, failing_rows, run_checks
 from plumbline.data.load import load_expectations
 from plumbline.data.source import open_source
+from plumbline.data.table_checks import check_table
 from plumbline.errors import ParameterError
 from plumbline.kinds import ColumnType, Task
 
@@ -176,3 +177,15 @@ def test_a_check_that_could_not_be_run_does_not_pass(tmp_path: Path) -> None:
     own = {"x": {"type": "text", "pattern": {"regex": "^(b|c)$"}}}
     with pytest.raises(RuntimeError, match="match groups"):
         outcomes(tmp_path, own, pl.DataFrame({"x": ["b", "c", "a"]}))
+
+
+def test_a_class_that_only_the_test_file_has_is_critical(tmp_path: Path) -> None:
+    target = {"type": "category", "role": "target", "values": {"only": ["a", "b", "c"]}}
+    (tmp_path / "expectations.yaml").write_text(yaml.safe_dump({"columns": {"y": target}}))
+    pl.DataFrame({"y": ["a", "b"] * 9, "x": ["1"] * 18}).write_csv(tmp_path / "a.csv")
+    pl.DataFrame({"y": ["a", "c"] * 9, "x": ["1"] * 18}).write_csv(tmp_path / "t.csv")
+    config = dataclasses.replace(CONFIG, task=Task.MULTICLASS, test_path="t.csv")
+    expectations = load_expectations(tmp_path / "expectations.yaml", config)
+    source = open_source(config, expectations.schema, tmp_path)
+    (failed,) = [o for o in check_table(expectations, source) if o.severity == "critical"][1:]
+    assert not failed.success and "class 'c' is in the test file alone" in failed.said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 import pytest
@@ -282,3 +283,68 @@ def test_a_test_file_is_read_as_the_data_are(data: str, test: str) -> None:
     other = raw_table({"x": [test] * 20})
     with pytest.raises(DataError, match="column 'x': 20 cells are not written as in the data"):
         infer(mine, FormatConfig(), Wishes(target="y"), file="a.csv", test=other)
+
+
+# -- Parquet
+
+
+def test_native_types() -> None:
+    from plumbline.cells import typed
+
+    moment = dt.datetime(2024, 5, 1, 14, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+    columns: dict[str, pl.Series] = {
+        "span": pl.Series([dt.timedelta(minutes=1), None]),
+        "clock": pl.Series([dt.time(1, 0), dt.time(2, 0)]),
+        "zoned": pl.Series([moment, moment], dtype=pl.Datetime("ms", "UTC")),
+        "whole": pl.Series([1, 2], dtype=pl.UInt64),
+        "exact": pl.Series(["1.5", "2.5"]).cast(pl.Decimal(10, 2)),
+        "sort": pl.Series(["a", "b"], dtype=pl.Categorical),
+    }
+    raw = pl.DataFrame({**columns, "y": ["no", "yes"]}).lazy()
+    raw = pl.concat([raw] * 30)
+    schema = infer(raw, FormatConfig(), Wishes(target="y"), file="a.parquet").expectations.schema
+    dtypes = raw.collect_schema()
+    read = raw.select(typed(c, dtypes[c.name]) for c in schema.columns).head(2).collect()
+    assert read["span"].to_list() == [60.0, None]
+    assert read["clock"].to_list() == [3600.0, 7200.0]
+    assert read["zoned"].to_list() == [dt.datetime(2024, 5, 1, 12)] * 2
+    assert read["exact"].to_list() == [1.5, 2.5] and read["sort"].to_list() == ["a", "b"]
+    assert schema.column("whole").type is ColumnType.INTEGER
+
+
+@pytest.mark.parametrize("cells", [[[1], [2]], [{"a": 1}, {"a": 2}], [b"a", b"b"]])
+def test_nested_cells_are_refused_by_column(cells: list[Any]) -> None:
+    raw = pl.DataFrame({"x": cells * 30, "y": ["no", "yes"] * 30}).lazy()
+    with pytest.raises(DataError, match=r"column 'x': cells of type"):
+        infer(raw, FormatConfig(), Wishes(target="y"), file="a.parquet")
+
+
+@pytest.mark.parametrize("name", ["*", "^a$", "^.*$", "\ue000row"])
+def test_names_that_mean_something_else_are_refused(name: str) -> None:
+    raw = pl.LazyFrame({"y": ["no", "yes"] * 30, name: ["1", "2"] * 30})
+    with pytest.raises(DataError, match="Rename the column"):
+        infer(raw, FormatConfig(), Wishes(target="y"), file="a.csv")
+
+
+def test_rules_need_evidence_in_the_format_of_the_data() -> None:
+    """On decimal commas a rule that half of the rows break was once proposed."""
+    low = [f"{i},5" for i in range(N)]
+    high = [f"{i + (1 if i % 2 else -1)},25" for i in range(N)]
+    assert inferred(";", t_min=low, t_max=high).expectations.rules == []
+    above = [f"{i + 1},25" for i in range(N)]
+    (rule,) = inferred(";", t_min=low, t_max=above).expectations.rules
+    assert (rule.left, rule.right) == ("t_max", "t_min")
+    few = [None] * (N - 5)
+    assert inferred(";", t_min=[*low[:5], *few], t_max=[*above[:5], *few]).expectations.rules == []
+
+
+def test_what_grows_gets_no_range() -> None:
+    shuffled = [(i * 37) % 101 + 1000 for i in range(N)]
+    found = inferred(order_id=shuffled, number=shuffled, step=range(N), x=[1.5, 2.5] * 30)
+    columns = found.expectations.columns
+    assert [columns[n].range is None for n in ("order_id", "number", "step", "x")] == [
+        True,
+        True,
+        True,
+        False,
+    ]

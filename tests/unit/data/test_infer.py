@@ -6,8 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from plumbline.config.data import FormatConfig
+from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.data.expectations import ColumnExpectations, Expectations, Values
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.load import load_expectations
 from plumbline.data.propose import propose, to_yaml
@@ -128,8 +131,6 @@ def test_codes_get_a_pattern() -> None:
 
 
 def test_the_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    from plumbline.config.data import DataConfig
-
     nasty = {'na"me: x': list(range(N)), "列": ["甲", "乙"] * 30, "- #": [1.5, 2.5] * 30}
     found = inferred(frame(**nasty)).expectations
     path = tmp_path / "expectations.yaml"
@@ -158,3 +159,24 @@ def test_a_proposal_changes_only_what_the_data_contradict() -> None:
 def test_a_stray_quote_that_swallows_rows_is_refused() -> None:
     with pytest.raises(DataError, match="swallowed"):
         inferred(frame(x=["a", "b\n" * 200, *["c"] * (N - 2)]))
+
+
+names = st.text(min_size=1, max_size=12).filter(
+    lambda t: t == t.strip() and t != "y" and t[0] not in "^*\ue000"
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(names, min_size=1, max_size=4, unique=True), st.lists(names, max_size=4))
+def test_any_name_and_value_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, columns: list[str], values: list[str]
+) -> None:
+    """Quotes, line ends, emoji, what YAML would take for something else, and very long ones."""
+    own = ColumnExpectations(type=ColumnType.CATEGORY, values=Values(only=values))
+    target = ColumnExpectations(type=ColumnType.NUMBER, role=Role.TARGET)
+    long = {name * 400: own for name in columns[:1]}
+    found = Expectations(columns={**dict.fromkeys(columns, own), **long, "y": target})
+    path = tmp_path_factory.mktemp("names") / "expectations.yaml"
+    path.write_text(to_yaml(found), encoding="utf-8")
+    config = DataConfig(name="x", path="a.csv", target="y", task=Task.REGRESSION)
+    assert load_expectations(path, config) == found
