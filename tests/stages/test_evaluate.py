@@ -33,6 +33,8 @@ from plumbline.words import metric_label
 HEADERS = {
     "roc": ["false_positive_rate", "true_positive_rate", "threshold"],
     "pr": ["recall", "precision", "threshold"],
+    "baseline_roc": ["model", "false_positive_rate", "true_positive_rate", "threshold"],
+    "baseline_pr": ["model", "recall", "precision", "threshold"],
     "calibration": ["predicted", "observed", "low", "high", "rows"],
     "confusion": ["actual", "predicted", "count"],
 }
@@ -166,6 +168,9 @@ def test_every_file_is_written_as_the_contract_says(task: Task, tmp_path: Path) 
     for name, header in HEADERS.items():
         assert found[name][0] == header
         assert (len(found[name]) == 1) == (task is Task.REGRESSION)
+    if task.is_classification:
+        for name in ("baseline_roc", "baseline_pr"):
+            assert {line[0] for line in found[name][1:]} == BASELINES
     assert {s["column"] for s in found["slices"]["slices"]} == {"x", "noise", "colour"}
     rows = dict(report.rows)
     assert set(rows) == {*map(metric_label, metric_names(task)), "verdict"}

@@ -5,7 +5,7 @@ n rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -45,6 +45,24 @@ def curve_tables(judged: Judged, classes: Sequence[str]) -> dict[str, pl.DataFra
         "pr": pr_curve(y, prediction),
         "calibration": pl.DataFrame(table, schema=CALIBRATION),
         "confusion": confusion(y, predicted, classes),
+    }
+
+
+def baseline_curves(baselines: Mapping[str, Judged]) -> dict[str, pl.DataFrame]:
+    """The tables `baseline_roc` and `baseline_pr`: a column `model`, then those of `roc`, `pr`."""
+    made: dict[str, list[pl.DataFrame]] = {"baseline_roc": [], "baseline_pr": []}
+    for name, judged in baselines.items():
+        if judged.task.is_classification:
+            y = judged.y.astype(np.int64)
+            for file, draw in (("baseline_roc", roc_curve), ("baseline_pr", pr_curve)):
+                found = draw(y, judged.prediction)
+                made[file].append(found.select(pl.lit(name).alias("model"), pl.all()))
+    empty = {"baseline_roc": ROC, "baseline_pr": PR}
+    return {
+        file: pl.concat(frames)
+        if frames
+        else pl.DataFrame(schema={"model": pl.String, **empty[file]})
+        for file, frames in made.items()
     }
 
 

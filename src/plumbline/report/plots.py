@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from plumbline.kinds import DoubleArray
+from plumbline.kinds import DoubleArray, IntArray
 from plumbline.numbers import aligned, number, plural
 from plumbline.report.svg import (
     Plane,
@@ -194,8 +194,14 @@ def histogram(values: DoubleArray, *, title: str, axis: str, bins: int = 30) -> 
     """Counts of finite values in bins of one width; a guide at zero where it lies inside."""
     values = values[np.isfinite(values)]
     low, high = span(values.tolist(), pad=0.0)
-    counts, edges = np.histogram(values, bins=bins, range=(low, high))
-    top = float(counts.max()) * 1.05 or 1.0
+    heights, edges = np.histogram(values, bins=bins, range=(low, high))
+    return counts(heights, edges, title=title, axis=axis)
+
+
+def counts(heights: IntArray, edges: DoubleArray, *, title: str, axis: str) -> Markup:
+    """Bars of the counts (n,) between edges (n + 1,); a guide at zero where it lies inside."""
+    low, high = float(edges[0]), float(edges[-1])
+    top = float(heights.max()) * 1.05 or 1.0
     plane = Plane(
         x=Scale(low=low, high=high, start=margin(0, top), end=WIDTH - RIGHT),
         y=Scale(low=0, high=top, start=HEIGHT - BOTTOM, end=TOP),
@@ -206,11 +212,11 @@ def histogram(values: DoubleArray, *, title: str, axis: str, bins: int = 30) -> 
     floor = plane.y(0)
     shapes = [
         (plane.x(a) + 0.5, plane.y(c), max(0.5, plane.x(b) - plane.x(a) - 1), floor - plane.y(c))
-        for a, b, c in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+        for a, b, c in zip(edges[:-1].tolist(), edges[1:].tolist(), heights.tolist(), strict=True)
         if c
     ]
     parts = [*plane.axes(), boxes(shapes, "fill s0")]
     if low < 0 < high:
         parts.append(line(plane.x(0), plane.y.end, plane.x(0), floor, "guide"))
-    text = f"{plural(len(values), 'value')} from {number(low)} to {number(high)}"
+    text = f"{plural(int(heights.sum()), 'value')} from {number(low)} to {number(high)}"
     return drawing(WIDTH, HEIGHT, parts, title=title, text=text)

@@ -10,7 +10,7 @@ import numpy as np
 from plumbline.config import Config, Paths
 from plumbline.evaluation.baseline_predictions import predict_baselines, sample_training_rows
 from plumbline.evaluation.conformal import fit_conformal, measure
-from plumbline.evaluation.curves import curve_tables
+from plumbline.evaluation.curves import baseline_curves, curve_tables
 from plumbline.evaluation.decision import Judged, decide
 from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.predictions import Judgement, predictions
@@ -65,7 +65,8 @@ def run(config: Config, paths: Paths) -> Report:
         write_json(folder / "verdict.json", verdict)
         write_json(folder / "slices.json", weak)
         rows_table.write_parquet(folder / "predictions.parquet", compression="zstd")
-        for name, curve in curve_tables(test, spec.classes).items():
+        curves = {**curve_tables(test, spec.classes), **baseline_curves(others)}
+        for name, curve in curves.items():
             curve.write_csv(folder / f"{name}.csv")
     write_json(paths.reports / "metrics.json", metrics)
     write_json(paths.reports / "summary.json", _summary(metric, metrics))

@@ -11,6 +11,7 @@ from plumbline.config import Config, Paths
 from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks
 from plumbline.data.checks_page import results_page
 from plumbline.data.load import load_expectations
+from plumbline.data.overview import overview
 from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError
@@ -32,6 +33,7 @@ def run(config: Config, paths: Paths) -> Report:
     folder = paths.reports / "validation"
     with new_dir(folder) as new:
         write_json(new / "result.json", _result(outcomes, source.rows, bool(stopping)))
+        write_json(new / "columns.json", overview(source, expectations))
         with new_file(new / "failing_rows.parquet") as file:
             listed.write_parquet(file, compression="zstd")
         write_text(new / "index.html", results_page(outcomes, source.rows))

@@ -51,6 +51,7 @@ def write_sample(
     made = Made(folder, rng, task, names, features, rows)
     for write in (
         _validation,
+        _columns,
         _split,
         _tuning,
         _training,
@@ -146,6 +147,31 @@ def _validation(made: Made) -> None:
         },
     )
     (made.folder / "validation/index.html").write_text("<p>Great Expectations</p>")
+
+
+def _columns(made: Made) -> None:
+    rows, target = 5 * made.rows, "diagnosis"
+    number = {"type": "number", "role": "feature", "missing": 0, "min": 6.981, "max": 28.11}
+    columns = [{"name": c, **number, "median": 13.37} for c in made.columns]
+    columns[0]["missing"] = rows // 8
+    entry = {"name": target, "role": "target", "missing": 0}
+    if made.task == "regression":
+        columns.append({**entry, "type": "number", "min": 1.2e4, "median": 1.6e5, "max": 7.5e5})
+    else:
+        values = [{"value": c, "rows": rows // len(made.classes)} for c in made.classes]
+        columns.append(
+            {**entry, "type": "category", "distinct": len(made.classes), "values": values}
+        )
+    histogram = {"low": 1.2e4, "high": 7.5e5, "counts": made.rng.integers(0, 50, 30).tolist()}
+    made.json(
+        "validation/columns.json",
+        {
+            "rows": rows,
+            "test_file_rows": 0,
+            "columns": columns,
+            "target": {"name": target, "histogram": histogram},
+        },
+    )
 
 
 def _split(made: Made) -> None:
@@ -313,6 +339,8 @@ def _evaluation(made: Made) -> None:
         for name, columns in (
             ("roc", ("false_positive_rate", "true_positive_rate")),
             ("pr", ("recall", "precision")),
+            ("baseline_roc", ("model", "false_positive_rate", "true_positive_rate")),
+            ("baseline_pr", ("model", "recall", "precision")),
             ("calibration", ("predicted", "observed", "low", "high", "rows")),
             ("confusion", ("actual", "predicted")),
         ):
@@ -332,6 +360,16 @@ def _evaluation(made: Made) -> None:
             {"false_positive_rate": t, "true_positive_rate": t**0.12},
         )
         made.csv("evaluation/pr.csv", {"recall": t, "precision": 1 - 0.6 * t**9})
+        names = np.repeat(["majority", "linear", "gradient_boosting"], 200)
+        three = np.tile(t, 3)
+        made.csv(
+            "evaluation/baseline_roc.csv",
+            {"model": names, "false_positive_rate": three, "true_positive_rate": three**0.2},
+        )
+        made.csv(
+            "evaluation/baseline_pr.csv",
+            {"model": names, "recall": three, "precision": 1 - 0.7 * three**8},
+        )
         p = np.linspace(0.04, 0.97, 9)
         seen = np.clip(p + made.rng.normal(0, 0.04, 9), 0, 1)
         made.csv(

@@ -16,7 +16,7 @@ from tests.unit.report.sample import config, write_sample
 from plumbline.report.page import render
 from plumbline.report.read import Reports
 
-CURVES = ("roc", "pr", "calibration", "confusion")
+CURVES = ("roc", "pr", "baseline_roc", "baseline_pr", "calibration", "confusion")
 TASKS = ("binary", "multiclass", "regression")
 PAGES = {"validation/index.html", "drift/index.html", "validation/failing_rows.parquet"}
 NOT_READ = {
@@ -350,3 +350,59 @@ def test_shares_and_numbers_have_one_form(tmp_path: Path, task: str) -> None:
         text for text in texts if re.search(r"\d[ \u00a0]%|\de[+-]\d|\d{5}\.\d|\d\.\d{8}", text)
     ]
     assert said == []
+
+
+def test_the_curves_stand_beside_those_of_the_baselines(tmp_path: Path) -> None:
+    text = render(config(), Reports(write_sample(tmp_path)))
+    ranking = text[text.index("<h3>Ranking") : text.index("<h3>Calibration")]
+    for cls in ("s0", "s1", "s2"):
+        assert ranking.count(f'class="line {cls}" d="M') >= 4  # line and legend, twice
+    assert "gradient boosting 0.957" in ranking and ">linear model<" in ranking
+    assert "constant" not in ranking
+
+
+def test_mistakes_come_with_the_threshold_and_a_table_of_classes(tmp_path: Path) -> None:
+    write_sample(tmp_path)
+    (tmp_path / "evaluation/confusion.csv").write_text(
+        "actual,predicted,count\nbenign,benign,70\nbenign,malignant,10\n"
+        "malignant,benign,5\nmalignant,malignant,15\n"
+    )
+    parsed = Parsed(render(config(), Reports(tmp_path)))
+    texts = [text.strip() for text in parsed.texts if text.strip()]
+    said = next(text for text in texts if "is predicted where its probability" in text)
+    assert said.startswith("malignant is predicted where its probability is at least 0.420")
+    at = texts.index("Test rows by class")
+    row = texts[texts.index("malignant", at) :][:6]
+    assert row == ["malignant", "0.600", "0.750", "0.667", "20", "25"]
+
+
+def test_evaluation_and_explanations_have_a_state(tmp_path: Path) -> None:
+    write_sample(tmp_path)
+
+    def states() -> list[str]:
+        contents = render(config(), Reports(tmp_path)).partition('class="contents"')[2]
+        return re.findall(r'href="#(\w+)"[^\n]*?class="state (\w+)"', contents)
+
+    assert ("evaluation", "warn") in states() and ("explanations", "bad") in states()
+    slices = json.loads((tmp_path / "evaluation/slices.json").read_text())
+    for one in slices["slices"]:
+        one["worse"] = False
+    (tmp_path / "evaluation/slices.json").write_text(json.dumps(slices))
+    tests = json.loads((tmp_path / "explain/faithfulness.json").read_text())
+    for test in tests.values():
+        test["verdict"] = "faithful"
+    (tmp_path / "explain/faithfulness.json").write_text(json.dumps(tests))
+    assert ("evaluation", "good") in states() and ("explanations", "good") in states()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_data_are_shown_at_a_glance(tmp_path: Path, task: str) -> None:
+    text = render(config(task), Reports(write_sample(tmp_path, task)))
+    data = text[text.index('id="data"') : text.index('id="split"')]
+    assert "<dt>of type number</dt>" in data and "<dt>columns</dt>" in data
+    assert "6.98 to 28.11, median\u00a013.37" in data and "12.5%" in data
+    if task == "regression":
+        assert "Distribution of diagnosis." in data and "12,000 to 750,000" in data
+    else:
+        share = {"binary": "50.0", "multiclass": "20.0"}[task]
+        assert "Share of each class of diagnosis." in data and f">{share}</text>" in data

@@ -30,6 +30,7 @@ from plumbline.report.blocks import (
 )
 from plumbline.report.foreign import inline_svg
 from plumbline.report.read import Reports, entries, listed, pick, real, texts, whole, words
+from plumbline.report.sections.overview import overview
 
 SHOWN = 40  # rows of a table
 FAILING = "validation/failing_rows.parquet"
@@ -37,7 +38,7 @@ COLUMNS_SHOWN = 6  # column names in one cell
 
 
 def data(reports: Reports, about: About) -> Section:
-    """Validation by Great Expectations: what was asked of the data, and what failed."""
+    """What is in the data; validation by Great Expectations: what was asked, and what failed."""
     result = reports.json("validation/result.json")
     failed = [f for f in listed(pick(result, "failed")) if isinstance(f, dict)]
     blocks: list[Block] = []
@@ -53,14 +54,18 @@ def data(reports: Reports, about: About) -> Section:
             )
         )
     read = (
-        "An expectation is a sentence about a column in expectations.yaml; a failed critical one "
-        "stops the run, a warning is shown here and goes on."
+        "An expectation is a rule for a column in expectations.yaml; a failed critical one "
+        "stops the run, a warning is shown here and the run goes on."
     )
+    files = ["validation/result.json", FAILING]
     return Section(
         id="data",
         title="Data and validation",
         status=validation_status(reports),
-        parts=[Part(read=read, blocks=blocks, files=["validation/result.json", FAILING])],
+        parts=[
+            overview(reports, about),
+            Part(title="Validation", read=read, blocks=blocks, files=files),
+        ],
     )
 
 
@@ -97,7 +102,7 @@ def _failed_table(failed: Sequence[dict[str, Any]]) -> Grid:
     ordered = sorted(failed, key=lambda f: f.get("severity") != "critical")
     return Grid(
         caption="Expectations that failed",
-        columns=["column", "expectation", "severity", "what came", "values"],
+        columns=["column", "expectation", "severity", "observed", "values"],
         rows=[
             [
                 name(str(f.get("column") or "whole table")),
@@ -169,7 +174,7 @@ def _split_part(reports: Reports) -> Part:
     if dropped:
         blocks.append(
             Grid(
-                caption="Columns that are no features any more",
+                caption="Columns that are not used as features",
                 columns=["column", "reason"],
                 rows=dropped[:SHOWN],
                 more=_more(len(dropped), "reports/split/summary.json"),
@@ -207,7 +212,7 @@ def _leakage_part(reports: Reports) -> Part:
         blocks.append(_findings(findings))
     read = (
         "A leak lets the model see what it will not know in use, so that its scores here would "
-        "promise too much; each finding comes with its evidence and its mend."
+        "promise too much; each finding comes with its evidence and a fix."
     )
     return Part(title="Leakage", read=read, blocks=blocks, files=["leakage.json"])
 
@@ -222,7 +227,7 @@ def _findings(findings: Sequence[dict[str, Any]]) -> Items:
                 texts=[
                     ("evidence", str(f.get("detail") or NOTHING)[:800]),
                     ("columns", _columns([str(c) for c in listed(f.get("columns"))])),
-                    ("mend", str(f.get("mend") or NOTHING)[:400]),
+                    ("fix", str(f.get("mend") or NOTHING)[:400]),
                 ],
             )
             for f in findings[:SHOWN]

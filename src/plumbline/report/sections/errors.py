@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import DoubleArray
-from plumbline.numbers import number, percent, plural
+from plumbline.kinds import DoubleArray, Task
+from plumbline.numbers import fixed, number, percent, plural
+from plumbline.report.about import About
 from plumbline.report.blocks import Block, Figure, Figures, Grid, Part, Text, figure_cell, name
 from plumbline.report.clouds import cloud, heat_map
 from plumbline.report.plots import histogram
-from plumbline.report.read import Reports, numbers, texts
+from plumbline.report.read import Reports, numbers, pick, real, texts
 
 CLASSES = 30  # a larger matrix could not be read
 MISTAKES = 10
 
 
-def confusion(reports: Reports) -> Part:
+def confusion(reports: Reports, about: About) -> Part:
     """The confusion matrix of test rows, and what is mistaken most often."""
     frame = reports.frame("evaluation/confusion.csv")
     names, counts = confusion_counts(frame)
@@ -31,14 +32,57 @@ def confusion(reports: Reports) -> Part:
         )
     elif reports.problem("evaluation/confusion.csv") is None:
         blocks.append(Text("There is no test row to count."))
+    if names:
+        blocks += [Text(_decision(reports, about)), _per_class(names, counts)]
     mistakes = _mistakes(names, counts)
     if mistakes and len(names) > 2:
         blocks.append(mistakes)
     read = (
-        "Rows are what was true, columns what was said: everything off the diagonal is a mistake, "
-        "and a dark cell there is a pair of classes that the model confuses."
+        "Rows: actual class; columns: predicted. Everything off the diagonal is a mistake, and a "
+        "dark cell there is a pair of classes that the model confuses."
     )
     return Part(title="Mistakes", read=read, blocks=blocks, files=["evaluation/confusion.csv"])
+
+
+def _decision(reports: Reports, about: About) -> str:
+    """What makes a probability a class."""
+    if about.task is not Task.BINARY:
+        return "The class with the highest probability is predicted."
+    positive = about.config.data.positive or "the positive class"
+    threshold = real(pick(reports.json("evaluation/verdict.json"), "threshold"))
+    where = "the default" if threshold is None else "chosen on validation rows"
+    value = fixed(0.5 if threshold is None else threshold, 3 if threshold else 1)
+    return (
+        f"{positive} is predicted where its probability is at least {value}, {where} "
+        "(evaluate.threshold); another threshold trades one kind of mistake for the other."
+    )
+
+
+def _per_class(names: list[str], counts: DoubleArray) -> Grid:
+    """Precision, recall and F1 of every class, the largest first."""
+    right, actual, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    order = np.argsort(-actual, kind="stable")[:CLASSES].tolist()
+    rest = len(names) - len(order)
+    return Grid(
+        caption="Test rows by class",
+        columns=["class", "precision", "recall", "F1", "actual", "predicted"],
+        rows=[
+            [
+                name(names[i]),
+                figure_cell(fixed(_share(right[i], predicted[i]))),
+                figure_cell(fixed(_share(right[i], actual[i]))),
+                figure_cell(fixed(_share(2 * right[i], actual[i] + predicted[i]))),
+                figure_cell(number(int(actual[i]))),
+                figure_cell(number(int(predicted[i]))),
+            ]
+            for i in order
+        ],
+        more=f"{plural(rest, 'smaller class', 'smaller classes')} not shown." if rest else "",
+    )
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
 
 
 def confusion_counts(frame: pl.DataFrame) -> tuple[list[str], DoubleArray]:
@@ -101,7 +145,7 @@ def residuals(reports: Reports) -> Part:
                             axes=("predicted", "actual"),
                             diagonal=True,
                         ),
-                        caption="Actual against predicted, test rows; the line is perfection.",
+                        caption="Actual against predicted, test rows; equal on the dotted line.",
                     ),
                     Figure(
                         svg=cloud(
@@ -115,7 +159,7 @@ def residuals(reports: Reports) -> Part:
                     ),
                     Figure(
                         svg=histogram(residual, title="Residuals", axis="actual − predicted"),
-                        caption="How the residuals are spread.",
+                        caption="Distribution of the residuals.",
                     ),
                 ]
             )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from plumbline.numbers import plural
 from plumbline.report.about import About
-from plumbline.report.blocks import Cell, Grid, Part, Section, figure_cell
-from plumbline.report.read import Reports, entries, pair, pick, real
+from plumbline.report.blocks import Cell, Grid, Part, Section, Status, figure_cell
+from plumbline.report.read import Reports, entries, listed, pair, pick, real
 from plumbline.report.sections.errors import confusion, residuals
 from plumbline.report.sections.probability import calibration, coverage, ranking
 from plumbline.report.sections.slices import slices
@@ -26,11 +27,29 @@ def evaluation(reports: Reports, about: About) -> Section:
     """What the model is worth on rows that it never saw."""
     parts = [_metrics(reports, about)]
     if about.task.is_classification:
-        parts += [ranking(reports, about), calibration(reports, about), confusion(reports)]
+        parts += [ranking(reports, about), calibration(reports, about), confusion(reports, about)]
     else:
         parts.append(residuals(reports))
     parts += [coverage(reports, about), slices(reports, about)]
-    return Section(id="evaluation", title="Evaluation", parts=parts)
+    return Section(
+        id="evaluation", title="Evaluation", status=evaluation_status(reports), parts=parts
+    )
+
+
+def evaluation_status(reports: Reports) -> Status | None:
+    """The worst that is to be said: no better than a constant, or weak slices."""
+    judged = reports.json("evaluation/verdict.json")
+    if pick(judged, "metric") is None:
+        return None
+    if pick(judged, "baselines", "majority", "verdict") in ("worse", "within noise"):
+        return Status(state="bad", word="no better than a constant")
+    weak = sum(
+        pick(one, "worse") is True
+        for one in listed(pick(reports.json("evaluation/slices.json"), "slices"))
+    )
+    if weak:
+        return Status(state="warn", word=plural(weak, "weak slice"))
+    return Status(state="good", word="no weak slice")
 
 
 def _metrics(reports: Reports, about: About) -> Part:

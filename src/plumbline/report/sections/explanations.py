@@ -47,8 +47,16 @@ def explanations(reports: Reports, about: About) -> Section:
     return Section(
         id="explanations",
         title="Explanations",
+        status=explanations_status(reports),
         parts=[_global(reports, about), _local(reports, about), _faithfulness(reports)],
     )
+
+
+def explanations_status(reports: Reports) -> Status | None:
+    """By the deletion tests: the worst verdict of a method, if any was tested."""
+    tests = [v for _, v in entries(reports.json("explain/faithfulness.json")) if pick(v, "rows")]
+    found = [_verdict(pick(test, "verdict")) for test in tests]
+    return max(found, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)
 
 
 def _output(about: About) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -10,8 +12,8 @@ from plumbline.numbers import number, percent
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Facts, Figure, Figures, Part, Text
 from plumbline.report.plots import Look, Series, lines, thin
-from plumbline.report.read import Reports, numbers, pick, real
-from plumbline.words import metric_label, metric_value
+from plumbline.report.read import Reports, entries, numbers, pick, real, texts
+from plumbline.words import baseline_label, metric_label, metric_value
 
 UNIT = (0.0, 1.0)
 
@@ -35,10 +37,12 @@ def ranking(reports: Reports, about: About) -> Part:
         ("pr", "recall", "precision", "average_precision", False),
     ):
         series = curve(reports.frame(f"evaluation/{file}.csv"), x, y)
+        frame = reports.frame(f"evaluation/baseline_{file}.csv")
         if not series:
             continue
+        series = [replace(series[0], name="deep model"), *_of_baselines(frame, x, y)]
         value = real(pick(metrics, "test", metric))
-        said = "test rows" if value is None else _area(metric, value)
+        said = "test rows" if value is None else _areas(reports, metric, value)
         look = Look(
             title="ROC curve" if diagonal else "Precision-recall curve",
             x=x.replace("_", " "),
@@ -59,12 +63,30 @@ def ranking(reports: Reports, about: About) -> Part:
         "The further a ROC curve bends to the upper left, and a precision-recall curve to the "
         "upper right, the better the classes are told apart at every threshold."
     )
-    files = ["evaluation/roc.csv", "evaluation/pr.csv"]
+    files = [f"evaluation/{name}.csv" for name in ("roc", "pr", "baseline_roc", "baseline_pr")]
     return Part(title="Ranking", read=read, blocks=blocks, files=files)
 
 
-def _area(metric: str, value: float) -> str:
-    return f"{metric_label(metric)} {metric_value(metric, value)} on test rows"
+def _of_baselines(frame: pl.DataFrame, x: str, y: str) -> list[Series]:
+    """A curve per baseline; a constant prediction is chance itself and has none."""
+    found = []
+    names = [n for n in dict.fromkeys(texts(frame, "model")) if n != "majority"]
+    for name, cls in zip(names, ("s1", "s2", "s3"), strict=False):
+        one = curve(frame.filter(pl.col("model") == name), x, y)
+        found += [replace(series, name=baseline_label(name), cls=cls) for series in one]
+    return found
+
+
+def _areas(reports: Reports, metric: str, value: float) -> str:
+    """The areas of the model and of the baselines beside it."""
+    baselines = entries(pick(reports.json("metrics.json"), "baselines"))
+    areas = [
+        f"{baseline_label(key)} {metric_value(metric, area)}"
+        for key, scores in baselines
+        if key != "majority" and (area := real(pick(scores, metric))) is not None
+    ]
+    mine = f"deep model {metric_value(metric, value)}"
+    return f"{metric_label(metric)} on test rows: {', '.join([mine, *areas[:3]])}"
 
 
 def calibration(reports: Reports, about: About) -> Part:
