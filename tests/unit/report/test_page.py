@@ -230,7 +230,7 @@ def test_what_outsiders_wrote_is_text_and_no_more(tmp_path: Path, task: str) -> 
     for name in ("leakage.json", "register.json", "validation/result.json"):
         content = (folder / name).read_text()
         (folder / name).write_text(content.replace("warning", "<b onclick=x>warning</b>"))
-    text = page(folder, task, target=HOSTILE[0], path=HOSTILE[1])
+    text = page(folder, task, target=HOSTILE[0], path=f"data/{HOSTILE[1]}")
     parsed = Parsed(text)
     assert "script" not in parsed.tags and "img" not in parsed.tags and "b" in parsed.tags
     assert not [a for a in parsed.attributes if a[1].startswith("on")]
