@@ -1,4 +1,5 @@
 # plumbline: `make help` lists the targets.
+# make ends with 2 when a recipe fails, whatever its exit code: see docs/orchestration.md.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -13,9 +14,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro flow ui deploy deploy-down test lint bench soak lock clean
+.PHONY: help env repro flow ui deploy deploy-down test lint bench soak lock clean sample
 
-help: ## this list
+help: ## this list (`plumbline --help` lists the commands of the program)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(READY) ## the environment in .venv, every package as pinned
@@ -31,16 +32,16 @@ $(READY): requirements.lock requirements-cuda.lock pyproject.toml
 data: | $(READY)
 	dvc pull --quiet data.dvc
 
-repro: $(READY) | data ## the whole graph on the data at hand, then the results and where to look
+repro: $(READY) | data ## run what has changed of the graph, then show the results
 	@plumbline repro
 
-flow: $(READY) ## the same graph as one Prefect flow run
+flow: $(READY) ## the same as one Prefect flow run; ARGS="evaluate --force" for a part
 	@python -m pipelines.local flow $(ARGS)
 
-ui: $(READY) ## MLflow and Prefect in the browser, on loopback
+ui: $(READY) ## MLflow and Prefect in the browser, on 127.0.0.1
 	@python -m pipelines.local ui
 
-deploy: $(READY) ## Prefect server, worker and the weekly training of prefect.yaml, on loopback
+deploy: $(READY) ## Prefect server, worker and weekly training (prefect.yaml), on 127.0.0.1
 	@python -m pipelines.local deploy
 
 deploy-down: $(READY) ## end what deploy and ui started
@@ -62,6 +63,11 @@ soak: $(READY) | data ## the random tests (kills, fuzz, simulations) in full num
 bench: $(READY) | data ## every published figure beside its peers, into docs/benchmarks.md
 	uv pip install --quiet --python python -r requirements-bench.lock -c requirements.lock
 	python -m benchmarks
+
+sample: $(READY) | data ## for maintainers: dvc.lock and the outputs that `dvc pull` brings
+	plumbline repro
+	dvc push --remote sample
+	dvc gc --workspace --all-experiments --cloud --remote sample --force
 
 clean: ## delete what the graph made (not the data, not the environment)
 	rm -rf artifacts reports .plumbline mlflow

@@ -8,7 +8,6 @@ pinned by tests/pipelines/test_command.py.
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
-from dvc.logger import setup
 from dvc.repo import Repo
 
 FAILED = 255  # as DVC's own command line
@@ -26,7 +24,6 @@ FAILED = 255  # as DVC's own command line
 def main() -> int:
     """Answer one question; arguments: where the answer goes, the question, its argument."""
     answer, question, *arguments = sys.argv[1:]
-    setup(logging.INFO)
     try:
         with Repo(_wait_for_lock=True) as repo:
             content = QUESTIONS[question](repo, *arguments)

@@ -8,15 +8,17 @@ MLFLOW_TRACKING_URI is set, that server is used and none is started.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pipelines.services import HOST, Service, ask, running, start, stop
+from plumbline import telemetry
 from plumbline.errors import ParameterError, PlumblineError, StorageError
 
 POOL = "plumbline"
@@ -85,16 +87,48 @@ def deploy_down(root: Path) -> None:
 
 
 def ui(root: Path) -> None:
-    """Start the Prefect and MLflow UIs and print their addresses."""
+    """Start the Prefect and MLflow UIs and print the addresses of the last run in them."""
+    _say("starting Prefect's server (a minute, the first time) …")
     prefect = _without_password(_server(root)["PREFECT_API_URL"]).removesuffix("/api")
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     if tracking.startswith(("http://", "https://")):
-        mlflow = _without_password(tracking)
+        mlflow = _without_password(tracking).rstrip("/")
     else:
+        _say("starting MLflow's server (half a minute) …")
         mlflow = _mlflow(root, tracking)
-    print(f"MLflow    {mlflow}")
-    print(f"Prefect   {prefect}")
-    print("end       make deploy-down")
+    print(f"MLflow      {mlflow}")
+    for what, address in _last_run(root, mlflow).items():
+        print(f"  {what:<9} {address}")
+    print(f"Prefect     {prefect}")
+    print(f"  {'runs':<9} {prefect}/runs")
+    page = root / "reports" / "index.html"
+    if page.exists():
+        print(f"page        {page}")
+    print("end         make deploy-down")
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _last_run(root: Path, mlflow: str) -> dict[str, str]:
+    """Addresses of what the stage `register` wrote last, as far as the server knows it."""
+    try:
+        made = json.loads((root / "reports" / "register.json").read_text(encoding="utf-8"))
+        model, version, run = (str(made[key]) for key in ("model", "version", "run_id"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    found = ask(f"{mlflow}/api/2.0/mlflow/runs/get?run_id={quote(run)}")
+    if not isinstance(found, dict):
+        return {}
+    experiment = found["run"]["info"]["experiment_id"]
+    models = f"{mlflow}/#/models/{quote(model, safe='')}"
+    return {
+        "runs": f"{mlflow}/#/experiments/{experiment}/runs",
+        "run": f"{mlflow}/#/experiments/{experiment}/runs/{run}",
+        "model": models,
+        "version": f"{models}/versions/{version}",
+    }
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -110,8 +144,7 @@ def environment(root: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **telemetry.OFF,
         "PLUMBLINE_ROOT": str(root),
         "PYTHONPATH": os.pathsep.join(
             [str(root), *filter(None, [os.environ.get("PYTHONPATH", "")])]

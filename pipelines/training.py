@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+import yaml
+from prefect import allow_failure, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from pipelines import command
@@ -25,11 +28,30 @@ from plumbline.markup import markdown
 from plumbline.results import fact_rows, metric_rows
 
 RETRY_SECONDS = [2.0, 10.0, 60.0]
-REFUSED = {2: "To mend", 3: "Gate"}  # names of the failed states, by the stage's exit code
+REFUSED = {2: "To fix", 3: "Gate"}  # names of the failed states, by the stage's exit code
+NOT_RUN = "Skipped"
 Changed = Mapping[str, Any]
 
 
-@flow(name="training")  # tasks run in threads, Prefect's default
+def run_name() -> str:
+    """The data set, the date, and what is not as usual: what tells runs apart in a list."""
+    given = flow_run.parameters or {}
+    stages = f" {', '.join(given['targets'])}" if given.get("targets") else ""
+    force = " (forced)" if given.get("force") else ""
+    return f"{_data_name(Path.cwd())} {datetime.now(UTC):%Y-%m-%d %H:%M}{stages}{force}"
+
+
+def _data_name(root: Path) -> str:
+    """`data.name` of params.yaml; a file that cannot be read is for the stages to refuse."""
+    try:
+        return str(
+            yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["data"]["name"]
+        )
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return "training"
+
+
+@flow(name="training", flow_run_name=run_name)  # tasks run in threads, Prefect's default
 def training(
     targets: list[str] | None = None, force: bool = False, pull: bool = True
 ) -> State[Any]:
@@ -80,7 +102,7 @@ def data_task(root: Path, *, pull: bool) -> State[Any]:
     for name in [key for key in changed if key.endswith(".dvc")]:
         missing = not command.present(name, root)
         if missing and not pull:
-            error = DataError("the data are not here", file=name, mend=f"run dvc pull {name}")
+            error = DataError("the data are not there", file=name, mend=f"run `dvc pull {name}`")
             return Failed(name=REFUSED[2], message=str(error), data=error)
         if missing:
             command.pull(name, root, log.info)
@@ -99,10 +121,14 @@ def data_task(root: Path, *, pull: bool) -> State[Any]:
     retry_condition_fn=retry_passing,
 )
 def stage_task(
-    name: str, root: Path, changed: Changed, before: Sequence[Outcome], *, force: bool
+    name: str, root: Path, changed: Changed, before: Sequence[Any], *, force: bool
 ) -> State[Any]:
-    """One stage, run by DVC. Done at once where neither it nor what it needs changed."""
+    """One stage, run by DVC. Done at once where neither it nor what it needs changed, or where
+    something that it needs was not made: `before` then holds something else than outcomes."""
     log = get_run_logger()
+    if not isinstance(changed, Mapping) or not all(isinstance(one, Outcome) for one in before):
+        # not a failure of its own: Prefect would log an error for each stage behind a gate
+        return Completed(name=NOT_RUN, message="a stage that it needs did not end well", data=None)
     untouched = name not in changed and all(outcome is Outcome.UNCHANGED for outcome in before)
     if untouched and not force:
         return Completed(name="Cached", message="nothing changed", data=Outcome.UNCHANGED)
@@ -127,10 +153,10 @@ def _submit(
     """Hand every stage to the task runner, each after those it needs; order of the file."""
     futures: dict[str, PrefectFuture[Any]] = {}
     for name, needed in graph.items():
-        # a future in place of a value: Prefect waits for it and hands its result over
+        # a future in place of a value: Prefect waits for it and hands its result, or error, over
         submit: Any = stage_task.with_options(name=name, task_run_name=name).submit
-        before = [futures[other] for other in needed]
-        futures[name] = submit(name, root, data, before, force=force)
+        before = [allow_failure(futures[other]) for other in needed]
+        futures[name] = submit(name, root, allow_failure(data), before, force=force)
     return futures
 
 
@@ -155,11 +181,28 @@ def _conclude(root: Path, states: Mapping[str, State[Any]]) -> State[Any]:
 
 
 def _result(root: Path) -> str:
-    page = root / "reports" / "index.html"
-    lines = [f"| {markdown(label)} | {markdown(value)} |" for label, value in fact_rows(root)]
+    """The summary in Markdown. The page is named as text: a browser opens no file: link from
+    Prefect's interface."""
+    header, rows = metric_rows(root)
+    facts = [[label, value] for label, value in fact_rows(root)]
+    page = f"`{root / 'reports' / 'index.html'}`"
     return "\n".join(
-        ["| | |", "| --- | --- |", *lines, "", f"[The whole run on one page]({page.as_uri()})"]
+        [
+            f"The whole run on one page: {page} on the machine that ran it.",
+            "",
+            *_table(header, rows),
+            "",
+            *_table(["", ""], facts),
+        ]
     )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return [
+        f"| {' | '.join(cell if cell == '---' else markdown(cell) for cell in line)} |"
+        for line in lines
+    ]
 
 
 def main() -> int:

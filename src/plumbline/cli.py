@@ -91,6 +91,9 @@ def _guard(arguments: argparse.Namespace) -> tuple[int, str]:
         return error.exit_code, str(error)
     except KeyboardInterrupt:
         return 130, "interrupted; previous outputs are intact"
+    except BrokenPipeError:  # whoever read the output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0, ""
     except Exception as error:
         outside = _outside(error)
         if outside is None:

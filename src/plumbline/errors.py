@@ -1,7 +1,7 @@
 """The error tree. The exit code of the process is the code of the error.
 
 PlumblineError            1   a defect of ours
-├── UserError (ValueError)  2   the user can mend it; printed without a traceback
+├── UserError (ValueError)  2   the user can fix it; printed without a traceback
 │   ├── ParameterError          a key of params.yaml, or a command-line argument
 │   ├── DataError               a file, a column, a row
 │   └── StorageError            disk, lock, database or server in the way
@@ -26,7 +26,7 @@ class PlumblineError(Exception):
 
 
 class UserError(PlumblineError, ValueError):
-    """A mistake the user can mend: says where, what was wanted, what came, and the mend.
+    """A mistake the user can fix: says where, what was wanted, what came, and the fix.
 
     Args:
         what: what is wrong, one clause.

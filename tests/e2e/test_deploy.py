@@ -124,9 +124,15 @@ def test_the_interfaces_answer_and_show_the_runs(
     monkeypatch.setenv("PLUMBLINE_MLFLOW_PORT", str(mlflow))
     try:
         done = run(copy, *LOCAL, "ui")
-        for line in done.stdout.splitlines()[:2]:
-            with urllib.request.urlopen(line.split()[1], timeout=30) as page:
+        assert "starting Prefect" in done.stderr and "starting MLflow" in done.stderr
+        told = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+        for name in ("MLflow", "Prefect"):
+            with urllib.request.urlopen(told[name], timeout=30) as page:
                 assert "<html" in page.read().decode().lower()
+        made = json.loads((copy / "reports" / "register.json").read_text())
+        assert told["version"].endswith(f"/#/models/breast-cancer/versions/{made['version']}")
+        assert told["run"].endswith(f"/runs/{made['run_id']}")
+        assert told["page"] == str(copy / "reports" / "index.html")
         base = f"http://127.0.0.1:{mlflow}/api/2.0/mlflow"
         (model,) = ask(f"{base}/registered-models/search")["registered_models"]
         assert [alias["alias"] for alias in model["aliases"]] == ["champion"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.e2e.conftest import run
+
+from plumbline.results import metric_rows
 
 pytestmark = pytest.mark.e2e
 FLOW = ("python", "-m", "pipelines.local", "flow")
@@ -74,12 +77,15 @@ def test_the_flow_runs_what_changed_and_leaves_dvc_content(
     assert not (tmp_path / "home" / ".prefect").exists()
 
     shown = artifacts(copy)
-    metrics = json.loads((copy / "reports" / "metrics.json").read_text())
+    header, rows = metric_rows(copy)
     first = json.loads(json.loads(shown["metrics"]))[0]
-    assert first["test rows"] == "roc_auc *"
-    assert first["model"] == f"{metrics['test']['roc_auc']:.4g}"
-    assert "gradient_boosting" in first
-    assert "reports/index.html" in shown["result"] and "decision" in shown["result"]
+    assert first == dict(zip(header, rows[0], strict=True))
+    assert first["test rows"] == "ROC AUC *"
+    assert "gradient boosting" in first
+    assert f"`{copy / 'reports' / 'index.html'}`" in shown["result"]
+    assert "file:" not in shown["result"] and "](" not in shown["result"]
+    for words in ("decision", "ROC AUC", "gradient boosting"):
+        assert words in shown["result"], words
 
 
 def test_a_gate_stops_the_flow_at_once_and_says_why(copy: Path) -> None:
@@ -95,8 +101,11 @@ def test_a_gate_stops_the_flow_at_once_and_says_why(copy: Path) -> None:
     )
     states = task_states(copy)
     assert states["validate"] == "Gate"
-    # a task that never began has not got its own name yet
-    assert [state for name, state in states.items() if name.startswith("split")] == ["NotReady"]
+    assert states["split"] == "Skipped"
+    told = done.stdout + done.stderr
+    assert sum("| ERROR" in line for line in told.splitlines()) == 1
+    (run_name,) = set(re.findall(r"Flow run '([^']+)' - Beginning", told))
+    assert re.fullmatch(r"breast-cancer \d{4}-\d\d-\d\d \d\d:\d\d split", run_name)
     assert "reports/validation" in artifacts(copy)["gate-validate"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -47,6 +48,24 @@ def metrics(folder: Path) -> dict[str, Any]:
 def ran(output: str) -> list[str]:
     """The stages that DVC says it ran."""
     return [name for name in STAGES if f"Running stage '{name}'" in output]
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments],
+        cwd=folder,
+        check=True,
+    )
+
+
+def finished_runs(folder: Path) -> list[str]:
+    """Ids of the runs in the store of a checkout whose artifacts lie there too."""
+    with sqlite3.connect(folder / "mlflow" / "mlflow.db") as database:
+        rows = database.execute(
+            "SELECT run_uuid, artifact_uri FROM runs JOIN tags USING (run_uuid) "
+            "WHERE status = 'FINISHED' AND key = 'plumbline.key'"
+        ).fetchall()
+    return [name for name, place in rows if Path(place.removeprefix("file://")).is_dir()]
 
 
 def test_the_files_that_others_rely_on(checkout: Path) -> None:
@@ -161,3 +180,56 @@ def test_a_machine_with_an_empty_store_still_registers(copy: Path) -> None:
     done = run(copy, "dvc", "repro")
     assert ran(done.stdout)[0] == "register"
     assert json.loads((copy / "reports/register.json").read_text())["decision"] == "first"
+
+
+def test_an_experiment_in_a_temporary_workspace_keeps_all_that_it_made(copy: Path) -> None:
+    git(copy, "add", "-f", "dvc.lock")
+    git(copy, "commit", "-q", "-m", "lock")
+    baseline = json.loads((copy / "reports/summary.json").read_text())
+    page, runs = (copy / "reports/index.html").read_text(), finished_runs(copy)
+    changes = ("-S", "evaluate.coverage=0.8", "-S", "report.title=Tried")
+    run(copy, "dvc", "exp", "run", "--temp", "-n", "tried", *changes)
+    assert (copy / "reports/index.html").read_text() == page  # the workspace is as it was
+    assert len(finished_runs(copy)) == len(runs) + 1
+
+    rows = json.loads(run(copy, "dvc", "exp", "show", "--json").stdout)
+    (experiment,) = rows[-1]["experiments"]
+    shown = experiment["revs"][0]["data"]["metrics"]["reports/summary.json"]["data"]
+    assert shown["roc_auc"] == baseline["roc_auc"]
+    assert "title" in run(copy, "dvc", "exp", "diff", "HEAD", "tried", "--all").stdout
+
+    run(copy, "dvc", "exp", "apply", "tried")
+    assert "Tried" in (copy / "reports/index.html").read_text()
+    made = json.loads((copy / "reports/register.json").read_text())
+    assert made["run_id"] in finished_runs(copy)
+    assert "breast-cancer version" in run(copy, "plumbline", "show").stdout
+    # the store has the run already: the stage finds it, and nothing follows
+    assert ran(run(copy, "dvc", "repro").stdout) == ["register"]
+    assert json.loads((copy / "reports/register.json").read_text()) == made
+    assert "up to date" in run(copy, "dvc", "status").stdout
+
+
+def test_showing_plots_leaves_nothing_for_git(copy: Path) -> None:
+    run(copy, "dvc", "plots", "show")
+    assert (copy / "dvc_plots").is_dir()
+    listed = subprocess.run(
+        ["git", "status", "--short", "--", "dvc_plots"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert listed.stdout == ""
+
+
+def test_the_metrics_that_dvc_shows_fit_a_terminal(checkout: Path) -> None:
+    assert max(map(len, run(checkout, "dvc", "metrics", "show").stdout.splitlines())) <= 80
+
+
+def test_the_code_of_a_gate_survives_dvc(copy: Path) -> None:
+    text = (copy / "expectations.yaml").read_text()
+    (copy / "expectations.yaml").write_text(text.replace("rows: {min: 284", "rows: {min: 100000"))
+    done = run(copy, "plumbline", "repro", "validate", code=3)
+    assert done.stderr.count("plumbline: ") == 1
+    run(copy, "dvc", "repro", "validate", code=255)
+    run(copy, "plumbline", "repro", "trian", code=2)

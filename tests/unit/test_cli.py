@@ -210,6 +210,23 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("plumbline 0.")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom plumbline import cli\n"
+        "cli._show = lambda _: [print('x' * 10_000, flush=True) for _ in range(100)] and None\n"
+        "sys.exit(cli.main(['show']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
 def test_wrong_arguments_leave_with_two_and_no_traceback() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "plumbline", "trian"], capture_output=True, text=True, check=False
