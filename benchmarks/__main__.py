@@ -64,9 +64,10 @@ def page(results: dict[str, Any]) -> str:
     """docs/benchmarks.md."""
     parts = [
         "# Benchmarks\n\n"
+        "How fast and how good is it, beside others?\n\n"
         "Made by `make bench`; the numbers are in `benchmarks/results.json`. Every figure was "
         "measured beside its peer in the same run; times on shared machines vary by some tens "
-        "of per cent, ratios by less."
+        "of percent, ratios by less."
     ]
     parts += [markdown(results[name]) for name in MODULES if name in results]
     return "\n\n".join(parts) + "\n"

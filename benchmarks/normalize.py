@@ -1,4 +1,4 @@
-"""Normalising a table beside scikit-learn's ColumnTransformer: rows per second and memory.
+"""Normalizing a table beside scikit-learn's ColumnTransformer: rows per second and memory.
 
 Both read one Parquet file of 20 number columns (six with gaps) and 10 text columns of 50 values,
 learn from all rows and prepare all rows: numbers standardised, gaps filled with the mean and
@@ -59,7 +59,7 @@ def run(rows: int = ROWS) -> Result:
     inside = min(a["work"] for a in tried["plumbline in memory"])
     peer_inside = min(a["work"] for a in tried["scikit-learn"])
     return Result(
-        title="Normalising",
+        title="Normalizing",
         figures=[
             times("rows per second beside ColumnTransformer, reading included", theirs / ours, 5),
             times("the same, without reading", peer_inside / inside, 5),

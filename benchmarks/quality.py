@@ -106,7 +106,7 @@ def run() -> Result:
         tables=[table(task, made) for task in tasks],
         notes=[
             "plumbline's families: the defaults of params.yaml but for `model.name`, searched "
-            "values at the centre of their ranges, no tuning; stopped by the validation rows",
+            "values at the center of their ranges, no tuning; stopped by the validation rows",
             "peers: their own defaults on training and validation rows together, the columns as "
             "they are (categories as pandas categories)",
             f"a fit of ours has {BUDGET / 60:.0f} minutes on these cores: where an epoch takes so "

@@ -249,5 +249,5 @@ def _report(
         rows.append(("drift", f"{len(moved)} of {len(glance)} columns moved (PSI ≥ {LITTLE})"))
     for name, value in moved[:SHOWN]:
         rows.append((f"  {name}", f"{value:.2f} {'much' if value >= MUCH else 'some'}"))
-    rows.append(("next", "dvc repro"))
+    rows.append(("next", "plumbline repro"))
     return Report(rows=rows, look=[paths.root / "data.dvc"])

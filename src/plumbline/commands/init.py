@@ -95,7 +95,7 @@ def init(request: Request, paths: Paths) -> Report:
             *(("params", note) for note in changed),
             *((("before", f"kept in {kept.relative_to(paths.root)}"),) if kept else ()),
             ("change it", "type, role and limits in expectations.yaml; the rest in params.yaml"),
-            ("next", "dvc repro"),
+            ("next", "plumbline repro"),
         ],
         look=[paths.expectations, paths.params],
     )
