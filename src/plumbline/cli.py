@@ -18,12 +18,13 @@ from typing import Any
 from plumbline import outcome, telemetry
 from plumbline.config import Paths, load_config
 from plumbline.errors import PlumblineError, PlumblineWarning, StorageError, UserError
-from plumbline.files import exclusive, write_json
+from plumbline.files import exclusive, shared, write_json
 from plumbline.kinds import Task
 from plumbline.missing import explain_missing, refuse_missing
 from plumbline.outcome import Outcome
 from plumbline.results import summary
 from plumbline.stages import STAGES, Report, load_stage
+from plumbline.stages.watch import begin
 from plumbline.training.launched import is_launched
 
 COMMANDS = {
@@ -235,11 +236,12 @@ def _add_ingest(commands: Any) -> None:
 
 
 def _ingest(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.data_lock import replacing_data
     from plumbline.commands.ingest import ingest
 
     begun = time.perf_counter()
     paths = Paths(Path.cwd())
-    with exclusive(paths.state / "locks" / "ingest", "'plumbline ingest'"):
+    with replacing_data(paths, "'plumbline ingest'"):
         report = ingest(
             arguments.file, paths, quarantine=arguments.quarantine, again=arguments.again
         )
@@ -248,14 +250,16 @@ def _ingest(arguments: argparse.Namespace) -> None:
 
 def _init(arguments: argparse.Namespace) -> None:
     from plumbline.commands import init
+    from plumbline.commands.data_lock import replacing_data
 
     begun = time.perf_counter()
     paths = Paths(Path.cwd())
-    with exclusive(paths.state / "locks" / "init", "'plumbline init'"):
-        if arguments.update:
-            report = init.update(paths)
-        else:
-            report = init.init(init.request_of(arguments), paths)
+    if arguments.update:
+        report = init.update(paths)
+    else:
+        request = init.request_of(arguments)
+        with replacing_data(paths, "'plumbline init'"):
+            report = init.init(request, paths)
     print_report("init", report, time.perf_counter() - begun)
 
 
@@ -269,13 +273,17 @@ def _stage(arguments: argparse.Namespace) -> None:
     config = load_config(paths.params)
     name = arguments.stage
     if is_launched():  # a process of a group that its launcher's stage already guards
-        load_stage(name)(config, paths)
+        with begin(name, paths.root, check=False).writing():
+            load_stage(name)(config, paths)
         return
-    refuse_missing(name, paths.root)
-    with exclusive(paths.state / "locks" / name, f"stage '{name}'"):
+    with shared(paths.locks / "data", _waits), exclusive(paths.locks / name, f"stage '{name}'"):
+        refuse_missing(name, paths.root)
+        watch = begin(name, paths.root)
+        config = load_config(paths.params)  # again: it may have waited
         run = load_stage(name)
         imported = time.perf_counter()
-        report = run(config, paths)
+        with watch.writing():
+            report = run(config, paths)
     ended = time.perf_counter()
     seconds = {"imports": imported - begun, "work": ended - imported}
     with contextlib.suppress(OSError):
@@ -294,6 +302,10 @@ def _repro(arguments: argparse.Namespace) -> int:
 
 def _show(_arguments: argparse.Namespace) -> None:
     print(summary(Path.cwd()))
+
+
+def _waits(process: str) -> None:
+    print(f"waiting for process {process}, which replaces the data", file=sys.stderr)
 
 
 def print_report(title: str, report: Report, seconds: float) -> None:

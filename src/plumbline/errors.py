@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from plumbline.address import shown
+
 T = TypeVar("T")
 LISTED = 30  # valid names listed in a message
 
@@ -66,7 +68,7 @@ class UserError(PlumblineError, ValueError):
         if self.mend:
             mend = self.mend[0].upper() + self.mend[1:]
             text += f". {mend}" if mend[-1] in ".?!" else f". {mend}."
-        return text
+        return shown(text)
 
 
 class ParameterError(UserError):

@@ -7,13 +7,32 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from plumbline.errors import StorageError
+
+_checks: list[Callable[[Path], None]] = []
+
+
+@contextlib.contextmanager
+def before_replacing(check: Callable[[Path], None]) -> Iterator[None]:
+    """While the block runs, `check` is called with each path that is about to be replaced; where
+    it raises, the path stays as it is."""
+    _checks.append(check)
+    try:
+        yield
+    finally:
+        _checks.remove(check)
+
+
+def _ask(path: Path) -> None:
+    for check in _checks:
+        check(path)
 
 
 @contextlib.contextmanager
@@ -27,6 +46,7 @@ def new_file(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
+        _ask(path)
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
@@ -48,6 +68,7 @@ def new_dir(path: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
+        _ask(path)
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             path.rename(old)
@@ -55,6 +76,24 @@ def new_dir(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_stale(path: Path) -> None:
+    """Remove what killed processes left of `new_file` and `new_dir` for a path.
+
+    The caller holds a lock by which nobody writes the path now. The old folder of a process that
+    was killed between its two renames is no litter: it is put back.
+    """
+    old = path.parent / f".{path.name}.old"
+    if old.exists() and not path.exists():
+        old.rename(path)
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}\.tmp")
+    for other in list(path.parent.iterdir()) if path.parent.is_dir() else []:
+        if other == old or pattern.fullmatch(other.name):
+            if other.is_dir() and not other.is_symlink():
+                shutil.rmtree(other, ignore_errors=True)
+            else:
+                other.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -69,10 +108,8 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
             raise StorageError(
-                f"{what} is already running (process {holder})",
+                f"{what} is already running (process {_holder(file)})",
                 file=path,
                 mend="wait until it has ended, then run again",
             ) from None
@@ -80,6 +117,40 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@contextlib.contextmanager
+def shared(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock file together with others that share it; wait for whom holds it exclusively.
+
+    Args:
+        waiting: told the process that is waited for, if there is one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting(_holder(file))
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_locked(path: Path) -> str | None:
+    """The process that holds a lock file exclusively; None where nobody does."""
+    if not path.exists():
+        return None
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(file)
+    return None
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "unknown"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

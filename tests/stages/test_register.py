@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
 from plumbline.errors import StorageError
 from plumbline.export.onnx_graph import contract
-from plumbline.files import write_json, write_text
+from plumbline.files import sha256, write_json, write_text
 from plumbline.kinds import Part
 from plumbline.stages import normalize, register
 from plumbline.stages.inputs import load_spec
@@ -137,7 +138,9 @@ def train(paths: Paths, config: Config, *, skill: float) -> None:
     for folder in (paths.onnx, paths.model):
         folder.mkdir(parents=True, exist_ok=True)
     onnx.save(model, paths.onnx / "model.onnx")
-    facts = contract(spec, temperature=1.0, opset=18, sha256="0", sources={})
+    facts = contract(
+        spec, temperature=1.0, opset=18, sha256=sha256(paths.onnx / "model.onnx"), sources={}
+    )
     write_json(paths.onnx / "contract.json", facts)
     shutil.copy(paths.prepared / "preprocessor.json", paths.model)
     write_json(paths.model / "model.json", {"skill": skill})
@@ -354,7 +357,29 @@ def lose_its_files(paths: Paths) -> None:
     shutil.rmtree(paths.root / "mlflow" / "artifacts" / "models")
 
 
-@pytest.mark.parametrize("change", [drop_a_column, lose_its_files])
+def damage_its_graph(paths: Paths) -> None:
+    (file,) = (paths.root / "mlflow" / "artifacts" / "models").rglob("model.onnx")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [lose_its_files, damage_its_graph])
+def test_a_version_whose_files_are_gone_is_made_again(
+    paths: Paths, change: Callable[[Paths], None]
+) -> None:
+    register.run(make_config(), paths)
+    change(paths)
+    for _ in range(2):  # and once only
+        register.run(make_config(), paths)
+        found = result(paths)
+        assert (found["version"], found["decision"]) == ("2", "promote")
+        assert "takes the place of version 1, the same model" in found["reasons"][0]
+        assert aliases(paths) == {"champion": "2"}
+    assert mlflow.pyfunc.load_model("models:/toy@champion") is not None
+
+
+@pytest.mark.parametrize("change", [drop_a_column, lose_its_files, damage_its_graph])
 def test_a_champion_that_cannot_be_scored_is_for_a_person(
     paths: Paths, change: Callable[[Paths], None]
 ) -> None:
@@ -414,3 +439,26 @@ def test_a_store_that_is_away_is_told_without_its_password(
         register.run(make_config(), paths)
     assert "geheim" not in str(caught.value)
     assert "MLFLOW_TRACKING_URI" in str(caught.value)
+
+
+def test_no_secret_of_the_machine_comes_into_the_store(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "Zqx7Wvk9"
+    for name in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD"):
+        monkeypatch.setenv(name, secret)
+    monkeypatch.setenv("PLUMBLINE_TUNE_STORAGE", f"postgresql://me:{secret}@localhost/db")
+    monkeypatch.setenv("http_proxy", f"http://me:{secret}@127.0.0.1:9")
+    address = f"https://me:{secret}@git.example.org/it.git"
+    for command in (["init", "-q"], ["remote", "add", "origin", address]):
+        subprocess.run(["git", *command], cwd=paths.root, check=True)
+    (paths.root / ".dvc").mkdir()
+    write_text(paths.root / ".dvc" / "config", f"['remote \"store\"']\n    url = {address}\n")
+    told = register.run(make_config(), paths)
+    holding = [
+        file
+        for file in paths.root.rglob("*")
+        if file.is_file() and secret.encode() in file.read_bytes()
+    ]
+    assert sorted(f.relative_to(paths.root).parts[0] for f in holding) == [".dvc", ".git"]
+    assert secret not in str(told) + "".join(capsys.readouterr())

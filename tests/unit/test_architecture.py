@@ -95,7 +95,17 @@ def test_dependencies_and_parameters_exist(root: Path, graph: dict[str, Any]) ->
                 node = node[part]
 
 
-GROUND = ("config", "errors", "files", "kinds", "markup", "tables", "stages")  # under every stage
+GROUND = (
+    "address",
+    "config",
+    "errors",
+    "files",
+    "kinds",
+    "manifest",
+    "markup",
+    "tables",
+    "stages",
+)  # under every stage
 
 
 def test_a_stage_depends_on_the_code_that_it_runs(root: Path, graph: dict[str, Any]) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.files import new_dir, new_file, read_json, sha256, write_json, write_text
+from plumbline.files import (
+    new_dir,
+    new_file,
+    read_json,
+    remove_stale,
+    sha256,
+    write_json,
+    write_text,
+)
 
 
 def entries(folder: Path) -> list[str]:
@@ -85,3 +93,27 @@ def test_killed_at_any_moment_the_folder_is_whole(tmp_path: Path, trial: int) ->
     process.wait()
     folder = out if out.exists() else tmp_path / ".out.old"
     assert len({(folder / name).read_text() for name in "abcdef"}) == 1
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from plumbline.files import new_dir, new_file\n"
+        "place = Path(sys.argv[1])\n"
+        "with new_dir(place / 'folder') as d, new_file(place / 'file.csv'):\n"
+        "    (d / 'a').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert len(entries(tmp_path)) == 2
+    others = [".folder.tmp", ".folder2.abcdefgh.tmp", "folder.abcdefgh.tmp", ".file.csv.swp"]
+    for name in others:
+        (tmp_path / name).touch()
+    for name in ("folder", "file.csv"):
+        remove_stale(tmp_path / name)
+    assert entries(tmp_path) == sorted(others)
+
+
+def test_an_old_folder_is_put_back_not_removed(tmp_path: Path) -> None:
+    (tmp_path / ".folder.old").mkdir()
+    (tmp_path / ".folder.old" / "a").touch()
+    remove_stale(tmp_path / "folder")
+    assert entries(tmp_path / "folder") == ["a"] and entries(tmp_path) == ["folder"]

@@ -11,6 +11,7 @@ from typing import Any, Self
 import yaml
 from pydantic import Field
 
+from plumbline.address import has_password
 from plumbline.config.build import build
 from plumbline.config.data import DataConfig, NormalizeConfig, SplitConfig, ValidateConfig
 from plumbline.config.judge import (
@@ -26,6 +27,7 @@ from plumbline.config.section import NonNegativeInt, section
 from plumbline.errors import ParameterError, nearest
 
 TUNED = "tuned"
+TUNE_STORAGE = "PLUMBLINE_TUNE_STORAGE"  # environment: the address with its password
 # Keys of `train` that the tune stage always searches, so that it need not depend on them
 # and changing one re-runs training alone.
 ALWAYS_SEARCHED = ("train.learning_rate", "train.weight_decay")
@@ -103,6 +105,14 @@ def parse_config(raw: dict[str, Any]) -> Config:
         raise ParameterError("unknown key", file="params.yaml", where="tuned")
     config = build(Config, {**raw, "tuned": tuned})
     _check_paths(config.data)
+    if config.tune.storage is not None and has_password(config.tune.storage):
+        raise ParameterError(
+            "may hold a password, and this file is shown on the page, in MLflow and in git",
+            file="params.yaml",
+            where="tune.storage",
+            mend=f"leave user and password out and give the whole address in {TUNE_STORAGE}, or "
+            "the password in the database's own variable (PGPASSWORD, say)",
+        )
     _check_space(config)
     return config
 

@@ -71,3 +71,8 @@ class Paths:
     def state(self) -> Path:
         """Working state outside DVC: checkpoints, tuning journals, timings."""
         return self.root / ".plumbline"
+
+    @property
+    def locks(self) -> Path:
+        """A lock file per command and stage, and `data` for who reads or replaces the data."""
+        return self.state / "locks"

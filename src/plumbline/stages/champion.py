@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -44,9 +45,8 @@ def ask_registered(folder: Path, config: Config, paths: Paths, test: Arrays) -> 
     Raises:
         Unfit: it answers another question, or the data lack what it needs.
     """
-    extra = folder / EXTRA
+    extra, contract = folder / EXTRA, contract_of(folder)
     try:
-        contract = read_json(extra / "contract.json")
         threshold = read_json(extra / "decision.json")["threshold"]
         own = read_json(extra / "preprocessor.json")
     except (OSError, ValueError, KeyError) as error:
@@ -58,6 +58,27 @@ def ask_registered(folder: Path, config: Config, paths: Paths, test: Arrays) -> 
     if sha256(extra / "preprocessor.json") != sha256(paths.model / "preprocessor.json"):
         test = _prepare(own, config, paths, test)
     return Candidate(prediction=run_graph(folder / "model.onnx", test), threshold=threshold)
+
+
+def contract_of(folder: Path | None) -> dict[str, Any]:
+    """The contract of a registered model, whose graph is held against it.
+
+    Args:
+        folder: of the version's model; None where MLflow has it no more.
+
+    Raises:
+        Unfit: the files are gone, or the graph is not the one that was exported.
+    """
+    if folder is None:
+        raise Unfit("its files are not where MLflow says")
+    try:
+        contract: dict[str, Any] = read_json(folder / EXTRA / "contract.json")
+        found = sha256(folder / "model.onnx")
+    except (OSError, ValueError) as error:
+        raise Unfit(f"its files cannot be read: {error}") from None
+    if found != contract["sha256"]:
+        raise Unfit("its model.onnx is not the file that was exported")
+    return contract
 
 
 def run_graph(file: Path, rows: Arrays) -> DoubleArray:

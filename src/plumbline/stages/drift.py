@@ -7,8 +7,9 @@ import polars as pl
 
 from plumbline.config import Config, Paths
 from plumbline.evaluation.drift import Chance, ColumnDrift, Pair, chance, compare
-from plumbline.files import new_dir, write_json, write_text
+from plumbline.files import write_json, write_text
 from plumbline.kinds import ColumnType, IntArray, Part, Task
+from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_split, load_table
@@ -44,7 +45,7 @@ def run(config: Config, paths: Paths) -> Report:
     drifted = [name for name in features if found[name].drifted]
     share = len(drifted) / max(len(features), 1)
     by_chance = chance(found[name] for name in features)
-    with new_dir(paths.reports / "drift") as folder:
+    with sealed_dir(paths.reports / "drift") as folder:
         write_json(
             folder / "result.json",
             {

@@ -16,8 +16,9 @@ from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.predictions import Judgement, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, make_slices, score_slices
 from plumbline.evaluation.verdict import compare
-from plumbline.files import new_dir, write_json
+from plumbline.files import write_json
 from plumbline.kinds import DoubleArray, Part
+from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
@@ -58,18 +59,19 @@ def run(config: Config, paths: Paths) -> Report:
     weak = {"metric": metric, "slices": score_slices(slices, test, metric, **bootstrap)}
     rows_table = predictions(spec, model, baselines, conformal)
 
-    with new_dir(paths.decision) as folder:
+    with sealed_dir(paths.decision) as folder:
         decision = {**decided, "metric": metric, "conformal": conformal.to_json()}
         write_json(folder / "decision.json", decision)
-    with new_dir(paths.reports / "evaluation") as folder:
+    files = [paths.reports / "metrics.json", paths.reports / "summary.json"]
+    for file, content in zip(files, (metrics, _summary(metric, metrics)), strict=True):
+        write_json(file, content)
+    with sealed_dir(paths.reports / "evaluation", beside=files) as folder:
         write_json(folder / "verdict.json", verdict)
         write_json(folder / "slices.json", weak)
         rows_table.write_parquet(folder / "predictions.parquet", compression="zstd")
         curves = {**curve_tables(test, spec.classes), **baseline_curves(others)}
         for name, curve in curves.items():
             curve.write_csv(folder / f"{name}.csv")
-    write_json(paths.reports / "metrics.json", metrics)
-    write_json(paths.reports / "summary.json", _summary(metric, metrics))
     rows = [*_rows(metrics), ("verdict", str(verdict["text"]))]
     if len(fitted) < len(parts[Part.TRAIN]):
         of = f"{len(fitted):,} of {len(parts[Part.TRAIN]):,} training rows"

@@ -17,8 +17,9 @@ from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
 from plumbline.evaluation.faithfulness import deletions
 from plumbline.evaluation.metrics import predicted_classes
 from plumbline.evaluation.picks import pick_rows
-from plumbline.files import new_dir, read_json, write_json
+from plumbline.files import read_json, write_json
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Part, Task
+from plumbline.manifest import sealed_dir
 from plumbline.models.deployed import Deployed
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
@@ -41,7 +42,7 @@ def run(config: Config, paths: Paths) -> Report:
             lime_samples=config.explain.lime_samples,
             faithfulness_rows=effort.tested,
         )
-    with new_dir(paths.reports / "explain") as folder:
+    with sealed_dir(paths.reports / "explain") as folder:
         write_json(folder / "importance.json", {**found.importance(), "budget": budget})
         found.shap_frame().write_parquet(folder / "shap.parquet")
         write_json(folder / "lime.json", found.lime_json())

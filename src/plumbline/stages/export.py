@@ -11,8 +11,9 @@ from plumbline.errors import DataError, GateError
 from plumbline.evaluation.calibration import apply_temperature
 from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.export.parity import Parity, check_parity
-from plumbline.files import new_dir, read_json, sha256, write_json
+from plumbline.files import read_json, sha256, write_json
 from plumbline.kinds import Part
+from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part
 from plumbline.store.bundle import Bundle, load_bundle
@@ -44,7 +45,7 @@ def run(config: Config, paths: Paths) -> Report:
             mend="Raise export.tolerance, try another export.opset, or scale the target "
             "(train.target_transform)",
         )
-    with new_dir(paths.onnx) as folder:
+    with sealed_dir(paths.onnx, beside=[report]) as folder:
         (folder / "model.onnx").write_bytes(graph)
         described = contract(
             bundle.spec,

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 
 from plumbline.config import Config, Paths
-from plumbline.files import new_dir, write_json
+from plumbline.files import write_json
 from plumbline.kinds import Part
+from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.arrays import ArraysWriter
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
@@ -31,7 +32,7 @@ def run(config: Config, paths: Paths) -> Report:
     # unused rows (a gap between windows, say) may lack what training rows must have
     rows = np.flatnonzero(part != Part.UNUSED)
     used = take_rows(table, rows)
-    with new_dir(paths.prepared) as folder:
+    with sealed_dir(paths.prepared) as folder:
         with ExitStack() as stack:
             writers = {p: stack.enter_context(ArraysWriter(folder / p.name.lower())) for p in PARTS}
             training = part[rows] == Part.TRAIN

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from plumbline.address import shown
 from plumbline.config import Config, Paths
 from plumbline.evaluation.gate import Decision, Judgement, Rules, judge, judge_first
 from plumbline.evaluation.slices import Slice, make_slices
@@ -19,14 +20,14 @@ from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
-from plumbline.stages.champion import Unfit, ask_present, ask_registered
+from plumbline.stages.champion import Unfit, ask_present, ask_registered, contract_of
 from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
 from plumbline.store import registry, tracking
 from plumbline.store.card import model_card
 from plumbline.store.content import flatten, read_content
 from plumbline.store.lineage import NAMES, fingerprint, lineage
 from plumbline.store.registry import CHALLENGER, CHAMPION, Version
-from plumbline.store.tracking import Content, Store, shown
+from plumbline.store.tracking import Content, Store
 
 SPLIT = "plumbline.split"
 BECOMES_CHAMPION = (Decision.FIRST, Decision.PROMOTE)
@@ -70,7 +71,9 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     run_id = tracking.finished_run(store, where, key)
     found = registry.version_of_run(store, config.data.name, run_id) if run_id else None
     if found is not None:
-        return found
+        if _is_whole(store, found):
+            return found
+        run_id = None  # made again, as a version of its own
     contract = read_json(paths.onnx / "contract.json")
     made_from = lineage(paths.root, paths.model)
     if run_id is None:
@@ -83,6 +86,15 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     tags = {f"plumbline.{name}": value for name, value in made_from.items()}
     tags |= {tracking.KEY: key, SPLIT: _split_hash(paths)}
     return registry.add_version(store, config.data.name, uri, run_id, card, tags)
+
+
+def _is_whole(store: Store, version: Version) -> bool:
+    """Whether MLflow still has the model of a version, as it was exported."""
+    try:
+        contract_of(registry.files_of(store, version))
+    except Unfit:
+        return False
+    return True
 
 
 def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Content:
@@ -133,7 +145,9 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
     if known is None or not (
         is_champion or all(known.get(name) == value for name, value in circumstances.items())
     ):
-        judged = _judge(store, rival, rules, config, paths) if rival else judge_first(rules)
+        judged = (
+            _judge(store, version, rival, rules, config, paths) if rival else judge_first(rules)
+        )
         known = {**judged.to_json(), **circumstances}
         registry.write_decision(store, version, known)
         settled = False
@@ -145,16 +159,21 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
     return known
 
 
-def _judge(store: Store, rival: Version, rules: Rules, config: Config, paths: Paths) -> Judgement:
+def _judge(
+    store: Store, version: Version, rival: Version, rules: Rules, config: Config, paths: Paths
+) -> Judgement:
     """Score both on the same test rows; a person decides where that cannot be done."""
     test = load_part(paths, Part.TEST)
     name = f"version {rival.number}"
     folder = registry.files_of(store, rival)
     try:
-        if folder is None:
-            raise Unfit("its files are not where MLflow says")
+        contract_of(folder)
+        assert folder is not None
         champion = ask_registered(folder, config, paths, test)
     except Unfit as why:
+        if rival.tags.get(tracking.KEY) == version.tags.get(tracking.KEY) and not rules.by_hand:
+            reason = f"takes the place of {name}, the same model: {why}"
+            return Judgement(decision=Decision.PROMOTE, reasons=(reason,))
         reason = f"the champion, {name}, cannot be scored on these rows: {why}"
         return Judgement(decision=Decision.REVIEW, reasons=(reason,))
     judged = judge(

@@ -12,7 +12,8 @@ from plumbline.config import Config, Paths
 from plumbline.data.load import load_expectations
 from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
-from plumbline.files import new_dir, write_json, write_text
+from plumbline.files import write_json, write_text
+from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.leakage import Evidence, Leaks, find_leaks
 from plumbline.preprocessing.split import hold, make_split, read_rows, resolve, without
 from plumbline.preprocessing.split.summary import summarise
@@ -91,10 +92,10 @@ def _write(paths: Paths, split: SplitIndex, summary: dict[str, Any]) -> None:
     index = pl.DataFrame(
         {"row": np.arange(len(split.part), dtype=np.uint32), "part": split.part, **folds}
     )
-    with new_dir(paths.split) as folder:
+    with sealed_dir(paths.split) as folder:
         index.write_parquet(folder / "index.parquet", compression="zstd")
         write_json(folder / "dropped.json", summary["dropped_columns"])
         write_json(folder / "summary.json", {k: v for k, v in summary.items() if k != "order"})
-    with new_dir(paths.reports / "split") as folder:
+    with sealed_dir(paths.reports / "split", beside=[paths.reports / "leakage.json"]) as folder:
         write_json(folder / "summary.json", summary)
         write_text(folder / "split.svg", split_figure(summary))

@@ -13,8 +13,9 @@ import numpy as np
 from plumbline.config import Config, Paths
 from plumbline.config.model import TrainConfig
 from plumbline.evaluation.metrics import METRICS, score
-from plumbline.files import new_dir, read_json, write_bytes, write_json, write_text
+from plumbline.files import read_json, write_bytes, write_json, write_text
 from plumbline.kinds import DoubleArray, FloatArray, Part
+from plumbline.manifest import sealed_dir
 from plumbline.models import build_model, number_edges
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.balance import resample
@@ -96,9 +97,9 @@ def _train(config: Config, paths: Paths) -> None:
         }
         for how in HOW_ONLY:  # the same model, however many processes made it
             facts["train"].pop(how)
-        with new_dir(paths.reports / "training") as folder:
+        with sealed_dir(paths.reports / "training") as folder:
             _write_report(folder, config, spec, fresh, verdict, points, values, finder)
-        with new_dir(paths.model) as folder:
+        with sealed_dir(paths.model) as folder:
             save_bundle(
                 folder,
                 weights=fresh.fitted.weights,

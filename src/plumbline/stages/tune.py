@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from plumbline.config import Config, Paths
+from plumbline.config.load import TUNE_STORAGE
 from plumbline.errors import DataError
 from plumbline.evaluation.metrics import METRICS, score
-from plumbline.files import new_dir, write_json, write_text
+from plumbline.files import write_json, write_text
 from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.balance import resample
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
@@ -92,6 +94,7 @@ def _search(
             config.tune,
             key=key,
             folder=paths.state / "tuning",
+            storage=os.environ.get(TUNE_STORAGE),
             seed=config.seed,
             greater_is_better=METRICS[metric].greater_is_better,
             on_trial=bar,
@@ -165,7 +168,7 @@ def score_folds(
             continue
         scores.append(value)
         if number + 1 < len(folds):
-            report(config.tune.epochs + number, float(np.mean(scores)))
+            report(config.tune.epochs + number + 1, float(np.mean(scores)))
     if not scores:
         raise DataError(
             f"{metric} cannot be computed in any fold: each scores rows of one class",
@@ -235,12 +238,12 @@ def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
         "importance": found.importance,
         "space": {k: dataclasses.asdict(d) for k, d in config.tune.space.items()},
     }
-    with new_dir(paths.reports / "tuning") as folder:
+    with sealed_dir(paths.reports / "tuning") as folder:
         write_json(folder / "summary.json", summary)
         write_text(folder / "trials.csv", trials_csv(found))
-    with new_dir(paths.tuning) as folder:
+    with sealed_dir(paths.tuning) as folder:
         write_json(folder / "best.json", best)
-    if config.tune.storage is None:
+    if config.tune.storage is None and TUNE_STORAGE not in os.environ:
         for journal in (paths.state / "tuning").glob("*.log*"):
             journal.unlink()
 
@@ -263,10 +266,10 @@ def _no_search(config: Config, paths: Paths, metric: str) -> Report:
     """tune.trials is 0: `tuned` means the centre of the search range."""
     values = {key: dimension.centre for key, dimension in config.tune.space.items()}
     best = {"values": values, "score": None, "std_error": None, "metric": metric, "trials": 0}
-    with new_dir(paths.reports / "tuning") as folder:
+    with sealed_dir(paths.reports / "tuning") as folder:
         write_json(folder / "summary.json", {"metric": metric, "trials": 0, "values": values})
         write_text(folder / "trials.csv", "number,state,value\n")
-    with new_dir(paths.tuning) as folder:
+    with sealed_dir(paths.tuning) as folder:
         write_json(folder / "best.json", best)
     return Report(rows=[("trials", "none (tune.trials is 0)")], look=[paths.tuning / "best.json"])
 

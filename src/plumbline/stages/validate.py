@@ -15,7 +15,8 @@ from plumbline.data.overview import overview
 from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError
-from plumbline.files import new_dir, new_file, write_json, write_text
+from plumbline.files import new_file, write_json, write_text
+from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 
 
@@ -31,7 +32,7 @@ def run(config: Config, paths: Paths) -> Report:
     stopping = [o for o in failed if o.severity == "critical" or config.validate.fail_on_warning]
     listed = failing_rows(failed, source, config.validate.max_failing_rows)
     folder = paths.reports / "validation"
-    with new_dir(folder) as new:
+    with sealed_dir(folder) as new:
         write_json(new / "result.json", _result(outcomes, source.rows, bool(stopping)))
         write_json(new / "columns.json", overview(source, expectations))
         with new_file(new / "failing_rows.parquet") as file:

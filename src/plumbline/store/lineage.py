@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from plumbline.files import sha256
+from plumbline.manifest import MANIFEST
 
 UNKNOWN = "unknown"
 # pictures and pages are drawn from files that are hashed, by libraries that may stamp them
@@ -58,12 +59,13 @@ def data_hash(root: Path) -> str:
 
 
 def fingerprint(root: Path, paths: Iterable[Path]) -> str:
-    """One hash of files, by path under `root` and content; folders whole, drawings left out."""
+    """One hash of files, by path under `root` and content; folders whole, but for drawings and for
+    manifests, which name them."""
     files = sorted(
         file
         for path in paths
         for file in (path.rglob("*") if path.is_dir() else [path])
-        if file.is_file() and file.suffix not in DRAWN
+        if file.is_file() and file.suffix not in DRAWN and file.name != MANIFEST
     )
     return _hash([(file.relative_to(root).as_posix(), sha256(file)) for file in files])
 

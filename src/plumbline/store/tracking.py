@@ -1,7 +1,7 @@
 """Runs in MLflow: where the store is, one run per training, everything in few calls.
 
 The store is `mlflow/` in the checkout (SQLite) unless MLFLOW_TRACKING_URI names another. A URI
-may hold a password: it is shown only through `shown`.
+may hold a password: it is shown only through `address.shown`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import sqlite3
 import time
 import urllib.error
@@ -27,11 +26,13 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import mlflow
+import requests
 import sqlalchemy
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from plumbline.address import hidden, is_whole, shown
 from plumbline.errors import StorageError
 
 LOCK_SECONDS = 30.0  # how long to wait for another process that writes the SQLite file
@@ -90,6 +91,8 @@ def open_store(root: Path) -> Store:
     server = uri.startswith(("http://", "https://"))
     if not named:
         folder.mkdir(exist_ok=True)
+    else:
+        _check(named)
     _probe(uri)
     with storage(uri):
         mlflow.set_tracking_uri(uri)
@@ -103,12 +106,6 @@ def open_store(root: Path) -> Store:
     return Store(uri=uri, client=client, artifacts=None if server else folder / "artifacts")
 
 
-def shown(text: str) -> str:
-    """A URI, or a message with URIs in it, without users and passwords."""
-    text = re.sub(r"://[^/@\s'\"]*@", "://", text)
-    return re.sub(r"(?i)((?:password|token|secret)=)[^&\s'\"]+", r"\1…", text)
-
-
 @contextlib.contextmanager
 def storage(uri: str) -> Iterator[None]:
     """Turn what MLflow raises when its store refuses into one message.
@@ -118,7 +115,12 @@ def storage(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
+    except (
+        MlflowException,
+        sqlalchemy.exc.SQLAlchemyError,
+        requests.exceptions.RequestException,
+        ImportError,
+    ) as error:
         if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
             raise  # ours to mend
         raise _refusal(uri, str(error)) from None
@@ -137,7 +139,7 @@ def experiment(store: Store, name: str) -> str:
 
 
 def finished_run(store: Store, experiment_id: str, key: str) -> str | None:
-    """The id of the run that was finished under a key; half-made ones are deleted."""
+    """The id of the latest run that was finished under a key; half-made ones are deleted."""
     with storage(store.uri):
         found = store.client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'")
         finished = [run.info.run_id for run in found if run.info.status == "FINISHED"]
@@ -147,7 +149,7 @@ def finished_run(store: Store, experiment_id: str, key: str) -> str | None:
                 for child in store.client.search_runs([experiment_id], parent):
                     store.client.delete_run(child.info.run_id)
                 store.client.delete_run(run.info.run_id)
-    return finished[-1] if finished else None
+    return finished[0] if finished else None  # MLflow gives the latest first
 
 
 def begin_run(store: Store, experiment_id: str, key: str, name: str) -> str:
@@ -200,6 +202,16 @@ def _log(client: MlflowClient, run_id: str, **entries: list[Any]) -> None:
             client.log_batch(run_id, **{kind: values[start : start + BATCH[kind]]})
 
 
+def _check(uri: str) -> None:
+    if not is_whole(uri):
+        raise StorageError(
+            "is not an address that reads in one way",
+            file="MLFLOW_TRACKING_URI",
+            mend="percent-encode user and password (%40 for @, %2F for /, %20 for a blank), or "
+            "give them in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        )
+
+
 def _probe(uri: str) -> None:
     """Find out soon whether the store answers; MLflow itself tries for minutes."""
     if uri.startswith(("http://", "https://")):
@@ -231,7 +243,7 @@ def _probe(uri: str) -> None:
 
 
 def _refusal(uri: str, message: str) -> StorageError:
-    first = shown(message).strip().splitlines()[0] if message.strip() else "no answer"
+    first = hidden(message, uri).strip().splitlines()[0] if message.strip() else "no answer"
     if "locked" in message:
         return StorageError(
             "another process writes to MLflow's database",

@@ -15,11 +15,13 @@ from typing import Any, cast
 
 import numpy as np
 import optuna
+import sqlalchemy
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from plumbline.address import hidden, is_whole, shown
 from plumbline.config.model import Dimension, TuneConfig
 from plumbline.errors import ParameterError, StorageError, choose
 from plumbline.training.loop import DivergedError
@@ -131,6 +133,7 @@ def search(
     *,
     key: str,
     folder: Path,
+    storage: str | None = None,
     seed: int,
     greater_is_better: bool,
     on_trial: OnTrial | None = None,
@@ -141,19 +144,21 @@ def search(
         evaluate: fits with some values, calls its second argument with (step, value) as it goes,
             and gives the score of each fold.
         key: names the study by everything that its result depends on.
-        folder: where the journal lies, unless `config.storage` names a database.
+        folder: where the journal lies, unless a database is named.
+        storage: the database's address with its password, in place of `config.storage`.
 
     Raises:
         ParameterError: no trial came to a result.
         StorageError: the storage cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if config.storage is None and config.workers == 1:
+    address = storage or config.storage
+    if address is None and config.workers == 1:
         _forget_unfinished(folder / f"{key}.log", key)
-    with _open(config, folder, key) as storage:
+    with _open(address, folder, key) as opened:
         study = optuna.create_study(
             study_name=STUDY + key,
-            storage=storage,
+            storage=opened,
             direction="maximize" if greater_is_better else "minimize",
             load_if_exists=True,
             pruner=choose(PRUNERS, config.pruner, "tune.pruner")(config),
@@ -236,23 +241,31 @@ def _seed_of(seed: int, number: int) -> int:
 
 
 @contextmanager
-def _open(config: TuneConfig, folder: Path, key: str) -> Iterator[BaseStorage]:
+def _open(address: str | None, folder: Path, key: str) -> Iterator[BaseStorage]:
     """The journal of this search, or the database that machines share."""
-    if config.storage is None:
+    if address is None:
         folder.mkdir(parents=True, exist_ok=True)
         yield _journal(folder / f"{key}.log")
         return
     try:
-        yield optuna.storages.RDBStorage(config.storage)
-    except (ImportError, optuna.exceptions.StorageInternalError) as error:
-        place = config.storage.rsplit("@", 1)[-1]  # without the password
+        if not is_whole(address):
+            raise ValueError("not an address that reads in one way: percent-encode the password")
+        opened = optuna.storages.RDBStorage(address)
+    except (
+        ImportError,
+        ValueError,
+        optuna.exceptions.OptunaError,
+        sqlalchemy.exc.SQLAlchemyError,
+    ) as error:
         raise StorageError(
-            f"the tuning storage cannot be used: {type(error).__name__}",
+            f"the tuning storage cannot be used: {type(error).__name__}: "
+            f"{hidden(str(error), address).splitlines()[0][:200]}",
             file="params.yaml",
             where="tune.storage",
-            got=place,
+            got=shown(address),
             mend="start the database, or set tune.storage to null",
         ) from None
+    yield opened
 
 
 def _forget_unfinished(journal: Path, key: str) -> None:
