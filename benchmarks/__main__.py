@@ -17,7 +17,16 @@ import torch
 
 from plumbline.files import write_json, write_text
 
-MODULES = ("graph", "throughput", "quality", "normalize", "size", "leakage", "shap_values")
+MODULES = (
+    "graph",
+    "throughput",
+    "quality",
+    "channels",
+    "normalize",
+    "size",
+    "leakage",
+    "shap_values",
+)
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 

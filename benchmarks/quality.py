@@ -179,7 +179,13 @@ OWN = get_args(ModelName)
 def contenders() -> list[tuple[str, Fit]]:
     """Every family of ours, then the peers."""
     own: list[tuple[str, Fit]] = [(name, family(name)) for name in OWN]
-    return [*own, ("HistGradientBoosting", histogram), ("XGBoost", xgboost), ("CatBoost", catboost)]
+    peers: list[tuple[str, Fit]] = [
+        ("linear (scikit-learn)", linear),
+        ("HistGradientBoosting", histogram),
+        ("XGBoost", xgboost),
+        ("CatBoost", catboost),
+    ]
+    return [*own, *peers]
 
 
 def fit_all(tasks: list[Task]) -> dict[tuple[str, str], list[Made]]:
@@ -300,6 +306,30 @@ def judged(model: Any, x: Any, task: Task) -> DoubleArray:
     if task.spec.task.is_classification:
         return np.asarray(model.predict_proba(x), dtype=np.float64)
     return np.asarray(model.predict(x), dtype=np.float64)[:, None]
+
+
+def linear(task: Task, seed: int) -> DoubleArray:
+    """Logistic or ridge regression in scikit-learn's plain pipeline."""
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    x, y, test = peer_rows(task)
+    columns = make_column_transformer(
+        (
+            make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()),
+            make_column_selector(dtype_exclude="category"),
+        ),
+        (
+            OneHotEncoder(handle_unknown="ignore"),
+            make_column_selector(dtype_include="category"),
+        ),
+    )
+    kinds = {True: LogisticRegression(max_iter=1000), False: Ridge()}
+    model = make_pipeline(columns, kinds[task.spec.task.is_classification])
+    return judged(model.fit(x, y), test, task)
 
 
 def histogram(task: Task, seed: int) -> DoubleArray:

@@ -226,6 +226,7 @@ class InputSpec:
 
     `num_names` and `cat_names` name the columns of `Arrays.num` and `Arrays.cat`;
     `num_sources` and `cat_sources` the column of the data that each was made from.
+    `num_plain` names the numbers that no embedding may bend: uncurved channels of a column.
     `cardinalities[j]` counts the codes of `cat[:, j]`, the unknown slot 0 included.
     """
 
@@ -236,6 +237,7 @@ class InputSpec:
     cat_sources: tuple[str, ...]
     cardinalities: tuple[int, ...]
     classes: tuple[str, ...] = field(default=())
+    num_plain: tuple[str, ...] = field(default=())
 
     @property
     def n_outputs(self) -> int:
@@ -251,6 +253,7 @@ class InputSpec:
             "cat_sources": list(self.cat_sources),
             "cardinalities": list(self.cardinalities),
             "classes": list(self.classes),
+            "num_plain": list(self.num_plain),
         }
 
     @classmethod
@@ -258,6 +261,7 @@ class InputSpec:
         return cls(
             task=Task(state["task"]),
             cardinalities=tuple(int(c) for c in state["cardinalities"]),
+            num_plain=tuple(str(v) for v in state.get("num_plain", ())),
             **{
                 key: tuple(str(v) for v in state[key])
                 for key in ("num_names", "cat_names", "num_sources", "cat_sources", "classes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import get_args
 
 import numpy as np
@@ -91,6 +92,24 @@ def test_shapes(name: str, embedding: str, numbers: int, categories: int, task: 
     assert prediction.shape == (1, of.n_outputs)
     if task.is_classification:
         assert prediction.sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"perceptron"}))
+@pytest.mark.parametrize("embedding", ["periodic", "piecewise_linear"])
+def test_an_uncurved_channel_is_not_embedded(name: str, embedding: str) -> None:
+    """The network's first layer is linear in it: doubled twice, it moves by the same again."""
+    of = dataclasses.replace(spec(), num_plain=("n1",))
+    model = make(name, embedding, of).eval()
+    num, cat = rows(of, 5)
+    shifted = [num.clone() for _ in range(3)]
+    for k, x in enumerate(shifted):
+        x[:, 1] += 10 * k
+    at = [model.input(x, cat) for x in shifted]  # type: ignore[operator]
+    torch.testing.assert_close(at[1] - at[0], at[2] - at[1], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(at[0], at[1])
+    if name == "ft_transformer":  # tokens keep the order of the columns
+        moved = (at[1] - at[0]).abs().sum(dim=(0, 2)) > 1e-6
+        assert moved.tolist() == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize(("name", "embedding"), EVERY)

@@ -125,6 +125,9 @@ def test_the_formula(name: str) -> None:
         expected = (values + 1) / 8
     elif name == "robust":
         expected = (values - 1) / 3
+    elif name == "soft_clip":
+        z = (values - 1) / values.std()
+        expected = z / np.sqrt(1 + (z / 10) ** 2)
     elif name == "log":
         curve = np.log1p(values + 1)
         expected = (curve - curve.mean()) / curve.std()

@@ -36,7 +36,10 @@ FoldMethod = Literal[
     "time_rolling",
     "time_expanding",
 ]
-Scaler = Literal["auto", "zscore", "minmax", "log", "robust", "quantile", "yeo_johnson", "none"]
+Scaler = Literal[
+    "auto", "zscore", "minmax", "log", "robust", "soft_clip", "quantile", "yeo_johnson", "none"
+]
+LinearChannel = Literal["none", "curved", "all"]
 Imputer = Literal["mean", "median", "mode", "constant"]
 Encoder = Literal["ordinal", "onehot", "target_mean", "frequency"]
 Dates = Literal["parts", "cyclic", "both", "drop"]
@@ -165,6 +168,7 @@ class ColumnConfig:
     """What one column does otherwise than `normalize` says; null is no opinion."""
 
     scale: Scaler | None = None
+    linear_channel: LinearChannel | None = None
     impute: Imputer | None = None
     impute_constant: float | None = None
     indicator: bool | None = None
@@ -181,6 +185,7 @@ class NormalizeConfig:
     """How columns become numbers. `columns` overrides by name: {age: {scale: log}}."""
 
     scale: Scaler = "auto"
+    linear_channel: LinearChannel = "none"  # the default; params.yaml says the same
     impute: Imputer = "median"
     impute_constant: float = 0.0
     indicator: bool = True

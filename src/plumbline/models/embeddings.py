@@ -116,7 +116,8 @@ class CategoryEmbedding(nn.Module):
 class FlatInput(nn.Module):
     """Numbers (plain, then embedded) and embedded categories side by side: (B, width).
 
-    A number of two values is not embedded, which in one-hot data saves most of the work.
+    A number of two values is not embedded, which in one-hot data saves most of the work, nor is an
+    uncurved channel (`InputSpec.num_plain`), which is there to stay linear.
     `chunks` are the widths that each column took, in order.
     """
 
@@ -127,9 +128,10 @@ class FlatInput(nn.Module):
         super().__init__()
         count, categories = len(spec.num_names), len(spec.cat_names)
         make = NUMBER_EMBEDDINGS[config.number_embedding]
-        binary = [j for j in range(count) if edges is not None and len(edges[j]) == 2]
-        embedded = [j for j in range(count) if j not in set(binary)] if make else []
-        plain = binary if make else list(range(count))
+        unbent = {j for j, name in enumerate(spec.num_names) if name in spec.num_plain}
+        unbent |= {j for j in range(count) if edges is not None and len(edges[j]) == 2}
+        embedded = [j for j in range(count) if j not in unbent] if make else []
+        plain = sorted(unbent) if make else list(range(count))
         self.register_buffer("plain", torch.tensor(plain, dtype=torch.int64), persistent=False)
         self.register_buffer("chosen", torch.tensor(embedded, dtype=torch.int64), persistent=False)
         self.numbers: nn.Module | None = None
@@ -157,25 +159,44 @@ class FlatInput(nn.Module):
 
 
 class TokenInput(nn.Module):
-    """One vector of `width` per column: (B, N + C, width)."""
+    """One vector of `width` per column: (B, N + C, width). An uncurved channel
+    (`InputSpec.num_plain`) is never embedded, but times a vector of its own."""
+
+    chosen: Tensor
+    plain: Tensor
+    order: Tensor
 
     def __init__(
         self, config: ModelConfig, spec: InputSpec, edges: Edges | None, width: int
     ) -> None:
         super().__init__()
-        numbers = len(spec.num_names)
         make = NUMBER_EMBEDDINGS[config.number_embedding]
+        numbers = range(len(spec.num_names))
+        plain = [j for j in numbers if make and spec.num_names[j] in spec.num_plain]
+        chosen = [j for j in numbers if j not in set(plain)]
+        where = {"chosen": chosen, "plain": plain, "order": np.argsort([*chosen, *plain])}
+        for name, columns in where.items():
+            indices = torch.as_tensor(np.asarray(columns, dtype=np.int64))
+            self.register_buffer(name, indices, persistent=False)
         self.numbers: nn.Module | None = None
-        if numbers:
+        if chosen:
+            own = None if edges is None else [edges[j] for j in chosen]
             self.numbers = (
-                make(config, numbers, width, edges) if make else LinearTokens(numbers, width)
+                make(config, len(chosen), width, own) if make else LinearTokens(len(chosen), width)
             )
+        self.linear = LinearTokens(len(plain), width) if plain else None
         self.categories = CategoryEmbedding(spec.cardinalities, width) if spec.cat_names else None
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         parts = []
         if self.numbers is not None:
-            parts.append(self.numbers(x_num))
+            embedded = x_num if self.linear is None else x_num[:, self.chosen]
+            parts.append(self.numbers(embedded))
+        if self.linear is not None:
+            kept = x_num if self.numbers is None else x_num[:, self.plain]
+            parts.append(self.linear(kept))
+        if len(parts) == 2:
+            parts = [torch.cat(parts, dim=1)[:, self.order]]
         if self.categories is not None:
             parts.append(self.categories(x_cat))
         return torch.cat(parts, dim=1)

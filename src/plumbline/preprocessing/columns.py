@@ -15,7 +15,7 @@ from plumbline.errors import ParameterError, choose, nearest
 from plumbline.kinds import ColumnType, DoubleArray, IntArray, Role
 from plumbline.preprocessing.encode import number_vocabulary, vocabulary
 from plumbline.preprocessing.impute import IMPUTERS, ORDERED
-from plumbline.preprocessing.scale import SCALERS, ScaleState, fit_scaler
+from plumbline.preprocessing.scale import SCALERS, ScaleState, fit_linear_channel, fit_scaler
 from plumbline.preprocessing.summary import NumberSummary
 from plumbline.tables import Column, Schema
 
@@ -27,6 +27,7 @@ class Settings:
     """`normalize` as it holds for one column."""
 
     scale: str
+    linear_channel: str
     impute: str
     impute_constant: float
     indicator: bool
@@ -88,7 +89,7 @@ def check_columns(config: NormalizeConfig, schema: Schema) -> None:
 
 
 def _keys_of(kind: ColumnType) -> tuple[str, ...]:
-    number = ("scale", "impute", "impute_constant", "indicator", "clip")
+    number = ("scale", "linear_channel", "impute", "impute_constant", "indicator", "clip")
     if kind in NUMERIC:
         return (*number, "as_category", "max_categories", "min_count")
     if kind is ColumnType.DATE:
@@ -101,7 +102,8 @@ class NumberState:
     """A number column, or one number made of a date.
 
     `scale` None: the value itself says nothing (constant in training), only that it is
-    missing does. `values`: embedded as a category too, code = position + 1.
+    missing does. `linear`: of the number that goes beside it uncurved. `values`: embedded as a
+    category too, code = position + 1.
     """
 
     source: str
@@ -111,6 +113,7 @@ class NumberState:
     scale: ScaleState | None
     clip: float | None
     values: tuple[float, ...] | None
+    linear: ScaleState | None = None
 
     @property
     def name(self) -> str:
@@ -164,6 +167,7 @@ class CategoryState:
 def needs_order(settings: Settings, config: NormalizeConfig) -> bool:
     """Whether learning a number column takes its sorted values, or its moments do."""
     scale = settings.scale == "auto" or SCALERS[settings.scale].ordered
+    scale = scale or settings.linear_channel != "none"
     return scale or settings.impute in ORDERED or _may_be_category(settings, config)
 
 
@@ -204,6 +208,10 @@ def fit_number(
             most=settings.max_categories,
             min_count=settings.min_count,
         )
+    scale = None if constant else fit_scaler("none" if fixed else settings.scale, summary)
+    linear = None
+    if scale is not None and not fixed:
+        linear = fit_linear_channel(settings.linear_channel, scale, summary)
     return NumberState(
         source=source,
         part=part,
@@ -211,9 +219,10 @@ def fit_number(
             summary, settings.impute_constant
         ),
         indicator=indicator,
-        scale=None if constant else fit_scaler("none" if fixed else settings.scale, summary),
+        scale=scale,
         clip=None if fixed else settings.clip,
         values=None if values is None or not len(values) else tuple(values.tolist()),
+        linear=linear,
     )
 
 

@@ -32,7 +32,12 @@ class Encoding:
         self._fill = np.array([s.fill for s in numbers])
         self._scaled = [j for j, s in enumerate(numbers) if s.scale is not None]
         self._scaler = ColumnScaler([s.scale for s in numbers if s.scale is not None])
-        self._clip = np.array([numbers[j].clip or FLOAT32_MAX for j in self._scaled])
+        self._linear = [j for j, s in enumerate(numbers) if s.linear is not None]
+        self._linear_scaler = ColumnScaler([s.linear for s in numbers if s.linear is not None])
+        self._clip = np.array(
+            [numbers[j].clip or FLOAT32_MAX for j in (*self._scaled, *self._linear)]
+        )
+        self._width = len(self._scaled) + len(self._linear)
         self._marked = [j for j, s in enumerate(numbers) if s.indicator]
         self._lookups: list[tuple[int, DoubleArray, IntArray]] = []
         for j, s in enumerate(numbers):
@@ -58,11 +63,14 @@ class Encoding:
             classes=schema.classes,
             num_names=(
                 *(numbers[j].name for j in self._scaled),
+                *(f"{numbers[j].name}:linear" for j in self._linear),
                 *(f"{numbers[j].source}=missing" for j in self._marked),
                 *(name for s in tabled for name in s.columns),
             ),
+            num_plain=tuple(f"{numbers[j].name}:linear" for j in self._linear),
             num_sources=(
                 *(numbers[j].source for j in self._scaled),
+                *(numbers[j].source for j in self._linear),
                 *(numbers[j].source for j in self._marked),
                 *(s.source for s in tabled for _ in s.columns),
             ),
@@ -92,7 +100,7 @@ class Encoding:
             replace: what stands in place of a category's numbers.
         """
         n = len(x)
-        width = len(self._scaled) + len(self._marked) + sum(t.shape[1] for _, t in self._tabled)
+        width = self._width + len(self._marked) + sum(t.shape[1] for _, t in self._tabled)
         num = np.empty((n, width), dtype=np.float32)
         cat = np.empty((n, len(self._lookups) + len(self._embedded)), dtype=np.int64)
         for start in range(0, n, BLOCK_ROWS):
@@ -100,7 +108,7 @@ class Encoding:
             self._encode_numbers(x[block], num[block], cat[block])
         for column, j in enumerate(self._embedded, start=len(self._lookups)):
             cat[:, column] = codes[j]
-        end = len(self._scaled) + len(self._marked)
+        end = self._width + len(self._marked)
         for j, table in self._tabled:
             values = table[codes[j]]
             if replace is not None:
@@ -115,8 +123,10 @@ class Encoding:
         for column, (j, ordered, code) in enumerate(self._lookups):
             cat[:, column] = lookup(x[:, j], ordered, code) * ~missing[:, j]
         x = np.where(missing, self._fill, x)
-        end = len(self._scaled)
-        scaled = self._scaler(x[:, self._scaled] if end < x.shape[1] else x)
-        num[:, :end] = np.clip(scaled, -self._clip, self._clip)
+        end, count = self._width, len(self._scaled)
+        linear = self._linear_scaler(x[:, self._linear])  # first: scaling may overwrite x
+        scaled = self._scaler(x[:, self._scaled] if count < x.shape[1] else x)
+        num[:, :count] = np.clip(scaled, -self._clip[:count], self._clip[:count])
+        num[:, count:end] = np.clip(linear, -self._clip[count:], self._clip[count:])
         if self._marked:
             num[:, end : end + len(self._marked)] = missing[:, self._marked]

@@ -21,6 +21,7 @@ from plumbline.preprocessing.summary import NumberSummary
 QUANTILES = 1000  # stored points of the quantile scaler; fewer where there are fewer values
 SHAPE_ROWS = 100_000  # sample values from which a shape is judged or a power fitted
 POWERS = (-5.0, 5.0)  # of Yeo-Johnson; float32's largest value stays finite under any of them
+SOFT_LIMIT = 10.0  # deviations that soft clipping approaches
 HOPELESS = 1e30  # above every likelihood, and finite, as the search subtracts them
 
 ScaleState = dict[str, Any]  # method, center, scale, and the curve's parameters; plain JSON
@@ -59,6 +60,15 @@ def fit_robust(summary: NumberSummary) -> ScaleState:
     low, high = summary.quantile(np.array([0.25, 0.75]))
     spread = float(high - low)
     return _affine(summary.median, spread if spread > 1e-9 * summary.std else summary.std)
+
+
+def fit_soft_clip(summary: NumberSummary) -> ScaleState:
+    """z = (x - median) / deviation, then z / sqrt(1 + (z / 10)²): linear near the middle, bounded
+    by 10. RealMLP's smooth clipping (Holzmüller et al. 2024), which bounds at 3 quartile
+    distances and so bends the tails that a sum needs.
+    """
+    spread = _affine(summary.median, summary.std)["scale"]
+    return {"median": summary.median, "spread": spread, "center": 0.0, "scale": 1.0}
 
 
 def fit_log(summary: NumberSummary) -> ScaleState:
@@ -138,6 +148,11 @@ def _yeo_johnson_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
     return yeo_johnson(x, _vector(states, "power"))
 
 
+def _soft_clip_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
+    z = (x - _vector(states, "median")) / _vector(states, "spread")
+    return z / np.hypot(1.0, z / SOFT_LIMIT)
+
+
 def _quantile_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
     out = np.empty_like(x)
     for j, state in enumerate(states):
@@ -155,6 +170,12 @@ def _log_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
 
 def _yeo_johnson_curve_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
     return yeo_johnson_inverse(y, state["power"])
+
+
+def _soft_clip_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
+    inner = np.clip(y / SOFT_LIMIT, -1 + 1e-12, 1 - 1e-12)
+    z = SOFT_LIMIT * inner / np.sqrt(1 - np.square(inner))
+    return z * state["spread"] + state["median"]
 
 
 def _quantile_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
@@ -179,6 +200,7 @@ SCALERS: dict[str, Scaler] = {
     "minmax": Scaler(fit=fit_minmax, ordered=False),
     "log": Scaler(fit=fit_log, curve=_log_curve, inverse=_log_inverse),
     "robust": Scaler(fit=fit_robust),
+    "soft_clip": Scaler(fit=fit_soft_clip, curve=_soft_clip_curve, inverse=_soft_clip_inverse),
     "quantile": Scaler(fit=fit_quantile, curve=_quantile_curve, inverse=_quantile_inverse),
     "yeo_johnson": Scaler(
         fit=fit_yeo_johnson, curve=_yeo_johnson_curve, inverse=_yeo_johnson_curve_inverse
@@ -224,6 +246,21 @@ def fit_scaler(method: str, summary: NumberSummary) -> ScaleState:
     """Learn a scaler; `auto` chooses by `choose_scaler`."""
     name = choose_scaler(summary) if method == "auto" else method
     return {"method": name, **choose(SCALERS, name, "normalize.scale").fit(summary)}
+
+
+def fit_linear_channel(which: str, scale: ScaleState, summary: NumberSummary) -> ScaleState | None:
+    """The uncurved number that goes beside a scaled one, softly clipped, or None.
+
+    Args:
+        which: `none`; `curved`, where the scale bends the column; `all`, for every column of more
+            than two values.
+    """
+    bent = SCALERS[scale["method"]].curve is not None
+    if which == "none" or scale["method"] == "soft_clip" or (which == "curved" and not bent):
+        return None
+    if not bent and np.isin(summary.ordered, (summary.low, summary.high)).all():
+        return None
+    return {"method": "soft_clip", **fit_soft_clip(summary)}
 
 
 def inverse_scale(y: DoubleArray, state: ScaleState) -> DoubleArray:

@@ -286,6 +286,7 @@ class TableTransformer:
 
     def to_json(self) -> dict[str, Any]:
         """What was learnt and what it needs to be applied; readable, exact."""
+        self._check_fitted()
         return {
             "format": FORMAT,
             "task": str(self.schema.task),

@@ -405,3 +405,55 @@ def test_a_column_without_signal_learns_nothing_from_its_own_target() -> None:
     fitted = made.fit_transform(frame, np.arange(n), seed=0).num[:, 0]
     plain = made.transform(frame, np.arange(n)).num[:, 0]
     assert abs(np.corrcoef(fitted, y)[0, 1]) < 0.1 < 0.4 < np.corrcoef(plain, y)[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("which", "channels"),
+    [("none", ()), ("curved", ("skewed:linear",)), ("all", ("bell:linear", "skewed:linear"))],
+)
+def test_an_uncurved_number_goes_beside(which: str, channels: tuple[str, ...]) -> None:
+    """Linear in the value for any but far outliers, whatever the scale does to the other one."""
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "bell": rng.normal(size=400),
+            "skewed": rng.lognormal(sigma=1.0, size=400),
+            "flag": np.repeat([0.0, 1.0], [300, 100]),
+            "y": rng.normal(size=400),
+        }
+    )
+    schema = Schema(
+        columns=tuple(
+            Column(
+                name=name,
+                type=ColumnType.NUMBER,
+                role=Role.TARGET if name == "y" else Role.FEATURE,
+            )
+            for name in frame.columns
+        ),
+        task=Task.REGRESSION,
+    )
+    made = TableTransformer(schema, NormalizeConfig(linear_channel=which))  # type: ignore[arg-type]
+    arrays = made.fit_transform(frame.lazy(), np.arange(400), seed=0)
+    assert made.spec_.num_plain == channels
+    assert made.spec_.num_names == ("bell", "skewed", "flag", *channels)
+    assert made.spec_.num_sources[3:] == tuple(name.split(":")[0] for name in channels)
+    for name, source in zip(made.spec_.num_plain, made.spec_.num_sources[3:], strict=True):
+        channel = arrays.num[:, made.spec_.num_names.index(name)]
+        near = frame[source] < frame[source].mean() + 2 * frame[source].std()
+        assert np.corrcoef(channel[near], frame[source].filter(near))[0, 1] > 0.999
+        assert np.abs(channel).max() < 10
+    if which == "curved":
+        own = {"skewed": ColumnConfig(linear_channel="none")}
+        off = TableTransformer(schema, NormalizeConfig(linear_channel=which, columns=own))
+        off.fit(frame.lazy(), seed=0)
+        assert off.spec_.num_plain == ()
+
+
+def test_the_state_of_what_is_not_fitted_is_refused() -> None:
+    schema = Schema(
+        columns=(Column(name="y", type=ColumnType.NUMBER, role=Role.TARGET),),
+        task=Task.REGRESSION,
+    )
+    with pytest.raises(DataError, match=r"learnt nothing yet.*Call fit first"):
+        TableTransformer(schema, NormalizeConfig()).to_json()

@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from plumbline.config.data import ColumnConfig, Dates, Encoder, Imputer, NormalizeConfig, Scaler
+from plumbline.config.data import (
+    ColumnConfig,
+    Dates,
+    Encoder,
+    Imputer,
+    LinearChannel,
+    NormalizeConfig,
+    Scaler,
+)
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.preprocessing.transform import TableTransformer
@@ -58,6 +66,7 @@ def tables(draw: Any) -> tuple[Schema, NormalizeConfig, pl.DataFrame, pl.DataFra
     }
     config = NormalizeConfig(
         scale=draw(st.sampled_from(get_args(Scaler))),
+        linear_channel=draw(st.sampled_from(get_args(LinearChannel))),
         impute=draw(st.sampled_from(get_args(Imputer))),
         encode=draw(st.sampled_from(get_args(Encoder))),
         dates=draw(st.sampled_from([d for d in get_args(Dates) if d != "drop"])),
@@ -107,6 +116,8 @@ def test_arrays_are_finite_and_as_described(given_table: Any) -> None:
     names = {c.name for c in schema.features}
     assert {*spec.num_sources, *spec.cat_sources} <= names
     assert len(spec.num_names) == len(spec.num_sources) == len(set(spec.num_names))
+    assert set(spec.num_plain) <= set(spec.num_names)
+    assert config.linear_channel != "none" or not spec.num_plain
     assert len(spec.cat_names) == len(spec.cat_sources) == len(spec.cardinalities)
     used = {*spec.num_sources, *spec.cat_sources}
     assert {name.split(".")[0] for name in made.dropped_} >= names - used
