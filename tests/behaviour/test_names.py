@@ -13,7 +13,10 @@ from tests.made import plumbline
 from plumbline.stages import STAGES
 
 NUMBERS = ["count", "rows", "row", "index", "value", "literal", "weight", "y", "num", "0", "hash"]
+NUMBERS += ["__row__", "__keep__", "__unreadable_0__", "value is a number", "a'b", "$a", "{a}"]
+NUMBERS += ["x" * 300]
 WORDS = ["column", "part", "code", "text", "class", "名前", "a.b", "x/y", "=1+1", "[c]", "fold_0"]
+WORDS += ["key", "reason", "🎯", "a\nb", "^a", "a$", "<b>", "part is unique"]
 UNREGISTERED = STAGES[: STAGES.index("register")]
 
 

@@ -58,11 +58,19 @@ def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[st
     """Count and measure every column, read as was decided."""
     schema = raw.collect_schema()
     columns = {name: choice.reading.column(name) for name, choice in choices.items()}
+    cells: list[pl.Expr] = []
     asked: dict[str, pl.Expr] = {"rows": pl.len()}
     for i, (name, dtype) in enumerate(schema.items()):
-        for key, expression in _questions(columns[name], dtype).items():
+        cells += [e.alias(f"{i}.{key}") for key, e in _cells(columns[name], dtype).items()]
+        for key, expression in _questions(columns[name], dtype, f"{i}.").items():
             asked[f"{i}.{key}"] = expression
-    found = _ask(raw, asked, file)
+    with readable(file):
+        found = (
+            raw.select(cells)  # each cell is read once, whatever is asked of it
+            .select(e.alias(a) for a, e in asked.items())
+            .collect(engine="streaming")
+            .row(0, named=True)
+        )
     texts = {n for n, c in columns.items() if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)}
     counts = {n: found[f"{i}.distinct"] for i, n in enumerate(schema)}
     few = [n for n in schema if counts[n] <= MOST_VALUES * 1.1]
@@ -99,31 +107,32 @@ def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[st
     return seen
 
 
-def _questions(column: Column, dtype: pl.DataType) -> dict[str, pl.Expr]:
-    """What is asked of all rows of one column."""
+def _cells(column: Column, dtype: pl.DataType) -> dict[str, pl.Expr]:
+    """What is read of a cell: its value, whether it is there, whether it is unreadable."""
     cell, value = written(column, dtype), typed(column, dtype)
-    bad = unreadable(column, dtype)
     texts = column.type in (ColumnType.CATEGORY, ColumnType.TEXT)
-    asked = {
-        "there": cell.is_not_null().sum(),
-        "bad": bad.sum(),
-        "read": value.is_not_null().sum(),
-        "distinct": (cell if texts else value).approx_n_unique(),
+    return {
+        "value": cell if texts else value,
+        "there": cell.is_not_null(),
+        "bad": pl.lit(False) if texts else unreadable(column, dtype),
     }
-    if column.type in NUMERIC:
-        asked |= {"low": value.min(), "high": value.max(), "falls": (value.diff() < 0).sum()}
-    elif column.type is ColumnType.DATE:
-        asked |= {"low": value.min(), "high": value.max()}
-        asked["falls"] = (value.to_physical().diff() < 0).sum()
-    elif dtype == pl.String:
-        asked["lines"] = cell.str.count_matches("\n", literal=True).max()
+
+
+def _questions(column: Column, dtype: pl.DataType, prefix: str) -> dict[str, pl.Expr]:
+    """What is asked of all rows of one column."""
+    value = pl.col(f"{prefix}value")
+    asked = {
+        "there": pl.col(f"{prefix}there").sum(),
+        "bad": pl.col(f"{prefix}bad").sum(),
+        "read": value.is_not_null().sum(),
+        "distinct": value.approx_n_unique(),
+    }
+    if column.type in (*NUMERIC, ColumnType.DATE):
+        step = value.to_physical().diff()
+        asked |= {"low": value.min(), "high": value.max(), "falls": (step < 0).sum()}
+    elif column.type in (ColumnType.CATEGORY, ColumnType.TEXT) and dtype == pl.String:
+        asked["lines"] = value.str.count_matches("\n", literal=True).max()
     return asked
-
-
-def _ask(raw: pl.LazyFrame, asked: Mapping[str, pl.Expr], file: str) -> dict[str, Any]:
-    with readable(file):
-        found = raw.select(e.alias(a) for a, e in asked.items()).collect(engine="streaming")
-    return found.row(0, named=True)
 
 
 def _values(
