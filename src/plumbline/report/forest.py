@@ -13,10 +13,13 @@ from markupsafe import Markup
 from plumbline.numbers import number
 from plumbline.report.svg import at, nice_ticks, shorten, span
 
-ROW = 46.0
+ROW = 60.0  # name, number, whisker: below each other, since a phone has no room beside
+WHISKER = 45.0  # in the row
 FOOT = 44.0  # room for tick labels, and for what the sides mean
 EDGE = 2.0  # per cent left free on both sides
 FAR = 12.0  # the axis is at most so many times as long as the part that the first one takes
+NEAR = 8.0  # per cent: tick labels so near to an edge do not reach over it
+APART = 22.0  # per cent: tick labels nearer to each other than this are left out
 TIP = 1.4  # per cent: length of an arrow's tip
 
 
@@ -41,10 +44,14 @@ def forest(items: Sequence[Estimate], *, title: str, sides: tuple[str, str]) -> 
     bottom = ROW * len(items)
     parts = []
     zero = _percent(0.0, low, high)
+    labeled = -APART
     for tick in nice_ticks(low, high, 4):
         x = _percent(tick, low, high)
         parts += [_line(x, y, x, y + 18, "grid") for y in _bands(items)]
-        parts.append(_text(x, bottom + 16, number(tick), "middle"))
+        if x - labeled >= APART:
+            anchor = "start" if x < NEAR else "end" if x > 100 - NEAR else "middle"
+            parts.append(_text(x, bottom + 16, number(tick), anchor))
+            labeled = x
     parts += [_line(zero, y, zero, y + 18, "axis") for y in _bands(items)]
     for i, e in enumerate(items):
         parts += _row(e, ROW * i, low, high)
@@ -58,7 +65,7 @@ def forest(items: Sequence[Estimate], *, title: str, sides: tuple[str, str]) -> 
 
 def _bands(items: Sequence[Estimate]) -> list[float]:
     """Where lines may run: beside the marks, clear of the words."""
-    return [ROW * i + 23 for i in range(len(items))]
+    return [ROW * i + WHISKER - 9 for i in range(len(items))]
 
 
 def limits(items: Sequence[Estimate]) -> tuple[float, float]:
@@ -80,10 +87,10 @@ def _percent(value: float, low: float, high: float) -> float:
 
 def _row(e: Estimate, top: float, low: float, high: float) -> list[Markup]:
     """Name and number above, whisker and mark below; where these leave the axis, an arrow."""
-    middle = top + 32
+    middle = top + WHISKER
     parts = [
-        _text(0, top + 17, shorten(e.name, 170), "start"),
-        _text(100, top + 17, e.text, "end"),
+        _text(0, top + 14, shorten(e.name, 340), "start"),
+        _text(0, top + 31, e.text, "start", "name"),
     ]
     left, x, right = (_percent(v, low, high) for v in (e.low, e.value, e.high))
     ends = [min(max(v, 0.0), 100.0) for v in (left, right)]
