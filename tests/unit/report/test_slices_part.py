@@ -86,7 +86,7 @@ def test_a_rank_inside_a_slice_is_not_compared_with_all_rows_without_a_word(
     tmp_path: Path,
 ) -> None:
     text, _ = shown(tmp_path, [(-0.1, 0.02)])
-    assert "compares the slice's rows with each other only" in text
+    assert "Inside a slice ROC AUC compares the slice's rows with each other only" in text
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "rmse"])

@@ -20,27 +20,27 @@ from plumbline.words import (
 SHOWN = 20
 FILE = "reports/evaluation/slices.json"
 RANKING = (
-    "It compares the slice's rows with each other only: where they are alike it is lower even if "
-    "the model is as good there."
+    "compares the slice's rows with each other only: where they are alike it is lower even if the "
+    "model is as good there."
 )
-POSITIVES = "It depends on the slice's share of positives as well as on the model."
-SIZE = "It grows with the size and the spread of the target in the slice, whatever the model."
-SHARES = "It depends on the slice's class shares as well as on the model."
+POSITIVES = "depends on the share of positives as well as on the model."
+SIZE = "grows with the size and the spread of the target, whatever the model."
+SHARES = "depends on the class shares as well as on the model."
 # why a metric inside a slice is not simply comparable with that of all rows
 DEPENDS = {
     "roc_auc": RANKING,
     "average_precision": POSITIVES,
     "precision": POSITIVES,
     "f1": POSITIVES,
-    "r2": "It depends on how much the target varies inside the slice.",
+    "r2": "depends on how much the target varies there.",
     "mae": SIZE,
     "mse": SIZE,
     "rmse": SIZE,
-    "mape": "It is large where the target is near zero, whatever the model.",
+    "mape": "is large where the target is near zero, whatever the model.",
     "accuracy": SHARES,
     "log_loss": SHARES,
     "brier": SHARES,
-    "ece": "It is larger in small slices, whatever the model.",
+    "ece": "is larger where rows are few, whatever the model.",
 }
 
 
@@ -113,7 +113,7 @@ def _summary(found: list[Slice], metric: str, everything: float | None) -> str:
         "all test rows together"
     )
     text += "." if everything is None else f" ({metric_value(metric, everything)})."
-    return f"{text} {DEPENDS[metric]}" if metric in DEPENDS else text
+    return f"{text} Inside a slice {label} {DEPENDS[metric]}" if metric in DEPENDS else text
 
 
 def _direction(metric: str) -> str:
