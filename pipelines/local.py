@@ -118,7 +118,8 @@ def _last_run(root: Path, mlflow: str) -> dict[str, str]:
         model, version, run = (str(made[key]) for key in ("model", "version", "run_id"))
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    found = ask(f"{mlflow}/api/2.0/mlflow/runs/get?run_id={quote(run)}")
+    # its first answer opens the database
+    found = ask(f"{mlflow}/api/2.0/mlflow/runs/get?run_id={quote(run)}", seconds=60)
     if not isinstance(found, dict):
         return {}
     experiment = found["run"]["info"]["experiment_id"]

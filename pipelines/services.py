@@ -171,12 +171,12 @@ def is_free(port: int) -> bool:
     return True
 
 
-def ask(url: str, content: Any = None) -> Any:
+def ask(url: str, content: Any = None, seconds: float = 5) -> Any:
     """GET, or POST of JSON; the parsed answer, or None where nothing healthy answered."""
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
             body = answer.read()
     except (urllib.error.URLError, OSError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -12,7 +13,8 @@ from pipelines.local import environment
 from pipelines.services import HOST, Service, ask, is_free, running, start, stop
 from tests.made import free_port
 
-from pipelines import services
+from pipelines import local, services
+from plumbline import telemetry
 from plumbline.errors import StorageError
 
 
@@ -99,6 +101,28 @@ def test_what_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_record_of_another_process_is_no_service(tmp_path: Path) -> None:
     (tmp_path / "web.json").write_text(f'{{"pid": {os.getpid()}, "created": 0.0, "port": 1}}')
     assert running(tmp_path, "web") is None
+
+
+def test_the_interface_opens_at_the_last_run_and_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"model": "shop sales", "version": 3, "run_id": "ab12"}
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "register.json").write_text(json.dumps(made))
+    known = {"run": {"info": {"experiment_id": "7"}}}
+    monkeypatch.setattr(local, "ask", lambda url, **_: known if "run_id=ab12" in url else None)
+    assert local._last_run(tmp_path, "http://h:1") == {
+        "runs": "http://h:1/#/experiments/7/runs",
+        "run": "http://h:1/#/experiments/7/runs/ab12",
+        "model": "http://h:1/#/models/shop%20sales",
+        "version": "http://h:1/#/models/shop%20sales/versions/3",
+    }
+    monkeypatch.setattr(local, "ask", lambda url, **_: None)  # another store, or no answer
+    assert local._last_run(tmp_path, "http://h:1") == {}
+
+
+def test_what_is_started_sends_no_statistics(tmp_path: Path) -> None:
+    assert telemetry.OFF.items() <= environment(tmp_path).items()
 
 
 def test_prefect_keeps_to_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
