@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from plumbline.kinds import Task
-from plumbline.numbers import NOTHING, fixed, interval, number
+from plumbline.numbers import NOTHING, aligned, fixed, interval, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,12 @@ def metric_label(name: str) -> str:
 def greater_is_better(name: str) -> bool:
     """The direction of a metric; unknown ones count as scores."""
     return METRIC_WORDS[name].greater_is_better if name in METRIC_WORDS else True
+
+
+def metric_values(name: str, values: Sequence[float | None]) -> list[str]:
+    """Values of a metric that are compared, with as many decimals each."""
+    unit = name not in METRIC_WORDS or METRIC_WORDS[name].unit
+    return [fixed(value, 3) for value in values] if unit else aligned(values, 4)
 
 
 def metric_value(name: str, value: float | None) -> str:

@@ -23,6 +23,7 @@ from plumbline.words import (
     metric_difference,
     metric_interval,
     metric_value,
+    metric_values,
 )
 
 POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
@@ -113,6 +114,9 @@ def test_metrics_look_by_their_kind() -> None:
     assert metric_interval("f1", 0.5, 0.75) == "0.500 to 0.750"
     assert metric_interval("f1", None, 0.75) == "–"
     assert metric_value("of our own", 0.5) == "0.500"
+    assert metric_values("rmse", [0.8312, 1.3, 1.2711]) == ["0.831", "1.300", "1.271"]
+    assert metric_values("rmse", [23292.29, 13580.0, None]) == ["23,292", "13,580", "–"]
+    assert metric_values("f1", [1.0, 0.5]) == ["1.000", "0.500"]
 
 
 def test_the_words_are_those_of_evaluation_and_configuration() -> None:

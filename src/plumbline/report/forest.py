@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from plumbline.numbers import number
-from plumbline.report.svg import at, nice_ticks, shorten, span
+from plumbline.report.svg import at, nice_ticks, span
+from plumbline.report.typeface import shorten
 
 ROW = 60.0  # name, number, whisker: below each other, since a phone has no room beside
 WHISKER = 45.0  # in the row

@@ -11,8 +11,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from plumbline.numbers import fixed, number
-from plumbline.report.typeface import shorten as shorten
-from plumbline.report.typeface import text_width as text_width
+from plumbline.report.typeface import shorten, text_width
 
 PHONE = 400.0  # a drawing up to this wide is read on a phone as it is
 

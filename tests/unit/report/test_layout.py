@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plumbline.report.clouds import cloud, heat_map, swarm
+from plumbline.report.forest import Estimate, forest
 from plumbline.report.plots import Look, Series, bars, histogram, lines
 from plumbline.report.typeface import SIZE, WIDTHS, shorten, text_width
 
@@ -135,3 +136,19 @@ def test_tilted_names_stay_inside(name: str) -> None:
         assert float(x) + wide * math.cos(tilt) <= width + 0.5
         assert float(y) - wide * math.sin(tilt) - SIZE * 0.5 >= -0.5
     assert len(tilted) in (0, 9)
+
+
+@given(st.lists(st.tuples(LABELS, VALUES), min_size=1, max_size=5), LABELS)
+@settings(max_examples=40, deadline=None)
+def test_names_and_numbers_of_a_forest_on_a_phone(
+    items: list[tuple[str, float]], text: str
+) -> None:
+    """Its width is the window's: the narrowest is reckoned with."""
+    made = [Estimate(name=n, value=v, low=v - 1, high=v + 1, text=text[:20]) for n, v in items]
+    root = ElementTree.fromstring(forest(made, title="t", sides=("a", "b")))
+    lines: dict[str, list[float]] = {}
+    for one in root.iter("text"):
+        if one.attrib["x"] in ("0%", "100%"):
+            lines.setdefault(one.attrib["y"], []).append(measured(one.text or "") * 14.1)
+    assert all(sum(widths) + 4 < 280 for widths in lines.values() if len(widths) > 1)
+    assert all(max(widths) < 300 for widths in lines.values())

@@ -17,7 +17,7 @@ from plumbline.words import (
     greater_is_better,
     metric_interval,
     metric_label,
-    metric_value,
+    metric_values,
 )
 
 PARTS = ("train", "val", "test")
@@ -62,16 +62,17 @@ def _metrics(reports: Reports, about: About) -> Part:
         low, high = pair(pick(metrics, "test_ci95", name))
         mine = [real(pick(metrics, part, name)) for part in PARTS]
         others = [real(pick(metrics, "baselines", b, name)) for b in baselines]
+        texts = metric_values(name, [*mine, *others])
         rows.append(
             [
                 Cell(text=metric_label(name), strong=name == about.metric),
                 Cell(text="↑" if greater_is_better(name) else "↓", muted=True),
                 *(
-                    figure_cell(metric_value(name, v), strong=part == "test")
-                    for part, v in zip(PARTS, mine, strict=True)
+                    figure_cell(text, strong=part == "test")
+                    for part, text in zip(PARTS, texts[: len(PARTS)], strict=True)
                 ),
                 figure_cell(metric_interval(name, low, high)),
-                *(figure_cell(metric_value(name, v)) for v in others),
+                *(figure_cell(text) for text in texts[len(PARTS) :]),
             ]
         )
     table = Grid(

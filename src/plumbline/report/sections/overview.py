@@ -42,8 +42,10 @@ def _facts(columns: list[Any], rows: int) -> list[tuple[str, str]]:
     gaps = sum(count > 0 for count in missing)
     facts = [("rows", number(rows)), ("columns", number(len(columns)))]
     facts += [(f"of type {kind}", number(count)) for kind, count in types.most_common()]
-    facts.append(("columns with missing cells", number(gaps)))
-    facts.append(("missing cells", percent(sum(missing) / (rows * len(columns)))))
+    if gaps:
+        facts.append(("columns with missing cells", number(gaps)))
+    cells = percent(sum(missing) / (rows * len(columns))) if gaps else "none"
+    facts.append(("missing cells", cells))
     return facts
 
 

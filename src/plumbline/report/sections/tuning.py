@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from plumbline.numbers import NOTHING, number, plural
+from plumbline.numbers import NOTHING, aligned, number, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -28,7 +28,6 @@ from plumbline.report.plots import Look, Series, bars, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts, whole, words
 from plumbline.words import (
     greater_is_better,
-    metric_difference,
     metric_label,
     metric_value,
 )
@@ -53,7 +52,8 @@ def tuning(reports: Reports, about: About) -> Section:
         blocks.append(_trials_table(trials, about))
     read = (
         "Each trial fits the model anew in every fold and is scored on rows that the fold did "
-        "not train on; the best mean wins if it gains more than noise over the centre of the space."
+        "not train on; the best mean is selected if it is better than the default point by more "
+        "than noise."
     )
     files = ["tuning/summary.json", "tuning/trials.csv"]
     return Section(id="tuning", title="Tuning", parts=[Part(read=read, blocks=blocks, files=files)])
@@ -72,20 +72,23 @@ def shown(value: Any) -> str:
 def _search_facts(summary: dict[str, Any], trials: pl.DataFrame, about: About) -> Facts:
     metric = words(summary.get("metric")) or about.metric
     error = real(summary.get("std_error"))
-    score = metric_value(metric, real(summary.get("score")))
+    score = real(summary.get("score"))
+    texts_of = [metric_value(metric, score)]
+    if error and score is not None:
+        texts_of = aligned([score, error], 4)
     states = [state.lower() for state in texts(trials, "state")]
     facts: list[tuple[str, str | Status]] = []
     if trials.height:
         facts.append(
             (
                 f"{metric_label(metric)} over folds",
-                score + (f" ± {number(error, 2)}" if error else ""),
+                " ± ".join(texts_of),
             )
         )
     facts += [
         ("trials", f"{len(states):,}"),
         ("complete", f"{states.count('complete'):,}"),
-        ("pruned early", f"{states.count('pruned'):,}"),
+        ("pruned", f"{states.count('pruned'):,}"),
     ]
     optional = ("sampler", "pruner", "folds")
     facts += [(key, shown(summary[key])) for key in optional if summary.get(key) is not None]
@@ -95,29 +98,38 @@ def _search_facts(summary: dict[str, Any], trials: pl.DataFrame, about: About) -
 def _sentences(summary: Any, about: About) -> list[str]:
     """What the search was worth."""
     if real(pick(summary, "trials")) == 0:
-        return ["No trial was run: searched parameters have the centre of their range."]
+        return [
+            "No trial was run: searched parameters have their default, the center of their range."
+        ]
     metric = words(pick(summary, "metric")) or about.metric
     found = []
     if whole(pick(summary, "best")) == 0:
-        found.append("The best trial is the centre of the search space: nothing was gained.")
+        found.append(
+            "The best trial is the default point (the center of the search space): nothing was "
+            "gained."
+        )
     gain = real(pick(summary, "gain_over_centre", "mean"))
     error = real(pick(summary, "gain_over_centre", "std_error"))
     if gain and error is not None:
+        change, deviation = aligned([gain, error], 3)
+        plus = "+" if gain > 0 else ""
         found.append(
-            f"Against the centre of the search space the {metric_label(metric)} changed by "
-            f"{metric_difference(metric, gain)} ± {number(error, 2)} over the same folds."
+            f"Against the default point (the center of the search space) the "
+            f"{metric_label(metric)} changed by {plus}{change} ± {deviation} over the same folds."
         )
     if whole(pick(summary, "chosen")) == 0 and whole(pick(summary, "best")) != 0:
-        found.append("The centre is kept: what the best trial gained is inside the noise.")
+        found.append("The default point is kept: the gain of the best trial is within noise.")
     inside = whole(pick(summary, "inside_noise"))
     if inside is not None:
-        found.append(f"{plural(inside, 'other trial')} within one standard error of the best.")
+        found.append(
+            f"{plural(inside, 'other trial')} within one standard error of the best trial."
+        )
     return found
 
 
 def _values(summary: Any, *, searched: bool) -> list[Block]:
     rows = [[name(key), figure_cell(shown(v))] for key, v in entries(pick(summary, "values"))]
-    caption = "Values chosen" if searched else "Values used"
+    caption = "Selected values" if searched else "Values used"
     return [Grid(caption=caption, columns=["parameter", "value"], rows=rows)] if rows else []
 
 
