@@ -56,7 +56,7 @@ def _em(character: str) -> float:
 
 def shorten(text: str, width: float, size: float = SIZE) -> str:
     """A text cut to a width, with an ellipsis."""
-    if text_width(text, size) <= width:
+    if text_width(text, size) <= width + 1e-6:  # rounding aside
         return text
     room = width - text_width(ELLIPSIS, size)
     end = 0

@@ -216,7 +216,7 @@ def test_training_says_where_parameters_overrule_the_search(
 def test_the_page_says_what_was_searched(samples: dict[str, Path], tmp_path: Path) -> None:
     folder = shutil.copytree(samples["binary"], tmp_path / "reports")
     text = Parsed(page(folder)).text
-    assert "changed by +0.012 ± 0.005 over the same folds" in text
+    assert "changed by +0.0120 ± 0.0050 over the same folds" in text
     assert "3 other trials within one standard error of the best" in text
     (folder / "tuning" / "trials.csv").write_text("number,state,value\n")
     (folder / "tuning" / "summary.json").write_text('{"trials": 0, "values": {"model.width": 64}}')
