@@ -90,7 +90,7 @@ def _row(e: Estimate, top: float, low: float, high: float) -> list[Markup]:
     """Name and number above, whisker and mark below; where these leave the axis, an arrow."""
     middle = top + WHISKER
     parts = [
-        _text(0, top + 14, shorten(e.name, 340), "start"),
+        _text(0, top + 14, shorten(e.name, 275.0, 14.1), "start"),
         _text(0, top + 31, e.text, "start", "name"),
     ]
     left, x, right = (_percent(v, low, high) for v in (e.low, e.value, e.high))
