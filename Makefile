@@ -68,6 +68,7 @@ sample: $(READY) | data ## for maintainers: dvc.lock and the outputs that `dvc p
 	plumbline repro
 	dvc push --remote sample
 	dvc gc --workspace --all-experiments --cloud --remote sample --force
+	git add --force dvc.lock infra/dvc-remote
 
 clean: ## delete what the graph made (not the data, not the environment)
 	rm -rf artifacts reports .plumbline mlflow
