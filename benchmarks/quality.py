@@ -27,9 +27,9 @@ from benchmarks.result import Figure, Result, Table
 from plumbline.config import Config, load_config
 from plumbline.config.data import DataConfig
 from plumbline.config.model import ModelName
+from plumbline.data.canonical import make_canonical
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import open_table, scan
-from plumbline.data.sniff import sniff
 from plumbline.evaluation.metrics import METRICS, all_scores, score
 from plumbline.files import sha256
 from plumbline.kinds import DoubleArray, IntArray, Part
@@ -118,11 +118,11 @@ def run() -> Result:
 def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
     """Read, infer, split and normalise, as init and the first stages do."""
     defaults = load_config(ROOT / "params.yaml")
-    written = sniff(file, target=target)
-    raw, *others = [scan(f, written.form) for f in (file, test) if f]
+    form = make_canonical(file, ROOT / ".plumbline" / "bench", target=target).form
+    raw, *others = [scan(f, form) for f in (file, test) if f]
     found = infer(
         raw,
-        written.form,
+        form,
         Wishes(target=target),
         file=name,
         test=others[0] if others else None,
@@ -134,7 +134,7 @@ def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
         target=target,
         task=found.task,
         positive=found.positive,
-        format=written.form,
+        format=form,
     )
     config = replace(defaults, data=data, normalize=replace(defaults.normalize, columns={}))
     schema = found.schema

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from plumbline import outcome, telemetry
+from plumbline.commands.reading import add_reading
 from plumbline.config import Paths, load_config
 from plumbline.errors import PlumblineError, PlumblineWarning, StorageError, UserError
 from plumbline.files import exclusive, shared, write_json
@@ -28,6 +29,7 @@ from plumbline.stages.watch import begin
 from plumbline.training.launched import is_launched
 
 COMMANDS = {
+    "preview": "show how a file would be read; change nothing",
     "init": "use your own table: infer its columns, write expectations.yaml",
     "repro": "run every stage whose inputs changed, then show the results",
     "show": "the results of the last run, and where to look",
@@ -47,6 +49,7 @@ ABOUT = {
     "report": "write the page, reports/index.html",
 }
 EXAMPLES = {
+    "preview": "plumbline preview customers.xlsx --sheet 2024 --output customers.csv",
     "init": "plumbline init --data customers.csv --target churned",
     "repro": "plumbline repro\n  plumbline repro train    # this stage and what it needs",
     "show": "plumbline show",
@@ -57,6 +60,8 @@ CODES = """exit codes:
   1  a defect of plumbline (with a traceback)
   2  something for you to fix; the message names the file, the key and the fix
   3  a gate stopped the run (validation, leakage, parity); it names the report"""
+
+FILES = "CSV, TSV, JSON lines (also .gz, .zst), Excel, or a Parquet file or folder"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_repro(commands)
     _add_command(commands, "show", _show)
     _add_ingest(commands)
+    _add_preview(commands)
     for name, about in ABOUT.items():
         stage = commands.add_parser(
             name,
@@ -198,7 +204,7 @@ def _add_repro(commands: Any) -> None:
 
 def _add_init(commands: Any) -> None:
     init = _add_command(commands, "init", _init)
-    init.add_argument("--data", type=Path, help="CSV, TSV (also .gz, .zst), Parquet file or folder")
+    init.add_argument("--data", type=Path, help=FILES)
     init.add_argument("--target", help="the column to predict")
     init.add_argument("--test", type=Path, help="a held-out file, used as the test part whole")
     init.add_argument("--task", type=Task, choices=list(Task), help="inferred if left out")
@@ -207,12 +213,7 @@ def _add_init(commands: Any) -> None:
     init.add_argument("--group", help="column whose rows must stay on one side")
     init.add_argument("--id", help="column that only names the row")
     init.add_argument("--name", help="name of the data set and of the registered model")
-    init.add_argument(
-        "--header",
-        action=argparse.BooleanOptionalAction,
-        help="whether the first line names the columns (column_0, … if not)",
-    )
-    init.add_argument("--encoding", help="encoding of the text, found out if left out")
+    add_reading(init)
     init.add_argument(
         "--missing",
         nargs="*",
@@ -226,7 +227,8 @@ def _add_init(commands: Any) -> None:
 
 def _add_ingest(commands: Any) -> None:
     ingest = _add_command(commands, "ingest", _ingest)
-    ingest.add_argument("file", type=Path, help="CSV, TSV (also .gz, .zst) or Parquet")
+    ingest.add_argument("file", type=Path, help=FILES)
+    add_reading(ingest)
     ingest.add_argument(
         "--quarantine", action="store_true", help="put bad rows aside and append the others"
     )
@@ -235,15 +237,44 @@ def _add_ingest(commands: Any) -> None:
     )
 
 
+def _add_preview(commands: Any) -> None:
+    preview = _add_command(commands, "preview", _preview)
+    preview.add_argument("file", type=Path, help=FILES)
+    preview.add_argument("--target", help="the column to predict, which tells the header")
+    preview.add_argument("--rows", type=int, default=5, help="rows shown")
+    preview.add_argument("--output", type=Path, help="write the table there, as .csv or .parquet")
+    add_reading(preview)
+
+
+def _preview(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.preview import preview
+    from plumbline.data.options import ReadingOptions
+
+    begun = time.perf_counter()
+    report = preview(
+        arguments.file,
+        ReadingOptions.of(vars(arguments)),
+        target=arguments.target,
+        rows=arguments.rows,
+        output=arguments.output,
+    )
+    print_report("preview", report, time.perf_counter() - begun)
+
+
 def _ingest(arguments: argparse.Namespace) -> None:
     from plumbline.commands.data_lock import replacing_data
     from plumbline.commands.ingest import ingest
+    from plumbline.data.options import ReadingOptions
 
     begun = time.perf_counter()
     paths = Paths(Path.cwd())
     with replacing_data(paths, "'plumbline ingest'"):
         report = ingest(
-            arguments.file, paths, quarantine=arguments.quarantine, again=arguments.again
+            arguments.file,
+            paths,
+            quarantine=arguments.quarantine,
+            again=arguments.again,
+            reading=ReadingOptions.of(vars(arguments)),
         )
     print_report("ingest", report, time.perf_counter() - begun)
 

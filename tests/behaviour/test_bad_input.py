@@ -74,8 +74,6 @@ def test_no_such_file(checkout: Path, capsys: pytest.CaptureFixture[str]) -> Non
     [
         ("", ["shop.csv", "empty"]),
         (",".join(HEADER) + "\n", ["shop.csv", "no rows"]),
-        ("age,age,bought\n1,2,y\n3,4,n\n", ["shop.csv", "'age'", "more than once"]),
-        ("age,,bought\n1,2,y\n3,4,n\n", ["shop.csv", "column 2", "no name"]),
     ],
 )
 def test_broken_tables(

@@ -17,11 +17,10 @@ import polars as pl
 import pytest
 
 from plumbline.cells import unreadable
+from plumbline.data.canonical import make_canonical
 from plumbline.data.expectations import Expectations
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import conform, scan
-from plumbline.data.sniff import sniff
-from plumbline.data.transcode import in_utf8
 from plumbline.errors import PlumblineError
 from plumbline.kinds import ColumnType
 
@@ -61,9 +60,9 @@ def text(grid: Grid, separator: str = ",", end: str = "\n", *, quote_all: bool =
 
 def read(path: Path, real: Real, target: str) -> tuple[pl.DataFrame, set[int]]:
     """What the pipeline makes of a file: typed rows, and those with a cell that is unreadable."""
-    written = sniff(path, target=target)
-    raw = scan(in_utf8(path, written, path.with_suffix(".utf8")), written.form)
-    infer(raw, written.form, Wishes(target=target), file=path.name)
+    table = make_canonical(path, path.parent / "plain", target=target)
+    raw = scan(table.path, table.form)
+    infer(raw, table.form, Wishes(target=target), file=path.name)
     schema = real.expectations.schema
     frame = conform(raw, schema, path.name).collect()
     dtypes = raw.collect_schema()
@@ -75,9 +74,9 @@ def read(path: Path, real: Real, target: str) -> tuple[pl.DataFrame, set[int]]:
 def load(name: str, target: str, grid: Grid, folder: Path) -> Real:
     path = folder / f"{name}.csv"
     path.write_text(text(grid), encoding="utf-8")
-    written = sniff(path, target=target)
-    raw = scan(path, written.form)
-    found = infer(raw, written.form, Wishes(target=target), file=path.name).expectations
+    table = make_canonical(path, folder / "plain", target=target)
+    raw = scan(table.path, table.form)
+    found = infer(raw, table.form, Wishes(target=target), file=path.name).expectations
     frame = conform(raw, found.schema, path.name).collect()
     return Real(name, target, grid, found, frame)
 

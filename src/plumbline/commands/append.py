@@ -50,7 +50,7 @@ def append_rows(
         if form.type == "parquet":
             _append_parquet(place, rows, temporary)
         else:
-            _append_csv(place, as_text(rows, written, schema, form, place), form, temporary)
+            _append_csv(place, as_text(rows, written, schema), form, temporary)
         _check(place, rows, schema, form, temporary)
         before_replacing(temporary)
 
@@ -73,9 +73,7 @@ def _append_parquet(place: Path, rows: pl.DataFrame, temporary: Path) -> None:
     pl.concat([old, new]).sink_parquet(temporary, compression="zstd")
 
 
-def as_text(
-    rows: pl.DataFrame, written: pl.DataFrame, schema: Schema, form: FormatConfig, place: Path
-) -> pl.DataFrame:
+def as_text(rows: pl.DataFrame, written: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Rows as cells of the data's formats; missing ones are empty."""
     columns = []
     for column in schema.columns:
@@ -83,19 +81,7 @@ def as_text(
         if column.name in written.columns and not column.labels:
             text = written[column.name]
         columns.append(text.fill_null(""))
-    cells = pl.DataFrame(columns)
-    if form.quote is None:
-        for name in cells.columns:
-            bad = cells[name].str.contains_any([form.separator, "\n", "\r"])
-            if bad.any():
-                raise DataError(
-                    "a cell holds the separator or a line end, and the data have no quotes",
-                    file=place.name,
-                    where=f"column '{name}'",
-                    got=cells[name].filter(bad)[0],
-                    mend="remove it from the cell",
-                )
-    return cells
+    return pl.DataFrame(columns)
 
 
 def _cell(column: Column) -> pl.Expr:
@@ -127,8 +113,6 @@ def _append_csv(place: Path, cells: pl.DataFrame, form: FormatConfig, temporary:
         text,
         include_header=False,
         separator=form.separator,
-        quote_char=form.quote or '"',
-        quote_style="never" if form.quote is None else "necessary",
     )
     content = (b"" if _ends_with_newline(place) else b"\n") + text.getvalue()
     with temporary.open("wb") as new, place.open("rb") as old:

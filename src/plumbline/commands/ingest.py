@@ -18,13 +18,13 @@ from plumbline.commands.append import append_rows
 from plumbline.commands.versions import add_data
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig
+from plumbline.data.canonical import Canonical, make_canonical
 from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks, with_helpers
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
+from plumbline.data.options import ReadingOptions
 from plumbline.data.read import open_table
-from plumbline.data.sniff import sniff
 from plumbline.data.source import ROW, Source, open_source
-from plumbline.data.transcode import in_utf8
 from plumbline.errors import DataError, GateError
 from plumbline.evaluation.psi import LITTLE, MUCH, psi
 from plumbline.files import new_file, read_json, sha256, write_json
@@ -40,6 +40,7 @@ SHOWN = 8
 class Incoming:
     """The new rows as read; `bad` are the numbers of those that fail a critical expectation."""
 
+    table: Canonical
     source: Source
     failed: list[Outcome]
     bad: set[int]
@@ -55,10 +56,18 @@ class Incoming:
         return numbered.filter(~pl.col(ROW).is_in(sorted(self.bad))).select(names).collect()
 
 
-def ingest(file: Path, paths: Paths, *, quarantine: bool = False, again: bool = False) -> Report:
+def ingest(
+    file: Path,
+    paths: Paths,
+    *,
+    quarantine: bool = False,
+    again: bool = False,
+    reading: ReadingOptions | None = None,
+) -> Report:
     """Append the rows of a file to the data, as a new DVC version.
 
     Args:
+        reading: how the file is laid out; what is left out is found out.
         quarantine: bad rows go to `.plumbline/quarantine/` instead of stopping the command.
         again: append rows that the data already hold.
 
@@ -76,7 +85,7 @@ def ingest(file: Path, paths: Paths, *, quarantine: bool = False, again: bool = 
             rows=[("finished", f"an earlier run had appended {file.name}; its version is complete")]
         )
     before = open_table(config, expectations.schema, paths.root)
-    incoming = _look(file, config, expectations, paths)
+    incoming = _look(file, config, expectations, paths, reading)
     aside = _put_aside(incoming, file, paths, quarantine)
     rows, cells = incoming.good(expectations.schema)
     known = _known(rows, before)
@@ -129,14 +138,24 @@ def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
     return bool(done and file.exists() and pending["file"] == _identity(file))
 
 
-def _look(file: Path, config: DataConfig, expectations: Expectations, paths: Paths) -> Incoming:
+def _look(
+    file: Path,
+    config: DataConfig,
+    expectations: Expectations,
+    paths: Paths,
+    reading: ReadingOptions | None,
+) -> Incoming:
     """Hold the new rows against the expectations. The file's layout is its own; its cells are
     read as those of the data are."""
-    written = sniff(file, target=config.target, header=config.format.header)
-    place = in_utf8(file.resolve(), written, paths.state / "ingest" / f"{file.name}.utf-8")
-    own = dataclasses.replace(
-        config, path=str(place.resolve()), test_path=None, format=written.form
+    table = make_canonical(
+        file.resolve(),
+        paths.state / "ingest",
+        reading,
+        names=[c.name for c in expectations.schema.columns],
+        like=config.format,
     )
+    form = dataclasses.replace(config.format, type=table.form.type, separator=table.form.separator)
+    own = dataclasses.replace(config, path=str(table.path), test_path=None, format=form)
     source = open_source(own, expectations.schema, file.parent)
     outcomes = run_checks(checks_of(expectations, source), source)
     failed = [o for o in outcomes if not o.success]
@@ -151,7 +170,7 @@ def _look(file: Path, config: DataConfig, expectations: Expectations, paths: Pat
                 .collect(engine="streaming")
             )
             bad |= set(rows[ROW].to_list())
-    return Incoming(source=source, failed=failed, bad=bad)
+    return Incoming(table=table, source=source, failed=failed, bad=bad)
 
 
 def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -> Path | None:
@@ -225,6 +244,8 @@ def _report(
     paths: Paths,
 ) -> Report:
     rows = [
+        ("read as", incoming.table.words),
+        *(("note", note) for note in incoming.table.notes),
         (
             "rows",
             f"{change['rows']:,} + {change['added']:,} = {change['rows'] + change['added']:,}",

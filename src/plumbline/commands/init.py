@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,16 @@ from plumbline.commands.told import columns_table, task_words
 from plumbline.commands.versions import add_data, cached_files
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.data.canonical import Canonical, make_canonical
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.load import load_expectations
+from plumbline.data.options import ReadingOptions
 from plumbline.data.propose import diff, known, propose, to_yaml
 from plumbline.data.read import scan
-from plumbline.data.sniff import Sniffed, sniff
-from plumbline.data.transcode import in_utf8, transcode
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import new_dir, new_file, write_text
 from plumbline.kinds import Task
 from plumbline.stages import Report
-
-STATE = Path(".plumbline") / "init"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +46,7 @@ class Request:
     group: str | None = None
     id: str | None = None
     name: str | None = None
-    header: bool | None = None
-    encoding: str | None = None
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     missing: list[str] | None = None  # words for a missing cell
 
 
@@ -61,12 +58,14 @@ def init(request: Request, paths: Paths) -> Report:
         StorageError: DVC refused.
     """
     load_config(paths.params)  # refuses a folder that is no checkout, before anything is read
-    read, inferred = _read(request)
-    written = read[request.data]
-    names = _names(read)
-    for source, name in names.items():
-        _bring(source, paths.root / name, read[source])
-    files = list(names.values())
+    state = paths.state / "init"
+    try:
+        tables, form, inferred = _read(request, state)
+        files = _names(tables)
+        for table, name in zip(tables, files, strict=True):
+            _bring(table, paths.root / name)
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
     config = DataConfig(
         name=request.name or _name(request.data),
         path=files[0],
@@ -77,7 +76,7 @@ def init(request: Request, paths: Paths) -> Report:
         time=request.time,
         group=request.group,
         id=request.id,
-        format=written.form,
+        format=form,
     )
     kept = _keep_before(paths)
     write_text(paths.expectations, to_yaml(inferred.expectations))
@@ -90,8 +89,8 @@ def init(request: Request, paths: Paths) -> Report:
             *columns_table(inferred),
             ("", ""),
             ("task", task_words(inferred)),
-            ("written", _format(written)),
-            *(("note", note) for note in written.notes),
+            *(("read as", table.words) for table in tables),
+            *(("note", note) for table in tables for note in table.notes),
             *(("params", note) for note in changed),
             *((("before", f"kept in {kept.relative_to(paths.root)}"),) if kept else ()),
             ("change it", "type, role and limits in expectations.yaml; the rest in params.yaml"),
@@ -106,9 +105,7 @@ def update(paths: Paths) -> Report:
     config = load_config(paths.params).data
     current = load_expectations(paths.expectations, config)
     names = [f for f in (config.path, config.test_path) if f]
-    raw, *test = _frames(
-        {paths.root / n: Sniffed(form=config.format) for n in names}, config.format
-    )
+    raw, *test = _frames([(paths.root / n, config.format, n) for n in names])
     wishes = Wishes(
         target=config.target,
         task=config.task,
@@ -143,92 +140,78 @@ def update(paths: Paths) -> Report:
     )
 
 
-def _read(request: Request) -> tuple[dict[Path, Sniffed], Inferred]:
-    """How the file is written, and what it holds, the test file included."""
-    written = sniff(
-        request.data, target=request.target, header=request.header, encoding=request.encoding
-    )
-    files = {request.data: written}
+def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig, Inferred]:
+    """The files as every stage can read them, how, and what they hold."""
+    first = make_canonical(request.data, state / "data", request.reading, target=request.target)
+    tables, form = [first], first.form
+    if request.missing is not None:
+        form = dataclasses.replace(form, missing=request.missing)
+    files = [(first.path, form, request.data.name)]
     if request.test is not None:
-        other = sniff(
-            request.test,
-            target=request.target,
-            header=written.form.header,
-            encoding=request.encoding,
+        known = scan(first.path, form, shown=request.data.name).collect_schema().names()
+        other = make_canonical(
+            request.test, state / "test", request.reading, names=known, like=form
         )
-        if _layout(other.form) != _layout(written.form):
+        if other.form.type != form.type:
             raise DataError(
-                "is written in another way than the data",
+                "is another kind of file than the data",
                 file=request.test.name,
-                wanted=_format(written),
-                got=_format(other),
+                wanted=first.words,
+                got=other.words,
                 mend="export both the same way",
             )
-        files[request.test] = other
+        tables.append(other)
+        files.append((other.path, form, request.test.name))
     wishes = Wishes(
         **{
             key: getattr(request, key)
             for key in ("target", "task", "positive", "time", "group", "id")
         }
     )
-    form = written.form
-    if request.missing is not None:
-        form = dataclasses.replace(form, missing=request.missing)
-        files[request.data] = dataclasses.replace(written, form=form)
-    raw, *test = _frames(files, form)
-    return files, infer(
-        raw,
+    raw, *test = _frames(files)
+    return (
+        tables,
         form,
-        wishes,
-        file=request.data.name,
-        test=test[0] if test else None,
-        test_file=request.test.name if request.test else "",
+        infer(
+            raw,
+            form,
+            wishes,
+            file=request.data.name,
+            test=test[0] if test else None,
+            test_file=request.test.name if request.test else "",
+        ),
     )
 
 
-def _layout(form: FormatConfig) -> tuple[Any, ...]:
-    return form.type, form.separator, form.header
-
-
-def _frames(files: dict[Path, Sniffed], form: FormatConfig) -> list[pl.LazyFrame]:
+def _frames(files: list[tuple[Path, FormatConfig, str]]) -> list[pl.LazyFrame]:
     """The rows of each file, as they are; the same columns in each."""
-    frames = [
-        scan(in_utf8(file, written, STATE / f"{file.name}.utf-8"), form, shown=file.name)
-        for file, written in files.items()
-    ]
+    frames = [scan(path, form, shown=shown) for path, form, shown in files]
     first = frames[0].collect_schema().names()
-    for frame, file in zip(frames[1:], list(files)[1:], strict=True):
+    for frame, (_, _, shown) in zip(frames[1:], files[1:], strict=True):
         names = frame.collect_schema().names()
         gone = [n for n in first if n not in names]
         if gone:
-            raise DataError(
-                "lacks a column of the data", file=file.name, where=f"column '{gone[0]}'"
-            )
+            raise DataError("lacks a column of the data", file=shown, where=f"column '{gone[0]}'")
     return [f.select(first) for f in frames]
 
 
-def _names(read: dict[Path, Sniffed]) -> dict[Path, str]:
-    """Each file and the name that it gets under data/."""
-    names: dict[Path, str] = {}
-    for file, written in read.items():
-        name = re.sub(r"[^\w.-]+", "_", file.name)
-        if not written.plain:
-            name = name.removesuffix(".gz").removesuffix(".zst")
-        if f"data/{name}" in names.values():
-            name = f"test_{name}"
-        names[file] = f"data/{name}"
+def _names(tables: list[Canonical]) -> list[str]:
+    """The name that each table gets under data/."""
+    names: list[str] = []
+    for table in tables:
+        name = re.sub(r"[^\w.-]+", "_", table.name)
+        names.append(f"data/test_{name}" if f"data/{name}" in names else f"data/{name}")
     return names
 
 
-def _bring(source: Path, place: Path, written: Sniffed) -> None:
-    """Copy a file or a folder under data/, in UTF-8."""
+def _bring(table: Canonical, place: Path) -> None:
+    """Copy a file or a folder under data/."""
+    source = table.path
     if place.exists() and place.samefile(source):
         return
     if source.is_dir():
         with new_dir(place) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
-    elif not written.plain:
-        transcode(source, place, written.encoding)
     else:
         with new_file(place) as temporary:
             shutil.copyfile(source, temporary)
@@ -267,16 +250,6 @@ def _forget_others(paths: Paths, files: list[str]) -> None:
             other.unlink()
 
 
-def _format(written: Sniffed) -> str:
-    form = written.form
-    if form.type == "parquet":
-        return "Parquet"
-    names = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
-    words = f"CSV separated by {names.get(form.separator, repr(form.separator))}"
-    words += ", first line names the columns" if form.header else ", no header"
-    return words + f", {written.encoding}"
-
-
 def request_of(arguments: Any) -> Request:
     """The request of parsed command-line arguments.
 
@@ -288,5 +261,7 @@ def request_of(arguments: Any) -> Request:
             "init needs a file and its target",
             mend="plumbline init --data FILE --target COLUMN",
         )
+    given = vars(arguments)
     fields = {f.name for f in dataclasses.fields(Request)}
-    return Request(**{k: v for k, v in vars(arguments).items() if k in fields})
+    own = {k: v for k, v in given.items() if k in fields}
+    return Request(**own, reading=ReadingOptions.of(given))

@@ -53,8 +53,6 @@ class FormatConfig:
 
     type: Literal["csv", "parquet"] = "csv"
     separator: str = Field(default=",", min_length=1, max_length=1)
-    quote: str | None = '"'
-    header: bool = True
     missing: list[str] = Field(default_factory=lambda: list(MISSING))
 
     @model_validator(mode="before")

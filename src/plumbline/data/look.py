@@ -88,7 +88,7 @@ def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[st
                 f"a cell holds {of['lines']} lines: a stray quote swallowed rows",
                 file=file,
                 where=f"column '{name}'",
-                mend="remove the quote, or set data.format.quote to null if quotes mean nothing",
+                mend="remove the quote, or pass --quote none if quotes mean nothing",
             )
         infinite = of["there"] - of["bad"] - of["read"]
         seen[name] = Seen(

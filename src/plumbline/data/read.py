@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import polars as pl
 import zstandard
@@ -81,8 +81,7 @@ def scan(path: Path, form: FormatConfig, *, shown: str | None = None) -> pl.Lazy
         if form.type == "parquet":
             frame = _scan_folder(path) if path.is_dir() else pl.scan_parquet(path)
         else:
-            _check_head(path, form, shown)
-            frame = _scan_csv(path, form)
+            frame = _scan_csv(path, form, shown)
         frame.collect_schema()
     return frame
 
@@ -94,56 +93,34 @@ def _scan_folder(path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(path / "**/*.parquet", hive_partitioning=partitioned)
 
 
-def _scan_csv(path: Path, form: FormatConfig) -> pl.LazyFrame:
-    frame = pl.scan_csv(
+def _scan_csv(path: Path, form: FormatConfig, shown: str) -> pl.LazyFrame:
+    names = _header(path, form, shown)
+    return pl.scan_csv(
         path,
         separator=form.separator,
-        quote_char=form.quote,
-        has_header=form.header,
         infer_schema=False,
+        with_column_names=lambda _: names,  # a doubled quote in a name is one for us
     )
-    if not form.header:
-        names = frame.collect_schema().names()
-        return frame.rename({old: f"column_{i}" for i, old in enumerate(names)})
-    names = frame.collect_schema().names()
-    return frame.rename({old: old.strip() for old in names if old != old.strip()})
 
 
-def _check_head(path: Path, form: FormatConfig, shown: str) -> None:
-    """The header: present, and no name twice."""
+def _header(path: Path, form: FormatConfig, shown: str) -> list[str]:
+    """The names of the columns: present, and none twice."""
     with open_bytes(path) as file:
-        head = file.read(1 << 20)
-    if b"\x00" in head:
-        raise DataError(
-            "holds NUL bytes, so it is no text table",
-            file=shown,
-            wanted="CSV in UTF-8, or Parquet",
-            mend="export it again as CSV or Parquet",
-        )
-    if not form.header:
-        return
-    lines = io.StringIO(head.decode("utf-8", errors="replace"), newline="")
-    quoting: Literal[0, 3] = 3 if form.quote is None else 0  # QUOTE_NONE, QUOTE_MINIMAL
-    rows = csv.reader(lines, delimiter=form.separator, quotechar=form.quote or '"', quoting=quoting)
-    try:
-        header = [name.strip().removeprefix("\ufeff") for name in next(rows)]
-    except (StopIteration, csv.Error):
-        raise DataError("has no header that can be read", file=shown) from None
-    twice = [name for name, count in Counter(header).items() if count > 1]
+        lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            header = next(csv.reader(lines, delimiter=form.separator, strict=True))
+        except (StopIteration, csv.Error, UnicodeDecodeError):
+            raise DataError("has no header that can be read", file=shown) from None
+    header = [name.strip().removeprefix("\ufeff") for name in header]
+    twice = [name for name, count in Counter(header).items() if count > 1 or not name]
     if twice:
         raise DataError(
-            "column name appears more than once",
+            "column name appears more than once" if twice[0] else "a column has no name",
             file=shown,
-            where=f"column '{twice[0]}'",
-            mend="rename one of them",
+            where=f"column '{twice[0]}'" if twice[0] else f"column {header.index('') + 1}",
+            mend="rename it, or run `plumbline init` on the file, which names columns",
         )
-    if "" in header:
-        raise DataError(
-            "a column has no name",
-            file=shown,
-            where=f"column {header.index('') + 1}",
-            mend="give it a name",
-        )
+    return header
 
 
 @contextmanager
@@ -154,7 +131,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             with gzip.open(raw) as file:
                 yield file  # type: ignore[misc]
         elif path.suffix in (".zst", ".zstd"):
-            with zstandard.ZstdDecompressor().stream_reader(raw) as file:
+            unpacked = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            with io.BufferedReader(unpacked) as file:
                 yield file
         else:
             yield raw

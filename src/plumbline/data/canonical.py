@@ -1,0 +1,200 @@
+"""A file as its owner has it becomes one that every stage reads alike.
+
+That is CSV in UTF-8 with a header in its first line, names of their own, `"` quotes (doubled
+inside), nothing above, between or below the rows; or Parquet. A file that is so already is used
+as it lies; another is rewritten. Either way what polars reads from it is compared with what the
+strict parser read from the owner's file, cell by cell.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from plumbline.config.data import FormatConfig
+from plumbline.data.body import Body
+from plumbline.data.header import Unclear, name_columns
+from plumbline.data.json_lines import open_json
+from plumbline.data.layout import open_text
+from plumbline.data.magic import FileKind, kind_of, refuse_types
+from plumbline.data.opened import Opened
+from plumbline.data.options import ReadingOptions
+from plumbline.data.read import scan
+from plumbline.data.workbook import open_workbook
+from plumbline.errors import DataError
+from plumbline.files import new_file
+
+COMPARED = 200_000  # cells compared at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canonical:
+    """A table that every stage reads alike: `path`, to be read by `form`.
+
+    `name` is what the file is to be called, `words` say how the owner's file is laid out, `notes`
+    what was guessed, left out or renamed.
+    """
+
+    path: Path
+    name: str
+    form: FormatConfig
+    words: str
+    notes: list[str] = field(default_factory=list)
+
+
+def make_canonical(
+    source: Path,
+    folder: Path,
+    options: ReadingOptions | None = None,
+    *,
+    target: str | None = None,
+    names: Collection[str] = (),
+    like: FormatConfig | None = None,
+) -> Canonical:
+    """Find out how a file is laid out, and rewrite it into `folder` unless it is plain already.
+
+    Args:
+        like: the format of the data that it goes with; a text table gets its separator.
+        target: the target's name, which tells the header.
+        names: the columns' names, where they are known: they tell the header.
+
+    Raises:
+        DataError: no table, damaged, or more than one reading of it fits.
+        ParameterError: an option that this kind of file does not have.
+    """
+    options = options or ReadingOptions()
+    kind = kind_of(source, options)
+    if kind is FileKind.PARQUET:
+        refuse_types(source)
+        form = FormatConfig(type="parquet")
+        return Canonical(path=source, name=source.name, form=form, words="Parquet")
+    try:
+        opened = _OPEN[kind](source, options, target, names)
+        return _canonical(source, folder, opened, options, like)
+    except Unclear as reason:
+        raise DataError(
+            reason.what, file=source.name, got=reason.got or None, mend=reason.hint
+        ) from None
+
+
+_OPEN = {FileKind.TEXT: open_text, FileKind.EXCEL: open_workbook, FileKind.JSON: open_json}
+
+
+def _canonical(
+    source: Path,
+    folder: Path,
+    opened: Opened,
+    options: ReadingOptions,
+    like: FormatConfig | None,
+) -> Canonical:
+    found = opened.found
+    separator = like.separator if like and like.type == "csv" else None
+    told = options.skip is not None
+
+    def body() -> Body:
+        return Body(opened.again(), found, pad=options.pad, told=told)
+
+    first = body()
+    for _ in first:
+        pass
+    if first.rows == 0:
+        raise DataError(
+            "has a header and no rows" if found.headers else "has no rows",
+            file=source.name,
+            mend="add rows below the header",
+        )
+    kept = max(first.used, _named(found.given))
+    names, renamed = name_columns(found.given[:kept])
+    notes = [*opened.notes, *found.notes, *(renamed if found.headers else []), *first.notes]
+    if kept < found.width:
+        notes.append("the lines end in a separator; the empty column behind it is left out")
+    plain = opened.plain and separator in (None, opened.separator)
+    if plain and list(found.header[:1]) == [tuple(names)] and not first.changed:
+        form = FormatConfig(separator=opened.separator)
+        if _differs(source, form, names, body()) is None:
+            return Canonical(
+                path=source,
+                name=source.name,
+                form=form,
+                words=opened.words,
+                notes=notes,
+            )
+    name = f"{_stem(source.name)}.csv"
+    place = folder / name
+    form = FormatConfig(separator=separator or ",")
+    try:
+        _write(names, body(), form, place)
+    except UnicodeEncodeError as error:
+        raise DataError(f"holds half a character: {error}", file=source.name) from None
+    wrong = _differs(place, form, names, body())
+    if wrong is not None:
+        raise DataError(
+            f"does not read back as it was read, from row {wrong:,} on",
+            file=source.name,
+            mend="look for a character that CSV cannot hold; export the file as Parquet",
+        )
+    return Canonical(
+        path=place,
+        name=name,
+        form=form,
+        words=opened.words,
+        notes=notes,
+    )
+
+
+def _named(given: list[str]) -> int:
+    count = len(given)
+    while count > 1 and not given[count - 1]:
+        count -= 1
+    return count
+
+
+def _stem(name: str) -> str:
+    for ending in (".gz", ".zst", ".zstd"):
+        name = name.removesuffix(ending)
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and stem and ending.isalnum() and len(ending) < 8 else name
+
+
+def _write(names: list[str], rows: Iterable[list[str]], form: FormatConfig, place: Path) -> None:
+    width = len(names)
+    with (
+        new_file(place) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as out,
+    ):
+        writer = csv.writer(out, delimiter=form.separator, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(cells[:width] for cells in rows)
+
+
+def _differs(
+    path: Path, form: FormatConfig, names: list[str], rows: Iterable[list[str]]
+) -> int | None:
+    """The first row of a batch that polars reads otherwise than the strict parser; None: none.
+
+    Memory holds a batch at a time.
+    """
+    width = len(names)
+    expected: Iterator[list[str]] = iter(rows)
+    done = 0
+    try:
+        frame = scan(path, form)
+        if frame.collect_schema().names() != names:
+            return 0
+        for batch in frame.collect_batches(
+            chunk_size=max(COMPARED // width, 1), maintain_order=True
+        ):
+            mine = list(islice(expected, batch.height))
+            columns = [[cells[i] for cells in mine] for i in range(width)]
+            for column, name in zip(columns, names, strict=True):
+                if batch[name].fill_null("").to_list() != column:
+                    return done
+            done += batch.height
+    except (DataError, pl.exceptions.PolarsError):
+        return done
+    return done if next(expected, None) is not None else None

@@ -1,0 +1,174 @@
+"""Separator, quote and escape of a text table: candidates by CleverCSV, and a strict parser."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import clevercsv
+from clevercsv.consistency import ConsistencyDetector
+from clevercsv.dialect import SimpleDialect
+from clevercsv.potential_dialects import get_dialects
+
+from plumbline.data.header import Unclear
+from plumbline.data.options import BLANKS, NONE, ReadingOptions
+
+SEPARATORS = [",", "\t", ";", "|", " ", ":", "^", "~", "\x01", "\x1f"]
+LARGEST_CELL = 1 << 24  # characters; a stray quote may swallow the rest of a file
+Row = tuple[int, list[str]]  # the line that it begins in, its cells
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How a line is cut into cells. `trim` drops blanks before a cell, so that a quote may stand
+    behind them; with a blank as the separator, several are one."""
+
+    separator: str
+    quote: str | None = '"'
+    escape: str | None = None
+    trim: bool = False
+
+    @property
+    def aligned(self) -> bool:
+        return self.separator == " " and self.trim
+
+
+class BrokenQuotes(Exception):
+    """A quoted cell that does not end, or goes on behind its closing quote."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        self.line, self.reason = line, reason
+        super().__init__(reason)
+
+
+class _Fresh:
+    """Hands lines to the parser; where a row begins, comment lines are left out."""
+
+    def __init__(self, lines: Iterable[str], comment: str | None, aligned: bool) -> None:
+        self.lines, self.comment, self.aligned = iter(lines), comment, aligned
+        self.fresh, self.left_out = True, 0
+
+    def __iter__(self) -> _Fresh:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        while self.fresh and self.comment and line.lstrip().startswith(self.comment):
+            self.left_out += 1
+            line = next(self.lines)
+        if self.fresh and self.aligned:
+            line = line.strip().replace("\t", " ")
+        self.fresh = False
+        return line
+
+
+def rows(
+    lines: Iterable[str], dialect: Dialect, *, comment: str | None = None, first: int = 1
+) -> Iterator[Row]:
+    """Cut lines into rows; `first` is the number of the first line.
+
+    Raises:
+        BrokenQuotes: quotes that are not used right.
+    """
+    csv.field_size_limit(LARGEST_CELL)
+    quoting: Literal[0, 3] = 3 if dialect.quote is None else 0  # QUOTE_NONE, QUOTE_MINIMAL
+    fresh = _Fresh(lines, comment, dialect.aligned)
+    reader = csv.reader(
+        fresh,
+        delimiter=dialect.separator,
+        quotechar=dialect.quote or '"',
+        quoting=quoting,
+        escapechar=dialect.escape,
+        skipinitialspace=dialect.trim,
+        strict=True,
+    )
+    begun = 0
+    while True:
+        fresh.fresh = True
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise BrokenQuotes(first + begun + fresh.left_out, str(error)) from None
+        yield first + begun + fresh.left_out, row
+        begun = reader.line_num
+
+
+def rank_dialects(text: str, options: ReadingOptions) -> list[tuple[float, Dialect]]:
+    """Ways to cut a text, the most consistent first (van den Burg et al. 2019, CleverCSV)."""
+    given = options.separator
+    separators = SEPARATORS if given is None else [" " if given == BLANKS else given]
+    clevercsv.field_size_limit(len(text) + 1)
+    found = [
+        d for d in get_dialects(text, delimiters=separators) if d.delimiter and _allowed(d, options)
+    ]
+    if not found and given is not None:
+        found = [SimpleDialect(separators[0], "", "")]
+    scores = ConsistencyDetector(skip=False).compute_consistency_scores(text, found)
+    ranked: dict[Dialect, float] = {}
+    for d, score in scores.items():
+        for trim in _trims(text, d, given):
+            quote = d.quotechar or (None if options.quote == NONE else options.quote)
+            one = Dialect(
+                separator=str(d.delimiter),
+                quote=quote,
+                escape=_given(options.escape) or d.escapechar or None,
+                trim=trim,
+            )
+            ranked[one] = max(ranked.get(one, 0.0), float(score.Q or 0.0))
+    return sorted(((score, d) for d, score in ranked.items()), key=lambda pair: -pair[0])
+
+
+def _given(value: str | None) -> str | None:
+    return None if value == NONE else value
+
+
+def _allowed(d: SimpleDialect, options: ReadingOptions) -> bool:
+    quotes = ("", '"', "'") if options.quote is None else ("", _given(options.quote) or "")
+    escapes = ("", "\\") if options.escape is None else ("", _given(options.escape) or "")
+    return d.quotechar in quotes and d.escapechar in escapes
+
+
+def _trims(text: str, d: SimpleDialect, given: str | None) -> tuple[bool, ...]:
+    """Whether blanks before a cell are part of it."""
+    if d.delimiter == " ":
+        return (False,) if given == " " else (True,)
+    if d.quotechar and re.search(f"{re.escape(str(d.delimiter))} +{d.quotechar}", text):
+        return (True, False)
+    return (False,)
+
+
+def escapes_ordinary(text: str, dialect: Dialect) -> bool:
+    """Whether the escape stands before a character that needs none, as in `C:\\new`."""
+    escape = re.escape(dialect.escape or "\\")
+    special = re.escape(f"{dialect.separator}{dialect.quote or ''}") + escape + r"\n\r"
+    return re.search(rf"(?<!{escape})(?:{escape}{escape})*{escape}[^{special}]", text) is not None
+
+
+class Broken(Unclear):
+    """Quotes that are not used right, as the user is told. `unfinished`: the last is not closed."""
+
+    unfinished = False
+
+
+def broken_quotes(broken: BrokenQuotes) -> Broken:
+    """The same, as the user is told it."""
+    unfinished = "end of data" in broken.reason
+    what = (
+        "a quoted cell begins and does not end"
+        if unfinished
+        else "a quoted cell is larger than 16 MB: a stray quote swallowed rows"
+        if "limit" in broken.reason
+        else "characters follow a closing quote"
+    )
+    reason = Broken(
+        f"line {broken.line}: {what}",
+        "the file may be cut there; correct the quote, or pass --quote none if quotes mean "
+        "nothing, or --escape '\\' if they are escaped so",
+    )
+    reason.unfinished = unfinished
+    return reason

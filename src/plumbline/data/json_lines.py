@@ -1,0 +1,109 @@
+"""JSON lines, and an array of objects: an object is a row, its keys are the columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from plumbline.data.dialect import Row
+from plumbline.data.find_table import Found
+from plumbline.data.lines import find_encoding, open_lines
+from plumbline.data.opened import Opened
+from plumbline.data.options import ReadingOptions
+from plumbline.errors import DataError
+
+
+def open_json(
+    path: Path, options: ReadingOptions, target: str | None, names: Collection[str]
+) -> Opened:
+    """The objects as rows; a key that an object lacks is a missing cell.
+
+    Raises:
+        DataError: a line is no object, or a value is a list or an object.
+    """
+    columns: dict[str, None] = {}
+    for _, item in _objects(path):
+        columns.update(dict.fromkeys(item))
+    if not columns:
+        raise DataError("holds no object with a key", file=path.name, wanted="a row per object")
+    own = list(columns)
+    found = Found(
+        line=1,
+        headers=1,
+        header=(tuple(own),),
+        given=[" ".join(name.split()) for name in own],
+        width=len(own),
+        values=(),
+    )
+
+    def again() -> Iterator[Row]:
+        yield 0, own
+        for line, item in _objects(path):
+            yield line, [_text(path, line, name, item.get(name)) for name in own]
+
+    return Opened(found=found, again=again, words="JSON, an object per row")
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with open_lines(path, find_encoding(path)) as lines:
+        for line, text in enumerate(lines, start=1):
+            if not text.strip():
+                continue
+            if line == 1 and text.lstrip().startswith("["):
+                yield from enumerate(_array(path, text + "".join(lines)), start=1)
+                return
+            yield line, _object(path, line, _parse(path, line, text))
+
+
+def _array(path: Path, text: str) -> list[dict[str, Any]]:
+    items = _parse(path, 1, text)
+    return [_object(path, number, item) for number, item in enumerate(items, start=1)]
+
+
+def _object(path: Path, line: int, item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise DataError(
+            f"line {line} is no object",
+            file=path.name,
+            wanted='{"column": value, …} in every line, or an array of such objects',
+            got=str(item)[:80],
+        )
+    return item
+
+
+def _parse(path: Path, line: int, text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"line {line} is no JSON: {error}",
+            file=path.name,
+            wanted="an object in every line, or an array of objects",
+            got=text.strip()[:80],
+            mend="the file may be cut there",
+        ) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    item = dict(pairs)
+    if len(item) < len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return item
+
+
+def _text(path: Path, line: int, name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dict, list)):
+        raise DataError(
+            f"line {line} holds {'an object' if isinstance(value, dict) else 'a list'}",
+            file=path.name,
+            where=f"column '{name}'",
+            wanted="one value in every cell",
+            mend="leave the key out, or make keys of its own of what is inside",
+        )
+    return str(value).rstrip("\r")

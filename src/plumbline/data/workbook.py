@@ -1,0 +1,97 @@
+"""Excel and OpenDocument workbooks: one sheet is a table."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection
+from pathlib import Path
+
+import python_calamine
+
+from plumbline.data.dialect import Row
+from plumbline.data.find_table import find_table
+from plumbline.data.opened import Opened
+from plumbline.data.options import ReadingOptions
+from plumbline.errors import DataError, ParameterError
+
+EXACT = 2**53  # whole numbers up to here are exact in a workbook
+
+
+def open_workbook(
+    path: Path, options: ReadingOptions, target: str | None, names: Collection[str]
+) -> Opened:
+    """The sheet named, or the only one that is not empty.
+
+    Raises:
+        DataError: damaged, or several sheets hold cells and none is named.
+        ParameterError: no such sheet.
+        Unclear: no table in it, or more than one reading of it.
+    """
+    try:
+        with python_calamine.CalamineWorkbook.from_path(path) as book:
+            name = _sheet(path, book, options.sheet)
+            grid = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+    except (python_calamine.CalamineError, python_calamine.PasswordError, OSError) as error:
+        raise DataError(
+            f"cannot be read as an Excel workbook: {str(error).splitlines()[0]}",
+            file=path.name,
+            mend="the workbook may be cut, damaged or protected by a password; save it again",
+        ) from None
+    timed = [
+        any(isinstance(c, datetime.datetime) for c in column) for column in zip(*grid, strict=True)
+    ]
+    sheet: list[Row] = [
+        (number, [cell_text(c, timed=t) for c, t in zip(cells, timed, strict=True)])
+        for number, cells in enumerate(grid, start=1)
+    ]
+    skip = options.skip or 0
+    sheet = sheet[skip : len(sheet) - options.footer]
+    found = find_table(sheet, options, complete=True, target=target, names=names)
+    kept = [row for row in sheet if row[0] >= found.line]
+    where = f"header in row {found.line}" if found.headers else "no header"
+    return Opened(found=found, again=lambda: iter(kept), words=f"Excel, sheet '{name}', {where}")
+
+
+def _sheet(path: Path, book: python_calamine.CalamineWorkbook, asked: str | None) -> str:
+    if asked is not None and asked in book.sheet_names:
+        return asked
+    full = [n for n in book.sheet_names if book.get_sheet_by_name(n).height]
+    if asked is not None:
+        raise ParameterError(
+            "no such sheet",
+            file=path.name,
+            where="--sheet",
+            wanted=", ".join(book.sheet_names),
+            got=asked,
+        )
+    if not full:
+        raise DataError("is empty", file=path.name, wanted="a sheet with a header and rows")
+    if len(full) > 1:
+        raise DataError(
+            f"{len(full)} sheets hold cells",
+            file=path.name,
+            got=", ".join(full[:10]),
+            mend="pass --sheet NAME",
+        )
+    return full[0]
+
+
+def cell_text(cell: object, *, timed: bool = False) -> str:
+    """A cell as text that reads back as the same value; a day of a column of times at midnight.
+
+    >>> [cell_text(c) for c in (3.0, 0.1, True, datetime.date(2024, 1, 2), "a")]
+    ['3', '0.1', 'true', '2024-01-02', 'a']
+    """
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) <= EXACT else repr(cell)
+    if timed and isinstance(cell, datetime.date) and not isinstance(cell, datetime.datetime):
+        cell = datetime.datetime.combine(cell, datetime.time())
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, (datetime.date, datetime.time)):
+        return cell.isoformat()
+    if isinstance(cell, datetime.timedelta):
+        return repr(cell.total_seconds())
+    return str(cell).rstrip("\r")
