@@ -382,7 +382,6 @@ def test_settings_are_followed(tmp_path: Path) -> None:
         ({"slices": ["color"]}, "evaluate.slices"),
         ({"metric": "rmse"}, "evaluate.metric"),
         ({"threshold": "log_loss"}, "evaluate.threshold"),
-        ({"threshold": "cost", "costs": {"fp": 1.0}}, "evaluate.costs"),
     ],
 )
 def test_a_wrong_setting_is_refused_and_leaves_what_was_there(

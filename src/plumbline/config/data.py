@@ -13,6 +13,7 @@ from plumbline.config.section import (
     Probability,
     Share,
     ShareOrZero,
+    Text,
     section,
 )
 from plumbline.kinds import Kind, Task
@@ -52,7 +53,7 @@ class FormatConfig:
     """How the data files are written. How cells are is said per column, in expectations.yaml."""
 
     type: Literal["csv", "parquet"] = "csv"
-    separator: str = Field(default=",", min_length=1, max_length=1)
+    separator: str = Field(default=",", pattern=r"^[\t -~]$")  # a byte, as the readers want it
     missing: list[str] = Field(default_factory=lambda: list(MISSING))
 
     @model_validator(mode="before")
@@ -76,17 +77,17 @@ class DataConfig:
     """Which file, which target, which roles."""
 
     name: str = Field(pattern=r"^[\w][\w.-]{0,79}$")
-    path: str
-    target: str
+    path: Text
+    target: Text
     task: Task
     kind: Kind = Kind.TABULAR
-    positive: str | None = None
-    test_path: str | None = None
-    time: str | None = None
-    group: str | None = None
-    id: str | None = None
+    positive: Text | None = None
+    test_path: Text | None = None
+    time: Text | None = None
+    group: Text | None = None
+    id: Text | None = None
     format: FormatConfig = Field(default_factory=FormatConfig)
-    max_memory_mb: PositiveInt = 2048
+    max_memory_mb: int = Field(default=2048, ge=1, le=16_777_216)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -101,7 +102,7 @@ class DataConfig:
 class ValidateConfig:
     """What the validation gate does."""
 
-    max_failing_rows: NonNegativeInt = 1000
+    max_failing_rows: int = Field(default=1000, ge=0, le=1_000_000)
     fail_on_warning: bool = False
 
 
@@ -118,8 +119,8 @@ class LeakageConfig:
     target_text: Policy = "fail"
     source_shift: Policy = "warn"
     giveaway_score: Probability = 0.99
-    near_distance: Positive = 0.05
-    max_rows: PositiveInt = 50_000
+    near_distance: float = Field(default=0.05, gt=0, le=1000)
+    max_rows: int = Field(default=50_000, ge=100, le=1_000_000)
 
 
 @section
@@ -131,11 +132,11 @@ class SplitConfig:
     val_share: Share = 0.2
     folds_method: FoldMethod = "auto"
     folds: int = Field(default=5, ge=2, le=100)
-    repeats: PositiveInt = 1
+    repeats: int = Field(default=1, ge=1, le=100)
     bins: int = Field(default=10, ge=2, le=1000)
     gap: NonNegativeInt = 0
     horizon: NonNegativeInt = 0
-    column: str | None = None
+    column: Text | None = None
     rare_classes: Literal["train", "spread", "refuse"] = "train"
     keep_duplicates_together: bool = True
     leakage: LeakageConfig = Field(default_factory=LeakageConfig)
@@ -157,8 +158,8 @@ class BalanceConfig:
     """Resampling of training rows, in the training part and in each fold."""
 
     method: Sampler = "none"
-    ratio: Positive = 1.0
-    neighbors: PositiveInt = 5
+    ratio: float = Field(default=1.0, gt=0, le=1)
+    neighbors: int = Field(default=5, ge=1, le=1000)
 
 
 @section
@@ -168,11 +169,11 @@ class ColumnConfig:
     scale: Scaler | None = None
     linear_channel: LinearChannel | None = None
     impute: Imputer | None = None
-    impute_constant: float | None = None
+    impute_constant: float | None = Field(default=None, ge=-1e9, le=1e9)
     indicator: bool | None = None
-    clip: Positive | None = None
+    clip: float | None = Field(default=None, gt=0, le=1e6)
     encode: Encoder | None = None
-    max_categories: PositiveInt | None = None
+    max_categories: int | None = Field(default=None, ge=1, le=10_000_000)
     min_count: PositiveInt | None = None
     dates: Dates | None = None
     as_category: bool | None = None
@@ -185,18 +186,18 @@ class NormalizeConfig:
     scale: Scaler = "auto"
     linear_channel: LinearChannel = "none"  # the default; params.yaml says the same
     impute: Imputer = "median"
-    impute_constant: float = 0.0
+    impute_constant: float = Field(default=0.0, ge=-1e9, le=1e9)
     indicator: bool = True
-    clip: Positive | None = None
+    clip: float | None = Field(default=None, gt=0, le=1e6)
     encode: Encoder = "ordinal"
-    max_categories: PositiveInt = 1000
+    max_categories: int = Field(default=1000, ge=1, le=10_000_000)
     min_count: PositiveInt = 1
-    onehot_max: PositiveInt = 16
-    target_mean_folds: int = Field(default=5, ge=2)
+    onehot_max: int = Field(default=16, ge=1, le=10_000)
+    target_mean_folds: int = Field(default=5, ge=2, le=100)
     target_mean_smoothing: Positive = 10.0
     dates: Dates = "both"
     numbers_as_categories: bool = True
-    as_category_max_values: PositiveInt = 100
+    as_category_max_values: int = Field(default=100, ge=1, le=100_000)
     as_category_mode_share: ShareOrZero = 0.5
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)

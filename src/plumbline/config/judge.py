@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from plumbline.config.model import MetricName
 from plumbline.config.section import (
     NonNegative,
-    NonNegativeInt,
     Positive,
     PositiveInt,
     Probability,
     Share,
+    Text,
     section,
 )
 
@@ -26,25 +26,32 @@ class EvaluateConfig:
     """Metrics, intervals, threshold, calibration, slices, baselines."""
 
     metric: MetricName | Literal["auto"] = "auto"
-    bootstrap: PositiveInt = 1000
+    bootstrap: int = Field(default=1000, ge=1, le=100_000)
     threshold: Literal["none"] | MetricName | Literal["cost"] = "none"
-    costs: dict[str, float] = Field(default_factory=lambda: {"fp": 1.0, "fn": 1.0})
+    costs: dict[str, NonNegative] = Field(default_factory=lambda: {"fp": 1.0, "fn": 1.0})
     calibrate: bool = True
     coverage: Share = 0.9
     baselines: list[BaselineName] = Field(default_factory=lambda: list(get_args(BaselineName)))
-    slices: list[str] | Literal["auto"] = "auto"
+    slices: list[Text] | Literal["auto"] = "auto"
     min_slice_rows: PositiveInt = 30
+
+    @field_validator("costs")
+    @classmethod
+    def _both(cls, costs: dict[str, float]) -> dict[str, float]:
+        if set(costs) != {"fp", "fn"}:
+            raise ValueError("needs the two costs fp and fn")
+        return costs
 
 
 @section
 class ExplainConfig:
     """How many rows are explained, against how many background rows."""
 
-    rows: PositiveInt = 200
-    background: PositiveInt = 100
-    lime_rows: NonNegativeInt = 5
-    lime_samples: PositiveInt = 1000
-    faithfulness_rows: PositiveInt = 100
+    rows: int = Field(default=200, ge=1, le=100_000)
+    background: int = Field(default=100, ge=1, le=10_000)
+    lime_rows: int = Field(default=5, ge=0, le=1000)
+    lime_samples: int = Field(default=1000, ge=1, le=1_000_000)
+    faithfulness_rows: int = Field(default=100, ge=1, le=100_000)
 
 
 @section
@@ -54,7 +61,7 @@ class DriftConfig:
     share: Probability = 0.5
     method: Literal["auto", "psi", "ks", "wasserstein", "jensenshannon"] = "auto"
     threshold: Positive | None = None
-    max_rows: PositiveInt = 20_000
+    max_rows: int = Field(default=20_000, ge=1, le=10_000_000)
 
 
 @section
@@ -62,15 +69,15 @@ class ExportConfig:
     """The ONNX graph and its parity gate."""
 
     opset: int = Field(default=18, ge=18, le=25)
-    parity_rows: PositiveInt = 1000
-    tolerance: Positive = 1e-4
+    parity_rows: int = Field(default=1000, ge=1, le=1_000_000)
+    tolerance: float = Field(default=1e-4, gt=0, le=1)
 
 
 @section
 class RegisterConfig:
     """The registry and its gate."""
 
-    experiment: str | None = None
+    experiment: Text | None = None
     promote: Literal["auto", "review"] = "auto"
     metric: MetricName | Literal["auto"] = "auto"
     significance: Share = 0.05
@@ -81,4 +88,4 @@ class RegisterConfig:
 class ReportConfig:
     """The page."""
 
-    title: str | None = None
+    title: Text | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from plumbline.config.judge import (
     ReportConfig,
 )
 from plumbline.config.model import Dimension, ModelConfig, TrainConfig, TuneConfig
-from plumbline.config.section import NonNegativeInt, section
+from plumbline.config.section import section
 from plumbline.errors import ParameterError, nearest
 
 TUNED = "tuned"
@@ -37,7 +38,7 @@ ALWAYS_SEARCHED = ("train.learning_rate", "train.weight_decay")
 class Config:
     """All of params.yaml. `tuned` names the keys whose value the tune stage decides."""
 
-    seed: NonNegativeInt
+    seed: int = Field(ge=0, lt=2**32)  # what numpy, torch and scikit-learn take
     data: DataConfig
     validate: ValidateConfig = Field(default_factory=ValidateConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
@@ -103,7 +104,8 @@ def parse_config(raw: dict[str, Any]) -> Config:
         _set(raw, key, space[key].centre)
     if "tuned" in raw:
         raise ParameterError("unknown key", file="params.yaml", where="tuned")
-    config = build(Config, {**raw, "tuned": tuned})
+    with _blaming_the_space(tuned):
+        config = build(Config, {**raw, "tuned": tuned})
     _check_paths(config.data)
     if config.tune.storage is not None and has_password(config.tune.storage):
         raise ParameterError(
@@ -157,8 +159,9 @@ def _check_space(config: Config) -> None:
                 file="params.yaml",
                 where=f"tune.space: {key}",
             )
-        for value in dimension.ends:
-            config.replace({key: value})
+        with _blaming_the_space([key]):
+            for value in dimension.ends:
+                config.replace({key: value})
     missing = [k for k in ALWAYS_SEARCHED if k not in config.tune.space]
     if config.tune.trials and missing:
         raise ParameterError(
@@ -167,6 +170,24 @@ def _check_space(config: Config) -> None:
             where="tune.space",
             mend="add it, or set tune.trials to 0",
         )
+
+
+@contextmanager
+def _blaming_the_space(keys: Sequence[str]) -> Iterator[None]:
+    """A value that came from the search space is wrong there, not where it was put."""
+    try:
+        yield
+    except ParameterError as error:
+        if error.where not in keys:
+            raise
+        raise ParameterError(
+            error.what,
+            file=error.file,
+            where=f"tune.space: {error.where}",
+            wanted=error.wanted,
+            got=error.got,
+            mend=error.mend,
+        ) from None
 
 
 def _set(raw: dict[str, Any], key: str, value: Any) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from plumbline.config.section import (
-    NonNegative,
     NonNegativeInt,
     Positive,
     PositiveInt,
     Share,
     ShareOrZero,
+    Text,
     section,
 )
 
@@ -52,21 +52,21 @@ class ModelConfig:
     """Architecture."""
 
     name: ModelName = "tabm_mini"
-    width: PositiveInt = 256
-    token_width: PositiveInt = 128
-    depth: NonNegativeInt = 2
+    width: int = Field(default=256, ge=1, le=16_384)
+    token_width: int = Field(default=128, ge=1, le=4096)
+    depth: int = Field(default=2, ge=0, le=100)
     dropout: ShareOrZero = 0.1
     activation: Activation = "relu"
     initialisation: Initialisation = "default"
     normalisation: Normalisation = "none"
     number_embedding: NumberEmbedding = "periodic"
-    embedding_dim: PositiveInt = 16
-    frequencies: PositiveInt = 24
-    frequency_scale: Positive = 0.3
-    bins: Annotated[int, Field(ge=2)] = 48
-    category_dim: PositiveInt = 16
-    heads: PositiveInt = 8
-    members: PositiveInt = 8
+    embedding_dim: int = Field(default=16, ge=1, le=1024)
+    frequencies: int = Field(default=24, ge=1, le=1024)
+    frequency_scale: float = Field(default=0.3, gt=0, le=1000)
+    bins: int = Field(default=48, ge=2, le=4096)
+    category_dim: int = Field(default=16, ge=1, le=1024)
+    heads: int = Field(default=8, ge=1, le=256)
+    members: int = Field(default=8, ge=1, le=256)
 
 
 @section
@@ -115,15 +115,15 @@ class Dimension:
 class TuneConfig:
     """The search. Values come from `space`; every key `section.name` can be a dimension."""
 
-    trials: NonNegativeInt = 8
+    trials: int = Field(default=8, ge=0, le=10_000)
     sampler: TuneSampler = "tpe"
     pruner: TunePruner = "median"
     objective: Literal["kfold", "holdout"] = "kfold"
     metric: MetricName | Literal["auto"] = "auto"
-    epochs: PositiveInt = 20
+    epochs: int = Field(default=20, ge=1, le=10_000)
     max_rows: PositiveInt = 2000
-    workers: PositiveInt = 1
-    storage: str | None = None
+    workers: int = Field(default=1, ge=1, le=256)
+    storage: Text | None = None
     space: dict[str, Dimension] = Field(default_factory=dict)
 
 
@@ -132,36 +132,36 @@ class TrainConfig:
     """Optimisation. A value `tuned` takes what the tune stage found."""
 
     learning_rate: Positive = 1e-3
-    weight_decay: NonNegative = 0.0
+    weight_decay: float = Field(default=0.0, ge=0, le=1000)
     loss: LossName = "auto"
     label_smoothing: ShareOrZero = 0.0
-    focal_gamma: NonNegative = 2.0
-    huber_delta: Positive = 1.0
+    focal_gamma: float = Field(default=2.0, ge=0, le=100)
+    huber_delta: float = Field(default=1.0, gt=0, le=1e6)
     class_weights: Literal["none", "balanced"] | list[Positive] = "none"
     target_transform: TargetTransform = "auto"
     optimizer: OptimiserName = "adamw"
     momentum: ShareOrZero = 0.9
     schedule: ScheduleName = "constant"
-    warmup_epochs: NonNegative = 0.0
-    step_epochs: PositiveInt = 30
-    plateau_epochs: PositiveInt = 5
+    warmup_epochs: float = Field(default=0.0, ge=0, le=100_000)
+    step_epochs: int = Field(default=30, ge=1, le=100_000)
+    plateau_epochs: int = Field(default=5, ge=1, le=100_000)
     decay: Share = 0.1
-    batch_size: NonNegativeInt = 256
-    accumulate: PositiveInt = 1
-    epochs: PositiveInt = 100
-    patience: NonNegativeInt = 16
+    batch_size: int = Field(default=256, ge=0, le=10_000_000)
+    accumulate: int = Field(default=1, ge=1, le=100_000)
+    epochs: int = Field(default=100, ge=1, le=100_000)
+    patience: int = Field(default=16, ge=0, le=100_000)
     monitor: MetricName | Literal["auto", "loss"] = "auto"
-    l1: NonNegative = 0.0
+    l1: float = Field(default=0.0, ge=0, le=1000)
     clip_norm: Positive | None = 1.0
     average: ShareOrZero = 0.0
     precision: Precision = "fp32"
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    processes: PositiveInt = 1
-    threads: NonNegativeInt = 0
+    processes: int = Field(default=1, ge=1, le=1024)
+    threads: int = Field(default=0, ge=0, le=1024)
     shard: bool = False
-    max_restarts: NonNegativeInt = 3
+    max_restarts: int = Field(default=3, ge=0, le=1000)
     checkpoint_epochs: PositiveInt = 1
     checkpoint_steps: NonNegativeInt = 0
     find_learning_rate: bool = False
-    learning_curve: list[Share] = Field(default_factory=lambda: [0.5])
+    learning_curve: list[Share] = Field(default_factory=lambda: [0.5], max_length=20)
