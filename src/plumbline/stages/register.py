@@ -127,9 +127,10 @@ def _log_model(store: Store, run_id: str, paths: Paths, contract: Mapping[str, A
 def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapping[str, Any]:
     """What the gate says, or said: of the same version, champion and rules it says the same."""
     spec, settings = load_spec(paths), config.register
-    asked = settings.metric if settings.metric != "auto" else config.evaluate.metric
+    own = settings.metric != "auto"
+    asked = settings.metric if own else config.evaluate.metric
     rules = Rules(
-        metric=chosen_metric(asked, spec.task),
+        metric=chosen_metric(asked, spec.task, "register.metric" if own else "evaluate.metric"),
         significance=settings.significance,
         max_slice_loss=settings.max_slice_loss,
         by_hand=settings.promote == "review",

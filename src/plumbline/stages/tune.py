@@ -52,8 +52,11 @@ CANNOT_MATTER = (
 def run(config: Config, paths: Paths) -> Report:
     """Search; write what was found and every trial."""
     table, schema = load_table(config, paths)
+    own = config.tune.metric != "auto"
     metric = chosen_metric(
-        config.evaluate.metric if config.tune.metric == "auto" else config.tune.metric, schema.task
+        config.tune.metric if own else config.evaluate.metric,
+        schema.task,
+        "tune.metric" if own else "evaluate.metric",
     )
     if config.tune.trials == 0:
         return _no_search(config, paths, metric)
