@@ -184,7 +184,7 @@ class NormalizeConfig:
     """How columns become numbers. `columns` overrides by name: {age: {scale: log}}."""
 
     scale: Scaler = "auto"
-    linear_channel: LinearChannel = "none"  # the default; params.yaml says the same
+    linear_channel: LinearChannel = "curved"
     impute: Imputer = "median"
     impute_constant: float = Field(default=0.0, ge=-1e9, le=1e9)
     indicator: bool = True
