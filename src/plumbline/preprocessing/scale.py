@@ -175,7 +175,8 @@ def _yeo_johnson_curve_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray
 def _soft_clip_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
     inner = np.clip(y / SOFT_LIMIT, -1 + 1e-12, 1 - 1e-12)
     z = SOFT_LIMIT * inner / np.sqrt(1 - np.square(inner))
-    return z * float(state["spread"]) + float(state["median"])
+    value: DoubleArray = z * state["spread"] + state["median"]
+    return value
 
 
 def _quantile_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
