@@ -63,9 +63,7 @@ def test_the_message_names_the_file_and_what_makes_it(
     assert wanted in told
 
 
-@pytest.mark.parametrize("stage", [name for name in GRAPH if name != "validate"])
 def test_a_file_gone_from_inside_an_input_is_no_traceback(
-    stage: str,
     root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,7 +76,7 @@ def test_a_file_gone_from_inside_an_input_is_no_traceback(
         return lambda *_: Path("artifacts/split/index.parquet").read_bytes()
 
     monkeypatch.setattr(cli, "load_stage", load)
-    assert cli.main([stage]) == 2
+    assert cli.main(["validate"]) == 2
     told = capsys.readouterr().err
     assert "artifacts/split/index.parquet: not there: the stage 'split' writes it" in told
 
