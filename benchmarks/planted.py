@@ -185,6 +185,90 @@ def product(data: Data, rng: np.random.Generator) -> Planted | None:
     )
 
 
+def many_parts(data: Data, rng: np.random.Generator) -> Planted | None:
+    """The target as the sum of seven columns."""
+    if data.task is not Task.REGRESSION:
+        return None
+    share = rng.dirichlet([2] * 7, len(data.frame))
+    columns = {f"kf{j}": share[:, j] * data.y for j in range(7)}
+    return Planted(
+        kind="sum of seven",
+        data=_with(data, **columns),
+        checks=("giveaway",),
+        columns=tuple(columns),
+    )
+
+
+def part_of_total(data: Data, rng: np.random.Generator) -> Planted | None:
+    """A total holds the target, two other columns and one of five surcharges that no column has."""
+    if data.task is not Task.REGRESSION:
+        return None
+    y, spread = data.y, _spread(data)
+    other = spread * rng.lognormal(0.5, 0.5, (len(y), 2))
+    surcharge = spread * rng.choice([0, 0.1, 0.4, 0.7, 1.1], len(y))
+    total = y + other.sum(axis=1) + surcharge
+    columns = {"kg1": other[:, 0], "kg2": other[:, 1], "kg3": total}
+    return Planted(
+        kind="part of a total",
+        data=_with(data, **columns),
+        checks=("giveaway",),
+        columns=tuple(columns),
+    )
+
+
+def nearly_total(data: Data, rng: np.random.Generator) -> Planted | None:
+    """The same with small sums, each of its own, in place of surcharges."""
+    if data.task is not Task.REGRESSION:
+        return None
+    y, spread = data.y, _spread(data)
+    other = spread * rng.lognormal(0.5, 0.5, (len(y), 2))
+    total = y + other.sum(axis=1) + 0.05 * spread * rng.normal(size=len(y))
+    columns = {"kh1": other[:, 0], "kh2": other[:, 1], "kh3": total}
+    return Planted(
+        kind="part of a total, small remainder",
+        data=_with(data, **columns),
+        checks=("giveaway",),
+        columns=tuple(columns),
+    )
+
+
+def discounted(data: Data, rng: np.random.Generator) -> Planted | None:
+    """The target as price times quantity, less one of four discounts that no column has."""
+    y = data.y
+    if data.task is not Task.REGRESSION or (y <= 0).any():
+        return None
+    quantity = rng.integers(1, 50, len(y)).astype(np.float64)
+    price = y / quantity / rng.choice([1, 0.95, 0.9, 0.8], len(y))
+    return Planted(
+        kind="product with discount",
+        data=_with(data, ki=quantity, kj=price),
+        checks=("giveaway",),
+        columns=("ki", "kj"),
+    )
+
+
+def cut(data: Data, rng: np.random.Generator) -> Planted | None:
+    """The class is a number cut at fixed places; the number is a feature."""
+    if data.task is Task.REGRESSION:
+        return None
+    value = data.y + rng.random(len(data.frame))
+    return Planted(kind="cut", data=_with(data, kk=value), checks=("giveaway",), columns=("kk",))
+
+
+def sign(data: Data, rng: np.random.Generator) -> Planted | None:
+    """The class is the difference of two columns, cut at fixed places."""
+    if data.task is Task.REGRESSION:
+        return None
+    value = data.y + rng.random(len(data.frame))
+    base = 3 * rng.normal(size=len(value))
+    return Planted(
+        kind="difference, cut",
+        data=_with(data, kl=value + base, km=base),
+        checks=("giveaway",),
+        columns=("kl", "km"),
+    )
+
+
 def gap(data: Data, rng: np.random.Generator) -> Planted | None:
     """A column that is filled in for one class only."""
     if data.task is Task.REGRESSION:
@@ -336,6 +420,12 @@ PLANTS: dict[str, Plant] = {
     "pair": pair,
     "sum": parts,
     "product": product,
+    "sum of seven": many_parts,
+    "part of a total": part_of_total,
+    "part of a total, small remainder": nearly_total,
+    "product with discount": discounted,
+    "cut": cut,
+    "difference, cut": sign,
     "gap": gap,
     "numbered": numbered,
     "text": named,

@@ -59,7 +59,7 @@ def fact_rows(root: Path) -> list[tuple[str, str]]:
     register = _read(root, "reports/register.json", "register")
     drifted = [name for name, column in drift["columns"].items() if column["drifted"]]
     failed = len(validation["failed"])
-    checks = {finding["check"]: None for finding in leakage["findings"]}
+    checks = {finding.get("title", finding["check"]): None for finding in leakage["findings"]}
     return [
         (
             "validation",

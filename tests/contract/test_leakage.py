@@ -82,7 +82,12 @@ def test_a_finding_says_what_where_and_what_to_do(kind: str) -> None:
         assert set(finding.drop_columns) <= set(evidence.features)
         assert finding.severity in ("critical", "warning")
         assert finding.detail and finding.mend
+        # rows counts what is concerned, and no handful of examples
+        at_least = 0.1 * evidence.part.size if finding.drop_columns else 1
+        assert len(finding.rows) >= at_least, finding.detail
+        assert not finding.examined or len(finding.rows) <= finding.examined
     report = leaks.to_json()["findings"][0]
+    assert report["row_count"] == len(leaks.findings[0][0].rows)
     assert {"check", "columns", "rows", "detail", "severity", "mend", "policy"} <= set(report)
     assert len(report["rows"]) <= 100
 
@@ -151,9 +156,28 @@ def planted(kind: str, rows: int = 400) -> Planted:
         frame = frame.with_columns(y=pl.Series(np.where(rng.random(900) < 0.4, "no", "yes")))
         data = Data(name="numbers", frame=frame, target="y", task=Task.BINARY)
     else:
-        data = table(Task.REGRESSION if kind in ("sum", "product") else Task.BINARY, rows)
-        if kind == "product":
+        sums = ("sum", "sum of seven", "part of a total", "part of a total, small remainder")
+        products = ("product", "product with discount")
+        data = table(Task.REGRESSION if kind in (*sums, *products) else Task.BINARY, rows)
+        if kind in products:
             data = replace(data, frame=data.frame.with_columns(pl.col("y") + 20))
+        if kind == "difference, cut":  # rows must lie dense beside the edge
+            data = table(Task.BINARY, 4 * rows)
     leak = PLANTS[kind](data, np.random.default_rng(4))
     assert leak is not None
     return leak
+
+
+def test_many_columns_are_looked_at_in_fewer_rows_and_it_says_so() -> None:
+    evidence = evidence_of(table(Task.BINARY, 400))
+    columns = len(evidence.features)
+    assert evidence.plan() == f"all rows × {columns} columns"
+    many = replace(evidence.schema, columns=evidence.schema.columns * 3_000)
+    wide = replace(evidence, schema=many)
+    assert wide.sampled_rows == 2_000  # in any case; 25 million cells are fewer rows
+    few = replace(evidence, config=LeakageConfig(max_rows=100))
+    assert few.plan() == (
+        "100 of 240 training rows and 100 of 160 held-out rows"
+        f" × {columns} columns; equal rows among all"
+    )
+    assert len(few.train) == len(few.held_out) == 100

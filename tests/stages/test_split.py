@@ -73,7 +73,8 @@ def checkout(
 def planted(kind: str, task: Task = Task.BINARY) -> Data:
     data = honest(600)
     if task is Task.REGRESSION:
-        y = np.exp(data.frame["x0"].to_numpy() + data.frame["x1"].to_numpy())
+        noise = 0.3 * np.random.default_rng(7).normal(size=600)
+        y = np.exp(data.frame["x0"].to_numpy() + data.frame["x1"].to_numpy() + noise)
         frame = data.frame.with_columns(y=pl.Series(y))
         data = Data(name="made", frame=frame, target="y", task=task)
     leak = PLANTS[kind](data, np.random.default_rng(6))
@@ -122,23 +123,27 @@ def test_a_critical_leak_stops_with_the_report_written(tmp_path: Path) -> None:
     config, paths = checkout(tmp_path, honest(), leakage=OFF)
     split.run(config, paths)
     before = outputs(paths)
-    config, paths = checkout(tmp_path, planted("copy"))
-    with pytest.raises(GateError, match=r"giveaway in k1.*reports/leakage\.json") as error:
+    config, paths = checkout(tmp_path, planted("outcome code"))
+    with pytest.raises(
+        GateError, match=r"target leakage in 'k2': .*reports/leakage\.json"
+    ) as error:
         split.run(config, paths)
     assert error.value.exit_code == 3
     assert "role ignore" in str(error.value)
     report = read_json(paths.reports / "leakage.json")
     assert not report["clean"]
-    assert [f["columns"] for f in report["findings"]] == [["k1"]]
+    assert [f["columns"] for f in report["findings"]] == [["k2"]]
+    assert report["findings"][0]["title"] == "target leakage"
     after = outputs(paths)
     assert after.pop("reports/leakage.json") != before.pop("reports/leakage.json")
     assert after == before  # what was there stays whole
 
 
 def test_warn_goes_on_and_keeps_the_column(tmp_path: Path) -> None:
-    config, paths = checkout(tmp_path, planted("copy"), leakage={"giveaway": "warn"})
+    config, paths = checkout(tmp_path, planted("outcome code"), leakage={"giveaway": "warn"})
     report = split.run(config, paths)
-    assert ("leakage", "giveaway (critical, warn)") in report.rows
+    (line,) = (text for name, text in report.rows if name == "leakage")
+    assert line.startswith("target leakage in 'k2' (critical, policy warn): find out when 'k2'")
     assert read_json(paths.split / "dropped.json") == {}
     assert not read_json(paths.reports / "leakage.json")["clean"]
 
@@ -155,7 +160,7 @@ def test_drop_takes_columns_away_and_the_graph_goes_on(tmp_path: Path) -> None:
     split.run(config, paths)
     dropped = read_json(paths.split / "dropped.json")
     assert set(dropped) == {"k5", "k6", "k7"}
-    assert all(why.startswith("giveaway: ") for why in dropped.values())
+    assert all(why.startswith("target leakage: ") for why in dropped.values())
     assert read_json(paths.reports / "leakage.json")["clean"]
     _, schema = load_table(config, paths)
     assert all(schema.column(name).role is Role.IGNORE for name in dropped)
@@ -259,3 +264,31 @@ def test_a_table_too_large_to_hold_splits_the_same(tmp_path: Path) -> None:
         split.run(config.replace({"data.max_memory_mb": megabytes}), paths)
         written.append(outputs(paths))
     assert written[0] == written[1]
+
+
+def test_a_strong_measurement_is_a_warning_and_the_graph_goes_on(tmp_path: Path) -> None:
+    """One length tells one of three kinds apart (ROC-AUC 0.99), and nothing else does."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 344)
+    frame = pl.DataFrame(
+        {
+            "beak": np.round(38 + 9 * (kind > 0) + rng.normal(0, 2.2, 344), 1),
+            "depth": np.round(17 + 0.5 * (kind == 1) + rng.normal(0, 1, 344), 1),
+            "island": [f"i{v}" for v in rng.integers(0, 3, 344)],
+            "y": np.array(["ash", "birch", "cedar"])[kind],
+        }
+    )
+    config, paths = checkout(
+        tmp_path, Data(name="kinds", frame=frame, target="y", task=Task.MULTICLASS)
+    )
+    split.run(config, paths)  # no GateError
+    findings = read_json(paths.reports / "leakage.json")["findings"]
+    assert all(f["severity"] == "warning" for f in findings)
+
+
+def test_what_the_checks_will_look_at_is_said_beforehand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, paths = checkout(tmp_path, honest(), leakage={"max_rows": 100})
+    split.run(config, paths)
+    assert "leakage checks: 100 of 180 training rows" in capsys.readouterr().err

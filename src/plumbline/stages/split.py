@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +15,14 @@ from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
 from plumbline.files import write_json, write_text
 from plumbline.manifest import sealed_dir
-from plumbline.preprocessing.leakage import Evidence, Leaks, find_leaks
+from plumbline.preprocessing.leakage import Evidence, Finding, Leaks, check_title, find_leaks
 from plumbline.preprocessing.split import hold, make_split, read_rows, resolve, without
 from plumbline.preprocessing.split.summary import summarise
 from plumbline.report.split_figure import split_figure
 from plumbline.stages import Report
 from plumbline.tables import SplitIndex
+
+SHOWN = 5  # findings, and columns of one, that are printed
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -31,17 +34,17 @@ def run(config: Config, paths: Paths) -> Report:
     split = make_split(rows, chosen, config.seed)
 
     asked = tuple(c for c in schema.columns if c.name != chosen.column)
-    leaks = find_leaks(
-        Evidence(
-            table=table,
-            schema=replace(schema, columns=asked),
-            rows=rows,
-            part=split.part,
-            config=config.split.leakage,
-            ordered=chosen.method == "time",
-            seed=config.seed,
-        )
+    evidence = Evidence(
+        table=table,
+        schema=replace(schema, columns=asked),
+        rows=rows,
+        part=split.part,
+        config=config.split.leakage,
+        ordered=chosen.method == "time",
+        seed=config.seed,
     )
+    print(f"leakage checks: {evidence.plan()}", file=sys.stderr, flush=True)
+    leaks = find_leaks(evidence)
     report = paths.reports / "leakage.json"
     write_json(report, leaks.to_json())
     _gate(leaks, report.relative_to(paths.root).as_posix())
@@ -62,7 +65,7 @@ def run(config: Config, paths: Paths) -> Report:
         rows=[
             ("method", f"{chosen.method}, {len(summary['folds'])} folds {chosen.folds_method}"),
             *((name, f"{part['rows']:,} rows") for name, part in summary["parts"].items()),
-            ("leakage", _verdict(leaks)),
+            *(("leakage", text) for text in _verdict(leaks)),
         ],
         look=[paths.reports / "split" / "split.svg", report],
     )
@@ -73,18 +76,31 @@ def _gate(leaks: Leaks, report: str) -> None:
     if stopping:
         first = stopping[0]
         more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
-        columns = f" in {', '.join(first.columns[:5])}" if first.columns else ""
         raise GateError(
-            f"leakage: {first.check}{columns}: {first.detail}{more}.",
+            f"{check_title(first.check)}{_columns(first)}: {first.detail}{more}.",
             report=report,
             mend=first.mend[0].upper() + first.mend[1:],
         )
 
 
-def _verdict(leaks: Leaks) -> str:
+def _verdict(leaks: Leaks) -> list[str]:
+    """A line per finding: check, columns, severity, policy, and what to do."""
     if not leaks.findings:
-        return "clean"
-    return ", ".join(f"{f.check} ({f.severity}, {policy})" for f, policy in leaks.findings)
+        return ["clean"]
+    lines = [
+        f"{check_title(f.check)}{_columns(f)} ({f.severity}, policy {policy}): {f.mend}"
+        for f, policy in leaks.findings[:SHOWN]
+    ]
+    more = len(leaks.findings) - SHOWN
+    return [*lines, f"and {more} more findings"] if more > 0 else lines
+
+
+def _columns(finding: Finding) -> str:
+    """The columns of a finding, where it speaks of some and not of whole rows."""
+    if not finding.columns or finding.check in ("duplicates", "near_duplicates"):
+        return ""
+    shown = ", ".join(f"'{name}'" for name in finding.columns[:SHOWN])
+    return f" in {shown}" + (", …" if len(finding.columns) > SHOWN else "")
 
 
 def _write(paths: Paths, split: SplitIndex, summary: dict[str, Any]) -> None:

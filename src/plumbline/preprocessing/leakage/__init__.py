@@ -22,7 +22,10 @@ from plumbline.preprocessing.leakage.near import near_duplicates
 from plumbline.preprocessing.leakage.source import source_shift
 from plumbline.preprocessing.leakage.target_text import target_text
 
-__all__ = ["LEAKAGE_CHECKS", "Evidence", "Finding", "Leaks", "find_leaks"]
+__all__ = ["LEAKAGE_CHECKS", "Evidence", "Finding", "Leaks", "check_title", "find_leaks"]
+
+# What a check is called where its key in params.yaml is not the field's term.
+TITLES = {"giveaway": "target leakage", "source_shift": "adversarial validation"}
 
 LEAKAGE_CHECKS: dict[str, Check] = {
     "duplicates": duplicates,
@@ -34,6 +37,11 @@ LEAKAGE_CHECKS: dict[str, Check] = {
     "target_text": target_text,
     "source_shift": source_shift,
 }
+
+
+def check_title(check: str) -> str:
+    """The name of a check in messages and on the page."""
+    return TITLES.get(check, check.replace("_", " "))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +65,26 @@ class Leaks:
     def dropped_columns(self) -> dict[str, str]:
         """Columns that are no features any more under the policy `drop`, and why."""
         return {
-            name: f"{f.check}: {f.detail}"
+            name: f"{check_title(f.check)}: {f.detail}"
             for f, policy in self.findings
             if policy == "drop"
             for name in f.drop_columns
         }
 
     def to_json(self) -> dict[str, Any]:
-        """`clean`: nothing was found but what the policy `drop` has mended."""
+        """`clean`: nothing was found but what the policy `drop` has removed."""
         return {
             "clean": all(policy == "drop" and f.mendable for f, policy in self.findings),
             "findings": [
                 {
                     "check": f.check,
+                    "title": check_title(f.check),
                     "columns": list(f.columns),
                     "rows": f.rows[:LISTED].tolist(),
                     "detail": f.detail,
                     "severity": f.severity,
                     "row_count": len(f.rows),
+                    "rows_examined": f.examined,
                     "mend": f.mend,
                     "policy": policy,
                 }

@@ -16,14 +16,16 @@ from plumbline.preprocessing.split import SplitRows
 from plumbline.tables import ROW, Schema, Table
 
 LISTED = 100  # row numbers listed per finding
+CELLS, LEAST_ROWS = 25_000_000, 2_000  # of a sample: cells at most, but so many rows in any case
 Severity = Literal["critical", "warning"]
 NO_ROWS: IntArray = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One leak. `rows` are all offending row numbers, ascending; reports list the first ones.
+    """One leak. `rows` are all row numbers concerned, ascending; reports list the first ones.
 
+    `examined` is the number of rows looked at, where the check looks at a sample; 0: at all.
     What the policy `drop` takes away: `drop_rows` leave their part (UNUSED), `drop_columns`
     are no features any more.
     """
@@ -31,6 +33,7 @@ class Finding:
     check: str
     columns: tuple[str, ...]
     rows: IntArray = field(default_factory=lambda: NO_ROWS)
+    examined: int = 0
     detail: str
     severity: Severity
     mend: str
@@ -63,14 +66,32 @@ class Evidence:
     def features(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.schema.features)
 
+    @property
+    def sampled_rows(self) -> int:
+        """Rows of each side that the costly checks look at, at most: fewer of many columns."""
+        columns = max(1, len(self.schema.features))
+        return min(self.config.max_rows, max(LEAST_ROWS, CELLS // columns))
+
+    def plan(self) -> str:
+        """What the checks will look at, in words."""
+        columns = len(self.schema.features)
+        sides = {
+            "training": int((self.part == Part.TRAIN).sum()),
+            "held-out": self.held_out_rows,
+        }
+        if max(sides.values()) <= self.sampled_rows:
+            return f"all rows × {columns:,} columns"
+        sampled = (f"{min(self.sampled_rows, n):,} of {n:,} {k} rows" for k, n in sides.items())
+        return f"{' and '.join(sampled)} × {columns:,} columns; equal rows among all"
+
     @cached_property
     def train(self) -> pl.DataFrame:
-        """Training rows, at most `max_rows` of them, with their row numbers."""
+        """Training rows, at most `sampled_rows` of them, with their row numbers."""
         return self._sampled.filter(self._in(Part.TRAIN))
 
     @cached_property
     def held_out(self) -> pl.DataFrame:
-        """Validation and test rows, at most `max_rows` of them, with their row numbers."""
+        """Validation and test rows, at most `sampled_rows`, with their row numbers."""
         return self._sampled.filter(self._in(Part.VAL, Part.TEST))
 
     @property
@@ -85,7 +106,7 @@ class Evidence:
     def _sampled(self) -> pl.DataFrame:
         """Rows of all parts, read in one pass."""
         sides = (np.isin(self.part, parts) for parts in ((Part.TRAIN,), (Part.VAL, Part.TEST)))
-        rows = [sample(np.flatnonzero(s), self.config.max_rows, self.seed) for s in sides]
+        rows = [sample(np.flatnonzero(s), self.sampled_rows, self.seed) for s in sides]
         chosen = pl.LazyFrame({ROW: np.concatenate(rows).astype(np.uint32)})
         return (
             self.table.frame.with_row_index(ROW)

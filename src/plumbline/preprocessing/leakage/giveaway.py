@@ -1,9 +1,12 @@
-"""A column, a pair, or a sum, difference, product or ratio of columns that gives the target away.
+"""Target leakage: columns that give the target away, alone or as a formula of several.
 
-An honest strong column is no leak. What accuses is dominance: the column alone leaves less
-than half of the uncertainty that boosted trees on all other columns leave, so whatever it
-says stands nowhere else in the data. On honest tables the best column leaves more than the
-others do together.
+Two kinds of evidence, of different weight:
+
+- what is exact (exact.py, combine.py): a copy, a code, a step, a gap, a sum, a product. No
+  measurement does that; the finding is critical, and stops the graph.
+- what is strong: the column alone leaves less than half of the uncertainty that boosted trees on
+  all other columns leave, so whatever it says stands nowhere else in the data. A good measurement
+  may do that; the finding is a warning.
 """
 
 from __future__ import annotations
@@ -11,37 +14,112 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 
-from plumbline.kinds import IntArray
+from plumbline.kinds import BoolArray
 from plumbline.preprocessing.leakage.codes import as_number
 from plumbline.preprocessing.leakage.combine import Formula, find_formula
+from plumbline.preprocessing.leakage.exact import (
+    edges_are_full,
+    is_bands,
+    is_code,
+    is_copy,
+    is_gap,
+    is_step,
+)
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.preprocessing.leakage.inquiry import MIN_ROWS, Inquiry, inquire
 from plumbline.preprocessing.leakage.pairs import pairs
-from plumbline.tables import ROW
 
-KNOWN_COPY, ACCOMPLICES = 0.9, 4  # so few columns that each know so much may be copies of it
-# Where the others know so much, a column that sets one class of several apart is no news; it
-# must know each so well.
-EASY, KNOWN_EACH = 0.75, 0.8
-MOST_VALUES, IMPURE = 256, 0.001  # few values that decide the class but for so many rows
+KNOWN_COPY, COPIES = 0.9, 4  # so few columns that each know so much may be copies of each other
+# Of several classes one is often told apart by one measurement; a copy of the target knows each
+# so well, and better where the others know much too.
+KNOWN_EACH, EASY, KNOWN_EACH_EASY = 0.6, 0.75, 0.8
+# A column that is asked whether it is exact explains so much; cross-fitted codes of few rows
+# explain less than there is.
+KNOWN_EXACT = 0.5
 PURE, PURE_SHARE, PURE_ROWS = 0.995, 0.03, 50  # a value whose rows are all of one class
-PURE_UNEXPECTED = 0.8  # others believe less than this in the class of these rows
+PURE_UNEXPECTED = 0.5  # others believe less than this in the class of these rows
+HINT = (
+    "find out when {columns} {are} written: if after the outcome is known, give {them} role "
+    "ignore in expectations.yaml, or set split.leakage.giveaway: drop; if before, set "
+    "split.leakage.giveaway: warn"
+)
 
 
 def giveaway(evidence: Evidence) -> Sequence[Finding]:
-    """Formulas, then single columns, values and pairs, each of the columns not accused yet."""
+    """Formulas, then single columns, values and pairs, each of the columns not flagged yet."""
     inquiry = inquire(evidence)
     if len(inquiry.frame) < 2 * MIN_ROWS or not inquiry.names:
         return []
     findings: list[Finding] = []
-    for look in (_formulas, _singles, _pure_values, pairs):
-        accused = {name for f in findings for name in f.columns}
-        findings += look(inquiry, [name for name in inquiry.names if name not in accused])
+    for look in (_exact, _formulas, _strong, _pure_values, pairs):
+        flagged = {name for f in findings for name in f.columns}
+        findings += look(inquiry, [name for name in inquiry.names if name not in flagged])
     return findings
 
 
-def _singles(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
+def _exact(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
+    """Columns that decide the target exactly."""
+    findings = []
+    for name in clear:
+        found = _form(inquiry, name)
+        if found is not None:
+            detail, rows = found
+            findings.append(
+                Finding(
+                    check="giveaway",
+                    columns=(name,),
+                    rows=inquiry.rows(rows),
+                    examined=len(inquiry.frame),
+                    detail=detail,
+                    severity="critical",
+                    mend=HINT.format(columns=f"'{name}'", are="is", them="it"),
+                    drop_columns=(name,),
+                )
+            )
+    return findings
+
+
+def _form(inquiry: Inquiry, name: str) -> tuple[str, BoolArray] | None:
+    """In which form the column decides the target, in words, and in which rows; None: in none."""
+    column, codes = inquiry.frame[name], inquiry.codes[name]
+    filled = codes > 0
+    known = inquiry.alone[name].known
+    number = None if column.dtype == pl.String else as_number(column)
+    if inquiry.numeric:
+        if known[0] < KNOWN_EXACT:
+            return None
+        y = inquiry.target.value
+        if number is not None and not column.dtype.is_temporal() and is_copy(number, y):
+            text = f"the target is a function of '{name}' that only rises or only falls"
+            return f"{text}, without scatter in {filled.sum():,} rows", filled
+        if is_bands(codes, y):
+            values = len(np.unique(codes[filled]))
+            text = f"each of the {values} values of '{name}' stands for a range of the target"
+            return f"{text} that no other value shares, in {filled.sum():,} rows", filled
+        return None
+    for c in range(len(known)):
+        of_class = inquiry.target.onehot[:, c] > 0
+        if is_gap(~filled, of_class):
+            where = "missing" if (of_class & ~filled).sum() * 2 > of_class.sum() else "filled in"
+            agree = (~filled == of_class) if where == "missing" else (filled == of_class)
+            text = f"'{name}' is {where} where the target is {inquiry.label(c)} and nowhere else"
+            return f"{text}, in {agree.mean():.2%} of {len(agree):,} rows", agree
+    if known[inquiry.classes].min(initial=1.0) < KNOWN_EXACT:
+        return None
+    label = inquiry.target.value.astype(np.int64)
+    if is_code(codes, label) and (number is None or edges_are_full(number, label)):
+        values = len(np.unique(codes))
+        text = f"each of the {values} values of '{name}' stands in rows of one class only"
+        return f"{text}, in {len(codes):,} rows", np.ones(len(codes), dtype=bool)
+    if number is not None and is_step(number, label):
+        text = f"the target is '{name}' cut into classes: they change at an edge without an error"
+        return f"{text}, although rows lie dense on both sides of it", filled
+    return None
+
+
+def _strong(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     """Columns that alone know more than all others together, per class."""
     worst: dict[str, tuple[float, Finding]] = {}
     asked = inquiry.classes
@@ -49,72 +127,37 @@ def _singles(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     for c in asked:
         known = {n: float(inquiry.alone[n].known[c]) for n in clear}
         for name in (n for n in clear if known[n] >= inquiry.suspicious):
-            guilty, others = inquiry.dominated(c, known[name], [name])
-            if not guilty and name in copies and 1 < len(copies) < ACCOMPLICES:
+            flagged, others = inquiry.dominated(c, known[name], [name])
+            if not flagged and name in copies and 1 < len(copies) < COPIES:
                 # two copies of the target would clear each other
-                guilty, others = inquiry.dominated(c, KNOWN_COPY, copies)
-            if others >= EASY and inquiry.alone[name].known[asked].min() < KNOWN_EACH:
-                guilty = False
-            outright = _decides(inquiry, name) or _gap_is_class(inquiry, name, c)
-            if not guilty and not outright:
+                flagged, others = inquiry.dominated(c, KNOWN_COPY, copies)
+            each = KNOWN_EACH_EASY if others >= EASY else KNOWN_EACH
+            if not flagged or inquiry.alone[name].known[asked].min() < each:
                 continue
-            score = float(inquiry.alone[name].score[c])
-            sure = inquiry.sure(score, known[name]) or outright
             if name not in worst or worst[name][0] < known[name]:
-                finding = _accuse_single(inquiry, name, c, score, known[name], others, sure)
-                worst[name] = (known[name], finding)
+                worst[name] = (known[name], _strong_finding(inquiry, name, c, others))
     return [finding for _, finding in worst.values()]
 
 
-def _decides(inquiry: Inquiry, name: str) -> bool:
-    """Whether each of the column's few values stands in rows of one class only."""
-    column, codes = inquiry.frame[name], inquiry.codes[name]
-    if inquiry.numeric or column.n_unique() > min(MOST_VALUES, len(codes) // MIN_ROWS):
-        return False
-    number = inquiry.target.value.astype(np.int64)
-    table = np.bincount(codes * (int(number.max()) + 1) + number)
-    classes = int(number.max()) + 1
-    table = np.append(table, np.zeros(-len(table) % classes, dtype=np.int64))
-    impure = len(codes) - int(table.reshape(-1, classes).max(axis=1).sum())
-    return impure <= IMPURE * len(codes)
-
-
-def _gap_is_class(inquiry: Inquiry, name: str, c: int) -> bool:
-    """Whether the column is missing where the class is c and nowhere else, or the reverse."""
-    if inquiry.numeric:
-        return False
-    gap = inquiry.codes[name] == 0
-    agree = float((gap == (inquiry.target.onehot[:, c] > 0)).mean())
-    return bool(MIN_ROWS <= gap.sum() <= len(gap) - MIN_ROWS) and max(agree, 1 - agree) >= PURE
-
-
-def _accuse_single(
-    inquiry: Inquiry, name: str, c: int, score: float, known: float, others: float, sure: bool
-) -> Finding:
-    measure = "R² of the ranks" if inquiry.numeric else "area under the ROC curve"
-    rows = inquiry.frame[ROW].to_numpy()
+def _strong_finding(inquiry: Inquiry, name: str, c: int, others: float) -> Finding:
+    measure = "R² of the ranks" if inquiry.numeric else "ROC-AUC"
+    score, known = inquiry.alone[name].score[c], inquiry.alone[name].known[c]
     return Finding(
         check="giveaway",
         columns=(name,),
-        rows=_deciding_rows(inquiry, c, rows),
-        detail=f"'{name}' alone tells {inquiry.label(c)}: {measure} {score:.4f}, {known:.0%} of "
-        f"what there is to know; all other columns together {others:.0%}",
-        severity="critical" if sure else "warning",
-        mend=f"find out when '{name}' is written; if after the outcome is known, give it role "
-        "ignore in expectations.yaml, or set split.leakage.giveaway: drop",
+        rows=inquiry.rows(inquiry.codes[name] > 0),
+        examined=len(inquiry.frame),
+        detail=f"'{name}' alone predicts {inquiry.label(c)}: {measure} {score:.4f}, which "
+        f"explains {known:.0%} of its {inquiry.uncertainty}; all other columns together explain "
+        f"{others:.0%}",
+        severity="critical" if score > inquiry.threshold else "warning",
+        mend=HINT.format(columns=f"'{name}'", are="is", them="it"),
         drop_columns=(name,),
     )
 
 
-def _deciding_rows(inquiry: Inquiry, c: int, rows: IntArray) -> IntArray:
-    """A few rows to look at: of the class; any where the target is a number."""
-    if inquiry.numeric:
-        return rows[:5].astype(np.int64)
-    return rows[inquiry.target.onehot[:, c] > 0][:5].astype(np.int64)
-
-
 def _pure_values(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
-    """A value (or a gap) whose rows are all of one class, where nothing else foretells it."""
+    """A value (or a gap) whose rows are all of one class, where nothing else predicts it."""
     if inquiry.numeric:
         return []
     findings: dict[str, Finding] = {}
@@ -122,11 +165,13 @@ def _pure_values(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     for name in clear:
         codes = inquiry.codes[name]
         size = np.bincount(codes)
+        big = np.flatnonzero(size >= max(PURE_ROWS, PURE_SHARE * len(codes)))
+        if not len(big):
+            continue
         for c in range(inquiry.target.onehot.shape[1]):
             base = inquiry.target.onehot[:, c].mean()
             inside = np.bincount(codes, weights=inquiry.target.onehot[:, c])
-            big = size >= max(PURE_ROWS, PURE_SHARE * len(codes))
-            pure = np.flatnonzero(big & (inside >= PURE * size))
+            pure = big[inside[big] >= PURE * size[big]]
             hits += [(name, int(k), c) for k in pure if base < 0.9 and base ** size[k] < 1e-12]
     for name, code, c in hits:
         if name in findings:
@@ -136,25 +181,25 @@ def _pure_values(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
         expected = float(inquiry.others(c, [name])[few].mean()) if few.any() else 1.0
         if expected > PURE_UNEXPECTED:
             continue
-        held = rows.sum() / max(1.0, inquiry.target.onehot[:, c].sum())
-        what = "missing" if inquiry.frame[name].is_null()[int(np.argmax(rows))] else "one value"
+        value = inquiry.frame[name][int(np.argmax(rows))]
         findings[name] = Finding(
             check="giveaway",
             columns=(name,),
-            rows=inquiry.frame[ROW].to_numpy()[rows][:5].astype(np.int64),
-            detail=f"where '{name}' is {what} ({rows.mean():.1%} of rows) the target is "
-            f"{inquiry.label(c)} in all but {(1 - PURE):.1%}; all other columns together expect "
-            f"it with {expected:.0%}",
-            severity="critical" if held >= 0.3 else "warning",
-            mend=f"find out who writes '{name}' and when; if the outcome decides it, give it "
-            "role ignore in expectations.yaml, or set split.leakage.giveaway: drop",
+            rows=inquiry.rows(rows),
+            examined=len(inquiry.frame),
+            detail=f"where '{name}' is {'missing' if value is None else repr(value)} "
+            f"({rows.sum():,} rows, {rows.mean():.1%}) the target is {inquiry.label(c)} in "
+            f"{inquiry.target.onehot[rows, c].mean():.1%}; all other columns together expect it "
+            f"with probability {expected:.2f}",
+            severity="warning",
+            mend=HINT.format(columns=f"'{name}'", are="is", them="it"),
             drop_columns=(name,),
         )
     return list(findings.values())
 
 
 def _formulas(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
-    """The target as a sum, difference, product or ratio of number columns, to the digit."""
+    """The target as a sum, difference, product or ratio of number columns."""
     if not inquiry.numeric:
         return []
     names = [n for n in clear if inquiry.frame[n].dtype.is_numeric()]
@@ -165,19 +210,27 @@ def _formulas(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     if formula is None:
         return []
     columns = tuple(names[j] for j in formula.columns)
-    return [_accuse_formula(inquiry, columns, formula)]
+    return [_formula_finding(inquiry, columns, formula)]
 
 
-def _accuse_formula(inquiry: Inquiry, columns: tuple[str, ...], formula: Formula) -> Finding:
-    left = f"all but {formula.residual:.2g} of its standard deviation"
-    how = "exactly" if formula.residual < 1e-9 else left
+def _formula_finding(inquiry: Inquiry, columns: tuple[str, ...], formula: Formula) -> Finding:
+    if formula.remainder is not None:
+        how = formula.remainder.text()
+    elif formula.exact:
+        how = "exactly" if formula.residual < 1e-9 else "up to rounding"
+    else:
+        how = f"up to {formula.residual:.2%} of its standard deviation"
+    quoted = " and ".join(f"'{name}'" for name in columns)
+    many = len(columns) > 1
     return Finding(
         check="giveaway",
         columns=columns,
-        rows=inquiry.frame[ROW].to_numpy()[:5].astype(np.int64),
+        rows=inquiry.rows(formula.holds),
+        examined=len(inquiry.frame),
         detail=f"the target is {formula.text(columns)}, {how}",
-        severity="critical",
-        mend="the parts of the target are known when it is, not before: give these columns role "
-        "ignore in expectations.yaml, or set split.leakage.giveaway: drop",
+        severity="critical" if formula.exact else "warning",
+        mend=HINT.format(
+            columns=quoted, are="are" if many else "is", them="them" if many else "it"
+        ),
         drop_columns=columns,
     )

@@ -1,4 +1,4 @@
-"""A column that only names the row and yet foretells the target: rows numbered by outcome.
+"""A column that only names the row and yet predicts the target: rows numbered by outcome.
 
 A column is an identifier where its values are a row's own and nothing else explains it:
 whole numbers that repeat less than chance has them repeat (drawn without replacement), or
@@ -42,7 +42,7 @@ TEXT_ASPECTS: dict[str, Callable[[pl.Series], pl.Series]] = {
 
 
 def identifier(evidence: Evidence) -> Sequence[Finding]:
-    """Id-like columns, features or not, that foretell the target."""
+    """Id-like columns, features or not, that predict the target."""
     frame = evidence.train
     if len(frame) < LEAST:
         return []
@@ -119,14 +119,18 @@ def _finding(
     feature = column.role is Role.FEATURE
     name = column.name
     classes = evidence.schema.classes
-    what = f"score {score:.4f}, {known:.0%} of what there is to know"
+    measure = f"ROC-AUC {score:.4f}" if classes else f"R² of the ranks {score:.4f}"
+    what = f"{measure}, {known:.0%} of its {'entropy' if classes else 'rank variance'} explained"
     if not feature:
         what += "; it is no feature, but the rows seem to have been numbered by outcome or source"
     return Finding(
         check="identifier",
         columns=(name,),
-        rows=evidence.train[ROW].to_numpy()[:5].astype(np.int64),
-        detail=f"'{name}' only names the row, and {aspect} foretells the target: {what}",
+        rows=np.sort(
+            evidence.train[ROW].filter(evidence.train[name].is_not_null()).to_numpy()
+        ).astype(np.int64),
+        examined=len(evidence.train),
+        detail=f"'{name}' only names the row, and {aspect} predicts the target: {what}",
         severity="critical" if feature and known >= KNOWN_CRITICAL else "warning",
         mend=f"give '{name}' role id in expectations.yaml, or set split.leakage.identifier: drop; "
         "and find out why rows were numbered so"

@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import ColumnType, DoubleArray, IntArray, Task
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Task
 from plumbline.preprocessing.leakage.codes import Knowledge, Target, encode, knowledge
 from plumbline.preprocessing.leakage.finding import Evidence
 from plumbline.preprocessing.leakage.others import boosted, linear, matrix, outright, ranked
+from plumbline.tables import ROW
 
-DOMINANT = 0.5  # uncertainty left by the column over that left by all others: accused below
+DOMINANT = 0.5  # uncertainty left by the column over that left by all others: flagged below
 # And it knows so much more than they do: of an easy target all know nearly all, and of few rows
 # trees learn little.
 MARGIN, MARGIN_ROWS = 0.01, 5.0
 MIN_ROWS = 20  # of a class, in the sample
 COMMON, MAX_CLASSES = 0.05, 8  # share of rows that makes a class large; so many are asked about
-OTHERS_ROWS = 10_000  # for the model of the other columns
-# Share of the target's entropy, or of its ranks' variance, that a column explains; one honest
-# column often explains much of a number, seldom of a class.
-KNOWN_WARNING = {"class": 0.6, "number": 0.8}
-KNOWN_CRITICAL = {"class": 0.8, "number": 0.95}
+OTHERS_ROWS, OTHERS_COLUMNS = 10_000, 300  # for the model of the other columns: the best alone
+# Share of the target's entropy, or of its ranks' variance, that a column explains alone before
+# it is looked at; one honest column often explains much of a number, seldom of a class.
+SUSPICIOUS = {"class": 0.8, "number": 0.95}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Inquiry:
     target: Target
     codes: dict[str, IntArray]
     alone: dict[str, Knowledge]
+    others_names: tuple[str, ...]  # columns of x, the most telling first where there are many
     x: DoubleArray  # (m, d) of the rows in `few`
     few: IntArray
     few_target: Target
@@ -47,15 +48,18 @@ class Inquiry:
 
     @property
     def suspicious(self) -> float:
-        """What a column knows at least to be looked at."""
-        return KNOWN_WARNING["number" if self.numeric else "class"]
+        """What a column explains at least to be looked at."""
+        return SUSPICIOUS["number" if self.numeric else "class"]
 
-    def sure(self, score: float, known: float) -> bool:
-        """Whether so much is critical."""
-        return (
-            score >= self.threshold
-            or known >= KNOWN_CRITICAL["number" if self.numeric else "class"]
-        )
+    @property
+    def uncertainty(self) -> str:
+        """What knowledge of the target is a share of."""
+        return "rank variance" if self.numeric else "entropy"
+
+    def rows(self, concerned: BoolArray) -> IntArray:
+        """Row numbers, ascending, of these rows of the sample."""
+        numbers: IntArray = self.frame[ROW].to_numpy()[concerned].astype(np.int64)
+        return np.sort(numbers)
 
     @property
     def classes(self) -> list[int]:
@@ -103,8 +107,8 @@ class Inquiry:
         return best <= enough, max(0.0, best)
 
     def _rest(self, without: Sequence[str]) -> DoubleArray:
-        kept = [j for j, name in enumerate(self.names) if name not in without]
-        return self.x[:, kept]
+        kept = [j for j, name in enumerate(self.others_names) if name not in without]
+        return self.x[:, kept[:OTHERS_COLUMNS]]
 
 
 def inquire(evidence: Evidence) -> Inquiry:
@@ -114,16 +118,22 @@ def inquire(evidence: Evidence) -> Inquiry:
     target = Target.of(frame, schema, evidence.seed)
     few = np.sort(evidence.generator("giveaway").permutation(len(frame))[:OTHERS_ROWS])
     codes = {name: encode(frame[name]) for name in names}
+    alone = {
+        name: knowledge(codes[name], target, ordered=frame[name].dtype != pl.String)
+        for name in names
+    }
+    others = names
+    if len(names) > OTHERS_COLUMNS:
+        best = sorted(names, key=lambda name: -float(alone[name].known.max()))
+        others = tuple(best[: 2 * OTHERS_COLUMNS])
     return Inquiry(
         names=names,
         frame=frame,
         target=target,
         codes=codes,
-        alone={
-            name: knowledge(codes[name], target, ordered=frame[name].dtype != pl.String)
-            for name in names
-        },
-        x=matrix(frame[few], names),
+        alone=alone,
+        others_names=others,
+        x=matrix(frame[few], others),
         few=few,
         few_target=target.take(few),
         threshold=evidence.config.giveaway_score,

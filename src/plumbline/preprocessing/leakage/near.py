@@ -5,7 +5,7 @@ has near neighbours. What tells a copy is the gap behind it. Among rows of any h
 in m dimensions, the distances to the nearest and the next nearest row are of one size: the
 first is RATIO times smaller than the second with probability RATIO^-m, and of the rows with
 a neighbour within RATIO times a small distance only the share RATIO^-m has it within that
-distance. A copy is near where nothing else is. Rows are accused where there are many more of
+distance. A copy is near where nothing else is. Rows are reported where there are many more of
 them than chance explains; m is read off how fast the number of near rows grows with distance.
 """
 

@@ -13,11 +13,11 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import DoubleArray, IntArray
+from plumbline.kinds import DoubleArray, IntArray, Task
 from plumbline.preprocessing.leakage.codes import Target, as_number, encode, knowledge
+from plumbline.preprocessing.leakage.exact import is_code, is_copy, is_step
 from plumbline.preprocessing.leakage.finding import Finding
 from plumbline.preprocessing.leakage.inquiry import DOMINANT, Inquiry
-from plumbline.tables import ROW
 
 ROWS = 6_000
 COLUMNS = 120  # the best alone; more are not paired
@@ -26,6 +26,10 @@ TARGET_BINS = 8  # of a numeric target, or so many of the largest classes
 SCREENED, SIDE_BY_SIDE = 40, 20  # pairs that remain
 SYNERGY = 0.05  # share of the target's entropy that the grid adds, at least
 CORRELATED = 0.9
+ASKED = 20  # pairs held against all other columns
+KNOWN = {"class": 0.9, "number": 0.95}  # share of the target's entropy, or of its ranks' variance
+KNOWN_EXACT = 0.5  # the same, before it is asked whether a pair is exact
+TOGETHER = "together"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,7 @@ class Pair:
     c: int
     score: float
     known: float
+    exact: bool
 
 
 def pairs(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
@@ -52,15 +57,19 @@ def pairs(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     }
     fine = {n: encode(frame[n], bins=FINE, values=FINE) for n in best}
     findings: list[Finding] = []
-    accused: set[str] = set()
+    flagged: set[str] = set()
+    asked = 0
     for a, b in _candidates(frame, best, numbers, target):
-        if accused & {a, b}:
+        if flagged & {a, b}:
             continue
         for pair in _joined(a, b, fine, numbers, inquiry, target):
-            guilty, others = inquiry.dominated(pair.c, pair.known, [a, b])
-            if guilty:
-                findings.append(_accuse(inquiry, pair, others))
-                accused |= {a, b}
+            alone, others = (True, 0.0) if pair.exact else (False, 0.0)
+            if not pair.exact and asked < ASKED:
+                asked += 1
+                alone, others = inquiry.dominated(pair.c, pair.known, [a, b])
+            if alone:
+                findings.append(_finding(inquiry, pair, others))
+                flagged |= {a, b}
                 break
     return findings
 
@@ -135,8 +144,9 @@ def _joined(
     inquiry: Inquiry,
     target: Target,
 ) -> list[Pair]:
-    """Per class the best way to join two columns, where it knows enough to accuse."""
-    ways = {"together": fine[a] * (int(fine[b].max()) + 1) + fine[b]}
+    """Per class the best way to join two columns, where it knows enough to be flagged."""
+    ways = {TOGETHER: fine[a] * (int(fine[b].max()) + 1) + fine[b]}
+    joined: dict[str, DoubleArray] = {}
     if a in numbers and b in numbers:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             joined = {
@@ -146,32 +156,61 @@ def _joined(
                 f"'{a}' · '{b}'": numbers[a] * numbers[b],
             }
         ways |= {how: encode(pl.Series(value)) for how, value in joined.items()}
+    few = all(len(np.unique(fine[n])) <= FINE // 2 for n in (a, b))
     found: dict[int, Pair] = {}
     for how, codes in ways.items():
-        learnt = knowledge(codes, target)
+        learnt = knowledge(codes, target, ordered=how in joined)
+        exact = False
+        if float(learnt.known.max()) >= KNOWN_EXACT:
+            exact = _cuts(joined[how], target) if how in joined else few and _decides(codes, target)
         for c in inquiry.classes:
-            if c not in found or found[c].known < learnt.known[c]:
-                score, known = float(learnt.score[c]), float(learnt.known[c])
-                found[c] = Pair(columns=(a, b), how=how, c=c, score=score, known=known)
-    return [pair for pair in found.values() if _enough(pair, inquiry)]
+            score, known = float(learnt.score[c]), float(learnt.known[c])
+            better = c not in found or (found[c].exact, found[c].known) < (exact, known)
+            if better and (exact or _enough(known, c, (a, b), inquiry)):
+                found[c] = Pair(columns=(a, b), how=how, c=c, score=score, known=known, exact=exact)
+    return sorted(found.values(), key=lambda pair: not pair.exact)
 
 
-def _enough(pair: Pair, inquiry: Inquiry) -> bool:
+def _decides(codes: IntArray, target: Target) -> bool:
+    """Whether each pair of values stands in rows of one class only."""
+    if target.task is Task.REGRESSION:
+        return False
+    return is_code(np.unique(codes, return_inverse=True)[1], target.value.astype(np.int64))
+
+
+def _cuts(number: DoubleArray, target: Target) -> bool:
+    """Whether the target is this number, or is cut from it."""
+    if target.task is Task.REGRESSION:
+        return is_copy(number, target.value)
+    return is_step(number, target.value.astype(np.int64))
+
+
+def _enough(known: float, c: int, columns: tuple[str, str], inquiry: Inquiry) -> bool:
     """Nearly all is known, and less than half of it by the better of the two."""
-    alone = max(float(inquiry.alone[n].known[pair.c]) for n in pair.columns)
-    return inquiry.sure(pair.score, pair.known) and 1 - pair.known <= DOMINANT * (1 - alone)
+    alone = max(float(inquiry.alone[n].known[c]) for n in columns)
+    least = KNOWN["number" if inquiry.numeric else "class"]
+    return known >= least and 1 - known <= DOMINANT * (1 - alone)
 
 
-def _accuse(inquiry: Inquiry, pair: Pair, others: float) -> Finding:
+def _finding(inquiry: Inquiry, pair: Pair, others: float) -> Finding:
     a, b = pair.columns
-    text = f"'{a}' and '{b}' together tell" if pair.how == "together" else f"{pair.how} tells"
+    text = f"'{a}' and '{b}' together" if pair.how == TOGETHER else pair.how
+    measure = "R² of the ranks" if inquiry.numeric else "ROC-AUC"
+    both = (inquiry.codes[a] > 0) & (inquiry.codes[b] > 0)
+    detail = (
+        f"{text} predicts {inquiry.label(pair.c)}: {measure} {pair.score:.4f}, which explains "
+        f"{pair.known:.0%} of its {inquiry.uncertainty}; all other columns together explain "
+        f"{others:.0%}"
+    )
+    if pair.exact:
+        detail = f"{text} decides the target without an error in {both.sum():,} rows"
     return Finding(
         check="giveaway",
         columns=pair.columns,
-        rows=inquiry.frame[ROW].to_numpy()[:5].astype(np.int64),
-        detail=f"{text} {inquiry.label(pair.c)}: score {pair.score:.4f}, {pair.known:.0%} of "
-        f"what there is to know; all other columns together {others:.0%}",
-        severity="critical",
+        rows=inquiry.rows(both),
+        examined=len(inquiry.frame),
+        detail=detail,
+        severity="critical" if pair.exact or pair.score > inquiry.threshold else "warning",
         mend="find out whether the target is computed from these two columns; if so, give them "
         "role ignore in expectations.yaml, or set split.leakage.giveaway: drop",
         drop_columns=pair.columns,

@@ -1,4 +1,6 @@
-"""Training and test rows told apart by a model: they come from different sources or times.
+"""Adversarial validation: training and test rows told apart by a model.
+
+Then they come from different sources or times.
 
 Where the rows were dealt at random, no model can tell on which side one fell. Trees are
 fitted on one half of the rows and asked about the other, whole groups and equal rows in one
@@ -18,12 +20,15 @@ from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.preprocessing.leakage.others import boosted, linear, matrix
 from plumbline.tables import ROW
 
-ROWS = 10_000  # of each part, at most
+ROWS, CELLS = 10_000, 20_000_000  # of each part, at most; but LEAST_SAMPLED rows in any case
+LEAST_SAMPLED, COLUMNS = 2_000, 300  # columns: those that tell most alone
 LEAST, ENOUGH = 30, 300
 TOLD = 0.6  # area from which it is said
 SURE = 0.9  # the same in a split by time, where drift is the rule; critical and dropped else
 CLEAR = 5.0  # standard errors above one half
 NAMED = 5  # columns named, at most
+HEAPED = 0.02  # share of rows that equal an earlier one, from which it matters
+ALIKE = 3  # rows of a size of heap and a class in each part, at least
 
 
 def source_shift(evidence: Evidence) -> Sequence[Finding]:
@@ -31,12 +36,20 @@ def source_shift(evidence: Evidence) -> Sequence[Finding]:
     held = evidence.held_out
     in_test = pl.Series(evidence.part[held[ROW].to_numpy()] == Part.TEST)
     train, test = _some(evidence, evidence.train), _some(evidence, held.filter(in_test))
+    if not evidence.ordered and min(len(train), len(test)):
+        train, test = _alike(evidence, train, test)
     names = _features(evidence, train, test)
     if min(len(train), len(test)) < LEAST or not names:
         return []
     frame = pl.concat([train, test])
     is_test = np.repeat([0.0, 1.0], [len(train), len(test)])
     half = _halves(evidence, frame)
+    target = Target(
+        onehot=is_test[:, None], value=is_test, half=half, names=("test",), task=Task.BINARY
+    )
+    alone = {name: float(knowledge(encode(frame[name]), target).score[0]) for name in names}
+    if len(names) > COLUMNS:
+        names = tuple(sorted(names, key=lambda name: -alone[name])[:COLUMNS])
     told = _told_apart(matrix(frame, names), is_test, half)
     # rows of one group are no separate witnesses
     many, few = (len(np.unique(_units(evidence, part))) for part in (train, test))
@@ -44,16 +57,12 @@ def source_shift(evidence: Evidence) -> Sequence[Finding]:
     bound = SURE if evidence.ordered else TOLD
     if told < bound or told - 0.5 < CLEAR * error:
         return []
-    target = Target(
-        onehot=is_test[:, None], value=is_test, half=half, names=("test",), task=Task.BINARY
-    )
-    alone = {name: float(knowledge(encode(frame[name]), target).score[0]) for name in names}
-    blamed = sorted((n for n in names if alone[n] >= bound), key=lambda n: -alone[n])[:NAMED]
-    return [_finding(evidence, told, blamed, alone, test)]
+    named = sorted((n for n in names if alone[n] >= bound), key=lambda n: -alone[n])[:NAMED]
+    return [_finding(evidence, told, named, alone, test, len(frame))]
 
 
 def _some(evidence: Evidence, frame: pl.DataFrame) -> pl.DataFrame:
-    """At most `ROWS` rows that equal no other; where those are few, one of each.
+    """Some rows that equal no other; where those are few, one of each.
 
     Heaps of equal rows are kept together and dealt one by one, so they are no random sample.
     """
@@ -61,9 +70,47 @@ def _some(evidence: Evidence, frame: pl.DataFrame) -> pl.DataFrame:
     mine = code[frame[ROW].to_numpy()]
     single = np.flatnonzero(np.bincount(code)[mine] == 1)
     chosen = single if len(single) >= ENOUGH else np.unique(mine, return_index=True)[1]
-    kept = evidence.generator("source").permutation(chosen)[:ROWS]
+    columns = max(1, len(evidence.features))
+    limit = min(ROWS, max(LEAST_SAMPLED, CELLS // columns))
+    kept = evidence.generator("source").permutation(chosen)[:limit]
     some: pl.DataFrame = frame[np.sort(kept)]
     return some
+
+
+def _alike(
+    evidence: Evidence, train: pl.DataFrame, test: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows, thinned so that heaps of each size, and each class, have the same share in both.
+
+    Large heaps of equal rows are dealt first, so that one part has fewer and larger ones, and
+    classes of large heaps fewer rows; how often a row occurs says much about what it is.
+    """
+    code, label = evidence.rows.duplicate, evidence.rows.label
+    if len(np.unique(code)) >= (1 - HEAPED) * len(code):
+        return train, test
+    both = pl.concat([train, test])
+    rows = both[ROW].to_numpy()
+    size = _size_class(np.bincount(code)[code[rows]])
+    kind = np.unique(size * (int(label.max()) + 1) + label[rows], return_inverse=True)[1]
+    in_test = np.arange(len(both)) >= len(train)
+    kinds = int(kind.max()) + 1
+    count = np.stack(
+        [np.bincount(kind[in_test == side], minlength=kinds) for side in (False, True)]
+    )
+    enough = (count >= ALIKE).all(axis=0)
+    if not enough.any():
+        return train, test
+    share = count[:, enough] / count[:, enough].sum(axis=1, keepdims=True)
+    keep = np.zeros(count.shape)
+    keep[:, enough] = share.min(axis=0) / share
+    kept = evidence.generator("heaps").random(len(both)) < keep[in_test.astype(int), kind]
+    return both.filter(pl.Series(kept & ~in_test)), both.filter(pl.Series(kept & in_test))
+
+
+def _size_class(size: IntArray) -> IntArray:
+    """Sizes of heaps, coarser the larger."""
+    classes: IntArray = np.where(size <= 8, size, 6 + np.floor(np.log2(size))).astype(np.int64)
+    return classes
 
 
 def _units(evidence: Evidence, frame: pl.DataFrame) -> IntArray:
@@ -118,25 +165,27 @@ def _told_apart(x: DoubleArray, is_test: DoubleArray, half: IntArray) -> float:
 def _finding(
     evidence: Evidence,
     told: float,
-    blamed: list[str],
+    named: list[str],
     alone: dict[str, float],
     test: pl.DataFrame,
+    examined: int,
 ) -> Finding:
-    by = ", ".join(f"'{n}' alone {alone[n]:.3f}" for n in blamed) or "several columns together"
-    detail = f"a model tells test from training rows: area under the ROC curve {told:.3f} ({by})"
+    by = ", ".join(f"'{n}' alone {alone[n]:.3f}" for n in named) or "no column alone"
+    detail = f"a model tells test rows from training rows: ROC-AUC {told:.3f}, cross-fitted ({by})"
     if evidence.ordered:
         detail += "; the split is by time, so part of this is the course of time"
     return Finding(
         check="source_shift",
-        columns=tuple(blamed),
-        rows=test[ROW].to_numpy()[:5].astype(np.int64),
+        columns=tuple(named),
+        rows=np.sort(test[ROW].to_numpy()).astype(np.int64),
+        examined=examined,
         detail=detail,
         severity="critical" if told >= SURE and not evidence.ordered else "warning",
         mend="the test score holds for rows like the test rows: leave columns out that say when "
         "or where a row was made (role ignore), and expect the model to age"
         if evidence.ordered
         else "find out whether training and test rows were collected or prepared differently; "
-        "give columns that only tell the source role ignore in expectations.yaml, or set "
+        "give columns that only identify the source role ignore in expectations.yaml, or set "
         "split.leakage.source_shift: drop",
-        drop_columns=tuple(n for n in blamed if alone[n] >= SURE) if not evidence.ordered else (),
+        drop_columns=tuple(n for n in named if alone[n] >= SURE) if not evidence.ordered else (),
     )

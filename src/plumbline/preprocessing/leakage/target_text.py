@@ -24,9 +24,9 @@ UNLIKELY = 9.0  # nats: chance would have as many rows agree with probability e^
 LONG_NAME = 4  # letters from which a class's name counts inside a longer word too
 MANY_CLASSES = 200
 PROSE_VALUES = 30
-WIDE = 0.05  # share of rows from which a finding is critical
+WIDE, NAMED_OWN = 0.5, 0.98  # share of rows, and of those their own class: critical from these
 WORDS = 2_000  # most frequent words asked
-KNOWN_WARNING, KNOWN_CRITICAL = 0.5, 0.8  # share of a class's entropy that one word explains
+KNOWN_WARNING, KNOWN_CRITICAL = 0.5, 0.98  # share of a class's entropy that one word explains
 NUMBER = r"[-+]?(?:\d{1,3}(?:[,']\d{3})+|\d+)(?:\.\d+)?"
 TOLD = 0.2  # share of rows, beyond chance, whose text has the target's number
 
@@ -71,10 +71,9 @@ def _told(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Told | Non
     number = frame[schema.target].replace_strict(
         list(schema.classes), list(range(len(schema.classes))), return_dtype=pl.Int64
     )
-    text = _plain(frame[column.name])
     told = _named(frame[column.name], number.to_numpy(), schema.classes)
     if told is None and (column.type is ColumnType.TEXT or _is_prose(frame[column.name])):
-        told = _word(text, number.to_numpy(), schema.classes)
+        told = _word(_plain(frame[column.name]), number.to_numpy(), schema.classes)
     return told
 
 
@@ -107,7 +106,7 @@ def _named(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told 
         text=f"names the class in {one.mean():.1%} of rows, and in {agree:.1%} of them it is the "
         f"row's own ({chance:.0%} by chance)",
         rows=np.flatnonzero(one & (named == number)),
-        sure=bool(one.mean() >= WIDE),
+        sure=bool(one.mean() >= WIDE and agree >= NAMED_OWN),
     )
 
 
@@ -120,22 +119,28 @@ def _divergence(seen: float, chance: float) -> float:
 
 def _mentions(text: pl.Series, classes: tuple[str, ...]) -> IntArray:
     """The only class that each text names, or -1; a longer name hides the shorter in it."""
+    values = text.unique()
+    place = text.to_frame("text").join(
+        values.to_frame("text").with_row_index("place"),
+        on="text", how="left", nulls_equal=True, maintain_order="left",
+    )["place"].to_numpy()  # fmt: skip
     names = _plain(pl.Series(classes)).to_list()
     if len(set(names)) < len(names) or any(not n.strip() for n in names):
         # classes like '<=50K' and '>50K' differ by their signs alone
         names = [f" {c.strip().lower()} " for c in classes]
-        text = " " + text.str.to_lowercase().fill_null("") + " "
+        values = " " + values.str.to_lowercase().fill_null("") + " "
     else:
-        text = _plain(text)
-    found = np.zeros(len(text), dtype=np.int64)
-    named = np.full(len(text), -1)
+        values = _plain(values)
+    found = np.zeros(len(values), dtype=np.int64)
+    named = np.full(len(values), -1)
     for c in sorted(range(len(names)), key=lambda c: -len(names[c])):
         inside = names[c].strip() if len(names[c].strip()) >= LONG_NAME else names[c]
-        has = text.str.contains(inside, literal=True).to_numpy()
+        has = values.str.contains(inside, literal=True).to_numpy()
         found += has
         named[has] = c
-        text = text.str.replace_all(inside, " ", literal=True)
-    return np.where(found == 1, named, -1)
+        values = values.str.replace_all(inside, " ", literal=True)
+    only: IntArray = np.where(found == 1, named, -1)[place]
+    return only
 
 
 def _word(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told | None:
@@ -166,8 +171,8 @@ def _word(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told |
     name = str(common["word"][word])
     has = text.str.contains(f" {name} ", literal=True).to_numpy()
     return Told(
-        text=f"has the word '{name}' in {has.mean():.1%} of rows, which tells class "
-        f"'{classes[c]}': {known[word, c]:.0%} of what there is to know",
+        text=f"has the word '{name}' in {has.mean():.1%} of rows, which predicts class "
+        f"'{classes[c]}': {known[word, c]:.0%} of its entropy explained",
         rows=np.flatnonzero(has),
         sure=bool(known[word, c] >= KNOWN_CRITICAL),
     )
@@ -199,7 +204,7 @@ def _number(text: pl.Series, value: DoubleArray, rng: np.random.Generator) -> To
     return Told(
         text=f"has the target's number in {share:.1%} of rows ({chance:.1%} by chance)",
         rows=np.flatnonzero(hits),
-        sure=True,
+        sure=share >= WIDE,
     )
 
 
@@ -233,6 +238,7 @@ def _finding(column: Column, told: Told, rows: IntArray) -> Finding:
         check="target_text",
         columns=(name,),
         rows=rows[told.rows].astype(np.int64),
+        examined=len(rows),
         detail=f"'{name}' {told.text}{note}",
         severity="critical" if feature and told.sure else "warning",
         mend=f"give '{name}' role ignore in expectations.yaml, cut the answer out of it, or set "

@@ -221,13 +221,13 @@ def _findings(findings: Sequence[dict[str, Any]]) -> Items:
     return Items(
         [
             Item(
-                title=str(f.get("check") or NOTHING).replace("_", " ")[:80],
+                title=str(f.get("title") or f.get("check") or NOTHING).replace("_", " ")[:80],
                 status=_severity(f.get("severity")),
                 aside=f"{plural(_rows(f), 'row')} · policy {str(f.get('policy') or NOTHING)[:20]}",
                 texts=[
                     ("evidence", str(f.get("detail") or NOTHING)[:800]),
                     ("columns", _columns([str(c) for c in listed(f.get("columns"))])),
-                    ("fix", str(f.get("mend") or NOTHING)[:400]),
+                    ("fix", str(f.get("mend") or NOTHING)[:600]),
                 ],
             )
             for f in findings[:SHOWN]
