@@ -51,11 +51,13 @@ test: $(READY) | data ## every test that needs no GPU, after lint
 	$(MAKE) --no-print-directory lint
 	pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(READY) ## ruff, mypy, import contracts
+lint: $(READY) ## ruff, mypy, import contracts, declared dependencies
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	deptry src pipelines
+	deptry tests benchmarks --ignore DEP002,DEP004
 
 soak: $(READY) | data ## the random tests (kills, fuzz, simulations) in full numbers; long
 	pytest -q -m soak

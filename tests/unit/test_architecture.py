@@ -152,7 +152,6 @@ HEAVY = (
     "great_expectations",
     "shap",
     "lime",
-    "captum",
     "sklearn",
     "pandas",
     "matplotlib",
