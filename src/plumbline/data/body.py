@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from plumbline.data.dialect import BrokenQuotes, Row, broken_quotes
 from plumbline.data.find_table import Found, filled, is_second_header, ragged
-from plumbline.data.header import Unclear, is_value, is_words
+from plumbline.data.header import Unclear, is_ruler, is_value, is_words
 
 MOST_NOTES = 100  # lines below a table
+RULERS = ("", "--", "==", "__", "++", "::", "-:", ":-", "+-")  # how a row of dashes begins
 TOTAL = re.compile(r"(grand |sub-?)?(total|sum|summe|gesamt|insgesamt)s?\b", re.IGNORECASE)
 NOTE = re.compile(
     r"(source|note|notes|footnote|quelle|legend|total|end)\b|[*#†‡©(\[]|--", re.IGNORECASE
@@ -42,6 +43,9 @@ class Body:
                 if not any(map(str.strip, cells)):
                     self.blank += 1
                     gap = True
+                    continue
+                if cells[0][:2] in RULERS and is_ruler(cells):
+                    self.blank += 1
                     continue
                 if skip:
                     skip -= 1

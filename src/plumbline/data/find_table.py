@@ -11,6 +11,7 @@ from plumbline.data.header import (
     Unclear,
     is_header,
     is_missing,
+    is_ruler,
     is_value,
     is_words,
     join_headers,
@@ -66,7 +67,7 @@ def find_table(
     Raises:
         Unclear: no table, several, or more than one reading of it.
     """
-    rows = [row for row in sample if filled(row[1])]
+    rows = [row for row in sample if filled(row[1]) and not is_ruler(row[1])]
     if not rows:
         raise Unclear("holds no row", "add a header and rows")
     told = options.skip is not None
@@ -244,6 +245,8 @@ def _headers(
     unknown = not known and options.header is None and below
     if unknown and not is_header([*shift, *body[0]], below, width):
         return 0
+    if unknown:
+        _refuse_unnamed([*shift, *body[0]], below)
     values = value_columns(below[MOST_HEADERS - 1 :], width)
     count = 1
     while values and count < len(body) - 1 and _names_all(body[count], values):
@@ -254,6 +257,18 @@ def _headers(
             "pass --skip N and --header-lines N",
         )
     return count
+
+
+def _refuse_unnamed(header: Sequence[str], below: Sequence[Sequence[str]]) -> None:
+    """A header that leaves columns of values without a name may be a title above the names."""
+    bare = [i for i, name in enumerate(header) if i and not name.strip()]
+    used = [i for i in bare if any(i < len(cells) and cells[i].strip() for cells in below)]
+    if len(used) > 1 and not _names_all(below[0], used):
+        raise Unclear(
+            f"the header leaves {len(used)} columns without a name",
+            "pass --header-lines N if more lines name the columns, or --header if none does",
+            got=", ".join(header)[:80],
+        )
 
 
 def _names_all(cells: Sequence[str], values: Sequence[int]) -> bool:

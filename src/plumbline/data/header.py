@@ -35,6 +35,8 @@ MISSING = frozenset(
         "missing",
     )
 )
+YEAR = re.compile(r"(19|20)\d\d")
+RULER = re.compile(r"[-=_+:]{2,}")
 SPECIAL = re.compile(r"[0-9]|[^\w\s]")
 
 
@@ -58,6 +60,12 @@ def is_value(cell: str) -> bool:
 def is_missing(cell: str) -> bool:
     """Empty, or a word that stands for nothing."""
     return cell.strip().lower() in MISSING
+
+
+def is_ruler(cells: Sequence[str]) -> bool:
+    """Whether a row is a line that is drawn below a header."""
+    there = [c.strip() for c in cells if c.strip()]
+    return bool(there) and all(map(RULER.fullmatch, there))
 
 
 def is_words(cell: str) -> bool:
@@ -85,14 +93,15 @@ def is_header(first: Sequence[str], body: Sequence[Sequence[str]], width: int) -
     values = value_columns(body, width)
     named = sum(1 for i in values if is_words(cells[i]))
     valued = [i for i in values if is_value(cells[i])]
-    if named and (not valued or (named >= 2 and _steps([cells[i] for i in valued]))):
+    years = _steps([cells[i] for i in valued]) or _years(cells, valued, body)
+    if named and (not valued or (named >= 2 and (years or named >= len(valued)))):
         return True
     unclear = Unclear(
         "cannot tell whether the first line names the columns",
         "pass --header or --no-header",
         got=", ".join(first)[:80],
     )
-    if named or (valued and _steps([cells[i] for i in valued])):
+    if named or years:
         raise unclear
     if valued:
         return False
@@ -116,13 +125,24 @@ def _steps(cells: list[str]) -> bool:
     return len(steps) == 1 and steps <= {1, -1, 5, 10}
 
 
+def _years(cells: list[str], columns: list[int], body: Sequence[Sequence[str]]) -> bool:
+    """Whether a row holds years above columns that hold none."""
+    for i in columns:
+        below = [row[i].strip() for row in body if i < len(row) and row[i].strip()]
+        if YEAR.fullmatch(cells[i].strip()) and sum(
+            map(bool, map(YEAR.fullmatch, below))
+        ) < 0.5 * len(below):
+            return True
+    return False
+
+
 def _shapes(cells: list[str], body: Sequence[Sequence[str]]) -> bool | None:
     """What columns of codes (`AB-12`) say: a header has another shape than its column."""
     alike = other = 0
     for i, cell in enumerate(cells):
         below = [row[i].strip() for row in body if i < len(row) and row[i].strip()]
         shapes = {_shape(c) for c in below}
-        if len(below) < 3 or len(shapes) != 1 or not SPECIAL.search(below[0]) or not cell.strip():
+        if len(below) < 2 or len(shapes) != 1 or not SPECIAL.search(below[0]) or not cell.strip():
             continue
         if _shape(cell.strip()) in shapes:
             alike += 1

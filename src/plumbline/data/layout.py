@@ -33,6 +33,7 @@ CHARACTERS = 1 << 20  # and about as many characters
 FEWEST = 50  # but so many lines in any case
 RANKED = 1 << 16  # characters that CleverCSV looks at
 NEAR = 0.7  # of the best score: a reading that is as good counts as another
+FAR = 0.1  # of the score: a better separator that failed is no reason to cut at blanks
 WEAK = frozenset((" ", ":", "^", "~", "\x01", "\x1f"))  # separate words as well as cells
 SEPARATORS = {
     ",": "commas",
@@ -130,7 +131,7 @@ def _may_be(score: float, dialect: Dialect, why: Unclear, best: _Reading | None)
     if best is None:
         return True
     if dialect.separator != best.dialect.separator:
-        return score * NEAR > best.score
+        return score > best.score * (FAR if best.dialect.separator in WEAK else 1 / NEAR)
     # with quotes as mere characters a file seems to hold a table where it does not
     if best.dialect.quote is not None or dialect.quote != '"':
         return False
@@ -211,12 +212,32 @@ def _choose(readings: list[_Reading], options: ReadingOptions) -> _Reading | Non
     best = ranked[0]
     if _weak(best.dialect, options) and strong:
         raise _two_ways(ranked)
-    if _weak(best.dialect, options) and not best.found.values:
+    if _weak(best.dialect, options) and not _convincing(best):
         return None
     for other in ranked[1:]:
+        if _weak(other.dialect, options) and _cuts_numbers(best, other):
+            raise _two_ways([best, other])
         if other.score >= NEAR * best.score and not _weak(other.dialect, options):
             raise _two_ways([best, other])
     return best
+
+
+def _convincing(reading: _Reading) -> bool:
+    """Whether a character that separates words as well separates cells here."""
+    found = reading.found
+    return bool(found.values) and (found.headers > 0 or reading.dialect.separator == " ")
+
+
+def _cuts_numbers(best: _Reading, other: _Reading) -> bool:
+    """Whether another separator stands inside every cell of a column, and cuts all rows into
+    numbers: `1,5 2,5` is two numbers, or three cells."""
+    if len(other.found.values) < other.found.width:
+        return False
+    body = [cells for line, cells in best.sample if line > best.found.line and filled(cells)]
+    return any(
+        all(other.dialect.separator in cells[i].strip() for cells in body if i < len(cells))
+        for i in range(best.found.width)
+    )
 
 
 def _weak(dialect: Dialect, options: ReadingOptions) -> bool:

@@ -292,6 +292,31 @@ def test_refusals_name_the_file_and_what_to_do(tmp_path: Path, text: str, words:
     assert "mine.csv" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Men,,Women,\n2001,2011,2001,2011\n12,13,14,15\n22,23,24,25\n", "--header-lines"),
+        ("Region,2001,2011\nNorth,12,13\nSouth,14,15\n", "--header"),
+        ("Region,2001\nNorth,12\nSouth,14\n", "--header"),
+        ("1,5 2,5\n3,5 4,5\n5,5 6,5\n", "--separator"),
+        ("value\n1,5\n2,5\n3,5\n", "--no-header"),
+        ("2024-01-01 10:00:00 INFO up\n2024-01-01 10:00:01 WARN slow disk\n", "--separator"),
+        ("POINT(1.5 2.5)\nPOINT(3.5 4.5)\nPOINT(5.5 6.5)\n", "--separator"),
+        ("Ann,Ulm,red\nBob,Kiel,blue\nCid,Ulm,red\n", "--no-header"),
+    ],
+)
+def test_what_seems_a_table_and_may_be_another_is_asked_about(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        read(tmp_path, text)
+
+
+def test_lines_drawn_below_a_header_are_left_out(tmp_path: Path) -> None:
+    head, *body = table("|").splitlines()
+    assert read(tmp_path, "\n".join([head, "---|:---|:-:", *body])) == EXPECTED
+
+
 def test_a_line_far_down_that_does_not_fit_is_named(tmp_path: Path) -> None:
     body = "".join(f"{i},{i * 2}\n" for i in range(30_000))
     with pytest.raises(DataError, match="line 30002 has 3 fields"):
