@@ -162,8 +162,9 @@ def swapped(real: Real, rng: random.Random) -> Damaged:
 
 
 def twice(real: Real, rng: random.Random) -> Damaged:
+    """A name given twice: the second column gets a name of its own."""
     grid = [[*row, row[rng.randrange(1)]] for row in real.grid]
-    return Damaged(text(grid).encode(), None)
+    return Damaged(text(grid).encode(), same(real), may_refuse=False)
 
 
 def replaced(real: Real, rng: random.Random) -> Damaged:
@@ -261,7 +262,7 @@ def ragged(real: Real, rng: random.Random) -> Damaged:
 
 
 def titled(real: Real, rng: random.Random) -> Damaged:
-    return Damaged(("A table of things\n" + text(real.grid)).encode(), None)
+    return Damaged(("A table of things\n" + text(real.grid)).encode(), same(real), may_refuse=False)
 
 
 def separated(real: Real, rng: random.Random) -> Damaged:
