@@ -187,7 +187,7 @@ def test_an_experiment_in_a_temporary_workspace_keeps_all_that_it_made(copy: Pat
     git(copy, "commit", "-q", "-m", "lock")
     baseline = json.loads((copy / "reports/summary.json").read_text())
     page, runs = (copy / "reports/index.html").read_text(), finished_runs(copy)
-    changes = ("-S", "evaluate.coverage=0.8", "-S", "report.title=Tried")
+    changes = ("-S", "drift.threshold=0.04", "-S", "report.title=Tried")
     run(copy, "dvc", "exp", "run", "--temp", "-n", "tried", *changes)
     assert (copy / "reports/index.html").read_text() == page  # the workspace is as it was
     assert len(finished_runs(copy)) == len(runs) + 1
