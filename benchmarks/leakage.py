@@ -1,6 +1,6 @@
-"""Planted leaks found and clean columns accused, beside two packages that look for leaks; speed.
+"""Planted leaks found and clean columns reported, beside two packages that look for leaks; speed.
 
-Every data set at hand is looked at as it is (what is accused there is a false alarm) and once
+Every data set at hand is looked at as it is (what is reported there is a false alarm) and once
 per kind of leak that it can hold. The peers get the same rows in the same split, as their
 documentation asks for: `targetleak` the whole frame with the split column, `leakcheck` a
 training and a test frame; the group and the time column by name where there is one.
@@ -35,10 +35,10 @@ from plumbline.preprocessing.leakage import Evidence, find_leaks
 ROWS, COLUMNS = 500_000, 40
 CORES = 2
 
-# What a tool says: check, the columns it accuses (none: it speaks of rows), whether it is sure.
+# What a tool says: check, the columns it reports (none: it speaks of rows), whether it is sure.
 Said = list[tuple[str, tuple[str, ...], bool]]
-# Accusations: that a column gives the target away, or tells the source. That a column looks like
-# an id or a date is advice, and not counted against a peer.
+# Reports that count: that a column gives the target away, or tells the source. That a column
+# looks like an id or a date is advice, and not counted against a peer.
 OF_COLUMNS = {
     "plumbline": ("giveaway", "identifier", "target_text", "source_shift"),
     "targetleak": (
@@ -114,10 +114,10 @@ def run() -> Result:
         features = len(data.frame.columns) - 1
         clean_columns += features
         said = ask(data, seconds)
-        accused = {tool: columns_accused(tool, said[tool]) for tool in TOOLS}
+        reported = {tool: columns_reported(tool, said[tool]) for tool in TOOLS}
         for tool in TOOLS:
-            alarms[tool] += [f"{data.name}.{c}" for c in sorted(accused[tool])]
-            sure[tool] += len(columns_accused(tool, [x for x in said[tool] if x[2]]))
+            alarms[tool] += [f"{data.name}.{c}" for c in sorted(reported[tool])]
+            sure[tool] += len(columns_reported(tool, [x for x in said[tool] if x[2]]))
         leaks = [leak for leak in map(planter(data), PLANTS) if leak is not None]
         hits = dict.fromkeys(TOOLS, 0)
         for leak in leaks:
@@ -131,7 +131,7 @@ def run() -> Result:
                 data.name,
                 f"{len(data.frame):,} × {features}",
                 *(f"{hits[t]} of {len(leaks)}" for t in TOOLS),
-                *(str(len(accused[t])) for t in TOOLS),
+                *(str(len(reported[t])) for t in TOOLS),
             ]
         )
         print(" | ".join(per_set[-1]), file=sys.stderr, flush=True)
@@ -141,15 +141,15 @@ def run() -> Result:
         tables=[
             by_kind(found),
             Table(
-                title="Per data set: planted leaks found, clean columns accused",
-                columns=["data", "rows × columns", *TOOLS, *(f"{t} accuses" for t in TOOLS)],
+                title="Per data set: planted leaks found, clean columns reported",
+                columns=["data", "rows × columns", *TOOLS, *(f"{t} reports" for t in TOOLS)],
                 rows=per_set,
             ),
             genuine(),
         ],
         notes=[
-            *(f"{t} accuses: {', '.join(alarms[t]) or 'none'}" for t in TOOLS),
-            "accused at the highest severity alone: " + ", ".join(f"{t} {sure[t]}" for t in TOOLS),
+            *(f"{t} reports: {', '.join(alarms[t]) or 'none'}" for t in TOOLS),
+            "reported at the highest severity alone: " + ", ".join(f"{t} {sure[t]}" for t in TOOLS),
             "seconds over all tables: " + ", ".join(f"{t} {seconds[t]:.0f}" for t in TOOLS),
             "found: the tool names a column of the leak, or, for leaks of rows, groups and time, "
             "one of its checks of that kind speaks. targetleak has no check for nearly equal "
@@ -204,8 +204,8 @@ def is_found(tool: str, leak: Planted, said: Said) -> bool:
     return any(check in kinds for check, _, _ in said)
 
 
-def columns_accused(tool: str, said: Said) -> set[str]:
-    """Columns accused of giving the target away, of naming rows, or of telling the source."""
+def columns_reported(tool: str, said: Said) -> set[str]:
+    """Columns reported to give the target away, to name rows, or to tell the source."""
     return {c for check, columns, _ in said if check in OF_COLUMNS[tool] for c in columns}
 
 
@@ -229,7 +229,7 @@ def figures(
     ]
     return rows + [
         Figure(
-            name=f"clean columns accused{named[tool]}",
+            name=f"clean columns reported{named[tool]}",
             reached=len(alarms[tool]),
             unit=f"of {clean}",
             target=f"≤ {fewest}" if tool == "plumbline" else "",

@@ -76,7 +76,8 @@ def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[st
     few = [n for n in schema if counts[n] <= MOST_VALUES * 1.1]
     values = _values(raw, columns, [n for n in few if n in texts], file)
     unsure = [n for i, n in enumerate(schema) if _maybe_unique(found, i)]
-    exact = _exact(raw, columns, [*unsure, *(n for n in few if n not in texts)], file)
+    counted = dict.fromkeys([*unsure, *(n for n in few if n not in texts)])
+    exact = _exact(raw, columns, list(counted), file)
     exact |= {name: len(listed) for name, listed in values.items()}
     seen = {}
     for i, name in enumerate(schema):

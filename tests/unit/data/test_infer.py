@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -180,3 +181,12 @@ def test_any_name_and_value_is_read_back(
     path.write_text(to_yaml(found), encoding="utf-8")
     config = DataConfig(name="x", path="a.csv", target="y", task=Task.REGRESSION)
     assert load_expectations(path, config) == found
+
+
+@pytest.mark.parametrize("rows", range(1000, 1101, 25))
+def test_about_as_many_different_numbers_as_a_category_may_have(rows: int) -> None:
+    """The first count is an estimate; a column that needs an exact one for two reasons gets one."""
+    number = np.random.default_rng(rows).normal(size=rows)
+    frame = pl.DataFrame({"x": number, "y": [f"c{i % 2}" for i in range(rows)]})
+    found = infer(frame.lazy(), FormatConfig(), Wishes(target="y"), file="rows.csv")
+    assert found.expectations.schema.columns[0].type is ColumnType.NUMBER

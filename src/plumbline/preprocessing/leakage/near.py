@@ -35,6 +35,7 @@ CHANCE = 1e-4
 LEAST = 3  # rows
 COUNTED = 15  # rows near, but no copies, that tell how many chance puts nearer still
 MAX_DIMENSION = 3.0
+DIMENSION_ROWS = 2_000  # that tell the dimension of more columns than these
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
 
 
@@ -91,12 +92,13 @@ def _space(
         spread = np.nanstd(value[: len(train)]) if np.isfinite(value[: len(train)]).any() else 0
         if spread > 0:
             columns.append(value / spread)
-            common.append((both.select(pl.len().over(name)).to_series() > 1).to_numpy())
+            _, place, count = np.unique(value, return_inverse=True, return_counts=True)
+            common.append(count[place] > 1)
     if not columns:
         return None
     x = np.column_stack(columns)
-    gaps = pl.DataFrame(np.isnan(x), schema=[str(j) for j in range(x.shape[1])])
-    cell = group_codes(gaps.hash_rows(0).to_numpy())
+    gaps = np.isnan(x)
+    cell = _numbered(gaps[:, gaps.any(axis=0)].astype(np.float64))
     if others:
         words = both.select(plain(both.schema, others)).hash_rows(0)
         cell = group_codes(pl.DataFrame({"gaps": cell, "words": words}).hash_rows(0).to_numpy())
@@ -115,9 +117,13 @@ def _space(
 
 def _dimension(x: DoubleArray) -> float:
     """Participation ratio of the variances along the principal axes, 1 … MAX_DIMENSION."""
-    centred = x - x.mean(axis=0)
-    covariance = centred.T @ centred / len(x)
-    return float(np.clip(np.trace(covariance) ** 2 / (covariance**2).sum(), 1, MAX_DIMENSION))
+    some = x[:: -(-len(x) // DIMENSION_ROWS)] if x.shape[1] > DIMENSION_ROWS else x
+    centered = some - some.mean(axis=0)
+    # the two products have the same eigenvalues but for zeros: take the smaller
+    wide = centered.shape[1] > len(centered)
+    product = centered @ centered.T if wide else centered.T @ centered
+    variances = float(np.trace(product)), float((product**2).sum())
+    return float(np.clip(variances[0] ** 2 / max(1e-300, variances[1]), 1, MAX_DIMENSION))
 
 
 def _nearest(space: Space, bound: float) -> tuple[DoubleArray, IntArray, BoolArray]:
@@ -157,9 +163,16 @@ def _nearest(space: Space, bound: float) -> tuple[DoubleArray, IntArray, BoolArr
 
 def _first_of_each(points: DoubleArray) -> IntArray:
     """Positions of the first of equal rows."""
-    frame = pl.DataFrame(points, schema=[str(j) for j in range(points.shape[1])])
-    codes = group_codes(frame.hash_rows(0).to_numpy())
-    return np.unique(codes, return_index=True)[1].astype(np.int64)
+    return np.unique(_numbered(points), return_index=True)[1].astype(np.int64)
+
+
+def _numbered(points: DoubleArray) -> IntArray:
+    """Equal rows of a matrix, numbered from 0 on."""
+    if not points.shape[1]:
+        return np.zeros(len(points), dtype=np.int64)
+    rows = np.ascontiguousarray(points + 0.0)  # -0.0 is 0.0
+    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    return np.unique(whole, return_inverse=True)[1].astype(np.int64)
 
 
 def _copies(distance: DoubleArray, step: BoolArray, bound: float, dimension: float) -> BoolArray:
