@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from plumbline import cli
@@ -134,10 +134,12 @@ def test_what_was_meant_comes_out(tmp_path_factory: pytest.TempPathFactory, made
     found = infer(scan(place, form), form, Wishes(target="y"), file="a.csv")
     schema = found.expectations.schema
     agree(conform(scan(place, form), schema, "a.csv").collect(), meant, old, found)
+    before = place.read_bytes()
     try:
         append(place, new, schema, form)
     except DataError:
-        return
+        assert place.read_bytes() == before
+        reject()
     read = conform(scan(place, form), schema, "a.csv").collect()
     agree(read[:ROWS], meant, old, found)
     agree(read[ROWS:], meant, others, found)

@@ -45,6 +45,15 @@ def summary(paths: Paths) -> Any:
     return json.loads((paths.reports / "training" / "summary.json").read_text())
 
 
+def says_nothing_was_learned(verdict: dict[str, Any]) -> None:
+    """The validation rows gain nothing, and the first sentence says which way, and how much."""
+    share = verdict["numbers"]["val_loss"] / verdict["numbers"]["constant_loss"]
+    assert share > 0.97
+    assert verdict["fit"] in ("nothing learned", "over-fitting")
+    assert verdict["text"][0].startswith(f"{verdict['fit'].capitalize()}: training loss")
+    assert f"validation loss {share:.0%} of a constant prediction's" in verdict["text"][0]
+
+
 class TestOutputs:
     @pytest.mark.parametrize("task", list(Task))
     def test_a_bundle_and_curves(self, tmp_path: Path, task: Task) -> None:
@@ -74,7 +83,18 @@ class TestOutputs:
         assert told["monitor"] == metric
         assert float(best[f"val_{metric}"]) == told["best_score"]
         assert [point["rows"] for point in told["learning_curve"]] == [100, 200]
-        assert told["verdict"]["more_rows"] in ("would help", "would not help", "unknown")
+        fewer, all_rows = (point["val_loss"] for point in told["learning_curve"])
+        verdict = told["verdict"]
+        numbers = verdict["numbers"]
+        gain = (fewer - all_rows) / numbers["constant_loss"]
+        assert numbers["gain_from_rows"] == pytest.approx(gain) and gain > 0
+        assert all_rows == pytest.approx(numbers["val_loss"])
+        surely = gain > max(2 * numbers["gain_std_error"], 0.01)
+        assert verdict["more_rows"] == ("would help" if surely else "unknown")
+        assert (
+            f"from 100 to 200 training rows the validation loss fell by {gain:.1%}"
+            in (verdict["text"][1])
+        )
         assert not (paths.state / "checkpoints").exists() or not any(
             (paths.state / "checkpoints").iterdir()
         )
@@ -295,7 +315,11 @@ class TestVerdict:
             rare = (np.random.default_rng([n, 1]).random(n) < 0.05).astype(np.int64)
             write_arrays(paths.prepared / part, replace(rows, y=rare))
         run(paths)
-        assert summary(paths)["verdict"]["fit"] in ("nothing learned", "over-fitting")
+        told = summary(paths)["verdict"]
+        one_in_twenty = -(0.05 * np.log(0.05) + 0.95 * np.log(0.95))
+        constant = np.log(2) if method == "oversample" else one_in_twenty
+        assert told["numbers"]["constant_loss"] == pytest.approx(constant, rel=0.1)
+        says_nothing_was_learned(told)
 
 
 Change = Callable[[Arrays, InputSpec], Arrays]
@@ -373,8 +397,8 @@ class TestBadInput:
             write_arrays(paths.prepared / part, replace(rows, y=coin))
         run(paths)
         told = summary(paths)["verdict"]
-        assert told["fit"] in ("nothing learned", "over-fitting")
-        assert "%" in told["text"][0]
+        assert told["numbers"]["constant_loss"] == pytest.approx(np.log(2), rel=0.01)
+        says_nothing_was_learned(told)
 
     @pytest.mark.parametrize(
         ("train", "where"),
@@ -412,7 +436,10 @@ class TestBadInput:
         two = [int(np.flatnonzero(rows.y == label)[0]) for label in (0, 1)]
         write_arrays(paths.prepared / "train", rows.take(np.array(two)))
         run(paths)
-        assert summary(paths)["verdict"]["fit"]
+        told = summary(paths)
+        assert [point["rows"] for point in told["learning_curve"]] == [2]  # no half of it
+        assert told["verdict"]["more_rows"] == "unknown"
+        assert "too few" in told["verdict"]["text"][1]
 
 
 class TestCheckpoints:

@@ -21,7 +21,7 @@ FitRows = Callable[[Arrays, TrainConfig], DoubleArray]
 def learning_curve(
     fit_rows: FitRows, train: Arrays, config: TrainConfig, *, seed: int
 ) -> list[Point]:
-    """A point per share of `train.learning_curve`, fewest rows first.
+    """A point per share of `train.learning_curve` that leaves rows out, fewest rows first.
 
     `fit_rows` fits a fresh model on some rows and gives the losses (m,) of the validation rows.
     The batch shrinks with the rows, so that every fit makes as many steps per epoch: else the
@@ -31,6 +31,8 @@ def learning_curve(
     points = []
     for share in sorted(config.learning_curve):
         rows = np.sort(order[: max(2, round(share * len(train)))])
+        if len(rows) == len(train):
+            break
         least = min(config.batch_size, 2)  # batch normalisation refuses a single row
         batch = config.batch_size and max(least, round(share * config.batch_size))
         losses = fit_rows(train.take(rows), dataclasses.replace(config, batch_size=batch))

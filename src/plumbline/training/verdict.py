@@ -161,7 +161,12 @@ def _more_rows(curve: Sequence[Point], unit: float) -> tuple[More, dict[str, flo
     """Whether the step from the last but one point to the last gained anything, by the paired
     differences of the validation rows' losses."""
     if len(curve) < 2:
-        return "unknown", {}, "No learning curve over rows was asked for (train.learning_curve)."
+        return (
+            "unknown",
+            {},
+            "No learning curve over rows: train.learning_curve is empty, or the training rows are "
+            "too few for it.",
+        )
     fewer, all_rows = curve[-2], curve[-1]
     gain, error = _paired(fewer, all_rows)
     numbers = {"gain_from_rows": gain / unit, "gain_std_error": error / unit}
