@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from plumbline.config.model import TrainConfig
-from plumbline.errors import ParameterError
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.models import to_prediction
 from plumbline.models.target import TargetTransform
@@ -29,6 +28,7 @@ from plumbline.tables import Arrays
 from plumbline.training.batches import Rows, epoch_order, read_batches
 from plumbline.training.checkpoint import Checkpoints, Run, whole
 from plumbline.training.distributed import ALONE, World
+from plumbline.training.divergence import refuse_divergence
 from plumbline.training.job import Job, prepare
 from plumbline.training.losses import choose_loss
 from plumbline.training.optim import add_l1, set_rate
@@ -41,12 +41,7 @@ Bounds = tuple[int, int]
 Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[tuple[Tensor, Tensor]]]
 EVAL_ROWS = 2048  # rows per forward pass outside training, per process
 STEPS_AHEAD = 1024  # steps whose batches are laid out at once
-SOUND_RATE = 1e-3  # a learning rate that any optimiser survives
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class DivergedError(ParameterError):
-    """The loss left the numbers: the learning rate is too large for this model and data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +119,7 @@ def fit(
             row = {"epoch": progress.epoch + 1, "learning_rate": run.schedule.rate(run.steps - 1)}
             row |= {"train_loss": train_loss, "val_loss": val_loss}
             row |= {"val_score": value} if score else {}
-            _refuse_divergence(row, config)
+            refuse_divergence(row, job)
             monitored = value if greater_is_better else -value
             better = progress.observe(row, monitored, config)
             if better:
@@ -255,21 +250,6 @@ def to_units(prediction: Tensor, task: Task, target: TargetTransform | None) -> 
     if task.is_classification or target is None:
         return array
     return np.asarray(target.inverse(array), dtype=np.float64)
-
-
-def _refuse_divergence(row: dict[str, float], config: TrainConfig) -> None:
-    if math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"]):
-        return
-    lower = min(config.learning_rate / 10, SOUND_RATE)
-    raise DivergedError(
-        f"the loss is no longer a finite number in epoch {row['epoch']}",
-        file="params.yaml",
-        where="train.learning_rate",
-        got=f"train loss {row['train_loss']}, validation loss {row['val_loss']}",
-        mend=f"lower train.learning_rate (now {config.learning_rate:g}, try {lower:g})"
-        + ("" if config.clip_norm else ", or set train.clip_norm to 1.0")
-        + ("" if config.precision != "fp16" else ", or set train.precision to bf16"),
-    )
 
 
 def _chunks(n: int, world: World) -> list[tuple[int, int, int]]:

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from plumbline.address import hidden, is_whole, shown
 from plumbline.config.model import Dimension, TuneConfig
 from plumbline.errors import ParameterError, StorageError, choose
-from plumbline.training.loop import DivergedError
+from plumbline.training.divergence import DivergedError
 
 GRID_POINTS = 5  # of a float dimension without a step
 STUDY = "plumbline-"
@@ -230,7 +230,8 @@ def _objective(trial: Trial, evaluate: Evaluate, config: TuneConfig) -> float:
 
     try:
         scores = evaluate(values, report)
-    except DivergedError:  # these values do not work: so the sampler learns
+    except DivergedError as error:  # these values do not work: so the sampler learns
+        trial.set_user_attr("diverged", f"in one, {error.where}: {error.mend}")
         raise optuna.TrialPruned from None
     trial.set_user_attr("scores", scores)
     return float(np.mean(scores))
@@ -310,11 +311,12 @@ def _found(study: optuna.Study, config: TuneConfig) -> Found:
     trials = [_row(i, trial) for i, trial in enumerate(_ended(study)[: trials_of(config)])]
     done = [t for t in trials if t.value is not None and t.state == "complete"]
     if not done:
+        causes = dict.fromkeys(t.user_attrs.get("diverged") for t in _ended(study))
         raise ParameterError(
             "no trial came to a result: the loss diverged in every one",
             file="params.yaml",
             where="tune.space",
-            mend="lower the range of train.learning_rate",
+            mend=next(filter(None, causes), None),
         )
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
     best = max(done, key=lambda t: (sign * (t.value or 0.0), -t.number))

@@ -21,9 +21,9 @@ from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays
 from plumbline.training import loop
 from plumbline.training.distributed import ALONE
+from plumbline.training.divergence import DivergedError
 from plumbline.training.job import prepare
 from plumbline.training.loop import (
-    DivergedError,
     Fitted,
     evaluate_rows,
     fit,
@@ -317,22 +317,75 @@ class TestPrediction:
 
 
 class TestRefusals:
-    def test_an_exploding_loss_names_the_rate_and_its_mend(self) -> None:
+    @pytest.mark.parametrize(
+        ("settings", "change", "first", "words"),
+        [
+            (
+                {"optimizer": "sgd", "learning_rate": 1e6, "clip_norm": None},
+                {},
+                "train.learning_rate",
+                ["et it to 0.001 (it is 1e+06)", "train.clip_norm"],
+            ),
+            (
+                {"learning_rate": 1e-3},
+                {"y": 1e25},
+                "train.target_transform",
+                ["training rows", "1e+25", "huber"],
+            ),
+            (
+                {"learning_rate": 1e-3},
+                {"num": 1e38},
+                "normalize.scale",
+                ["training rows", "1e+38", "normalize.clip"],
+            ),
+            ({"learning_rate": 1e-3}, {"num": math.nan}, "normalize.scale", ["up to nan"]),
+            (
+                {"learning_rate": 1e-3, "precision": "fp16"},
+                {"y": math.inf},
+                "train.target_transform",
+                ["inf", "train.precision: fp16"],
+            ),
+            (
+                {"optimizer": "sgd", "learning_rate": 1.0, "weight_decay": 1000.0, "epochs": 60},
+                {},
+                "train.weight_decay",
+                ["is 1e+03", "below 1;", "train.learning_rate"],
+            ),
+        ],
+    )
+    def test_a_loss_that_left_the_numbers_names_what_can_have_done_it(
+        self, settings: dict[str, Any], change: dict[str, float], first: str, words: list[str]
+    ) -> None:
         spec = made_spec(Task.REGRESSION)
         rows = made_arrays(spec, 70)
+        for name, value in change.items():
+            changed = getattr(rows, name).copy()
+            changed.reshape(70, -1)[3, 0] = value
+            rows = replace(rows, **{name: changed})
         model = build_model(small_model(), spec, seed=0)
-        config = short_fit(optimizer="sgd", learning_rate=1e6, clip_norm=None)
-        with pytest.raises(DivergedError, match="no longer a finite number in epoch 1") as caught:
-            fit(model, rows, rows, spec.task, config, seed=0)
+        with pytest.raises(DivergedError, match="no longer a finite number") as caught:
+            fit(model, rows, rows, spec.task, short_fit(**settings), seed=0)
         message = str(caught.value)
-        assert "train.learning_rate" in message and "try 0.001" in message
-        assert "train.clip_norm to 1.0" in message
+        assert caught.value.where == first
+        assert all(word in message for word in words), message
+        assert ("train.learning_rate" in message) == (settings["learning_rate"] > 1e-3)
 
-    def test_nan_in_the_rows_ends_in_a_message(self) -> None:
-        num = TRAIN.num.copy()
-        num[3, 1] = np.nan
-        with pytest.raises(DivergedError, match="train loss nan"):
-            fitted(short_fit(), replace(TRAIN, num=num))
+    def test_validation_rows_alone_are_told_from_training_rows(self) -> None:
+        spec = made_spec(Task.REGRESSION)
+        train, val = made_arrays(spec, 70, 1), made_arrays(spec, 31, 2)
+        val.y[0] = 1e30
+        config = short_fit()
+        target = TargetTransform.fit(train.y, "standard")
+        with pytest.raises(DivergedError, match=r"train\.target_transform.*validation rows"):
+            fit(
+                build_model(small_model(), spec, seed=0),
+                train,
+                val,
+                spec.task,
+                config,
+                seed=0,
+                target=target,
+            )
 
     @pytest.mark.parametrize("part", ["train", "validation"])
     def test_no_rows(self, part: str) -> None:

@@ -1,0 +1,49 @@
+"""tune: what the folds of a trial report, and what a pruner sees of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from tests.made import made_arrays, made_spec, short_fit, small_model
+
+from plumbline.config import Config
+from plumbline.config.data import DataConfig
+from plumbline.config.model import TuneConfig
+from plumbline.kinds import Task
+from plumbline.stages.tune import score_folds
+from plumbline.training.distributed import World
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_every_report_of_a_trial_reaches_the_pruner(folds: int) -> None:
+    """Optuna keeps the first value of a step and drops the others."""
+    spec = made_spec(Task.BINARY)
+    config = Config(
+        seed=0,
+        data=DataConfig(name="made", path="data/made.csv", task=Task.BINARY, target="y"),
+        model=small_model(),
+        train=short_fit(patience=0),
+        tune=TuneConfig(trials=1, epochs=3),
+    )
+    parts = [(made_arrays(spec, 40, k), made_arrays(spec, 30, 100 + k), spec) for k in range(folds)]
+    told: list[tuple[int, float]] = []
+    study = optuna.create_study(direction="maximize")
+
+    def objective(trial: Any) -> float:
+        def report(step: int, value: float) -> None:
+            told.append((step, value))
+            trial.report(value, step)
+
+        world = World(device=torch.device("cpu"))
+        scores = score_folds(config, parts, "roc_auc", report, world)
+        return sum(scores) / len(scores)
+
+    study.optimize(objective, n_trials=1)
+    assert len(told) == 3 + folds - 1  # an epoch of the first fold each, then means of folds
+    assert study.trials[0].intermediate_values == dict(told)
+    assert [step for step, _ in told] == sorted({step for step, _ in told})
