@@ -257,3 +257,31 @@ def test_update_proposes_and_changes_nothing(
     assert (good / "expectations.yaml").read_bytes() == before
     (good / "expectations.proposed.yaml").replace(good / "expectations.yaml")
     assert cli.main(["validate"]) == 0
+
+
+def test_a_file_where_a_folder_belongs(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate"]) == 0
+    for place, command in (
+        ("artifacts", "split"),
+        ("reports", "validate"),
+        (".plumbline", "split"),
+    ):
+        shutil.rmtree(good / place, ignore_errors=True)
+        (good / place).write_text("mine", encoding="utf-8")
+        capsys.readouterr()
+        assert cli.main([command]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert f"plumbline: {place}: is not a folder" in said and "Move it away" in said
+        assert (good / place).read_text(encoding="utf-8") == "mine"
+        (good / place).unlink()
+        if place == "artifacts":
+            assert cli.main(["split"]) == 0
+
+
+@pytest.mark.parametrize("place", ["params.yaml", "dvc.yaml"])
+def test_a_folder_where_a_file_belongs(
+    checkout: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / place).unlink()
+    (checkout / place).mkdir()
+    refused(capsys, f"{place}: is not a file", command=["validate"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -426,6 +427,18 @@ def test_a_held_lock_is_told(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> N
         database.close()
     register.run(make_config(), paths)
     assert result(paths)["decision"] == "first"
+
+
+def test_a_read_only_database_is_told(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = paths.root / "mlflow" / "mlflow.db"
+    connect = sqlite3.connect
+    with contextlib.closing(connect(place)) as database:
+        database.execute("CREATE TABLE t (x)")
+    monkeypatch.setattr(  # chmod stops no root
+        sqlite3, "connect", lambda path, **more: connect(f"file:{path}?mode=ro", uri=True, **more)
+    )
+    with pytest.raises(StorageError, match=r"mlflow\.db: MLflow's database is read-only.*chmod"):
+        register.run(make_config(), paths)
 
 
 @pytest.mark.parametrize(

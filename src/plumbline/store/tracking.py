@@ -229,6 +229,7 @@ def _probe(uri: str) -> None:
                 sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=LOCK_SECONDS)
             ) as database:
                 database.execute("BEGIN IMMEDIATE")
+                database.execute("CREATE TABLE probe (x)")  # BEGIN alone passes if read-only
                 database.rollback()
         except sqlite3.Error as error:
             raise _refusal(uri, str(error)) from None
@@ -249,6 +250,12 @@ def _refusal(uri: str, message: str) -> StorageError:
             "another process writes to MLflow's database",
             file=shown(uri),
             mend="wait until it has ended (another training, the MLflow UI), then run again",
+        )
+    if "readonly" in message or "read-only" in message:
+        return StorageError(
+            "MLflow's database is read-only",
+            file=shown(uri),
+            mend="make the file and its folder writable (chmod u+w), then run again",
         )
     named = "MLFLOW_TRACKING_URI" in os.environ
     return StorageError(

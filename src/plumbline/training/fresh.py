@@ -9,7 +9,9 @@ from plumbline.config.model import ModelConfig, TrainConfig
 from plumbline.models import build_model, number_edges
 from plumbline.models.target import TargetTransform
 from plumbline.tables import Arrays, InputSpec
+from plumbline.training.distributed import ALONE
 from plumbline.training.loop import Fitted, fit
+from plumbline.training.memory import refuse_too_large, within_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ def fit_fresh(
     edges = number_edges(model, train.num)
     if target is None and not spec.task.is_classification:
         target = TargetTransform.fit(train.y, config.target_transform)
-    network = build_model(model, spec, edges, seed=seed)
-    fitted = fit(network, train, val, spec.task, config, seed=seed, target=target, **options)
+    device = options.get("world", ALONE).device
+    refuse_too_large(model, config, spec, edges, device)
+    with within_memory(model):
+        network = build_model(model, spec, edges, seed=seed)
+        fitted = fit(network, train, val, spec.task, config, seed=seed, target=target, **options)
     return FreshFit(fitted=fitted, edges=edges, target=target)

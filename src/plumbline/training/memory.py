@@ -1,0 +1,101 @@
+"""Whether a model fits into memory, asked before anything is allocated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import torch
+
+from plumbline.config.model import ModelConfig, TrainConfig
+from plumbline.errors import ParameterError
+from plumbline.models.embeddings import Edges
+from plumbline.models.size import count_weights
+from plumbline.tables import InputSpec
+
+LIMITS = (  # of a container: version 2 and 1 of control groups
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2, "adagrad": 1}  # numbers per weight
+SIZES = {  # keys that make a model large, by its name
+    "perceptron": ("name",),
+    "mlp": ("width", "depth", "embedding_dim", "category_dim"),
+    "resmlp": ("width", "depth", "embedding_dim", "category_dim"),
+    "ft_transformer": ("token_width", "depth"),
+    "tabm": ("width", "depth", "members", "embedding_dim", "category_dim"),
+    "tabm_mini": ("width", "depth", "members", "embedding_dim", "category_dim"),
+}
+EXHAUSTED = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
+
+
+def refuse_too_large(
+    model: ModelConfig,
+    config: TrainConfig,
+    spec: InputSpec,
+    edges: Edges | None,
+    device: torch.device,
+) -> None:
+    """Hold the weights that a model will have against the memory at hand.
+
+    Raises:
+        ParameterError: weights, gradients, the optimizer's state and the best weights so far
+            need more than there is.
+    """
+    weights = count_weights(model, spec, edges)
+    copies = 3 + MOMENTS[config.optimizer] + bool(config.average)
+    needed, available = 4 * weights * copies, available_bytes(device)
+    if needed > available:
+        raise ParameterError(
+            f"the model does not fit into memory: {weights:,} weights need "
+            f"{needed / 2**30:,.1f} GiB to be trained",
+            file="params.yaml",
+            where=", ".join(_keys(model)),
+            wanted=f"at most {available / 2**30:.1f} GiB, what is free",
+            mend="lower them",
+        )
+
+
+@contextlib.contextmanager
+def within_memory(model: ModelConfig) -> Iterator[None]:
+    """Turn a refused allocation into a message.
+
+    Raises:
+        ParameterError: memory ran out; names what makes a fit large.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        raise ParameterError(
+            "memory ran out in training",
+            file="params.yaml",
+            where=", ".join(("train.batch_size", *_keys(model))),
+            mend="lower them",
+        ) from None
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that an allocation was refused."""
+    return isinstance(error, MemoryError) or any(w in str(error).lower() for w in EXHAUSTED)
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that can still be had on a device, within the limit of a container."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    for limit, used in LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such limit, or `max`
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+    return free
+
+
+def _keys(model: ModelConfig) -> tuple[str, ...]:
+    return tuple(f"model.{name}" for name in SIZES[model.name])

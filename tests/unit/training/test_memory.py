@@ -1,0 +1,80 @@
+"""A model too large for memory is refused before it is made, by the keys that make it large."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.made import made_arrays, made_spec, short_fit, small_model
+
+from plumbline.errors import ParameterError
+from plumbline.kinds import Task
+from plumbline.models import MODELS, build_model, number_edges
+from plumbline.models.size import count_weights
+from plumbline.training import memory
+from plumbline.training.fresh import fit_fresh
+
+SPEC = made_spec(Task.MULTICLASS, numbers=5, cardinalities=(40, 3))
+ROWS = made_arrays(SPEC, 40)
+
+
+@pytest.mark.parametrize("embedding", ["none", "periodic", "piecewise_linear"])
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_count_is_that_of_the_model(name: str, embedding: str, depth: int) -> None:
+    config = small_model(
+        name, depth=depth, width=64, token_width=64, number_embedding=embedding, category_dim=9
+    )
+    edges = number_edges(config, ROWS.num)
+    model = build_model(config, SPEC, edges, seed=0)
+    weights = sum(p.numel() for p in model.parameters())
+    assert 0.8 * weights < count_weights(config, SPEC, edges) <= weights
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "keys"),
+    [
+        ("mlp", {"width": 16_384, "depth": 100}, ["model.width", "model.depth"]),
+        ("resmlp", {"width": 16_384, "depth": 100}, ["model.width", "model.depth"]),
+        ("ft_transformer", {"token_width": 4096, "depth": 100}, ["model.token_width"]),
+        ("tabm", {"width": 16_384, "depth": 100, "members": 256}, ["model.members"]),
+        ("tabm_mini", {"width": 16_384, "depth": 100}, ["model.members", "model.width"]),
+    ],
+)
+def test_a_model_too_large_is_refused_before_it_is_made(
+    name: str, sizes: dict[str, Any], keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 16 * 2**30)
+    with pytest.raises(ParameterError, match="does not fit into memory") as caught:
+        fit_fresh(small_model(name, **sizes), short_fit(), SPEC, ROWS, ROWS, seed=0)
+    message = str(caught.value)
+    assert all(key in message for key in keys) and "16.0 GiB" in message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    ],
+)
+def test_a_refused_allocation_names_what_makes_a_fit_large(error: Exception) -> None:
+    def refuse(*_: Any) -> None:
+        raise error
+
+    with pytest.raises(ParameterError, match=r"train\.batch_size, model\.width, model\.depth"):
+        fit_fresh(small_model(), short_fit(), SPEC, ROWS, ROWS, seed=0, on_epoch=refuse)
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        fit_fresh(small_model(), short_fit(), SPEC, ROWS, ROWS, seed=0, on_epoch=fail)
+
+
+def test_memory_at_hand_is_a_number_of_bytes() -> None:
+    assert 2**20 < memory.available_bytes(torch.device("cpu")) < 2**50
