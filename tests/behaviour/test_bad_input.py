@@ -179,7 +179,7 @@ def test_a_column_that_is_gone(good: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_data_that_are_gone(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(good / "data")
-    refused(capsys, "data/shop.csv", "no such file", "dvc pull", command=["validate"])
+    refused(capsys, "data: not there", "dvc pull", command=["validate"])
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_full_disk(
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    refused(capsys, "No space left on device", "Free space", command=["validate"])
+    refused(capsys, "No space left on device", "Free disk space", command=["validate"])
     monkeypatch.undo()
     assert state(good) == before
 
@@ -274,8 +274,6 @@ def test_a_file_where_a_folder_belongs(good: Path, capsys: pytest.CaptureFixture
         assert f"plumbline: {place}: is not a folder" in said and "Move it away" in said
         assert (good / place).read_text(encoding="utf-8") == "mine"
         (good / place).unlink()
-        if place == "artifacts":
-            assert cli.main(["split"]) == 0
 
 
 @pytest.mark.parametrize("place", ["params.yaml", "dvc.yaml"])

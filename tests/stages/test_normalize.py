@@ -93,7 +93,7 @@ def test_what_is_written(tmp_path: Path) -> None:
         assert_array_equal(np.array(spec.classes)[arrays.y], labels, err_msg=name)
     names = set(content(paths.prepared))
     arrays_of = {f"{p}/{a}.npy" for p in PARTS for a in ("num", "cat", "y", "rows", "weight")}
-    assert names == {*arrays_of, "spec.json", "preprocessor.json"}
+    assert names == {*arrays_of, "spec.json", "preprocessor.json", "manifest.json"}
 
 
 def test_again_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def test_writes_what_later_stages_read(tmp_path: Path) -> None:
         "artifacts/split/index.parquet",
         "artifacts/split/summary.json",
         "artifacts/split/dropped.json",
+        "artifacts/split/manifest.json",
+        "reports/split/manifest.json",
         "reports/split/summary.json",
         "reports/split/split.svg",
         "reports/leakage.json",
