@@ -58,14 +58,14 @@ def git(folder: Path, *arguments: str) -> None:
     )
 
 
-def finished_runs(folder: Path) -> list[str]:
-    """Ids of the runs in the store of a checkout whose artifacts lie there too."""
+def finished_runs(folder: Path) -> dict[str, Path]:
+    """The runs in the store of a checkout: where the artifacts of each are."""
     with sqlite3.connect(folder / "mlflow" / "mlflow.db") as database:
         rows = database.execute(
             "SELECT run_uuid, artifact_uri FROM runs JOIN tags USING (run_uuid) "
             "WHERE status = 'FINISHED' AND key = 'plumbline.key'"
         ).fetchall()
-    return [name for name, place in rows if Path(place.removeprefix("file://")).is_dir()]
+    return {name: Path(place.removeprefix("file://")) for name, place in rows}
 
 
 def test_the_files_that_others_rely_on(checkout: Path) -> None:
@@ -190,7 +190,9 @@ def test_an_experiment_in_a_temporary_workspace_keeps_all_that_it_made(copy: Pat
     changes = ("-S", "drift.threshold=0.04", "-S", "report.title=Tried")
     run(copy, "dvc", "exp", "run", "--temp", "-n", "tried", *changes)
     assert (copy / "reports/index.html").read_text() == page  # the workspace is as it was
-    assert len(finished_runs(copy)) == len(runs) + 1
+    (made_run,) = set(finished_runs(copy)) - set(runs)
+    assert finished_runs(copy)[made_run].is_relative_to(copy / "mlflow")
+    assert finished_runs(copy)[made_run].is_dir()  # the workspace is gone, the run is not
 
     rows = json.loads(run(copy, "dvc", "exp", "show", "--json").stdout)
     (experiment,) = rows[-1]["experiments"]
@@ -201,7 +203,7 @@ def test_an_experiment_in_a_temporary_workspace_keeps_all_that_it_made(copy: Pat
     run(copy, "dvc", "exp", "apply", "tried")
     assert "Tried" in (copy / "reports/index.html").read_text()
     made = json.loads((copy / "reports/register.json").read_text())
-    assert made["run_id"] in finished_runs(copy)
+    assert made["run_id"] == made_run
     assert "breast-cancer version" in run(copy, "plumbline", "show").stdout
     # the store has the run already: the stage finds it, and nothing follows
     assert ran(run(copy, "dvc", "repro").stdout) == ["register"]
