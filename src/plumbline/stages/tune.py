@@ -122,7 +122,9 @@ def prepare_fold(
     """The arrays of one fold; the transformer sees the rows to fit on alone."""
     rng = np.random.default_rng([config.seed, 5, number])
     fitted, scored = (_sample(rows, config.tune.max_rows, rng) for rows in (fitted, scored))
-    transformer = TableTransformer(schema, config.normalize)
+    transformer = TableTransformer(
+        schema, config.normalize, max_memory_mb=config.data.max_memory_mb
+    )
     train = transformer.fit_transform(take_rows(table, fitted), fitted, config.seed)
     val = transformer.transform(take_rows(table, scored), scored)
     return train, val, transformer.spec_

@@ -1,0 +1,124 @@
+"""tune: what it writes, by every objective, again, and in a shared database."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import polars as pl
+import pytest
+from tests.made import SHORT, SMALL
+
+from plumbline.config import Config, Paths
+from plumbline.config.load import parse_config
+from plumbline.files import read_json, write_json
+from plumbline.kinds import Part
+from plumbline.stages import tune
+
+N = 120
+FOLDS = 2
+EXPECTATIONS = """columns:
+  a: {type: number}
+  b: {type: number}
+  y: {type: category, role: target, values: {only: ["no", "yes"]}}
+"""
+SPACE = {
+    "train.learning_rate": {"type": "float", "low": 0.001, "high": 0.1, "log": True},
+    "train.weight_decay": {"type": "float", "low": 1e-6, "high": 1e-2, "log": True},
+}
+
+
+def checkout(
+    root: Path,
+    *,
+    data: dict[str, Any] | None = None,
+    train: dict[str, Any] | None = None,
+    **settings: Any,
+) -> tuple[Config, Paths]:
+    """What tune reads; each fold scores half of the training rows."""
+    paths = Paths(root)
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, N))
+    paths.data.mkdir(parents=True)
+    frame = pl.DataFrame({"a": a, "b": b, "y": np.where(a + b > 0, "yes", "no")})
+    frame.write_csv(paths.data / "rows.csv")
+    paths.expectations.write_text(EXPECTATIONS)
+    paths.split.mkdir(parents=True)
+    part = np.repeat([Part.TRAIN, Part.VAL, Part.TEST], [80, 20, 20]).astype(np.uint8)
+    training, turn = part == Part.TRAIN, np.arange(N) % FOLDS
+    fold = {
+        f"fold_{k}": np.where(training, np.where(turn == k, Part.VAL, Part.TRAIN), Part.UNUSED)
+        for k in range(FOLDS)
+    }
+    index = {"row": np.arange(N, dtype=np.uint32), "part": part}
+    pl.DataFrame({**index, **{k: v.astype(np.uint8) for k, v in fold.items()}}).write_parquet(
+        paths.split / "index.parquet"
+    )
+    write_json(paths.split / "dropped.json", {})
+    source = {"name": "t", "path": "data/rows.csv", "target": "y", "task": "binary"}
+    raw = {
+        "seed": 0,
+        "data": {**source, "positive": "yes", **(data or {})},
+        "model": {"name": "mlp", **SMALL},
+        "train": {**SHORT, "learning_rate": "tuned", **(train or {})},
+        "normalize": {"scale": "quantile"},
+        "tune": {"trials": 2, "epochs": 2, "sampler": "random", "space": SPACE, **settings},
+    }
+    return parse_config(raw), paths
+
+
+def written(paths: Paths) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    with (paths.reports / "tuning" / "trials.csv").open() as file:
+        trials = list(csv.DictReader(file))
+    best: dict[str, Any] = read_json(paths.tuning / "best.json")
+    return best, trials
+
+
+@pytest.mark.parametrize(("objective", "folds"), [("kfold", FOLDS), ("holdout", 1)])
+def test_the_best_trial_is_the_mean_of_its_folds(
+    tmp_path: Path, objective: str, folds: int
+) -> None:
+    config, paths = checkout(tmp_path, objective=objective)
+    tune.run(config, paths)
+    best, trials = written(paths)
+    assert [trial["number"] for trial in trials] == ["0", "1"]
+    scores = read_json(paths.reports / "tuning" / "summary.json")["fold_scores"]
+    assert len(scores) == folds
+    assert f"fold_{folds - 1}" in trials[0] and f"fold_{folds}" not in trials[0]
+    assert best["score"] == pytest.approx(np.mean(scores))
+    assert best["values"]["train.learning_rate"] in [
+        float(trial["train.learning_rate"]) for trial in trials
+    ]
+    assert not list((paths.state / "tuning").glob("*.log*"))  # done: nothing to go on with
+
+
+def test_twice_the_same(tmp_path: Path) -> None:
+    one, other = (checkout(tmp_path / name) for name in ("one", "other"))
+    tune.run(*one), tune.run(*other)
+    assert written(one[1]) == written(other[1])
+
+
+def test_a_shared_database_keeps_the_trials_and_the_search_goes_on_from_them(
+    tmp_path: Path,
+) -> None:
+    address = f"sqlite:///{tmp_path / 'trials.db'}"
+    config, paths = checkout(tmp_path, storage=address)
+    tune.run(config, paths)
+    first = written(paths)
+    (study,) = optuna.get_all_study_names(address)
+    loaded = optuna.load_study(study_name=study, storage=address)
+    assert [trial.value for trial in loaded.trials] == [float(row["value"]) for row in first[1]]
+    tune.run(config, paths)
+    assert written(paths) == first
+    assert len(optuna.load_study(study_name=study, storage=address).trials) == 2
+
+
+def test_no_search_takes_the_center(tmp_path: Path) -> None:
+    config, paths = checkout(tmp_path, trials=0)
+    tune.run(config, paths)
+    best, trials = written(paths)
+    assert trials == [] and best["trials"] == 0
+    assert best["values"]["train.learning_rate"] == pytest.approx(0.01)
