@@ -16,6 +16,7 @@ VALUE = re.compile(
     r"|\d{1,2}:\d{2}.*|[+-]?inf(inity)?)",
     re.IGNORECASE,
 )
+LONGEST_VALUE = 60  # characters
 MISSING = frozenset(
     (
         "",
@@ -54,7 +55,8 @@ class Misread(Unclear):
 
 def is_value(cell: str) -> bool:
     """A number, an amount, a share, a day or a time: what a header is not, years apart."""
-    return VALUE.fullmatch(cell.strip()) is not None
+    cell = cell.strip()
+    return len(cell) <= LONGEST_VALUE and VALUE.fullmatch(cell) is not None
 
 
 def is_missing(cell: str) -> bool:

@@ -263,8 +263,8 @@ def test_short_rows_are_refused_or_filled(tmp_path: Path) -> None:
 
 
 def test_very_wide_files(tmp_path: Path) -> None:
-    names = [f"c{i}" for i in range(20_000)]
-    rows = [names, *[[str(i % 7) for i in range(20_000)] for _ in range(3)]]
+    names = [f"c{i}" for i in range(5_000)]
+    rows = [names, *[[str(i % 7) for i in range(5_000)] for _ in range(3)]]
     text = "".join(",".join(row) + "\n" for row in rows)
     assert read(tmp_path, text) == rows
 
@@ -352,3 +352,13 @@ def test_real_files(real_data: Path, tmp_path: Path) -> None:
     assert scan(spam.path, spam.form).collect().shape == (5574, 2)
     adult = make_canonical(real_data / "adult" / "adult.test", tmp_path, target="column_14")
     assert scan(adult.path, adult.form).collect().shape == (16281, 15)
+
+
+@pytest.mark.parametrize("piece", ["x", "7", "word ", "a sentence, with commas. ", "l'été; "])
+def test_a_cell_of_many_characters_costs_no_more_than_its_length(
+    tmp_path: Path, piece: str
+) -> None:
+    cell = (piece * 200_000)[:200_000].strip()
+    rows = [["id", "text", "y"], ["1", cell, "a"], ["2", "Ulm", "b"], ["3", "Kiel, x", "a"]]
+    text = "".join(",".join(f'"{c}"' for c in row) + "\n" for row in rows)
+    assert read(tmp_path, text) == rows
