@@ -112,8 +112,9 @@ def _patterns(form: CellFormat) -> tuple[str, str]:
     point = re.escape(form.decimal)
     whole = "[0-9]+"
     if form.thousands is not None:
-        # a digit group of another length is no group: 52.12 is not 5212
-        whole = f"(?:[0-9]{{1,3}}(?:{_group(form.thousands)}[0-9]{{3}})+|[0-9]+)"
+        # a digit group of another length is no group, nor one behind a zero: 52.12 is not 5212,
+        # 0.125 is not 125
+        whole = f"(?:[1-9][0-9]{{0,2}}(?:{_group(form.thousands)}[0-9]{{3}})+|[0-9]+)"
     power = "" if form.unit == "%" else "(?:[eE][+-]?[0-9]+)?"
     number = f"(?P<number>(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+){power})"
     before = after = ""

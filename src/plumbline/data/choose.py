@@ -1,7 +1,7 @@
 """Which reading of a column is taken where all rows have answered, and what its owner should know.
 
 Where several readings fit and differ, the other columns decide, then the order of the rows, then a
-rule; that it was open is noted.
+rule; that it was open is noted, whatever decided.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from plumbline.data.answers import LEADING_ZERO, LONG, Answers, Rows, ask
 from plumbline.data.formats import NUMBER_MISSING, Reading
 from plumbline.data.read import readable
 from plumbline.kinds import ColumnType
+from plumbline.numbers import plural
 from plumbline.tables import MISSING, CellFormat
 
 LISTED_VALUES = 50  # categories of more values are not listed in expectations.yaml
@@ -88,7 +89,8 @@ def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
     booleans = own.best(ColumnType.BOOLEAN)
     if numbers and _reads(own, numbers[0]):
         is_whole = own.whole[numbers[0]] == own.numbers
-        code = _code_note(rows, name, own) if is_whole or own.long else None
+        whole = own.whole[numbers[0]] == own.read[numbers[0]]  # of those that are numbers at all
+        code = _code_note(rows, name, own) if whole or own.long else None
         if code is not None:
             return Choice(reading=_text(own, rows.words), notes=(code,))
         days = [r for r in dates if r.format.date is None and own.read[r] == own.numbers]
@@ -98,7 +100,8 @@ def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
         kind = ColumnType.INTEGER if is_whole else ColumnType.NUMBER
         if is_whole and own.whole[found.reading] < own.numbers:
             kind = ColumnType.NUMBER
-        return replace(found, reading=replace(found.reading, type=kind))
+        notes = found.notes + _padded_note(rows, name, own)
+        return Choice(reading=replace(found.reading, type=kind), notes=notes)
     if booleans and own.read[booleans[0]] == own.there:
         return Choice(reading=booleans[0])
     if dates and _reads(own, dates[0]):
@@ -120,7 +123,9 @@ def _choose_number(rows: Rows, name: str, tied: list[Reading], habits: Habits) -
     if not same and {decimal for decimal, _ in habits.numbers} == {","}:
         same = [r for r in tied if r.format.decimal == ","]
     if len({r.format.decimal for r in same}) == 1:
-        return Choice(reading=same[-1])
+        others = [r for r in different if len(_different(rows, name, [same[-1], r])) > 1]
+        note = [_example(rows, name, same[-1], r, " as in the other columns") for r in others[:1]]
+        return Choice(reading=same[-1], notes=tuple(note))
     if len(different) == 1:
         return Choice(reading=different[0])
     plain = any((r.format.decimal, r.format.thousands) == (".", None) for r in different)
@@ -130,7 +135,7 @@ def _choose_number(rows: Rows, name: str, tied: list[Reading], habits: Habits) -
     return Choice(reading=chosen, notes=(_example(rows, name, chosen, other),))
 
 
-def _example(rows: Rows, name: str, chosen: Reading, other: Reading) -> str:
+def _example(rows: Rows, name: str, chosen: Reading, other: Reading, why: str = "") -> str:
     """A cell that two readings give different values, and how to have the other."""
     dtype = pl.String()
     frame = rows.cells.lazy().select(
@@ -143,7 +148,7 @@ def _example(rows: Rows, name: str, chosen: Reading, other: Reading) -> str:
     wanted.pop("missing", None)
     want = ", ".join(f"{key}: '{value}'" for key, value in wanted.items()) or "decimal: '.'"
     return (
-        f"'{first['cell'][0]}' read as {_shown(first['chosen'][0])}; if it is "
+        f"'{first['cell'][0]}' read as {_shown(first['chosen'][0])}{why}; if it is "
         f"{_shown(first['other'][0])}, set format: {{{want}}}"
     )
 
@@ -204,6 +209,19 @@ def _code_note(rows: Rows, name: str, own: Answers) -> str | None:
     example = next(iter(cells.filter(cells.str.contains(where))), None)
     shown = f" ('{example[:30]}')" if example else ""
     return f"{count:,} cells {what}{shown}: codes, kept as text"
+
+
+def _padded_note(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
+    """Numbers with a fraction that begin with a zero may be codes: 038.9."""
+    if not own.zeros:
+        return ()
+    cells = rows.cells[name].drop_nulls()
+    example = next(iter(cells.filter(cells.str.contains(LEADING_ZERO))), None)
+    shown = f" ('{example[:30]}')" if example else ""
+    return (
+        f"{plural(own.zeros, 'cell')} with a zero in front{shown} read as numbers; if they are "
+        "codes, set type: category and no format",
+    )
 
 
 def _almost_number(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:

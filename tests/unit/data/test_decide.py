@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from plumbline.cells import unreadable
 from plumbline.config.data import FormatConfig
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.errors import DataError
@@ -88,6 +89,34 @@ def test_commas_before_three_digits_are_said_where_nothing_tells() -> None:
     assert "decimal" in note(cells) and "thousands" in note(cells, ";")
 
 
+@pytest.mark.parametrize("mark", [",", "."])
+@pytest.mark.parametrize("whole", ["0", "-0", "00"])
+def test_digits_behind_a_zero_are_no_group(mark: str, whole: str) -> None:
+    """`0,892` is never 892, whatever stands in the other cells and columns."""
+    cells = [f"{whole}{mark}892", f"1{mark}234"] * 30
+    found = inferred(x=cells, z=["1,234.5", "2"] * 30)
+    x = found.expectations.schema.column("x")
+    assert x.format == CellFormat(decimal=mark)
+    assert found.seen["x"].high == pytest.approx(1.234)
+    assert "if it is" not in found.notes.get("x", "")
+
+
+def test_a_group_behind_a_zero_is_refused_where_digits_are_grouped() -> None:
+    grouped = Column(name="x", type=ColumnType.NUMBER, format=CellFormat(thousands=","))
+    cells = pl.LazyFrame({"x": ["1,234", "0,892", "-0,892"]})
+    bad = cells.select(unreadable(grouped, pl.String())).collect()["x"].to_list()
+    assert bad == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("cells", "others"),
+    [(["1.234", "5.678"], ["3,5", "0,25"]), (["1,234", "5,678"], ["1,234.5", "0.25"])],
+)
+def test_what_the_other_columns_tell_is_said(cells: list[str], others: list[str]) -> None:
+    said = note(cells * 30, ";", z=others * 30)
+    assert f"'{cells[0]}' read as 1234 as in the other columns; if it is 1.234" in said
+
+
 def test_decimal_comma_beside_decimal_point() -> None:
     found = inferred(x=["1,5", "22,25"] * 30, z=["1.5", "22.25"] * 30).expectations.schema
     assert found.column("x").format == CellFormat(decimal=",")
@@ -106,6 +135,20 @@ def test_codes_of_digits_are_no_numbers(cells: list[str], said: str) -> None:
     cells = cells * (N // len(cells))
     assert column(cells).type is ColumnType.CATEGORY
     assert said in note(cells)
+
+
+@pytest.mark.parametrize("other", ["K1A 0B1", "V57", "2A"])
+def test_a_few_codes_with_letters_keep_the_zeros_of_the_others(other: str) -> None:
+    cells = ["02134", "90210"] * 30 + [other]
+    assert column(cells).type is ColumnType.CATEGORY
+    assert "begin with a zero" in note(cells)
+
+
+def test_numbers_with_a_fraction_and_a_zero_in_front_are_said() -> None:
+    cells = ["038.9", "250.01"] * 30
+    assert column(cells).type is ColumnType.NUMBER
+    assert "30 cells with a zero in front ('038.9') read as numbers" in note(cells)
+    assert note(["0.9", "250.01"] * 30) == ""
 
 
 def test_what_only_looks_like_numbers_is_said() -> None:
