@@ -203,6 +203,11 @@ def _refuse_unlabelled(raw: pl.LazyFrame, seen: Seen, target: str, file: str) ->
     )
     first = empty.head(5).collect()
     cells = [c for c in first["cell"].unique(maintain_order=True).to_list() if c is not None]
+    outside = ""
+    if not cells and first["row"][0] == seen.rows - seen.missing:
+        outside = f"; if they stand below the table, pass --footer {seen.missing}"
+    elif not cells and first["row"].to_list() == [0]:
+        outside = "; if it belongs to the header, pass --header-lines 2"
     shown = ", ".join(str(row) for row in first["row"])
     said = f"; cells {', '.join(map(repr, cells))} are taken as missing" if cells else ""
     raise DataError(
@@ -211,7 +216,7 @@ def _refuse_unlabelled(raw: pl.LazyFrame, seen: Seen, target: str, file: str) ->
         where=f"column '{target}'",
         wanted="a value in every row",
         got=f"none in row {shown}{' …' if seen.missing > 5 else ''} (counted from 0{said})",
-        mend="remove these rows, or fill them in"
+        mend=f"remove these rows, or fill them in{outside}"
         + ("; if the word is a class, pass --missing without it" if cells else ""),
     )
 

@@ -40,6 +40,11 @@ def note(cells: Sequence[object], separator: str = ",", **others: Sequence[objec
     return inferred(separator, x=cells, **others).notes.get("x", "")
 
 
+def inferred_target(cells: Sequence[object]) -> Inferred:
+    raw = raw_table({"x": range(len(cells)), "t": [str(c) for c in cells]})
+    return infer(raw, FormatConfig(), Wishes(target="t"), file="a.csv")
+
+
 def days(first: dt.date, count: int, pattern: str, step: int = 1) -> list[str]:
     return [f"{first + dt.timedelta(days=i * step):{pattern}}" for i in range(count)]
 
@@ -168,6 +173,21 @@ def test_an_infinite_target_is_refused() -> None:
     raw = raw_table({"x": range(N), "t": [*[i * 1.5 for i in range(N - 1)], "inf"]})
     with pytest.raises(DataError, match=r"target is missing.*inf"):
         infer(raw, FormatConfig(), Wishes(target="t"), file="a.csv")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([*range(N - 3), "", "", ""], "below the table, pass --footer 3"),
+        (["", *range(N - 1)], "belongs to the header, pass --header-lines 2"),
+    ],
+)
+def test_rows_without_a_target_at_an_end_may_be_no_rows(cells: list[object], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        inferred_target(cells)
+    with pytest.raises(DataError, match="target is missing") as refused:
+        inferred_target([*range(N // 2), "", *range(N // 2)])
+    assert "--footer" not in str(refused.value) and "--header-lines" not in str(refused.value)
 
 
 # -- words for missing
