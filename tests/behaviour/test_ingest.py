@@ -61,11 +61,14 @@ def test_rows_are_appended_as_a_new_version(
     assert cli.main(["validate"]) == 0
 
 
-def test_columns_may_stand_in_another_order_and_layout(shop: Path, tmp_path: Path) -> None:
+def test_columns_may_stand_in_another_order_and_layout(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     new = tmp_path / "new.csv"
     new.write_text("bought;income;age;city;more\ny;1234.50;30;B;x\nn;7.25;41;A;x\n")
     assert cli.main(["ingest", str(new)]) == 0
     assert data(shop)[-2:] == ["30,1234.50,B,y", "41,7.25,A,n"]
+    assert "what the data have no column for: more" in capsys.readouterr().out
 
 
 def test_bad_rows_stop_it_or_go_aside(

@@ -252,6 +252,10 @@ def _report(
         ),
         ("version", "data.dvc (commit it with git; `dvc push` sends the rows)"),
     ]
+    foreign = [n for n in incoming.source.names if n not in incoming.source.unreadable]
+    if foreign:
+        listed = ", ".join(foreign[:SHOWN]) + (" …" if len(foreign) > SHOWN else "")
+        rows.append(("left out", f"what the data have no column for: {listed}"))
     if known:
         rows.append(("known", f"{known:,} of the new rows equal earlier ones"))
     if aside is not None:
