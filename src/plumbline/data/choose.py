@@ -232,9 +232,13 @@ def _almost_number(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
     if tied and own.read[tied[0]] < there:
         column = tied[0].column(name)
         frame = rows.cells.lazy()
-        bad = frame.filter(unreadable(column, pl.String())).head(SHOWN).collect()[name].to_list()
-        shown = ", ".join(f"'{cell[:20]}'" for cell in bad)
-        return (f"{own.read[tied[0]]:,} of {there:,} cells are numbers, others not ({shown})",)
+        left = frame.filter(unreadable(column, pl.String())).collect()[name]
+        bad = left.unique(maintain_order=True).to_list()
+        shown = ", ".join(f"'{cell[:20]}'" for cell in bad[:SHOWN])
+        said = f"{own.read[tied[0]]:,} of {there:,} cells are numbers, others not ({shown})"
+        if len(bad) <= SHOWN and not any(c.isdigit() for c in "".join(bad)):
+            said += f"; if that means missing, set type: number, format: {{missing: [{shown}]}}"
+        return (said,)
     united = cells.str.contains(r"^[+-]?[0-9][0-9.,]*\s*[^\d\s.,+()-]{1,10}$")
     units = cells.str.extract(r"^[+-]?[0-9][0-9.,]*\s*([^\d\s.,+()-]{1,10})$", 1).unique()
     if len(cells) and bool(united.all()) and len(units) == 1:

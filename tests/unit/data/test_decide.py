@@ -206,6 +206,14 @@ def test_a_word_for_missing_belongs_to_its_column() -> None:
     assert "1 × '-' taken as missing" in found.notes["x"]
 
 
+@pytest.mark.parametrize("word", ["n.a.", ":", "suppressed"])
+def test_an_unknown_word_among_numbers_comes_with_the_way_to_make_it_missing(word: str) -> None:
+    said = note([word, "1.5", "2.5", word, "3.5"] * 12)
+    assert f"36 of 60 cells are numbers, others not ('{word}')" in said
+    assert f"set type: number, format: {{missing: ['{word}']}}" in said
+    assert "missing" not in note(["1x", "1.5", "2.5", "2y", "3.5"] * 12)
+
+
 def test_a_class_of_that_name_stays() -> None:
     raw = pl.LazyFrame({"y": ["none", "some", "-"] * 20, "x": ["none", *map(str, range(59))]})
     found = infer(raw, FormatConfig(), Wishes(target="y"), file="a.csv").expectations
