@@ -13,7 +13,7 @@ from plumbline.config import load_config
 
 BOOLEAN = ("yes", "No", "on", "y", "null", "~", "true")
 NUMERIC = ("12:30", "1_000", "0o17", "0x1f", "1e3", "1.5", "2020-01-01")
-MARKED = ("=1+1", "- a", "a: b", "#1", 'a"b', "a'b", "a\\b", " a", "", "名前", "[x]")
+MARKED = ("=1+1", "- a", "a: b", "#1", 'a"b', "a'b", "a\\b", " a", "名前", "[x]")
 
 
 @pytest.mark.parametrize("word", [*BOOLEAN, *NUMERIC, *MARKED])
