@@ -249,8 +249,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for _ in range(2):
         evaluate.run(config, paths)
         files = sorted(f for folder in folders for f in folder.rglob("*") if f.is_file())
-        runs.append({f.name: f.read_bytes() for f in files})
-    assert len(runs[0]) == 10
+        runs.append({f.relative_to(tmp_path): f.read_bytes() for f in files})
+    assert len(runs[0]) == 14
     assert runs[0] == runs[1]
 
 
