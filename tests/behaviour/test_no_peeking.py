@@ -26,6 +26,7 @@ from plumbline.evaluation.baselines import BASELINES
 from plumbline.evaluation.explanation import Case
 from plumbline.files import read_json, write_json
 from plumbline.kinds import ColumnType, IntArray, Part, Role, Task
+from plumbline.manifest import MANIFEST
 from plumbline.preprocessing.balance import RESAMPLERS, resample
 from plumbline.preprocessing.encode import ENCODERS
 from plumbline.preprocessing.frames import take_rows
@@ -184,8 +185,8 @@ def _config(task: Task, form: str, **settings: Any) -> Config:
 
 
 def content(folder: Path, *names: str) -> dict[str, bytes]:
-    """The bytes of every file below, or of those named."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    """The bytes of every file below, or of those named; not the list of their hashes."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
     return {n: b for n, b in found.items() if not names or n.split("/")[0] in names}
 

@@ -24,6 +24,7 @@ from plumbline.preprocessing.arrays import read_arrays, write_arrays
 from plumbline.stages import train
 from plumbline.store.bundle import load_bundle
 from plumbline.tables import Arrays, InputSpec
+from plumbline.training.fresh import fit_fresh
 from plumbline.training.losses import CLASSIFICATION
 
 pytestmark = pytest.mark.usefixtures("one_thread", "torch_as_it_was")
@@ -258,22 +259,30 @@ class TestChoices:
 
 
 class TestVerdict:
-    def test_a_smaller_fit_stops_as_the_whole_one_does(self, tmp_path: Path) -> None:
-        """By the same metric: a share that takes all rows gives the very fit."""
+    def test_a_smaller_fit_stops_as_the_whole_one_does(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the same metric, of which more is better, not by the loss."""
         paths = made_checkout(
             tmp_path,
             made_spec(),
-            model={"width": 64, "depth": 2},
-            train={"epochs": 40, "learning_curve": [0.999], "batch_size": 0, "monitor": "accuracy"},
+            model={"width": 16, "depth": 1},
+            train={"epochs": 3, "learning_curve": [0.5], "monitor": "accuracy"},
         )
+        fits: list[tuple[int, bool, float]] = []
+        y, probabilities = np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+
+        def noted(*arguments: Any, **options: Any) -> Any:
+            scored = options["score"](y, probabilities)
+            fits.append((len(arguments[3]), options["greater_is_better"], scored))
+            return fit_fresh(*arguments, **options)
+
+        monkeypatch.setattr(train, "fit_fresh", noted)
         run(paths)
-        told = summary(paths)
-        assert told["monitor"] == "accuracy"
-        half, whole = told["learning_curve"]
-        assert half == whole
-        curves = np.genfromtxt(paths.reports / "training" / "curves.csv", delimiter=",", names=True)
-        best_by_loss = int(curves["epoch"][curves["val_loss"].argmin()])
-        assert told["best_epoch"] != best_by_loss  # or the test says nothing
+        assert summary(paths)["monitor"] == "accuracy"
+        (whole, *first), (half, *second) = fits
+        assert half < whole
+        assert first == second == [True, pytest.approx(2 / 3)]
 
     @pytest.mark.parametrize("method", ["none", "oversample", "undersample"])
     @pytest.mark.parametrize("weights", ["none", "balanced"])
@@ -386,7 +395,7 @@ class TestBadInput:
         )
         with pytest.raises(ParameterError, match=r"params\.yaml: train\.learning_rate") as caught:
             run(paths)
-        assert "set train.clip_norm to 1.0" in str(caught.value)
+        assert "train.clip_norm: set it to 1.0" in str(caught.value)
 
     def test_an_unlearnable_target_is_said_to_be_one(self, tmp_path: Path) -> None:
         spec = made_spec()
