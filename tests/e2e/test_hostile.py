@@ -134,6 +134,11 @@ def artifact(folder: Path) -> str:
         "dataset_drift": True,
     }
     contents = {
+        "metrics": {
+            "test": {"accuracy": 0.9},
+            "test_ci95": {},
+            "baselines": {name: {"accuracy": 0.8} for name in HOSTILE},
+        },
         "validation/result": {"evaluated": 1, "failed": []},
         "leakage": {"clean": False, "findings": [{"check": one} for one in HOSTILE]},
         "drift/result": drift,
@@ -147,6 +152,7 @@ def artifact(folder: Path) -> str:
     }
     for name, content in contents.items():
         write_json(folder / "reports" / f"{name}.json", content)
+    write_json(folder / "artifacts" / "decision" / "decision.json", {"metric": "accuracy"})
     return rendered(_result(folder))
 
 
