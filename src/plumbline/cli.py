@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import os
 import sys
 import time
@@ -18,10 +17,11 @@ from typing import Any
 from plumbline import outcome, telemetry
 from plumbline.commands.reading import add_reading
 from plumbline.config import Paths, load_config
-from plumbline.errors import PlumblineError, PlumblineWarning, StorageError, UserError
+from plumbline.errors import PlumblineError, PlumblineWarning, UserError
 from plumbline.files import exclusive, shared, write_json
 from plumbline.kinds import Task
-from plumbline.missing import explain_missing, refuse_missing
+from plumbline.machine import refusal_behind
+from plumbline.missing import refuse_missing
 from plumbline.outcome import Outcome
 from plumbline.results import summary
 from plumbline.stages import STAGES, Report, load_stage
@@ -101,10 +101,10 @@ def _guard(arguments: argparse.Namespace) -> tuple[int, str]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0, ""
     except Exception as error:
-        outside = _outside(error)
-        if outside is None:
+        refusal = refusal_behind(error)
+        if refusal is None:
             raise
-        return outside.exit_code, str(outside)
+        return refusal.exit_code, str(refusal)
 
 
 def _only_our_warnings() -> None:
@@ -117,53 +117,6 @@ def _only_our_warnings() -> None:
 
 def _show_warning(message: Warning | str, *_rest: Any, **_more: Any) -> None:
     print(f"plumbline: warning: {message}", file=sys.stderr)
-
-
-EXHAUSTED = ("allocate memory", "cuda out of memory", "std::bad_alloc")
-FULL = ("no space left on device", "disk quota exceeded", "database or disk is full")
-REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
-
-
-def _outside(error: BaseException | None) -> UserError | None:
-    """What the machine refused (a full disk, a missing file), however a library wrapped it."""
-    while error is not None:
-        if isinstance(error, FileNotFoundError) and error.filename:
-            return explain_missing(Path(os.fsdecode(error.filename)), Path.cwd())
-        if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
-            return _in_the_way(error)
-        if isinstance(error, MemoryError) or any(w in str(error).lower() for w in EXHAUSTED):
-            return StorageError(
-                "memory ran out",
-                mend="close other programs or use a larger machine; previous outputs are intact",
-            )
-        if isinstance(error, OSError) and error.errno in REFUSED:
-            what, file = error.strerror, error.filename
-        elif any(words in str(error).lower() for words in FULL):
-            what, file = "No space left on device", None
-        else:
-            error = error.__cause__ or error.__context__
-            continue
-        return StorageError(
-            f"cannot write: {what}",
-            file=file,
-            mend="free disk space or fix permissions and rerun; previous outputs are intact",
-        )
-    return None
-
-
-def _in_the_way(error: OSError) -> UserError | None:
-    """A file lies where a folder belongs, or a folder where a file does."""
-    place = Path(os.fsdecode(error.filename2 or error.filename or ""))
-    wanted = "a file" if isinstance(error, IsADirectoryError) else "a folder"
-    while wanted == "a folder" and not place.is_file() and place != place.parent:
-        place = place.parent  # the file in the way lies above
-    if place.is_dir() != (wanted == "a file"):
-        return None
-    return StorageError(
-        f"is not {wanted}, and {wanted} belongs there",
-        file=place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place,
-        mend="move it away and run again",
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
