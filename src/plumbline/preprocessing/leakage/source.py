@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import ColumnType, DoubleArray, IntArray, Part, Task
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Part, Task
 from plumbline.preprocessing.leakage.codes import Target, area, as_number, encode, knowledge
 from plumbline.preprocessing.leakage.finding import Evidence, Finding
 from plumbline.preprocessing.leakage.others import boosted, linear, matrix
@@ -43,20 +43,15 @@ def source_shift(evidence: Evidence) -> Sequence[Finding]:
         return []
     frame = pl.concat([train, test])
     is_test = np.repeat([0.0, 1.0], [len(train), len(test)])
-    half = _halves(evidence, frame)
-    target = Target(
-        onehot=is_test[:, None], value=is_test, half=half, names=("test",), task=Task.BINARY
-    )
-    alone = {name: float(knowledge(encode(frame[name]), target).score[0]) for name in names}
-    if len(names) > COLUMNS:
-        names = tuple(sorted(names, key=lambda name: -alone[name])[:COLUMNS])
-    told = _told_apart(matrix(frame, names), is_test, half)
+    half = _halves(evidence, frame, "halves")
+    told = _told_apart(evidence, frame, names, is_test, half)
     # rows of one group are no separate witnesses
     many, few = (len(np.unique(_units(evidence, part))) for part in (train, test))
     error = np.sqrt((many + few + 1) / (12 * many * few))
     bound = SURE if evidence.ordered else TOLD
     if told < bound or told - 0.5 < CLEAR * error:
         return []
+    alone = _alone(frame, names, is_test, half)
     named = sorted((n for n in names if alone[n] >= bound), key=lambda n: -alone[n])[:NAMED]
     return [_finding(evidence, told, named, alone, test, len(frame))]
 
@@ -141,25 +136,62 @@ def _is_clock(column: pl.Series, order: IntArray) -> bool:
     return bool(len(step)) and bool((step >= 0).mean() > 0.99 or (step <= 0).mean() > 0.99)
 
 
-def _halves(evidence: Evidence, frame: pl.DataFrame) -> IntArray:
+def _halves(evidence: Evidence, frame: pl.DataFrame, draw: str) -> IntArray:
     """0 or 1 per row; rows of one group, and equal rows, in one half."""
     group, duplicate = evidence.rows.group, evidence.rows.duplicate
     unit = (duplicate if group is None else group)[frame[ROW].to_numpy()]
-    halves: IntArray = evidence.generator("halves").integers(0, 2, int(unit.max()) + 1)[unit]
+    halves: IntArray = evidence.generator(draw).integers(0, 2, int(unit.max()) + 1)[unit]
     return halves
 
 
-def _told_apart(x: DoubleArray, is_test: DoubleArray, half: IntArray) -> float:
-    """Area under the ROC curve, mean of the two halves, of trees or of a line: the larger."""
-    beliefs = (boosted(x, is_test, half, numeric=False), linear(x, is_test, half))
-    return max(
-        float(
-            np.mean(
-                [area(b[half == h], is_test[half == h], 1 - is_test[half == h]) for h in (0, 1)]
-            )
-        )
-        for b in beliefs
+def _alone(
+    frame: pl.DataFrame, names: Sequence[str], is_test: DoubleArray, half: IntArray
+) -> dict[str, float]:
+    """Area under the ROC curve of each column by itself."""
+    target = Target(
+        onehot=is_test[:, None], value=is_test, half=half, names=("test",), task=Task.BINARY
     )
+    return {name: float(knowledge(encode(frame[name]), target).score[0]) for name in names}
+
+
+def _told_apart(
+    evidence: Evidence,
+    frame: pl.DataFrame,
+    names: Sequence[str],
+    is_test: DoubleArray,
+    half: IntArray,
+) -> float:
+    """Area under the ROC curve, mean of the two halves, of trees or of a line: the larger."""
+    if len(names) <= COLUMNS:
+        beliefs = [_beliefs(matrix(frame, tuple(names)), is_test, half)] * 2
+    else:  # of many columns some tell the rows that chose them, by chance
+        shown = [_telling(evidence, frame, names, is_test, half != asked) for asked in (0, 1)]
+        beliefs = [_beliefs(matrix(frame, chosen), is_test, half) for chosen in shown]
+    areas = [
+        [area(b[half == h], is_test[half == h], 1 - is_test[half == h]) for b in beliefs[h]]
+        for h in (0, 1)
+    ]
+    return max(float(np.mean(of_model)) for of_model in zip(*areas, strict=True))
+
+
+def _telling(
+    evidence: Evidence,
+    frame: pl.DataFrame,
+    names: Sequence[str],
+    is_test: DoubleArray,
+    taught: BoolArray,
+) -> tuple[str, ...]:
+    """The columns that tell most alone, by the rows that the models are taught with."""
+    rows = frame.filter(pl.Series(taught))
+    alone = _alone(rows, names, is_test[taught], _halves(evidence, rows, "quarters"))
+    return tuple(sorted(names, key=lambda name: -alone[name])[:COLUMNS])
+
+
+def _beliefs(
+    x: DoubleArray, is_test: DoubleArray, half: IntArray
+) -> tuple[DoubleArray, DoubleArray]:
+    """Of trees and of a line, each half by models taught with the other; (n,) each."""
+    return boosted(x, is_test, half, numeric=False), linear(x, is_test, half)
 
 
 def _finding(

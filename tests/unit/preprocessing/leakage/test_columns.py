@@ -1,4 +1,4 @@
-"""Identifiers, texts, sources and formulas: what accuses a column, and what does not."""
+"""Identifiers, texts, sources and formulas: what is reported of a column, and what is not."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 from benchmarks.planted import PART, Data, evidence_of
 
-from plumbline.kinds import Part, Role, Task
+from plumbline.kinds import ColumnType, Part, Role, Task
 from plumbline.preprocessing.leakage import LEAKAGE_CHECKS, Finding
 from plumbline.preprocessing.leakage.combine import find_formula
 from plumbline.preprocessing.leakage.identifier import numbers_rows
+from plumbline.tables import Column
 
 ROWS = 500
 RNG = np.random.default_rng(0)
@@ -311,3 +312,21 @@ def test_a_formula_stands_where_cells_are_missing() -> None:
     formula = find_formula(x, y)
     assert formula is not None
     assert formula.columns == (1, 3)
+
+
+def test_noise_in_many_columns_tells_no_source() -> None:
+    """The columns that a model is shown are chosen without the rows that it is asked about."""
+    rng = np.random.default_rng(0)
+    small = {"x": rng.normal(size=400), "y": rng.choice(["a", "b"], 400)}
+    evidence = evidence_of(
+        Data(name="noise", frame=pl.DataFrame(small), target="y", task=Task.BINARY)
+    )
+    noise = pl.DataFrame({f"x{j}": rng.normal(size=400) for j in range(4000)})
+    schema = evidence.schema
+    columns = tuple(Column(name=name, type=ColumnType.NUMBER) for name in noise.columns)
+    wide = replace(
+        evidence,
+        table=replace(evidence.table, frame=noise.with_columns(y=pl.Series(small["y"])).lazy()),
+        schema=replace(schema, columns=(*columns, schema.column("y"))),
+    )
+    assert list(LEAKAGE_CHECKS["source_shift"](wide)) == []
