@@ -168,7 +168,7 @@ def test_one_process(tmp_path: Path, by_one: Unbroken) -> None:
     assert kill_once(paths, 0.05, from_checkpoint=True)
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr
-    assert "going on in epoch" in done.stderr
+    assert "resuming in epoch" in done.stderr
     assert outputs(paths) == by_one.outputs
 
 
@@ -228,7 +228,7 @@ def test_the_launcher_killed_takes_its_processes_along(tmp_path: Path, by_one: U
             process,
         )
         assert process.wait(timeout=240) == 0
-    assert "going on in epoch" in (paths.root / "log.txt").read_text()
+    assert "resuming in epoch" in (paths.root / "log.txt").read_text()
     # the epochs of two processes differ from those of one in the last digits
     for ours, wanted in zip(curves(paths), by_one.curves, strict=True):
         assert ours == pytest.approx(wanted, rel=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ import numpy as np
 import optuna
 import polars as pl
 import pytest
+from numpy.testing import assert_array_equal
 from tests.made import SHORT, SMALL
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
+from plumbline.errors import ParameterError
 from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
+from plumbline.preprocessing.frames import take_rows
+from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import tune
+from plumbline.stages.inputs import load_table
 
 N = 120
 FOLDS = 2
@@ -122,3 +128,56 @@ def test_no_search_takes_the_center(tmp_path: Path) -> None:
     best, trials = written(paths)
     assert trials == [] and best["trials"] == 0
     assert best["values"]["train.learning_rate"] == pytest.approx(0.01)
+
+
+def test_workers_side_by_side_do_the_trials(tmp_path: Path) -> None:
+    config, paths = checkout(tmp_path, workers=2, trials=3)
+    tune.run(config, paths)
+    best, trials = written(paths)
+    assert best["trials"] == 3 and [trial["number"] for trial in trials] == ["0", "1", "2"]
+    assert len({trial["train.learning_rate"] for trial in trials}) == 3
+
+
+def test_what_stops_the_search_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers of a search that cannot be end without a traceback of their own."""
+    config, paths = checkout(tmp_path, workers=2, train={"class_weights": [1.0, 2.0, 3.0]})
+
+    ended: list[Any] = []
+
+    class Here:  # a process, without the seconds that a new interpreter takes
+        def __init__(self, target: Any, args: Any) -> None:
+            self.task = lambda: target(*args)
+
+        def start(self) -> None:
+            self.task()
+            ended.append(self)
+
+        def join(self) -> None:
+            pass
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn"), "Process", Here)
+    with pytest.raises(ParameterError, match=r"train\.class_weights"):
+        tune.run(config, paths)
+    assert len(ended) == 2
+
+
+def test_a_fold_is_prepared_within_the_memory_that_data_allow(tmp_path: Path) -> None:
+    """As normalize would: quantiles are of as many rows as `data.max_memory_mb` has room for."""
+    many = 6000
+    config, paths = checkout(tmp_path, data={"max_memory_mb": 1}, max_rows=many)
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame({"a": rng.normal(size=many), "b": rng.normal(size=many)})
+    frame = frame.with_columns(y=pl.Series(rng.choice(["no", "yes"], many)))
+    frame.write_csv(paths.data / "rows.csv")
+    table, schema = load_table(config, paths)
+    rows = np.arange(many)
+    _, val, _ = tune.prepare_fold(table, schema, config, rows[:5000], rows[5000:], 0)
+    numbers = []
+    for megabytes in (1, 2048):
+        made = TableTransformer(schema, config.normalize, max_memory_mb=megabytes)
+        made.fit(take_rows(table, rows[:5000]), config.seed, rows[:5000])
+        numbers.append(made.transform(take_rows(table, rows[5000:]), rows[5000:]).num)
+    assert_array_equal(val.num, numbers[0])
+    assert (numbers[0] != numbers[1]).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -13,7 +14,7 @@ import numpy as np
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
-from plumbline.errors import DataError
+from plumbline.errors import DataError, UserError
 from plumbline.evaluation.metrics import METRICS, score
 from plumbline.files import write_json, write_text
 from plumbline.kinds import DoubleArray, IntArray, Part
@@ -215,7 +216,9 @@ def _work_side_by_side(config: Config, paths: Paths, metric: str, key: str) -> N
 
 def _worker(config: Config, paths: Paths, metric: str, key: str) -> None:
     table, schema = load_table(config, paths)
-    _search(config, paths, metric, key, table, schema, load_split(paths), told=False)
+    # what stops a worker stops the parent's turn too, which says so once
+    with contextlib.suppress(UserError):
+        _search(config, paths, metric, key, table, schema, load_split(paths), told=False)
 
 
 def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
