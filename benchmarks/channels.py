@@ -89,7 +89,7 @@ def run() -> Result:
             )
         ],
         notes=[
-            "the network: the defaults of params.yaml, searched values at the centre of their "
+            "the network: the defaults of params.yaml, searched values at the center of their "
             "ranges, no tuning; log loss not calibrated",
             "at most 10,000 rows of each table; sum_*: made tables whose target is a sum",
         ],

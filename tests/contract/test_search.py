@@ -65,7 +65,7 @@ def test_a_search_stays_in_its_space_and_repeats(sampler: str, pruner: str, tmp_
     again = run(tmp_path / "b", sampler=sampler, pruner=pruner)
     assert found == again
     assert len(found.trials) == 12
-    assert found.trials[0].values == {k: SPACE[k].centre for k in found.trials[0].values}
+    assert found.trials[0].values == {k: SPACE[k].center for k in found.trials[0].values}
     for trial in found.trials:
         for key, value in trial.values.items():
             dimension = SPACE[key]
@@ -135,7 +135,7 @@ def test_diverging_values_are_avoided_and_a_search_of_them_refused(tmp_path: Pat
         run(tmp_path / "all", evaluate=always, trials=3)
 
 
-def test_the_centre_is_kept_where_the_gain_is_noise(tmp_path: Path) -> None:
+def test_the_default_point_is_kept_where_the_gain_is_noise(tmp_path: Path) -> None:
     def noisy(values: Values, report: Report) -> list[float]:
         tiny = float(values["train.weight_decay"]) * 1e-3
         return [1.0 + tiny, 0.9 - 2 * tiny, 1.1 - tiny]

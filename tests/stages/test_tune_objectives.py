@@ -21,6 +21,8 @@ from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
+from plumbline.report.page import render
+from plumbline.report.read import Reports
 from plumbline.stages import tune
 from plumbline.stages.inputs import load_table
 
@@ -99,6 +101,15 @@ def test_the_best_trial_is_the_mean_of_its_folds(
         float(trial["train.learning_rate"]) for trial in trials
     ]
     assert not list((paths.state / "tuning").glob("*.log*"))  # done: nothing to go on with
+
+
+def test_the_page_says_what_the_search_gained(tmp_path: Path) -> None:
+    config, paths = checkout(tmp_path, trials=4)
+    tune.run(config, paths)
+    gain = read_json(paths.reports / "tuning" / "summary.json")["gain_over_default"]["mean"]
+    page = render(config, Reports(paths.reports))
+    assert ("Against the default point" in page) == (gain != 0)
+    assert gain != 0
 
 
 def test_twice_the_same(tmp_path: Path) -> None:

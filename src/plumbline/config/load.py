@@ -68,7 +68,7 @@ class Config:
 
 
 def load_config(path: Path) -> Config:
-    """Read and check params.yaml. A key that is `tuned` holds the centre of its search range.
+    """Read and check params.yaml. A key that is `tuned` holds the center of its search range.
 
     Raises:
         ParameterError: the file is missing, is not YAML, has an unknown key or a wrong value.
@@ -101,7 +101,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
                 where=key,
                 mend=f"give it a value, or add {key} to tune.space",
             )
-        _set(raw, key, space[key].centre)
+        _set(raw, key, space[key].center)
     if "tuned" in raw:
         raise ParameterError("unknown key", file="params.yaml", where="tuned")
     with _blaming_the_space(tuned):

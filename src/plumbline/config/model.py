@@ -101,7 +101,7 @@ class Dimension:
         return [round(v) if self.type == "int" else v for v in (self.low, self.high)]
 
     @property
-    def centre(self) -> float | int | str | bool:
+    def center(self) -> float | int | str | bool:
         """The middle of the range (the geometric one if log), or the first choice."""
         if self.type == "categorical":
             assert self.choices

@@ -118,12 +118,12 @@ def reliability(y: IntArray, probabilities: DoubleArray) -> list[ReliabilityBin]
 
 def _reliability_bin(said: DoubleArray, seen: BoolArray) -> ReliabilityBin:
     n, share, z = len(said), float(seen.mean()), 1.959964
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return ReliabilityBin(
         predicted=float(said.mean()),
         observed=share,
-        low=max(0.0, centre - half),
-        high=min(1.0, centre + half),
+        low=max(0.0, center - half),
+        high=min(1.0, center + half),
         rows=n,
     )

@@ -131,7 +131,7 @@ class BatchNorm(nn.BatchNorm1d):
         if count < 2:
             return self._affine(x, self._running_mean(), self._running_var())
         mean = sums / count
-        # centred first: the mean of squares less the squared mean cancels far from zero
+        # centered first: the mean of squares less the squared mean cancels far from zero
         squares = (flat - mean).square().sum(0)
         if many:
             squares = sum_over_processes(squares)

@@ -1,4 +1,4 @@
-"""Scalers: a number column's training values -> a curve, a centre and a scale.
+"""Scalers: a number column's training values -> a curve, a center and a scale.
 
 Every scaler is `(curve(x) - center) / scale`. The curve (none, log, Yeo-Johnson, normal
 scores) works on the columns that share it at once, (n, k) with a parameter vector (k,), so

@@ -141,7 +141,7 @@ def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray 
             where=f"column '{schema.target}', row {rows[bad[0]]}",
             wanted=f"one of {', '.join(schema.classes)}" if schema.classes else "a finite number",
             got=values[int(bad[0])],
-            mend="mend or remove the rows without a usable target",
+            mend="fix or remove the rows without a usable target",
         )
     return y.astype(np.int64) if schema.task.is_classification else y.astype(np.float32)
 

@@ -247,7 +247,7 @@ class TableTransformer:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "spec_"):
-            raise DataError("the transformer has learnt nothing yet", mend="call fit first")
+            raise DataError("the transformer is not fitted", mend="call fit first")
 
     def _extras(self, columns: set[str]) -> list[pl.Expr]:
         """Target and weight, where the frame has them."""

@@ -242,7 +242,7 @@ def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
         "best": found.best.number,
         "fold_scores": chosen.scores,
         "inside_noise": found.inside_noise,
-        "gain_over_centre": None if gain is None else {"mean": gain[0], "std_error": gain[1]},
+        "gain_over_default": None if gain is None else {"mean": gain[0], "std_error": gain[1]},
         "importance": found.importance,
         "space": {k: dataclasses.asdict(d) for k, d in config.tune.space.items()},
     }
@@ -271,8 +271,8 @@ def trials_csv(found: Found) -> str:
 
 
 def _no_search(config: Config, paths: Paths, metric: str) -> Report:
-    """tune.trials is 0: `tuned` means the centre of the search range."""
-    values = {key: dimension.centre for key, dimension in config.tune.space.items()}
+    """tune.trials is 0: `tuned` means the center of the search range."""
+    values = {key: dimension.center for key, dimension in config.tune.space.items()}
     best = {"values": values, "score": None, "std_error": None, "metric": metric, "trials": 0}
     with sealed_dir(paths.reports / "tuning") as folder:
         write_json(folder / "summary.json", {"metric": metric, "trials": 0, "values": values})
@@ -292,8 +292,8 @@ def _report(config: Config, paths: Paths, metric: str, found: Found) -> Report:
         ("best trial", f"{found.best.number}; {found.inside_noise} others within a standard error"),
     ]
     if gain is not None and found.best.number != 0:
-        words = f"best trial {gain[0]:+.4f} ± {gain[1]:.4f} against the centre of the space"
-        kept = ", which is kept: the gain is inside the noise" if chosen.number == 0 else ""
+        words = f"best trial {gain[0]:+.4f} ± {gain[1]:.4f} against the default point"
+        kept = ", which is kept: the gain is within noise" if chosen.number == 0 else ""
         rows.append(("gain", words + kept))
     rows += [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in chosen.values.items()]
     return Report(rows=rows, look=[paths.reports / "tuning" / "trials.csv"])

@@ -99,5 +99,5 @@ def _refusal(
     return GateError(
         f"validation: {text}.",
         report=page,
-        mend="Mend the data, or change expectations.yaml if the data are right",
+        mend="Fix the data, or change expectations.yaml if the data are right",
     )

@@ -261,9 +261,9 @@ def _refusal(uri: str, message: str) -> StorageError:
     return StorageError(
         f"MLflow refused or did not answer: {first}",
         file=shown(uri),
-        mend="start it, or mend or unset MLFLOW_TRACKING_URI"
+        mend="start it, or fix or unset MLFLOW_TRACKING_URI"
         if named
-        else "mend the file or move the folder mlflow/ away; a new one is made",
+        else "fix the file or move the folder mlflow/ away; a new one is made",
     )
 
 

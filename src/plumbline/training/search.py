@@ -49,7 +49,7 @@ class TrialRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search found. Trial 0 is the centre of the space: what no search would give."""
+    """What a search found. Trial 0 is the center of the space: what no search would give."""
 
     trials: list[TrialRow]
     best: TrialRow
@@ -74,7 +74,7 @@ class Found:
 
     @property
     def chosen(self) -> TrialRow:
-        """The best trial; or trial 0, the centre of the space, where the best gains no more over
+        """The best trial; or trial 0, the center of the space, where the best gains no more over
         it than the standard error of that gain: the best of many tries is lucky too."""
         if self.gain is None:
             return self.best
@@ -164,7 +164,7 @@ def search(
             pruner=choose(PRUNERS, config.pruner, "tune.pruner")(config),
         )
         if not study.trials:
-            study.enqueue_trial({k: d.centre for k, d in config.space.items()})
+            study.enqueue_trial({k: d.center for k, d in config.space.items()})
         while (done := len(_ended(study))) < trials_of(config):
             study.sampler = choose(SAMPLERS, config.sampler, "tune.sampler")(config, seed, done)
             study.optimize(lambda trial: _objective(trial, evaluate, config), n_trials=1)
@@ -178,7 +178,7 @@ def trials_of(config: TuneConfig) -> int:
     if config.sampler != "grid":
         return config.trials
     points = math.prod(len(grid_points(d)) for d in config.space.values())
-    return min(config.trials, points + 1)  # the centre is tried as well
+    return min(config.trials, points + 1)  # the center is tried as well
 
 
 def grid_points(dimension: Dimension) -> list[Any]:

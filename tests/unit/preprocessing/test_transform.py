@@ -456,5 +456,5 @@ def test_the_state_of_what_is_not_fitted_is_refused() -> None:
         columns=(Column(name="y", type=ColumnType.NUMBER, role=Role.TARGET),),
         task=Task.REGRESSION,
     )
-    with pytest.raises(DataError, match=r"learnt nothing yet.*Call fit first"):
+    with pytest.raises(DataError, match=r"is not fitted.*Call fit first"):
         TableTransformer(schema, NormalizeConfig()).to_json()

@@ -243,7 +243,7 @@ def _tuning(made: Made) -> None:
             "folds": 5,
             "trials": n,
             "inside_noise": 3,
-            "gain_over_centre": {"mean": 0.012, "std_error": 0.005},
+            "gain_over_default": {"mean": 0.012, "std_error": 0.005},
         },
     )
 

@@ -46,11 +46,11 @@ def r2(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
     """Share of the variance explained; undefined where the target does not vary."""
     values = y.astype(np.float64)
     squares = squared(values, p[:, 0])
-    centred = values - values.mean()  # keeps the variance of large values exact
+    centered = values - values.mean()  # keeps the variance of large values exact
 
     def statistic(w: DoubleArray) -> DoubleArray:
         total = w.sum(axis=1)
-        spread = w @ np.square(centred) - divide(np.square(w @ centred), total)
+        spread = w @ np.square(centered) - divide(np.square(w @ centered), total)
         constant = spread <= EPS * (w @ np.square(values))
         return 1 - divide(w @ squares, np.where(constant, 0.0, spread))
 

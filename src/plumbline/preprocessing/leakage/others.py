@@ -76,9 +76,9 @@ def linear(x: DoubleArray, y: DoubleArray, half: IntArray) -> DoubleArray:
         there = np.isfinite(x)
         many = np.maximum(there[taught].sum(axis=0), 1)
         mean = np.where(there, x, 0)[taught].sum(axis=0) / many
-        centred = np.where(there, x - mean, 0)
-        spread = np.sqrt((centred[taught] ** 2).mean(axis=0))
-        z = np.clip(centred / np.where(spread > 0, spread, 1), -10, 10)
+        centered = np.where(there, x - mean, 0)
+        spread = np.sqrt((centered[taught] ** 2).mean(axis=0))
+        z = np.clip(centered / np.where(spread > 0, spread, 1), -10, 10)
         a, level = z[taught], y[taught].mean() if taught.any() else 0.0
         weights = np.linalg.solve(a.T @ a + np.eye(x.shape[1]), a.T @ (y[taught] - level))
         belief[~taught] = level + z[~taught] @ weights

@@ -127,9 +127,9 @@ def _side_by_side(numbers: dict[str, DoubleArray]) -> list[tuple[str, str]]:
     x = np.column_stack(list(numbers.values()))
     there = np.isfinite(x)
     many = np.maximum(there.sum(axis=0), 1)
-    centred = np.where(there, x - np.where(there, x, 0).sum(axis=0) / many, 0)
-    spread = np.sqrt((centred**2).sum(axis=0))
-    z = centred / np.where(spread > 0, spread, 1)
+    centered = np.where(there, x - np.where(there, x, 0).sum(axis=0) / many, 0)
+    spread = np.sqrt((centered**2).sum(axis=0))
+    z = centered / np.where(spread > 0, spread, 1)
     correlation = np.triu(np.abs(z.T @ z), 1)
     order = np.argsort(-correlation, axis=None, kind="stable")[:SIDE_BY_SIDE]
     places = [divmod(int(i), len(names)) for i in order if correlation.flat[i] >= CORRELATED]

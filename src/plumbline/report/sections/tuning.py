@@ -108,8 +108,8 @@ def _sentences(summary: Any, about: About) -> list[str]:
             "The best trial is the default point (the center of the search space): nothing was "
             "gained."
         )
-    gain = real(pick(summary, "gain_over_centre", "mean"))
-    error = real(pick(summary, "gain_over_centre", "std_error"))
+    gain = real(pick(summary, "gain_over_default", "mean"))
+    error = real(pick(summary, "gain_over_default", "std_error"))
     if gain and error is not None:
         change, deviation = aligned([gain, error], 3)
         plus = "+" if gain > 0 else ""
