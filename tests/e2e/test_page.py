@@ -55,6 +55,15 @@ UNSEEN = """[...document.querySelectorAll('main *')].filter(e => e.scrollWidth >
   .map(e => e.outerHTML.slice(0, 200))"""
 
 
+NAMELESS = """[...document.querySelectorAll('th, h1, h2, h3, a, summary, dt, figcaption')]
+  .filter(e => !e.textContent.trim()).map(e => e.outerHTML.slice(0, 200))"""
+SKIPPED = """[...document.querySelectorAll('h1, h2, h3, h4')].map(e => +e.tagName[1])
+  .filter((level, i, all) => i && level > all[i - 1] + 1)"""
+PRINTED = """[...document.querySelectorAll('.read, .lead, .caption, figcaption, table, .note')]
+  .map(e => parseFloat(getComputedStyle(e).fontSize)
+    / parseFloat(getComputedStyle(document.body).fontSize)).filter(ratio => ratio > 1.07)"""
+
+
 @pytest.fixture(scope="module", params=["binary", "multiclass", "regression", "long", "nothing"])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a sample; with long names; of nothing at all."""
@@ -128,3 +137,57 @@ def test_nothing_is_cut_covered_or_broken(browser: Browser, page: Path, width: i
         assert browser.ask(LABELS) == [], font
         assert browser.ask(BROKEN) == [], font
         assert browser.ask(UNSEEN) == [], font
+
+
+def test_headings_have_words_and_no_level_is_left_out(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280)
+    assert browser.ask(NAMELESS) == [] and browser.ask(SKIPPED) == []
+
+
+def test_on_paper_no_small_print_is_larger_than_the_text(browser: Browser, page: Path) -> None:
+    browser.open(page, 1280)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert browser.ask(PRINTED) == []
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_all_can_be_reached_and_opened_with_the_keyboard(browser: Browser, page: Path) -> None:
+    """Tab stops at every link, fold and scrolling table, in order, where it is seen; Enter opens
+    a fold."""
+    browser.open(page, 390)
+    wanted = browser.ask(
+        "[...document.querySelectorAll('a[href], summary, [tabindex]')]"
+        ".filter(e => e.checkVisibility()).length"
+    )
+    seen = []
+    for _ in range(wanted):
+        press(browser, "Tab", 9)
+        seen.append(
+            browser.ask(
+                """(() => { const e = document.activeElement; const style = getComputedStyle(e);
+                e.dataset.visited = 1;
+                return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
+                  || e.matches('.skip') && e.getBoundingClientRect().left >= 0; })()"""
+            )
+        )
+    assert browser.ask("document.querySelectorAll('[data-visited]').length") == wanted
+    assert all(seen)
+    if browser.ask("Boolean(document.querySelector('details.fold'))"):
+        browser.ask("document.querySelector('.fold summary').focus()")
+        press(browser, "Enter", 13)
+        assert browser.ask("document.querySelector('details.fold').open")
+
+
+def press(browser: Browser, key: str, code: int) -> None:
+    text = "\r" if key == "Enter" else ""
+    for kind in ("keyDown", "keyUp"):
+        browser.call(
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key=key,
+            code=key,
+            windowsVirtualKeyCode=code,
+            text=text if kind == "keyDown" else "",
+        )

@@ -150,14 +150,14 @@ def test_what_was_used_stands_beside_what_was_asked_for(
     config = replace(config, explain=replace(config.explain, rows=70, background=500))
     report = run(config, paths)
     budget = read_json(paths.reports / "explain" / "importance.json")["budget"]
-    assert budget["rows"] == {"requested": 70, "used": 40, "limited_by": "40 test rows"}
+    assert budget["rows"] == {"requested": 70, "used": 40, "limited_by": "only 40 test rows"}
     assert budget["background"] == {
         "requested": 500,
         "used": 120,
-        "limited_by": "120 training rows",
+        "limited_by": "only 120 training rows",
     }
     assert budget["lime_rows"] == {"requested": 2, "used": 2, "limited_by": None}
-    assert dict(report.rows)["test rows"] == "40 of 70 (40 test rows)"
+    assert dict(report.rows)["test rows"] == "40 of 70 (only 40 test rows)"
     monkeypatch.setattr(effort, "BUDGET", 1.0)
     report = run(config, paths)
     importance = read_json(paths.reports / "explain" / "importance.json")

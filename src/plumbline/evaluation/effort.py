@@ -101,5 +101,5 @@ def used(requested: int, at_hand: int, count: int, what: str) -> dict[str, Any]:
     """
     limit = None
     if count < requested:
-        limit = "computing budget" if count < at_hand else f"{at_hand:,} {what}"
+        limit = "computing budget" if count < at_hand else f"only {at_hand:,} {what}"
     return {"requested": requested, "used": count, "limited_by": limit}

@@ -92,6 +92,7 @@ class Grid:
     rows: Sequence[Sequence[Cell]]
     more: str = ""
     folded: bool = False  # shown when opened
+    total: int = 0  # rows that there are, where not all are shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,14 +45,15 @@ def forest(items: Sequence[Estimate], *, title: str, sides: tuple[str, str]) -> 
     bottom = ROW * len(items)
     parts = []
     zero = _percent(0.0, low, high)
-    labeled = -APART
-    for tick in nice_ticks(low, high, 4):
+    ticks = nice_ticks(low, high, 4)
+    labeled: list[float] = []
+    for tick in sorted(ticks, key=abs):  # zero first: the line that decides has its label
         x = _percent(tick, low, high)
         parts += [_line(x, y, x, y + 18, "grid") for y in _bands(items)]
-        if x - labeled >= APART:
+        if all(abs(x - other) >= APART for other in labeled):
             anchor = "start" if x < NEAR else "end" if x > 100 - NEAR else "middle"
             parts.append(_text(x, bottom + 16, number(tick), anchor))
-            labeled = x
+            labeled.append(x)
     parts += [_line(zero, y, zero, y + 18, "axis") for y in _bands(items)]
     for i, e in enumerate(items):
         parts += _row(e, ROW * i, low, high)

@@ -151,8 +151,9 @@ def area(points: Sequence[tuple[float, float]], cls: str) -> Markup:
 
 
 def dots(points: Iterable[tuple[float, float]], cls: str, *, title: str = "") -> Markup:
-    """Round dots as one path: a stroke of no length with round ends, its width set by the class."""
-    path = "".join(f"M{at(x)} {at(y)}h0" for x, y in points)
+    """Round dots as one path: strokes with round ends, their width set by the class. Some PDF
+    viewers draw a stroke of no length at all as a cross, so that they have a little."""
+    path = "".join(f"M{at(x)} {at(y)}h.01" for x, y in points)
     inner = Markup("<title>{}</title>").format(title) if title else Markup("")
     return Markup('<path class="dot {}" d="{}">{}</path>').format(cls, path, inner)
 

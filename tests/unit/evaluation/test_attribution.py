@@ -178,5 +178,5 @@ def test_effort_falls_with_the_cost_of_the_model() -> None:
 def test_what_kept_it_from_more_is_said() -> None:
     assert used(100, 400, 100, "training rows")["limited_by"] is None
     assert used(100, 400, 12, "training rows")["limited_by"] == "computing budget"
-    assert used(100, 40, 40, "training rows")["limited_by"] == "40 training rows"
+    assert used(100, 40, 40, "training rows")["limited_by"] == "only 40 training rows"
     assert used(100, 40, 12, "training rows")["limited_by"] == "computing budget"

@@ -163,3 +163,17 @@ def test_thinning_keeps_both_ends() -> None:
     values = np.arange(10_001.0)
     kept = thin(values, 100)
     assert len(kept) == 100 and kept[0] == 0 and kept[-1] == 10_000
+
+
+@given(
+    value=st.floats(-1e3, 1e3),
+    low=st.floats(1e-4, 1e2),
+    high=st.floats(1e-4, 1e2),
+)
+def test_the_line_at_zero_of_a_forest_has_its_label(value: float, low: float, high: float) -> None:
+    one = Estimate(name="a", value=value, low=value - low, high=value + high, text="t")
+    root = drawn(forest([one], title="t", sides=("worse", "better")))
+    (zero,) = (e for e in root.iter() if e.tag.endswith("text") and e.text == "0")
+    axis = next(e for e in root.iter() if e.get("class") == "axis")
+    at = [float(str(e.get(key)).rstrip("%")) for e, key in ((zero, "x"), (axis, "x1"))]
+    assert at[0] == pytest.approx(at[1], abs=0.11)

@@ -75,7 +75,7 @@ def test_distances_speak_for_themselves(tmp_path: Path) -> None:
 def test_the_rule_and_the_missing_are_told(tmp_path: Path) -> None:
     (part,) = section(tmp_path, 2).parts
     facts = dict(next(b for b in part.blocks if isinstance(b, Facts)).items)
-    assert facts["drifted as a whole above"] == "50% of columns"
+    assert facts["limit for the data set"] == "50% of columns"
     assert facts["training rows"] == "342" and facts["test rows"] == "114"
     (table, _) = (b for b in part.blocks if isinstance(b, Grid))
     assert table.rows[0][-1].text == "0.0% → 12.5%"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,16 @@ def test_every_caption_names_what_is_explained(tmp_path: Path, task: str) -> Non
 def test_what_the_budget_cut_is_said(tmp_path: Path) -> None:
     folder = write_sample(tmp_path)
     cut = {"requested": 100, "used": 12, "limited_by": "computing budget"}
-    all_rows = {"requested": 200, "used": 114, "limited_by": "114 test rows"}
+    all_rows = {"requested": 200, "used": 114, "limited_by": "only 114 test rows"}
     change(
         folder,
         "importance.json",
         budget={"background": cut, "rows": all_rows, "faithfulness_rows": {**cut, "used": 20}},
     )
     found = facts(parts(folder, "binary")[0])
-    assert found["background rows"] == "12 of 100: computing budget"
-    assert found["test rows"] == "114 of 200: 114 test rows"
-    assert found["rows of the deletion test"] == "20 of 100: computing budget"
+    assert found["background rows"] == "12 of 100 (computing budget)"
+    assert found["test rows"] == "114 of 200 (only 114 test rows)"
+    assert found["rows of the deletion test"] == "20 of 100 (computing budget)"
     change(folder, "importance.json", budget=None)
     assert facts(parts(folder, "binary")[0])["background rows"] == "100"
 
@@ -92,7 +93,7 @@ def test_a_single_row_shows_values_truth_and_reason(tmp_path: Path, task: str) -
     if task == "regression":
         assert "Actual 215,000, predicted 198,300. R²" in figure.caption
     else:
-        assert "Actual fir, predicted pine, probability of pine 0.97. R²" in figure.caption
+        assert "Actual fir, predicted pine, probability of pine 0.970. R²" in figure.caption
     drawn = str(figure.svg)
     assert "… = 0.147" in drawn and ">b = RL<" in drawn and ">c = missing<" in drawn
     (table,) = (b for b in part.blocks if isinstance(b, Grid))
@@ -108,4 +109,31 @@ def test_rows_of_older_reports_are_shown_without(tmp_path: Path) -> None:
     row = {"row": 3, "class": "malignant", "prediction": 0.97, "r2": 0.5, "weights": {"a": 1.0}}
     change(folder, "lime.json", rows=[row])
     (figure,) = figures(parts(folder, "binary")[1])
-    assert figure.caption.startswith("Row 3. Probability of malignant 0.97. R²")
+    assert figure.caption.startswith("Row 3. Probability of malignant 0.970. R²")
+
+
+@pytest.mark.parametrize("value", [0.000123456, 0.12345678, 1234.5678, "a long category of words"])
+def test_a_value_beside_a_bar_is_not_cut_twice(tmp_path: Path, value: float | str) -> None:
+    """The label is made to fit: numbers are whole, the name of the column gives way."""
+    folder = write_sample(tmp_path)
+    column = "a_very_long_name_of_a_column"
+    row = {"row": 3, "r2": 0.5, "prediction": 0.5, "weights": {column: -0.0345}}
+    change(folder, "lime.json", rows=[{**row, "values": {column: value}}])
+    (figure,) = figures(parts(folder, "binary")[1])
+    (label,) = (t for t in re.findall(r">([^<>]*)</text>", str(figure.svg)) if " = " in t)
+    name, shown = label.split(" = ")
+    assert name.startswith("a_very") and shown
+    if isinstance(value, float):
+        assert float(shown.replace(",", "")) == pytest.approx(value, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(6.04e-9, "below 0.001"), (0.4823, "0.482"), (0.99999, "above 0.999")],
+)
+def test_a_probability_is_written_as_one(tmp_path: Path, probability: float, shown: str) -> None:
+    folder = write_sample(tmp_path)
+    row = {"row": 3, "class": "malignant", "prediction": probability, "r2": 0.5}
+    change(folder, "lime.json", rows=[{**row, "weights": {"a": 1.0}}])
+    (figure,) = figures(parts(folder, "binary")[1])
+    assert f"Probability of malignant {shown}. " in figure.caption

@@ -217,7 +217,7 @@ def test_the_page_says_what_was_searched(samples: dict[str, Path], tmp_path: Pat
     folder = shutil.copytree(samples["binary"], tmp_path / "reports")
     text = Parsed(page(folder)).text
     assert "changed by +0.0120 ± 0.0050 over the same folds" in text
-    assert "3 other trials within one standard error of the best" in text
+    assert "3 other trials are within one standard error of the best" in text
     (folder / "tuning" / "trials.csv").write_text("number,state,value\n")
     (folder / "tuning" / "summary.json").write_text('{"trials": 0, "values": {"model.width": 64}}')
     text = Parsed(page(folder)).text
@@ -370,7 +370,9 @@ def test_mistakes_come_with_the_threshold_and_a_table_of_classes(tmp_path: Path)
     parsed = Parsed(render(config(), Reports(tmp_path)))
     texts = [text.strip() for text in parsed.texts if text.strip()]
     said = next(text for text in texts if "is predicted where its probability" in text)
-    assert said.startswith("malignant is predicted where its probability is at least 0.420")
+    assert said.startswith(
+        "The class malignant is predicted where its probability is at least 0.420"
+    )
     at = texts.index("Test rows by class")
     row = texts[texts.index("malignant", at) :][:6]
     assert row == ["malignant", "0.600", "0.750", "0.667", "20", "25"]

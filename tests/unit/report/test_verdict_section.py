@@ -126,7 +126,7 @@ def test_the_table_has_scores_differences_and_verdicts(tmp_path: Path) -> None:
     first = [c.status.word if c.status else c.text for c in table.rows[0]]
     assert first == [
         "linear model",
-        "no significant difference",
+        "not significant",
         "0.898",
         "+0.002",
         "−0.001 to +0.005",

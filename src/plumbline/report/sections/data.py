@@ -148,8 +148,8 @@ def _split_part(reports: Reports) -> Part:
     summary = reports.json("split/summary.json")
     blocks: list[Block] = []
     if isinstance(summary, dict):
-        method = (words(summary.get("method")) or NOTHING).replace("_", " ")
-        folds = (words(summary.get("folds_method")) or NOTHING).replace("_", " ")
+        method = _method(summary.get("method"))
+        folds = _method(summary.get("folds_method"))
         facts: list[tuple[str, str | Status]] = [
             ("method", method),
             ("folds", f"{len(listed(summary.get('folds')))} · {folds}"),
@@ -181,11 +181,16 @@ def _split_part(reports: Reports) -> Part:
             )
         )
     read = (
-        "The model learned from the training rows, was stopped and calibrated by the validation "
-        "rows, and is judged by the test rows, which nothing before saw."
+        "The model is fitted on the training rows; early stopping and calibration use the "
+        "validation rows; the test rows are used for the evaluation only."
     )
     files = ["split/summary.json", "split/split.svg"]
     return Part(title="Split", read=read, blocks=blocks, files=files)
+
+
+def _method(value: Any) -> str:
+    """A method of splitting in words, with a hyphen that no line breaks at."""
+    return (words(value) or NOTHING).replace("_", " ").replace("kfold", "k\u2011fold")
 
 
 def leakage_status(reports: Reports) -> Status:
@@ -211,8 +216,8 @@ def _leakage_part(reports: Reports) -> Part:
     elif findings:
         blocks.append(_findings(findings))
     read = (
-        "A leak lets the model see what it will not know in use, so that its scores here would "
-        "promise too much; each finding comes with its evidence and a fix."
+        "A leak gives the model information that it will not have in production, so that its "
+        "scores here are too high; each finding has its evidence and a fix."
     )
     return Part(title="Leakage", read=read, blocks=blocks, files=["leakage.json"])
 

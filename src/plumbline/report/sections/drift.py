@@ -81,7 +81,7 @@ def _facts(
     return [
         ("data set", Status(state=state, word=word)),
         ("drifted columns", f"{_drifted(columns):,} of {len(columns):,} ({share})"),
-        ("drifted as a whole above", f"{percent(about.config.drift.share, 0)} of columns"),
+        ("limit for the data set", f"{percent(about.config.drift.share, 0)} of columns"),
         ("training rows", number(whole(pick(result, "rows", "reference")))),
         ("test rows", number(whole(pick(result, "rows", "current")))),
     ]
@@ -110,7 +110,7 @@ def _tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
     others = [c for c in columns if c[1].get("drifted") is not True]
     tables = [
         _table("Columns that drifted", drifted),
-        _table("Columns that did not", others, folded=True),
+        _table("Columns that did not drift", others, folded=True),
     ]
     return [table for table in tables if table.rows]
 
@@ -123,8 +123,8 @@ def _table(caption: str, found: list[tuple[str, dict[str, Any]]], *, folded: boo
             [
                 name(key),
                 Cell(text="", status=_column_status(v.get("drifted"))),
-                Cell(text=str(v.get("method") or NOTHING)[:80]),
-                figure_cell(number(real(v.get("score")), 3)),
+                Cell(text=_method(v)),
+                figure_cell(_score(v)),
                 figure_cell(number(real(v.get("threshold")), 3)),
                 figure_cell(_missing(v.get("missing"))),
             ]
@@ -134,7 +134,19 @@ def _table(caption: str, found: list[tuple[str, dict[str, Any]]], *, folded: boo
         if len(found) > COLUMNS_SHOWN
         else "",
         folded=folded,
+        total=len(found),
     )
+
+
+def _method(column: dict[str, Any]) -> str:
+    """Evidently's name of the method, in words."""
+    return str(column.get("method") or NOTHING)[:80].replace(" p_value", ", p-value")
+
+
+def _score(column: dict[str, Any]) -> str:
+    """A p-value or a distance, with three decimals unless these would show nothing."""
+    score = real(column.get("score"))
+    return number(score, 2) if score and abs(score) < 0.001 else fixed(score)
 
 
 def _missing(shares: Any) -> str:

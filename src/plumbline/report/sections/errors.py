@@ -53,7 +53,7 @@ def _decision(reports: Reports, about: About) -> str:
     where = "the default" if threshold is None else "chosen on validation rows"
     value = fixed(0.5 if threshold is None else threshold, 3 if threshold else 1)
     return (
-        f"{positive} is predicted where its probability is at least {value}, {where} "
+        f"The class {positive} is predicted where its probability is at least {value}, {where} "
         "(evaluate.threshold); another threshold trades one kind of mistake for the other."
     )
 
@@ -155,7 +155,8 @@ def residuals(reports: Reports) -> Part:
                             axes=("predicted", "actual − predicted"),
                             level=0.0,
                         ),
-                        caption="Residuals against predicted: a slope or a funnel is a bias.",
+                        caption="Residuals against predicted: a slope is a bias; a funnel means "
+                        "errors that grow with the prediction.",
                     ),
                     Figure(
                         svg=histogram(residual, title="Residuals", axis="actual − predicted"),
@@ -167,7 +168,7 @@ def residuals(reports: Reports) -> Part:
     elif reports.problem("evaluation/predictions.parquet") is None:
         blocks.append(Text("There is no test row to show."))
     read = (
-        "Points on the line are right; those above it were predicted too low, those below it "
+        "Points on the line are exact; those above it were predicted too low, those below it "
         "too high, and a pattern among them is something the model has not learned."
     )
     files = ["evaluation/predictions.parquet"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plumbline.numbers import plural
+from plumbline.numbers import NBSP, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Cell, Grid, Part, Section, Status, figure_cell
 from plumbline.report.read import Reports, entries, listed, pair, pick, real
@@ -56,7 +56,7 @@ def _metrics(reports: Reports, about: About) -> Part:
     metrics = reports.json("metrics.json")
     baselines = [key for key, _ in entries(pick(metrics, "baselines"))][:6]
     names = _names(metrics, about)
-    columns = ["metric", "", "train", "validation", "test", "95% interval"]
+    columns = ["metric", "train", "validation", "test", "95% interval"]
     rows = []
     for name in names:
         low, high = pair(pick(metrics, "test_ci95", name))
@@ -65,8 +65,7 @@ def _metrics(reports: Reports, about: About) -> Part:
         texts = metric_values(name, [*mine, *others])
         rows.append(
             [
-                Cell(text=metric_label(name), strong=name == about.metric),
-                Cell(text="↑" if greater_is_better(name) else "↓", muted=True),
+                Cell(text=_with_direction(name), strong=name == about.metric),
                 *(
                     figure_cell(text, strong=part == "test")
                     for part, text in zip(PARTS, texts[: len(PARTS)], strict=True)
@@ -75,21 +74,36 @@ def _metrics(reports: Reports, about: About) -> Part:
                 *(figure_cell(text) for text in texts[len(PARTS) :]),
             ]
         )
+    more = "↑ higher is better, ↓ lower is better."
+    if "mse" in _known(metrics) and "mse" not in names:
+        more += " MSE, the square of RMSE, is in reports/metrics.json."
     table = Grid(
         caption="Scores of the deep model, and of the baselines on the same test rows",
         columns=[*columns, *(baseline_label(b) for b in baselines)],
         rows=rows,
-        more="↑ more is better, ↓ less is better.",
+        more=more,
     )
     read = (
-        "Only the test column promises anything; a training score far above it means "
-        "over-fitting, and differences inside the 95% interval may be chance."
+        "Only the test column estimates the performance on new rows; a training score far better "
+        "than the test score means over-fitting, and differences within the 95% interval may be "
+        "chance."
     )
     return Part(title="Metrics", read=read, blocks=[table] if rows else [], files=["metrics.json"])
 
 
+def _with_direction(name: str) -> str:
+    return f"{metric_label(name)}{NBSP}{'↑' if greater_is_better(name) else '↓'}"
+
+
 def _names(metrics: Any, about: About) -> list[str]:
-    """Metrics that some part has, the main one first, then in the usual order."""
-    there = {key for part in PARTS for key, _ in entries(pick(metrics, part))}
+    """Metrics that some part has, the main one first, then in the usual order. MSE says no more
+    than RMSE, in numbers so long that they push columns out."""
+    there = _known(metrics)
+    if "rmse" in there and about.metric != "mse":
+        there -= {"mse"}
     known = [name for name in METRIC_WORDS if name in there]
     return sorted([*known, *sorted(there - set(known))], key=lambda name: name != about.metric)
+
+
+def _known(metrics: Any) -> set[str]:
+    return {key for part in PARTS for key, _ in entries(pick(metrics, part))}

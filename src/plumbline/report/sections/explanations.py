@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from plumbline.kinds import Task
-from plumbline.numbers import NOTHING, fixed, number
+from plumbline.numbers import NOTHING, aligned, fixed, number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -24,12 +24,13 @@ from plumbline.report.blocks import (
     name,
 )
 from plumbline.report.clouds import swarm
-from plumbline.report.plots import bars
+from plumbline.report.plots import WIDTH, bars
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
+from plumbline.report.typeface import shorten, text_width
 
 TOP = 15  # columns
 LOCAL_ROWS, LOCAL_COLUMNS = 6, 7
-LABEL_LENGTH, VALUE_LENGTH = 21, 10  # characters of `column = value`, and of the value
+LABEL_ROOM = WIDTH * 0.45 - 4  # of `column = value` beside a bar
 METHOD_WORDS = {
     "shap": "SHAP",
     "lime": "LIME",
@@ -106,7 +107,7 @@ def _global(reports: Reports, about: About) -> Part:
             "of zero it lowered it."
         )
         figures.append(Figure(svg=drawn, caption=caption))
-    blocks: list[Block] = [_explained(content), Figures(figures)] if figures else []
+    blocks: list[Block] = [_explained(content, about), Figures(figures)] if figures else []
     blocks += _methods(content, columns)
     if not blocks and reports.problem("explain/importance.json") is None:
         blocks.append(Text("No column has an importance."))
@@ -119,14 +120,14 @@ def _global(reports: Reports, about: About) -> Part:
     return Part(title="What moves predictions", read=read, blocks=blocks, files=files)
 
 
-def _explained(content: Any) -> Facts:
+def _explained(content: Any, about: About) -> Facts:
     exact = pick(content, "exact") is True
     orders = whole(pick(content, "orders"))
     facts: list[tuple[str, str | Status]] = [
-        ("explained is", words(pick(content, "of")) or NOTHING),
+        ("explained", _output(about).removeprefix("the ")),
         ("test rows", _used(content, "rows")),
         ("background rows", _used(content, "background")),
-        ("computed", "exactly" if exact else f"from {number(orders)} column orders per row"),
+        ("computed", "exactly" if exact else f"from {number(orders)} permutations of the columns"),
     ]
     error = real(pick(content, "std_error"))
     if error:
@@ -137,13 +138,13 @@ def _explained(content: Any) -> Facts:
 
 
 def _used(content: Any, key: str) -> str:
-    """`12 of 100: computing budget` where less was used than params.yaml asks for."""
+    """`12 of 100 (computing budget)` where less was used than params.yaml asks for."""
     entry = pick(content, "budget", key)
     used, requested = whole(pick(entry, "used")), whole(pick(entry, "requested"))
     if used is None or requested is None:
         return number(whole(pick(content, key)))
     limit = words(pick(entry, "limited_by"))
-    return f"{used:,} of {requested:,}: {limit}" if limit else f"{used:,} of {requested:,}"
+    return f"{used:,} of {requested:,} ({limit})" if limit else f"{used:,} of {requested:,}"
 
 
 def _methods(content: Any, columns: dict[str, float]) -> list[Block]:
@@ -227,34 +228,39 @@ def _one_row(row: Any, about: About) -> list[Figure]:
 
 def _outcome(row: Any) -> str:
     """What is true of a row and what was predicted."""
-    prediction = number(real(pick(row, "prediction")))
     if about_class := words(pick(row, "class")):
-        said = f"probability of {about_class} {prediction}. "
+        probability = _probability(real(pick(row, "prediction")))
+        said = f"probability of {about_class} {probability}. "
         if pick(row, "actual") is None:
             return said[:1].upper() + said[1:]
         both = f"actual {_cell(pick(row, 'actual'))}, predicted {_cell(pick(row, 'predicted'))}"
         return f"{both[:1].upper()}{both[1:]}, {said}"
-    actual = pick(row, "actual")
+    actual, prediction = pick(row, "actual"), number(real(pick(row, "prediction")))
     if actual is None:
         return f"Predicted {prediction}. "
     return f"Actual {_cell(actual)}, predicted {prediction}. "
+
+
+def _probability(value: float | None) -> str:
+    """With three decimals; what these cannot tell from certain is said to be beyond them."""
+    if value is None or 0.001 <= value <= 0.999:
+        return fixed(value)
+    return "below 0.001" if value < 0.5 else "above 0.999"
 
 
 def _with_value(column: str, values: Any) -> str:
     """`column = value`; the column is cut before the value is."""
     if not isinstance(values, dict) or column not in values:
         return column
-    value = _cell(values[column])
-    value = value if len(value) <= VALUE_LENGTH else value[: VALUE_LENGTH - 1] + "…"
-    room = LABEL_LENGTH - len(value)
-    return f"{column if len(column) <= room else column[: room - 1] + '…'} = {value}"
+    value = f" = {shorten(_cell(values[column], 3), LABEL_ROOM / 2)}"
+    return f"{shorten(column, LABEL_ROOM - text_width(value))}{value}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, digits: int = 4) -> str:
     """A cell of the data."""
     found = real(value)
     if found is not None:
-        return number(found)
+        return number(found, digits)
     return "missing" if value is None else str(value)[:200]
 
 
@@ -262,17 +268,19 @@ def _values(row: Any) -> Grid:
     """A row's values beside their weights, the heaviest first."""
     values = pick(row, "values")
     weights = _weights(row)
+    texts = aligned([weight for _, weight in weights[:TOP]])
     return Grid(
         caption=f"Values of row {number(whole(pick(row, 'row')))}",
         columns=["column", "value", "weight"],
         rows=[
-            [name(key[:80]), name(_cell(pick(values, key))), figure_cell(number(weight, 3))]
-            for key, weight in weights[:TOP]
+            [name(key[:80]), name(_cell(pick(values, key))), figure_cell(text)]
+            for (key, _), text in zip(weights[:TOP], texts, strict=True)
         ],
         more=f"The first {TOP} of {len(weights):,} columns; all are in reports/explain/lime.json."
         if len(weights) > TOP
         else "",
         folded=True,
+        total=len(weights),
     )
 
 

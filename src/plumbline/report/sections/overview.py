@@ -30,8 +30,8 @@ def overview(reports: Reports, about: About) -> Part:
         blocks += [Facts(_facts(columns, rows)), *_target(content, columns, about)]
         blocks.append(_table(columns, rows))
     read = (
-        "All rows of the data, before any is left out; `missing` counts empty cells and the words "
-        "that stand for them."
+        "All rows of the data, before any is left out; missing cells are the empty ones and those "
+        "with a word that means missing (`data.format.missing`)."
     )
     return Part(title="Overview", read=read, blocks=blocks, files=[FILE])
 
@@ -101,6 +101,7 @@ def _table(columns: list[Any], rows: int) -> Grid:
         ],
         more=f"{rest:,} more in reports/{FILE}." if rest > 0 else "",
         folded=True,
+        total=len(columns),
     )
 
 

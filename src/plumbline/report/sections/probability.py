@@ -52,7 +52,9 @@ def ranking(reports: Reports, about: About) -> Part:
             y_limits=UNIT,
             diagonal=diagonal,
         )
-        caption = f"{look.title}: {said}." + (" The dotted line is chance." if diagonal else "")
+        caption = f"{look.title}. {said[:1].upper()}{said[1:]}." + (
+            " The dotted line is chance." if diagonal else ""
+        )
         if about.task is Task.MULTICLASS:
             caption += " The mean over classes, each against the rest."
         figures.append(Figure(svg=lines(series, look), caption=caption))
@@ -61,7 +63,7 @@ def ranking(reports: Reports, about: About) -> Part:
         blocks.append(Text("This run has no ranking curves."))
     read = (
         "The further a ROC curve bends to the upper left, and a precision-recall curve to the "
-        "upper right, the better the classes are told apart at every threshold."
+        "upper right, the better the classes are separated at every threshold."
     )
     files = [f"evaluation/{name}.csv" for name in ("roc", "pr", "baseline_roc", "baseline_pr")]
     return Part(title="Ranking", read=read, blocks=blocks, files=files)
@@ -166,7 +168,7 @@ def _calibration_facts(reports: Reports) -> list[tuple[str, str]]:
 
 
 def coverage(reports: Reports, about: About) -> Part:
-    """How often the conformal sets or intervals hold the truth."""
+    """How often the conformal sets or intervals contain the actual value."""
     conformal = pick(reports.json("evaluation/verdict.json"), "conformal")
     blocks: list[Block] = []
     promised, found = real(pick(conformal, "promised")), real(pick(conformal, "coverage"))
@@ -175,16 +177,16 @@ def coverage(reports: Reports, about: About) -> Part:
         blocks.append(
             Facts(
                 [
-                    ("promised coverage", percent(promised)),
-                    ("found on test rows", percent(found)),
+                    ("target coverage", percent(promised)),
+                    ("coverage of test rows", percent(found)),
                     (size, number(real(pick(conformal, "mean_size")))),
                 ]
             )
         )
     else:
-        blocks.append(Text("The evaluation says nothing about coverage."))
+        blocks.append(Text("The evaluation has no coverage."))
     read = (
-        "A conformal set or interval comes with each prediction and holds the truth as often as "
-        "promised; the smaller it is, the more it says."
+        "Each prediction has a conformal set or interval, which contains the actual value with the "
+        "target probability; the smaller it is, the more informative."
     )
     return Part(title="Coverage", read=read, blocks=blocks)

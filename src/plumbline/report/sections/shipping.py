@@ -40,8 +40,8 @@ def export(reports: Reports, about: About) -> Section:
             facts.append(("measured in", unit))
         blocks.append(Facts(facts))
     read = (
-        "The ONNX file is what is served: its predictions must equal those of the model that "
-        "was judged above, up to the tolerance."
+        "The ONNX file is what is registered: its predictions must equal those of the model "
+        "evaluated above, within the tolerance."
     )
     return Section(
         id="export",
@@ -70,10 +70,10 @@ def lineage(reports: Reports, about: About) -> Section:
     ]
     blocks = registry_notes(reports)
     if known:
-        blocks.append(Grid(caption="Where it comes from", columns=["what", "value"], rows=known))
+        blocks.append(Grid(caption="Where it comes from", columns=["item", "value"], rows=known))
     read = (
-        "With these the version can be built again: the same commit, data and parameters give "
-        "the same weights on the same kind of machine."
+        "What it takes to rebuild this version: the same commit, data and parameters give the "
+        "same weights on the same kind of machine."
     )
     part = Part(read=read, blocks=blocks, files=["register.json"])
     return Section(id="lineage", title="Lineage", parts=[part])
@@ -92,7 +92,7 @@ def parameters(reports: Reports, about: About) -> Section:
         parts.append(
             Grid(caption=section, columns=["parameter", "value"], rows=rows[:300], folded=True)
         )
-    read = "Every value of params.yaml, defaults included; `tuned` was decided by the search."
+    read = "Every value of params.yaml, defaults included; `tuned`: the search selects the value."
     return Section(id="parameters", title="Parameters", parts=[Part(read=read, blocks=parts)])
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from plumbline.numbers import NOTHING, number, plural
+from plumbline.numbers import NBSP, NOTHING, number, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Cell, Grid, Part, Status, Text, figure_cell, name
 from plumbline.report.read import Reports, listed, pair, pick, real, whole, words
@@ -18,6 +19,7 @@ from plumbline.words import (
 )
 
 SHOWN = 20
+RANGE = re.compile(r"[<>≤≥] \S+|[−\-\d]\S* – \S+")
 FILE = "reports/evaluation/slices.json"
 RANKING = (
     "compares the slice's rows with each other only: where they are alike it is lower even if the "
@@ -94,7 +96,7 @@ def _slice(one: Any) -> Slice | None:
     low, high = pair(pick(one, "difference_ci95"))
     return Slice(
         column=str(pick(one, "column"))[:80],
-        value=str(pick(one, "value"))[:80],
+        value=_range(str(pick(one, "value"))[:80]),
         rows=whole(pick(one, "rows")),
         score=score,
         difference=real(pick(one, "difference")),
@@ -102,6 +104,11 @@ def _slice(one: Any) -> Slice | None:
         high=high,
         worse=pick(one, "worse") is True,
     )
+
+
+def _range(value: str) -> str:
+    """A range of numbers is not broken between its ends; other values stay as they are."""
+    return value.replace(" ", NBSP) if RANGE.fullmatch(value) else value
 
 
 def _summary(found: list[Slice], metric: str, everything: float | None) -> str:
@@ -124,6 +131,7 @@ def _table(found: list[Slice], metric: str, total: int) -> Grid:
     """What is flagged, worst first, then the others, worst first."""
     shown, label = found[:SHOWN], metric_label(metric)
     worse = Status(state="warn", word=_direction(metric))
+    flag = any(one.worse for one in shown)
     rows = []
     for one in shown:
         difference, low, high = metric_differences(metric, [one.difference, one.low, one.high])
@@ -135,12 +143,13 @@ def _table(found: list[Slice], metric: str, total: int) -> Grid:
                 figure_cell(metric_value(metric, one.score)),
                 figure_cell(difference, strong=True),
                 figure_cell(NOTHING if one.low is None else f"{low} to {high}"),
-                Cell(text="", status=worse if one.worse else None),
+                *([Cell(text="", status=worse if one.worse else None)] if flag else []),
             ]
         )
+    columns = ["column", "value", "rows", label, "against all", "95% interval, adjusted"]
     return Grid(
         caption=f"Slices of the test rows by {label}: flagged, then others, each worst first",
-        columns=["column", "value", "rows", label, "against all", "95% interval, adjusted", ""],
+        columns=[*columns, "flag"] if flag else columns,
         rows=rows,
         more=_cut(found, shown, total),
     )

@@ -34,7 +34,9 @@ from plumbline.words import metric_label, metric_value
 LOSS_CAPTIONS = {
     "nothing learned": "The loss stays near that of a constant prediction.",
     "under-fitting": "The validation loss was still falling in the last epochs.",
-    "over-fitting": "What was learned from the training rows does not hold as well on others.",
+    "over-fitting": (
+        "Measured without dropout, the validation loss is well above the training loss."
+    ),
     "balanced": "Measured without dropout, the gap at the best epoch is small.",
 }
 ROWS_CAPTIONS = {

@@ -111,7 +111,7 @@ def _sentences(summary: Any, about: About) -> list[str]:
     gain = real(pick(summary, "gain_over_default", "mean"))
     error = real(pick(summary, "gain_over_default", "std_error"))
     if gain and error is not None:
-        change, deviation = aligned([gain, error], 3)
+        change, deviation = aligned([gain, error], 2)
         plus = "+" if gain > 0 else ""
         found.append(
             f"Against the default point (the center of the search space) the "
@@ -121,8 +121,10 @@ def _sentences(summary: Any, about: About) -> list[str]:
         found.append("The default point is kept: the gain of the best trial is within noise.")
     inside = whole(pick(summary, "inside_noise"))
     if inside is not None:
+        others = plural(inside, "other trial is", "other trials are")
         found.append(
-            f"{plural(inside, 'other trial')} within one standard error of the best trial."
+            f"{others if inside else 'No other trial is'} within one standard error of the best "
+            "trial."
         )
     return found
 
@@ -168,7 +170,8 @@ def _importance(summary: Any) -> list[Figure]:
     items = sorted(items, key=lambda item: -item[1])[:IMPORTANT]
     if not items:
         return []
-    drawn = bars(items, title="Importance of the parameters", axis="share of the variation")
+    items = [(key, 100 * share) for key, share in items]
+    drawn = bars(items, title="Importance of the parameters", axis="% of the variation")
     caption = "How much of the variation between trials each parameter explains."
     return [Figure(svg=drawn, caption=caption)]
 
@@ -190,12 +193,13 @@ def _trials_table(trials: pl.DataFrame, about: About) -> Grid:
         rows=[[_trial_cell(value) for value in row] for row in top.iter_rows()],
         more=f"{rest:,} more in reports/tuning/trials.csv." if rest else "",
         folded=True,
+        total=trials.height,
     )
 
 
 def _trial_cell(value: str | None) -> Cell:
     if value is None:
-        return Cell(text=NOTHING, muted=True)
+        return figure_cell(NOTHING)
     try:
         return figure_cell(number(int(value) if value.isdigit() else float(value)))
     except (ValueError, OverflowError):

@@ -20,6 +20,7 @@ from plumbline.report.blocks import (
     Section,
     State,
     Status,
+    Text,
     figure_cell,
     passed,
 )
@@ -39,18 +40,18 @@ from plumbline.words import (
 DECISIONS: dict[str, tuple[Status, str]] = {
     "first": (
         Status(state="good", word="first version"),
-        "It is the first version under this name, and so the champion.",
+        "It is the first version under this name, so it is the champion.",
     ),
     "promote": (
         Status(state="good", word="promoted"),
-        "It is significantly better than the former champion and took its place.",
+        "It is significantly better than the previous champion and replaces it.",
     ),
     "hold": (
         Status(state="warn", word="held back"),
-        "It was not shown to be better than the champion, which stays.",
+        "It is not significantly better than the champion, which is kept.",
     ),
     "review": (
-        Status(state="info", word="awaits a person"),
+        Status(state="info", word="awaiting review"),
         "A person decides in the MLflow UI whether it becomes the champion.",
     ),
 }
@@ -63,7 +64,7 @@ DECIDES = {"good": "better", "warn": "within noise", "bad": "worse"}  # verdicts
 STATES: dict[State, str] = {"good": "yes", "warn": "no", "bad": "no", "info": "not known"}
 AGAINST = {
     "better": Status(state="good", word="deep model better"),
-    "within noise": Status(state="warn", word="no significant difference"),
+    "within noise": Status(state="warn", word="not significant"),
     "worse": Status(state="bad", word="baseline better"),
 }
 
@@ -96,9 +97,9 @@ def verdict(reports: Reports, about: About) -> Section:
     baselines = _baselines(reports, about.metric)
     state = _state(reports)
     read = (
-        "The deep model and a baseline are scored on the same test rows, drawn again and again: "
-        "where the 95% interval of the difference excludes zero, the difference is significant; "
-        "otherwise it may be chance."
+        "The deep model and a baseline are scored on the same test rows, resampled (paired "
+        "bootstrap): where the 95% interval of the difference excludes zero, the difference is "
+        "significant; otherwise it may be chance."
     )
     judgment = Part(
         lead=f"{_score(reports, about)} {_against(baselines, about.metric)}",
@@ -108,7 +109,7 @@ def verdict(reports: Reports, about: About) -> Section:
     )
     gates = Part(
         title="Gates",
-        read="Each gate could have stopped the run, or kept this version from its users.",
+        read="A gate that fails stops the run or keeps this version from becoming the champion.",
         blocks=[Facts(_gates(reports))],
         files=["register.json"],
     )
@@ -309,8 +310,5 @@ def registry_notes(reports: Reports) -> list[Block]:
     blocks: list[Block] = []
     if decision in DECISIONS:
         blocks.append(Note(*DECISIONS[decision]))
-    reasons = [r for r in listed(pick(register, "reasons")) if words(r)]
-    if reasons:
-        rows = [[Cell(text=r[:400], name=True)] for r in reasons[:20]]
-        blocks.append(Grid(caption="Why", columns=["reason"], rows=rows))
-    return blocks
+    reasons = [r[:400] for r in listed(pick(register, "reasons")) if words(r)]
+    return [*blocks, *(Text(f"{r[:1].upper()}{r[1:]}.") for r in reasons[:20])]
