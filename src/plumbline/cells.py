@@ -33,7 +33,7 @@ ISO_ZONED = (  # `%#z` is Z, +02, +0200 or +02:00, after a blank or none
 )
 COMPACT = "%Y%m%d"
 FIRST_YEAR = 1000  # an earlier one is a year of two digits read as one of four
-BLANKS = "[ \u00a0\u2009\u202f]"
+BLANKS = "[ \u00a0\u2007\u2009\u202f]"
 EXACT = 2.0**53  # whole numbers beyond may have lost digits as floating-point numbers
 SAMPLE = dt.datetime(2001, 2, 13, 0, 0)  # no part of it can be taken for another
 
@@ -67,9 +67,22 @@ def _text(column: Column, dtype: pl.DataType) -> pl.Expr:
 
 
 def _seconds(name: str, dtype: pl.DataType) -> pl.Expr:
-    if isinstance(dtype, pl.Duration):
-        return pl.col(name).cast(pl.Duration("us")).to_physical().cast(pl.Float64) / 1e6
-    return pl.col(name).to_physical().cast(pl.Float64) / 1e9
+    """A duration, or a time of day since midnight."""
+    # polars multiplies by the reciprocal of a constant, which is not exact; a column it divides by
+    ticks = pl.col(name).is_not_null().cast(pl.Float64) * _ticks(dtype)
+    return pl.col(name).to_physical().cast(pl.Float64) / ticks
+
+
+def _ticks(dtype: pl.DataType) -> float:
+    """How many of its units a second has."""
+    return {"ms": 1e3, "us": 1e6}.get(getattr(dtype, "time_unit", "ns"), 1e9)
+
+
+def of_type(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A typed column as a Parquet file has it; the inverse of `typed`."""
+    if isinstance(dtype, pl.Duration | pl.Time):
+        return (pl.col(name) * _ticks(dtype)).round().cast(pl.Int64).cast(dtype)
+    return pl.col(name).cast(dtype)
 
 
 def any_number(column: Column, dtype: pl.DataType) -> pl.Expr:
@@ -84,18 +97,16 @@ def any_number(column: Column, dtype: pl.DataType) -> pl.Expr:
 def _digits(column: Column, dtype: pl.DataType) -> pl.Expr:
     """The text of a number as a computer writes it: `1.234,50 €` as `1234.50`."""
     form, cell = column.format, _text(column, dtype)
-    if (form.decimal, form.thousands, form.unit, form.parentheses) == (".", None, None, False):
+    if form.is_plain:
         return cell
     plain, negative = _patterns(form)
     written = cell.str.replace(plain, "${sign}${inner}${number}")
-    in_brackets = pl.lit(form.parentheses) & cell.str.contains(negative)
-    digits = (
-        pl.when(cell.str.contains(plain))
-        .then(written)
-        .when(in_brackets)
-        .then(cell.str.replace(negative, "-${number}"))
-        .otherwise(None)
-    )
+    digits = pl.when(cell.str.contains(plain)).then(written).otherwise(None)
+    if negative is not None:
+        negated = cell.str.replace(negative, "-${a}${b}${c}${d}")
+        digits = pl.when(cell.str.contains(negative)).then(negated).otherwise(digits)
+    if form.minus == "−":
+        digits = digits.str.replace_all("−", "-", literal=True)
     if form.thousands is not None:
         digits = digits.str.replace_all(_group(form.thousands), "")
     if form.decimal == ",":
@@ -107,8 +118,8 @@ def _group(thousands: str) -> str:
     return {" ": BLANKS, "'": "['’]"}.get(thousands, re.escape(thousands))
 
 
-def _patterns(form: CellFormat) -> tuple[str, str]:
-    """What a number looks like, and a negative one in parentheses."""
+def _patterns(form: CellFormat) -> tuple[str, str | None]:
+    """What a number looks like, and a negative one in parentheses or with its sign behind."""
     point = re.escape(form.decimal)
     whole = "[0-9]+"
     if form.thousands is not None:
@@ -116,15 +127,23 @@ def _patterns(form: CellFormat) -> tuple[str, str]:
         # 0.125 is not 125
         whole = f"(?:[1-9][0-9]{{0,2}}(?:{_group(form.thousands)}[0-9]{{3}})+|[0-9]+)"
     power = "" if form.unit == "%" else "(?:[eE][+-]?[0-9]+)?"
-    number = f"(?P<number>(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+){power})"
+    number = f"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+){power}"
     before = after = ""
     if form.unit == "%":
         after = f"{BLANKS}*%"
     elif form.unit is not None:
         unit = re.escape(form.unit)
         before, after = f"(?:{unit}{BLANKS}*)?", f"(?:{BLANKS}*{unit})?"
-    signed = f"^(?P<sign>[+-]?){before}(?P<inner>[+-]?){number}{after}$"
-    return signed, rf"^\({before}{number}{after}\)$"
+    sign = "[+−-]" if form.minus == "−" else "[+-]"
+    signed = f"^(?P<sign>{sign}?){before}(?P<inner>{sign}?)(?P<number>{number}){after}$"
+    negative = []  # the unit may stand inside or outside
+    if form.parentheses:
+        negative += [rf"\({before}(?P<a>{number}){after}\)"]
+        negative += [rf"{before}\((?P<b>{number})\){after}"] if form.unit is not None else []
+    if form.minus == "behind":
+        negative += [f"{before}(?P<c>{number}){after}{BLANKS}*-"]
+        negative += [f"{before}(?P<d>{number})-{after}"] if form.unit is not None else []
+    return signed, f"^(?:{'|'.join(negative)})$" if negative else None
 
 
 def number(column: Column, dtype: pl.DataType) -> pl.Expr:
@@ -135,7 +154,7 @@ def number(column: Column, dtype: pl.DataType) -> pl.Expr:
 
 def integer(column: Column, dtype: pl.DataType) -> pl.Expr:
     """Int64; a number with a fraction is unreadable."""
-    if dtype.is_integer():
+    if is_whole(dtype):
         return pl.col(column.name).cast(pl.Int64, strict=False)
     value = number(column, dtype)
     whole = value.cast(pl.Int64, strict=False)
@@ -145,6 +164,11 @@ def integer(column: Column, dtype: pl.DataType) -> pl.Expr:
         return fallback.alias(column.name)
     exact = _digits(column, dtype).cast(pl.Int64, strict=False)
     return pl.coalesce(exact, fallback).alias(column.name)
+
+
+def is_whole(dtype: pl.DataType) -> bool:
+    """Whether all values of a type are whole numbers; they may be too large for 64 bits."""
+    return dtype.is_integer() or (isinstance(dtype, pl.Decimal) and dtype.scale == 0)
 
 
 def boolean(column: Column, dtype: pl.DataType) -> pl.Expr:

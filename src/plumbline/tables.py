@@ -38,6 +38,7 @@ class CellFormat:
         thousands: groups digits; a blank stands for every kind of blank, `'` for both apostrophes.
         unit: stands before or after the number: `$`, `€`, `kg`. `%` divides by 100.
         parentheses: (5) is -5.
+        minus: `−` (U+2212) and `behind` (`5-`) are read beside `-`.
         date: pattern of dates; None: ISO 8601, zones become UTC.
         missing: words for a missing cell; None: those of `data.format.missing`. An empty cell is
             missing always.
@@ -49,6 +50,7 @@ class CellFormat:
     thousands: str | None = None
     unit: str | None = None
     parentheses: bool = False
+    minus: Literal["-", "−", "behind"] = "-"
     date: str | None = None
     missing: tuple[str, ...] | None = None
 
@@ -57,8 +59,14 @@ class CellFormat:
             raise ValueError(f"thousands is one of {' '.join(map(repr, THOUSANDS))}")
         if self.thousands == self.decimal:
             raise ValueError("thousands and decimal are the same character")
-        if self.unit is not None and not re.fullmatch(r"[^\s\d.,+()-]+", self.unit):
+        if self.unit is not None and not re.fullmatch(r"[^\s\d.,+()−-]+", self.unit):
             raise ValueError("a unit has no blanks, digits, signs, points or parentheses")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether numbers are written as a computer writes them."""
+        own = (self.decimal, self.thousands, self.unit, self.parentheses, self.minus)
+        return own == (".", None, None, False, "-")
 
     def words(self) -> tuple[str, ...]:
         """The cells that are missing, the empty one first."""

@@ -7,14 +7,14 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import zstandard
 
-from plumbline.cells import date_text
+from plumbline.cells import date_text, of_type
 from plumbline.config.data import FormatConfig
+from plumbline.data.native import number_text
 from plumbline.data.read import conform, open_bytes, scan
 from plumbline.errors import DataError
 from plumbline.files import new_file
@@ -67,7 +67,7 @@ def _add_part(folder: Path, rows: pl.DataFrame, before_replacing: BeforeReplacin
 def _append_parquet(place: Path, rows: pl.DataFrame, temporary: Path) -> None:
     old = pl.scan_parquet(place)
     types = old.collect_schema()
-    new = rows.lazy().select(pl.col(name).cast(types[name]) for name in rows.columns)
+    new = rows.lazy().select(of_type(name, types[name]) for name in rows.columns)
     absent = [pl.lit(None, types[n]).alias(n) for n in types if n not in rows.columns]
     new = new.with_columns(absent).select(types.names())
     pl.concat([old, new]).sink_parquet(temporary, compression="zstd")
@@ -95,14 +95,9 @@ def _cell(column: Column) -> pl.Expr:
         text = value.cast(pl.Float64).cast(pl.String)
     else:
         return value.cast(pl.String)
-    if form.unit == "%":
-        text = text.map_elements(_percent, return_dtype=pl.String)
-    return text.str.replace(".", ",", literal=True) if form.decimal == "," else text
-
-
-def _percent(number: str) -> str:
-    """The exact text of a share in percent: multiplied in decimals, no digit is lost."""
-    return f"{Decimal(number).scaleb(2):f}%"
+    if form.is_plain:
+        return text
+    return text.map_elements(lambda number: number_text(number, form), return_dtype=pl.String)
 
 
 def _append_csv(place: Path, cells: pl.DataFrame, form: FormatConfig, temporary: Path) -> None:

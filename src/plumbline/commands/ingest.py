@@ -153,10 +153,11 @@ def _look(
         reading,
         names=[c.name for c in expectations.schema.columns],
         like=config.format,
+        columns=expectations.schema.columns,
     )
     form = dataclasses.replace(config.format, type=table.form.type, separator=table.form.separator)
     own = dataclasses.replace(config, path=str(table.path), test_path=None, format=form)
-    source = open_source(own, expectations.schema, file.parent)
+    source = open_source(own, expectations.schema, file.parent, shown=file.name)
     outcomes = run_checks(checks_of(expectations, source), source)
     failed = [o for o in outcomes if not o.success]
     bad: set[int] = set()

@@ -22,15 +22,21 @@ from plumbline.commands.versions import add_data, cached_files
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.canonical import Canonical, make_canonical
+from plumbline.data.decide import decide
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.load import load_expectations
+from plumbline.data.magic import has_native_cells
 from plumbline.data.options import ReadingOptions
 from plumbline.data.propose import diff, known, propose, to_yaml
 from plumbline.data.read import scan
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import new_dir, new_file, write_text
 from plumbline.kinds import Task
+from plumbline.numbers import plural
 from plumbline.stages import Report
+from plumbline.tables import Column
+
+SHOWN = 20  # names listed in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +155,14 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
     files = [(first.path, form, request.data.name)]
     if request.test is not None:
         known = scan(first.path, form, shown=request.data.name).collect_schema().names()
+        columns = _text_formats(request.test, first, form) if first.form.type == "csv" else []
         other = make_canonical(
-            request.test, state / "test", request.reading, names=known, like=form
+            request.test,
+            state / "test",
+            request.reading,
+            names=known,
+            like=form,
+            columns=columns,
         )
         if other.form.type != form.type:
             raise DataError(
@@ -183,6 +195,17 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
     )
 
 
+def _text_formats(test: Path, data: Canonical, form: FormatConfig) -> list[Column]:
+    """How the columns of the data are written, where the test file has numbers and dates that are
+    no text: they say nothing of it."""
+    if not has_native_cells(test):
+        return []
+    raw = scan(data.path, form, shown=data.name)
+    words = tuple(w for w in form.missing if w)
+    choices = decide(raw, words, data.name, known={}, separator=form.separator)
+    return [choice.reading.column(name) for name, choice in choices.items()]
+
+
 def _frames(files: list[tuple[Path, FormatConfig, str]]) -> list[pl.LazyFrame]:
     """The rows of each file, as they are; the same columns in each."""
     frames = [scan(path, form, shown=shown) for path, form, shown in files]
@@ -191,7 +214,15 @@ def _frames(files: list[tuple[Path, FormatConfig, str]]) -> list[pl.LazyFrame]:
         names = frame.collect_schema().names()
         gone = [n for n in first if n not in names]
         if gone:
-            raise DataError("lacks a column of the data", file=shown, where=f"column '{gone[0]}'")
+            raise DataError(
+                f"lacks {plural(len(gone), 'column')} of the data",
+                file=shown,
+                where=f"column '{gone[0]}'",
+                wanted=", ".join(first[:SHOWN]) + (" …" if len(first) > SHOWN else ""),
+                got=", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else ""),
+                mend="add the column to the file, rename one that has another name there, or "
+                "remove it from the data",
+            )
     return [f.select(first) for f in frames]
 
 

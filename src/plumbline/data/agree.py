@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from plumbline.cells import describe, typed, unreadable, written
-from plumbline.data.read import readable
+from plumbline.data.read import AT_ONCE_FROM_FILE, readable, select_in_parts
 from plumbline.errors import DataError
 from plumbline.tables import Column
 
@@ -17,11 +17,10 @@ def refuse_unreadable(raw: pl.LazyFrame, columns: list[Column], *, file: str) ->
         DataError: names column, cell and format.
     """
     dtypes = raw.collect_schema()
-    flags = [unreadable(c, dtypes[c.name]).sum().alias(str(i)) for i, c in enumerate(columns)]
-    with readable(file):
-        counts = raw.select(flags).collect(engine="streaming").row(0)
-    for column, count in zip(columns, counts, strict=True):
-        if count:
+    flags = {c.name: unreadable(c, dtypes[c.name]).sum() for c in columns}
+    counts = select_in_parts(raw, flags, file, AT_ONCE_FROM_FILE)
+    for column in columns:
+        if count := counts[column.name]:
             bad = unreadable(column, dtypes[column.name])
             cells = written(column, dtypes[column.name])
             cell = raw.filter(bad).select(cells).head(1).collect().item()

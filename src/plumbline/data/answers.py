@@ -9,7 +9,7 @@ import polars as pl
 
 from plumbline.cells import READERS, any_number, text
 from plumbline.data.formats import NUMBER_MISSING, Reading
-from plumbline.data.read import readable
+from plumbline.data.read import AT_ONCE, batched, readable
 from plumbline.kinds import ColumnType
 
 LEADING_ZERO = r"^[+-]?0[0-9]"
@@ -24,6 +24,7 @@ class Rows:
         words: the general words for a missing cell.
         test: rows of another file, which may tell what these leave open.
         separator: of the file, which tells what a comma in a number may be.
+        at_once: how many columns are asked about in a query.
     """
 
     raw: pl.LazyFrame
@@ -32,6 +33,7 @@ class Rows:
     cells: pl.DataFrame
     test: pl.LazyFrame | None
     separator: str
+    at_once: int = AT_ONCE
 
 
 @dataclass(kw_only=True)
@@ -71,7 +73,14 @@ FIGURES = ("there", "general", "words", "zeros", "long", "distinct")
 
 
 def ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
-    """One pass over all rows."""
+    """Over all rows, so many columns at a time."""
+    answers: dict[str, Answers] = {}
+    for part in batched(list(options), rows.at_once):
+        answers |= _ask(rows, {name: options[name] for name in part})
+    return answers
+
+
+def _ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
     dtypes = rows.raw.collect_schema()
     asked: dict[str, pl.Expr] = {}
     for i, (name, possible) in enumerate(options.items()):
@@ -85,8 +94,6 @@ def ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answe
         for j, reading in enumerate(possible):
             for key, expression in _counts(reading, name, dtypes[name]).items():
                 asked[f"{i}.{j}.{key}"] = expression
-    if not asked:
-        return {}
     with readable(rows.file):
         found = (
             rows.raw.select(e.alias(a) for a, e in asked.items())

@@ -22,12 +22,14 @@ from plumbline.data.header import Unclear, name_columns
 from plumbline.data.json_lines import open_json
 from plumbline.data.layout import open_text
 from plumbline.data.magic import FileKind, kind_of, refuse_types
+from plumbline.data.native import rewrite_native
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.data.read import scan
 from plumbline.data.workbook import open_workbook
 from plumbline.errors import DataError
 from plumbline.files import new_file
+from plumbline.tables import Column
 
 COMPARED = 200_000  # cells compared at once
 
@@ -55,6 +57,7 @@ def make_canonical(
     target: str | None = None,
     names: Collection[str] = (),
     like: FormatConfig | None = None,
+    columns: Collection[Column] = (),
 ) -> Canonical:
     """Find out how a file is laid out, and rewrite it into `folder` unless it is plain already.
 
@@ -62,6 +65,8 @@ def make_canonical(
         like: the format of the data that it goes with; a text table gets its separator.
         target: the target's name, which tells the header.
         names: the columns' names, where they are known: they tell the header.
+        columns: how the data that it goes with are written, so that its numbers and dates are
+            written alike where they are no text in it.
 
     Raises:
         DataError: no table, damaged, or more than one reading of it fits.
@@ -75,7 +80,7 @@ def make_canonical(
         return Canonical(path=source, name=source.name, form=form, words="Parquet")
     try:
         opened = _OPEN[kind](source, options, target, names)
-        return _canonical(source, folder, opened, options, like)
+        return _canonical(source, folder, opened, options, like, columns)
     except Unclear as reason:
         raise DataError(
             reason.what, file=source.name, got=reason.got or None, mend=reason.hint
@@ -91,6 +96,7 @@ def _canonical(
     opened: Opened,
     options: ReadingOptions,
     like: FormatConfig | None,
+    columns: Collection[Column],
 ) -> Canonical:
     found = opened.found
     separator = like.separator if like and like.type == "csv" else None
@@ -128,10 +134,10 @@ def _canonical(
     place = folder / name
     form = FormatConfig(separator=separator or ",")
     try:
-        _write(names, body(), form, place)
+        _write(names, rewrite_native(body(), names, columns), form, place)
     except UnicodeEncodeError as error:
         raise DataError(f"holds half a character: {error}", file=source.name) from None
-    wrong = _differs(place, form, names, body())
+    wrong = _differs(place, form, names, rewrite_native(body(), names, columns))
     if wrong is not None:
         raise DataError(
             f"does not read back as it was read, from row {wrong:,} on",

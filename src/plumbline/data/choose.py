@@ -75,6 +75,8 @@ def day_first(pattern: str) -> bool:
 
 def _different(rows: Rows, name: str, tied: list[Reading]) -> list[Reading]:
     """Of readings that fit alike the first of each that gives the cells another value."""
+    if len(set(tied)) == 1:
+        return tied[:1]
     kept: dict[tuple[Any, ...], Reading] = {}
     frame = rows.cells.lazy()
     for reading in tied:
@@ -110,8 +112,13 @@ def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
 
 
 def _text(own: Answers, words: tuple[str, ...]) -> Reading:
-    few = min(MOST_VALUES, max(LISTED_VALUES, own.there // 2))
-    kind = ColumnType.CATEGORY if own.distinct <= few else ColumnType.TEXT
+    return text_reading(own.distinct, own.there, words)
+
+
+def text_reading(distinct: int, there: int, words: tuple[str, ...]) -> Reading:
+    """A category, or a text where there are too many different values."""
+    few = min(MOST_VALUES, max(LISTED_VALUES, there // 2))
+    kind = ColumnType.CATEGORY if distinct <= few else ColumnType.TEXT
     return Reading(type=kind, format=CellFormat(missing=words))
 
 

@@ -10,15 +10,17 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from plumbline.cells import unreadable
+from plumbline.cells import is_whole, unreadable
 from plumbline.data.answers import Answers, Rows, ask
-from plumbline.data.choose import Choice, choose_all
+from plumbline.data.choose import Choice, choose_all, text_reading
 from plumbline.data.formats import Reading, readings
-from plumbline.data.read import readable
+from plumbline.data.read import AT_ONCE, readable, select_in_parts
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType
+from plumbline.numbers import plural
 from plumbline.tables import RESERVED
 
+SMALL = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 HEAD = 2000  # rows of the sample from the top, as many again from all over
 
 
@@ -30,6 +32,7 @@ def decide(
     known: Mapping[str, Reading],
     test: pl.LazyFrame | None = None,
     separator: str = ",",
+    at_once: int = AT_ONCE,
 ) -> dict[str, Choice]:
     """The reading of every column.
 
@@ -38,6 +41,7 @@ def decide(
         known: readings that are kept where they read every cell.
         test: rows of another file, which may tell what these rows leave open.
         separator: of the file, which tells what a comma in a number may be.
+        at_once: how many columns are asked about in a query.
     """
     schema = raw.collect_schema()
     refuse_unusable(schema, file)
@@ -49,13 +53,13 @@ def decide(
         cells=_sample(raw, texts, file),
         test=test,
         separator=separator,
+        at_once=at_once,
     )
     kept = {n: Choice(reading=known[n]) for n in _kept(rows, known)}
-    options = {n: readings(n, rows.cells[n], words) for n in texts if n not in kept}
+    options = readings({n: rows.cells[n] for n in texts if n not in kept}, words)
     answers = ask(rows, options)
     _ask_again(rows, options, answers)
-    native = {n: Choice(reading=_native(dtype)) for n, dtype in schema.items() if n not in texts}
-    found = native | choose_all(rows, answers) | kept
+    found = _natives(raw, words, file) | choose_all(rows, answers) | kept
     return {name: found[name] for name in schema}
 
 
@@ -85,12 +89,45 @@ def refuse_unusable(schema: pl.Schema, file: str) -> None:
             )
 
 
+def _natives(raw: pl.LazyFrame, words: tuple[str, ...], file: str) -> dict[str, Choice]:
+    """The columns that are no text in the file."""
+    schema = raw.collect_schema()
+    found = {n: Choice(reading=_native(t), notes=_native_note(t)) for n, t in schema.items()}
+    large = [n for n, dtype in schema.items() if is_whole(dtype) and dtype not in SMALL]
+    if not large:
+        return found
+    asked = [
+        (
+            (pl.col(n).cast(pl.Int64, strict=False).is_null() & pl.col(n).is_not_null()).sum(),
+            pl.col(n).cast(pl.String).n_unique(),
+            pl.col(n).count(),
+        )
+        for n in large
+    ]
+    with readable(file):
+        counts = raw.select(
+            e.alias(f"{i}.{j}") for i, own in enumerate(asked) for j, e in enumerate(own)
+        ).collect(engine="streaming")
+    for i, name in enumerate(large):
+        beyond, distinct, there = (int(counts[f"{i}.{j}"][0]) for j in range(3))
+        if beyond:
+            note = f"{plural(beyond, 'number')} of more than 64 bits: codes, kept as text"
+            found[name] = Choice(reading=text_reading(distinct, there, words), notes=(note,))
+    return found
+
+
+def _native_note(dtype: pl.DataType) -> tuple[str, ...]:
+    if isinstance(dtype, pl.Time):
+        return ("times of day as seconds since midnight",)
+    return ("durations in seconds",) if isinstance(dtype, pl.Duration) else ()
+
+
 def _native(dtype: pl.DataType) -> Reading:
     if dtype == pl.Boolean:
         return Reading(type=ColumnType.BOOLEAN)
     if isinstance(dtype, pl.Date | pl.Datetime):
         return Reading(type=ColumnType.DATE)
-    if dtype.is_integer():
+    if is_whole(dtype):
         return Reading(type=ColumnType.INTEGER)
     if dtype.is_numeric() or isinstance(dtype, pl.Duration | pl.Time):
         return Reading(type=ColumnType.NUMBER)
@@ -116,17 +153,16 @@ def _kept(rows: Rows, known: Mapping[str, Reading]) -> list[str]:
     columns = [reading.column(name) for name, reading in known.items() if name in schema]
     if not columns:
         return []
-    flags = [unreadable(c, schema[c.name]).sum().alias(str(i)) for i, c in enumerate(columns)]
-    with readable(rows.file):
-        bad = rows.raw.select(flags).collect(engine="streaming").row(0)
-    return [c.name for c, count in zip(columns, bad, strict=True) if count == 0]
+    flags = {c.name: unreadable(c, schema[c.name]).sum() for c in columns}
+    bad = select_in_parts(rows.raw, flags, rows.file, rows.at_once)
+    return [name for name, count in bad.items() if count == 0]
 
 
 def _ask_again(
     rows: Rows, options: Mapping[str, list[Reading]], answers: Mapping[str, Answers]
 ) -> None:
     """Where cells are left over, let them say how they are written."""
-    more: dict[str, list[Reading]] = {}
+    more: dict[str, pl.Series] = {}
     dtypes = rows.raw.collect_schema()
     for name, own in answers.items():
         best = [*own.best(ColumnType.NUMBER), *own.best(ColumnType.DATE)]
@@ -140,7 +176,8 @@ def _ask_again(
                 .head(HEAD)
                 .collect(engine="streaming")[name]
             )
-        found = readings(name, pl.concat([rows.cells[name], left]), rows.words)
-        more[name] = [r for r in found if r not in options[name]]
-    for name, own in ask(rows, {n: new for n, new in more.items() if new}).items():
+        more[name] = pl.concat([rows.cells[name], left])
+    found = readings(more, rows.words)
+    new = {n: [r for r in own if r not in options[n]] for n, own in found.items()}
+    for name, own in ask(rows, {n: own for n, own in new.items() if own}).items():
         answers[name].add(own)

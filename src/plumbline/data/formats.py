@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
-from plumbline.cells import FALSE, READERS, TRUE
+from plumbline.cells import BLANKS, FALSE, READERS, TRUE
 from plumbline.kinds import ColumnType
 from plumbline.tables import CellFormat, Column
 
@@ -29,7 +29,13 @@ NUMBERS: tuple[tuple[Literal[".", ","], str | None], ...] = (
     (".", "'"),
 )
 CURRENCY = "$€£¥₹₽₩₺₪฿"
-CODES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "kr", "zł", "Kč", "R$", "US$")
+CODES = (
+    *("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK"),
+    *("PLN", "CZK", "HUF", "BRL", "MXN", "SGD", "HKD", "KRW", "ZAR", "TRY", "ILS", "THB", "RUB"),
+    *("kr", "zł", "Kč", "R$", "US$"),
+)
+MARKS = {",": ",", ".": r"\.", " ": BLANKS, "'": "['’]"}  # patterns of what groups digits
+SIGN = f"({'|'.join(map(re.escape, CODES))}|[{CURRENCY}%])"
 LIKE_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[ -][A-Za-z]{3,9}|[A-Za-z]{3,9} \d|^\d{8}$"
 LIKE_ISO = r"^\d{4}-?\d{2}-?\d{2}"
 LOOKED_AT = 200  # cells that tell whether a column may hold dates
@@ -67,68 +73,125 @@ def day_patterns() -> tuple[str, ...]:
 DAYS = day_patterns()
 
 
-def readings(name: str, cells: pl.Series, words: tuple[str, ...]) -> list[Reading]:
-    """The readings that fit half of some cells of a text column, given as stripped text.
+DAYS = day_patterns()
+
+
+def readings(cells: Mapping[str, pl.Series], words: tuple[str, ...]) -> dict[str, list[Reading]]:
+    """The readings that fit half of some cells of each text column, given as stripped text.
+
+    The cells of all columns lie in one frame: a query per column takes far longer.
 
     Args:
         words: the general words for a missing cell.
     """
-    there = cells.filter(~cells.is_in([*words, *NUMBER_MISSING, ""])).drop_nulls()
+    parts = [
+        pl.DataFrame({"cell": column}).select(pl.lit(i, pl.Int64).alias("column"), "cell")
+        for i, column in enumerate(cells.values())
+    ]
+    if not parts:
+        return {}
+    gone = [*words, *NUMBER_MISSING, ""]
+    there = pl.concat(parts).filter(pl.col("cell").is_not_null() & ~pl.col("cell").is_in(gone))
+    looks = {int(look["column"]): look for look in _looks(there).iter_rows(named=True)}
     form = CellFormat(missing=words)
-    possible = []
-    if there.str.to_lowercase().is_in([*TRUE, *FALSE]).any():
-        possible.append(Reading(type=ColumnType.BOOLEAN, format=form))
-    if there.str.contains("[0-9]").sum() >= max(HALF * len(there), 1):
-        possible += [*_numbers(there, form), *_dates(there, form)]
-    if not possible:
-        return []
-    frame = there.alias(name).to_frame().lazy()
-    counts = frame.select(
-        READERS[r.type](r.column(name), pl.String()).is_not_null().sum().alias(str(i))
-        for i, r in enumerate(possible)
-    ).collect()
-    least = max(HALF * len(there), 1)
-    return [r for i, r in enumerate(possible) if counts[str(i)][0] >= least]
+    possible = {i: _possible(looks[i], form) if i in looks else [] for i in range(len(cells))}
+    counts = _count(there, possible)
+    return {
+        name: [r for r in possible[i] if counts.get((i, r), 0) >= max(HALF * looks[i]["there"], 1)]
+        for i, name in enumerate(cells)
+    }
 
 
-def _numbers(cells: pl.Series, form: CellFormat) -> Iterable[Reading]:
+def _looks(there: pl.DataFrame) -> pl.DataFrame:
+    """What the cells of each column look like: a row per column that has any."""
+    cell = pl.col("cell")
+    unit = cell.str.extract(f"^[(+−-]*{SIGN}", 1).fill_null(
+        cell.str.extract(rf"[\d.,)-]\s*{SIGN}[)-]?$", 1)
+    )
+    behind = rf"[0-9.,]{BLANKS}*({SIGN}{BLANKS}*)?-({BLANKS}*{SIGN})?$"
+    return (
+        there.lazy()
+        .with_columns(unit.alias("unit"))
+        .group_by("column", maintain_order=True)
+        .agg(
+            pl.len().alias("there"),
+            cell.str.to_lowercase().is_in([*TRUE, *FALSE]).any().alias("boolean"),
+            cell.str.contains("[0-9]").sum().alias("digits"),
+            *(cell.str.contains(mark).any().alias(name) for name, mark in MARKS.items()),
+            cell.str.contains(r"^[^0-9(]{0,5}\(").any().alias("parentheses"),
+            cell.str.contains("−", literal=True).any().alias("minus"),
+            cell.str.contains(behind).any().alias("behind"),
+            pl.col("unit").drop_nulls().unique().alias("units"),
+            pl.col("unit").count().alias("united"),
+            cell.head(LOOKED_AT).len().alias("looked at"),
+            cell.head(LOOKED_AT).str.contains(LIKE_DATE).sum().alias("like date"),
+            cell.head(LOOKED_AT).str.contains(LIKE_ISO).sum().alias("like iso"),
+        )
+        .collect()
+    )
+
+
+def _possible(look: Mapping[str, Any], form: CellFormat) -> list[Reading]:
+    possible = [Reading(type=ColumnType.BOOLEAN, format=form)] if look["boolean"] else []
+    if look["digits"] >= max(HALF * look["there"], 1):
+        possible += [*_numbers(look, form), *_dates(look, form)]
+    return possible
+
+
+def _count(
+    there: pl.DataFrame, possible: Mapping[int, list[Reading]]
+) -> dict[tuple[int, Reading], int]:
+    """How many cells of each column each of its readings reads."""
+    columns: dict[Reading, list[int]] = {}
+    for i, own in possible.items():
+        for reading in own:
+            columns.setdefault(reading, []).append(i)
+    groups: dict[tuple[int, ...], list[Reading]] = {}
+    for reading, own_columns in columns.items():
+        groups.setdefault(tuple(own_columns), []).append(reading)
+    counts: dict[tuple[int, Reading], int] = {}
+    for asked, own in groups.items():
+        read = [
+            READERS[r.type](r.column("cell"), pl.String()).is_not_null().alias(str(j))
+            for j, r in enumerate(own)
+        ]
+        frame = (
+            there if len(asked) == len(possible) else there.filter(pl.col("column").is_in(asked))
+        )
+        found = frame.lazy().select("column", *read).group_by("column").sum().collect()
+        for row in found.iter_rows():
+            counts |= {(row[0], r): row[j + 1] for j, r in enumerate(own)}
+    return counts
+
+
+def _numbers(look: Mapping[str, Any], form: CellFormat) -> Iterable[Reading]:
     """The ways to write numbers that need not be the plain one."""
-    text = cells.str.join("").item() if len(cells) else ""
-    unit = _unit(cells)
-    parentheses = bool(cells.str.starts_with("(").any())
+    # the currency or percent sign that most cells have, if there is one alone
+    one = len(look["units"]) == 1 and look["united"] >= HALF * look["there"]
+    minus: Literal["-", "−", "behind"] = "behind" if look["behind"] else "-"
     for decimal, thousands in NUMBERS:
-        marks = {" ": " \u00a0\u2009\u202f", "'": "'’"}.get(thousands or "", thousands or "")
-        if thousands is not None and not any(mark in text for mark in marks):
+        if thousands is not None and not look[thousands]:
             continue
-        if decimal == "," and "," not in text and thousands is None:
+        if decimal == "," and not look[","] and thousands is None:
             continue
         yield Reading(
             type=ColumnType.NUMBER,
             format=replace(
-                form, decimal=decimal, thousands=thousands, unit=unit, parentheses=parentheses
+                form,
+                decimal=decimal,
+                thousands=thousands,
+                unit=look["units"][0] if one else None,
+                parentheses=look["parentheses"],
+                minus="−" if look["minus"] else minus,
             ),
         )
 
 
-def _unit(cells: pl.Series) -> str | None:
-    """The currency or percent sign that most cells have, if there is one alone."""
-    codes = "|".join(map(re.escape, CODES))
-    sign = f"({codes}|[{CURRENCY}%])"
-    found = cells.str.extract(rf"^[(+-]*{sign}|[\d.,]\s*{sign}\)?$", 1).fill_null(
-        cells.str.extract(rf"[\d.,]\s*{sign}\)?$", 1)
-    )
-    units = found.drop_nulls().unique().to_list()
-    if len(units) != 1 or found.is_not_null().sum() < HALF * len(cells):
-        return None
-    return str(units[0])
-
-
-def _dates(cells: pl.Series, form: CellFormat) -> Iterable[Reading]:
-    some = cells.head(LOOKED_AT)
-    if some.str.contains(LIKE_DATE).sum() < HALF * len(some):
+def _dates(look: Mapping[str, Any], form: CellFormat) -> Iterable[Reading]:
+    if look["like date"] < HALF * look["looked at"]:
         return
     yield Reading(type=ColumnType.DATE, format=form)
-    if some.str.contains(LIKE_ISO).sum() > HALF * len(some):
+    if look["like iso"] > HALF * look["looked at"]:
         return
     for day in DAYS:
         for clock in CLOCKS:

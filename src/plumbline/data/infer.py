@@ -20,6 +20,7 @@ from plumbline.data.decide import decide
 from plumbline.data.expectations import Expectations, RowCount
 from plumbline.data.formats import Reading
 from plumbline.data.look import Seen, look
+from plumbline.data.read import resident
 from plumbline.data.slack import expect, rules
 from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, Task
@@ -97,13 +98,22 @@ def infer(
                 mend=nearest(wished, names),
             )
     words = tuple(w for w in form.missing if w)
-    choices = decide(raw, words, file, known=known or {}, test=test, separator=form.separator)
+    raw, at_once = resident(raw, file)
+    choices = decide(
+        raw,
+        words,
+        file,
+        known=known or {},
+        test=test,
+        separator=form.separator,
+        at_once=at_once,
+    )
     both = raw
     if test is not None:
         columns = [choice.reading.column(name) for name, choice in choices.items()]
         refuse_unreadable(test, columns, file=test_file)
         both = pl.concat([raw, test.select(names)], how="vertical_relaxed")
-    seen = look(both, choices, file)
+    seen = look(both, choices, file, at_once)
     types = {name: seen[name].reading.type for name in names}
     if wishes.time is not None and types[wishes.time] is ColumnType.CATEGORY:
         types[wishes.time] = ColumnType.TEXT  # ordered as text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 from plumbline.data.dialect import Row
 from plumbline.data.find_table import Found
 from plumbline.data.lines import find_encoding, open_lines
+from plumbline.data.native import MaybeDate, Native
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.errors import DataError
+
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
 
 
 def open_json(
@@ -75,7 +79,7 @@ def _object(path: Path, line: int, item: Any) -> dict[str, Any]:
 
 def _parse(path: Path, line: int, text: str) -> Any:
     try:
-        return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=_once)
+        return json.loads(text, parse_float=Native, parse_int=Native, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"line {line} is no JSON: {error}",
@@ -106,4 +110,7 @@ def _text(path: Path, line: int, name: str, value: Any) -> str:
             wanted="one value in every cell",
             mend="leave the key out, or make keys of its own of what is inside",
         )
-    return str(value).rstrip("\r")
+    if isinstance(value, Native):
+        return value
+    text = str(value).rstrip("\r")
+    return MaybeDate(text) if DATE.match(text) else text

@@ -12,15 +12,17 @@ import polars as pl
 from plumbline.cells import typed, unreadable, written
 from plumbline.data.choose import MOST_VALUES, Choice
 from plumbline.data.formats import Reading
-from plumbline.data.read import readable
-from plumbline.errors import DataError
+from plumbline.data.read import AT_ONCE, batched, readable
+from plumbline.errors import DataError, shorten
 from plumbline.kinds import ColumnType
-from plumbline.tables import Column
+from plumbline.tables import ROW, Column, internal
 
 EXACT_ROWS = 5_000_000  # beyond so many, values are counted approximately
 SAMPLE = 5000  # rows that codes are looked at in
 STRUCTURE = 200  # values looked at for a common structure
 MOST_LINES = 100  # line ends inside one cell
+MOST_SHOWN = 100  # columns of which a cell that cannot be read is shown
+MOST_LETTERS = 40
 KEYS = ("there", "bad", "read", "low", "high", "falls", "lines")
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
 
@@ -54,8 +56,17 @@ class Seen:
         return self.rows - self.missing
 
 
-def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[str, Seen]:
-    """Count and measure every column, read as was decided."""
+def look(
+    raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str, at_once: int = AT_ONCE
+) -> dict[str, Seen]:
+    """Count and measure every column, read as was decided, so many at once."""
+    seen: dict[str, Seen] = {}
+    for part in batched(list(choices), at_once):
+        seen |= _look(raw.select(part), {name: choices[name] for name in part}, file)
+    return seen
+
+
+def _look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[str, Seen]:
     schema = raw.collect_schema()
     columns = {name: choice.reading.column(name) for name, choice in choices.items()}
     cells: list[pl.Expr] = []
@@ -79,6 +90,9 @@ def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[st
     counted = dict.fromkeys([*unsure, *(n for n in few if n not in texts)])
     exact = _exact(raw, columns, list(counted), file)
     exact |= {name: len(listed) for name, listed in values.items()}
+    first = _first_unreadable(
+        raw, [columns[n] for i, n in enumerate(schema) if found[f"{i}.bad"]], file
+    )
     seen = {}
     for i, name in enumerate(schema):
         of: dict[str, Any] = {
@@ -103,7 +117,7 @@ def look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[st
             values=values.get(name, ()),
             increasing=of["falls"] == 0 and exact.get(name, counts[name]) > 1,
             regex=_regex(raw, columns[name], schema[name]),
-            notes=_notes(choices[name], of["bad"], infinite),
+            notes=_notes(choices[name], of["bad"], infinite, first.get(name)),
         )
     return seen
 
@@ -164,14 +178,37 @@ def _exact(
     return {name: int(counts[name][0]) for name in names}
 
 
-def _notes(choice: Choice, bad: int, infinite: int) -> tuple[str, ...]:
+def _first_unreadable(
+    raw: pl.LazyFrame, columns: list[Column], file: str
+) -> dict[str, tuple[int, str]]:
+    """The row and the cell that is the first of each column to be refused."""
+    found = {}
+    dtypes = raw.collect_schema()
+    for column in columns[:MOST_SHOWN]:
+        dtype = dtypes[column.name]
+        cells = raw.select(written(column, dtype), unreadable(column, dtype).alias(internal("bad")))
+        row = cells.with_row_index(ROW).filter(pl.col(internal("bad"))).head(1)
+        with readable(file):
+            first = row.collect(engine="streaming")
+        found[column.name] = (int(first[ROW][0]), str(first[column.name][0]))
+    return found
+
+
+def _notes(
+    choice: Choice, bad: int, infinite: int, first: tuple[int, str] | None
+) -> tuple[str, ...]:
     kind = choice.reading.type
     notes = list(choice.notes)
     if infinite:
         notes.append(f"{infinite:,} infinite value{'s' if infinite > 1 else ''} taken as missing")
     if bad:
         are, them = ("cells are", "them") if bad > 1 else ("cell is", "it")
-        notes.append(f"{bad:,} {are} not a {kind}: validation will refuse {them}")
+        where = ""
+        if first is not None:
+            cell = shorten(first[1], MOST_LETTERS)
+            where = f" ({'first ' if bad > 1 else ''}{cell} in row {first[0]}, counted from 0)"
+        one = "an" if kind is ColumnType.INTEGER else "a"
+        notes.append(f"{bad:,} {are} not {one} {kind}{where}: validation will refuse {them}")
     return tuple(notes)
 
 

@@ -119,6 +119,12 @@ def _kind_of_zip(path: Path) -> FileKind:
     )
 
 
+def has_native_cells(path: Path) -> bool:
+    """Whether numbers and dates are no text in a file, yet the file becomes text."""
+    kind = kind_of(path, ReadingOptions())
+    return kind in (FileKind.EXCEL, FileKind.JSON)
+
+
 def refuse_types(path: Path) -> None:
     """Refuse Parquet columns of types that no stage reads.
 
@@ -126,12 +132,11 @@ def refuse_types(path: Path) -> None:
         DataError: names the column and its type.
     """
     for name, dtype in scan(path, FormatConfig(type="parquet")).collect_schema().items():
-        if dtype.is_nested() or dtype in (pl.Duration, pl.Time, pl.Binary, pl.Object):
+        if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
             raise DataError(
                 f"holds cells of type {dtype}",
                 file=path.name,
                 where=f"column '{name}'",
-                wanted="numbers, booleans, text, dates",
-                mend="leave the column out, or convert it (a duration to seconds, a list to "
-                "columns)",
+                wanted="numbers, booleans, text, dates, times",
+                mend="leave the column out, or convert it (a list to columns)",
             )

@@ -6,10 +6,10 @@ import csv
 import gzip
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 import polars as pl
 import zstandard
@@ -18,6 +18,10 @@ from plumbline.cells import typed
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.errors import DataError
 from plumbline.tables import Schema, Table, rows_at_once
+
+Item = TypeVar("Item")
+MOST_CELLS = 4_000_000  # of a table that is kept in memory while it is looked at
+AT_ONCE, AT_ONCE_FROM_FILE = 32, 256  # columns in a query
 
 
 def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
@@ -121,6 +125,33 @@ def _header(path: Path, form: FormatConfig, shown: str) -> list[str]:
             mend="rename it, or run `plumbline init` on the file, which names columns",
         )
     return header
+
+
+def resident(raw: pl.LazyFrame, file: str) -> tuple[pl.LazyFrame, int]:
+    """A small table in memory, a larger one as it is; and how many columns to ask about at once:
+    the time of a query grows with the square of their number, each reads a larger table anew."""
+    columns = len(raw.collect_schema())
+    with readable(file):
+        if int(raw.select(pl.len()).collect(engine="streaming").item()) * columns <= MOST_CELLS:
+            return raw.collect().lazy(), AT_ONCE
+    return raw, AT_ONCE_FROM_FILE
+
+
+def select_in_parts(
+    raw: pl.LazyFrame, asked: Mapping[str, pl.Expr], file: str, at_once: int
+) -> dict[str, Any]:
+    """The value of each of many expressions over all rows, so many in a query."""
+    found: dict[str, Any] = {}
+    named = [e.alias(name) for name, e in asked.items()]
+    for part in batched(named, at_once):
+        with readable(file):
+            found |= raw.select(part).collect(engine="streaming").row(0, named=True)
+    return found
+
+
+def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Pieces of a list."""
+    return (items[i : i + size] for i in range(0, len(items), size))
 
 
 @contextmanager

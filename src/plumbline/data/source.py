@@ -46,8 +46,13 @@ class Source:
         return picked[column].to_list()
 
 
-def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
+def open_source(
+    config: DataConfig, schema: Schema, root: Path, *, shown: str | None = None
+) -> Source:
     """Open the data file and the supplied test file for validation.
+
+    Args:
+        shown: what messages call the data file, where that is not its path.
 
     Raises:
         DataError: a file is missing, empty or broken, or lacks a column of the schema.
@@ -55,8 +60,10 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
     typed_parts, written_parts, counts = [], [], []
     names: list[str] = []
     texts: set[str] = set()
-    for file in filter(None, (config.path, config.test_path)):
-        raw = scan(root / file, config.format, shown=file)
+    said = shown or config.path
+    for path in filter(None, (config.path, config.test_path)):
+        file = said if path == config.path else path
+        raw = scan(root / path, config.format, shown=file)
         conform(raw, schema, file)  # refuses a missing column
         dtypes = raw.collect_schema()
         names = names or dtypes.names()
@@ -72,7 +79,7 @@ def open_source(config: DataConfig, schema: Schema, root: Path) -> Source:
         with readable(file):
             counts.append(int(typed_parts[-1].select(pl.len()).collect(engine="streaming").item()))
     if counts[0] == 0:
-        raise DataError("has no rows", file=config.path, mend="add rows below the header")
+        raise DataError("has no rows", file=said, mend="add rows below the header")
     limit_reading(2 * len(schema.columns), config.max_memory_mb)  # each with its flag
     return Source(
         frame=pl.concat(typed_parts),

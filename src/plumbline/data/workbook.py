@@ -10,6 +10,7 @@ import python_calamine
 
 from plumbline.data.dialect import Row
 from plumbline.data.find_table import find_table
+from plumbline.data.native import Native
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.errors import DataError, ParameterError
@@ -85,13 +86,16 @@ def cell_text(cell: object, *, timed: bool = False) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) <= EXACT else repr(cell)
+        whole = cell.is_integer() and abs(cell) <= EXACT
+        return Native(int(cell) if whole else repr(cell))
     if timed and isinstance(cell, datetime.date) and not isinstance(cell, datetime.datetime):
         cell = datetime.datetime.combine(cell, datetime.time())
     if isinstance(cell, datetime.datetime):
-        return cell.isoformat(sep=" ")
-    if isinstance(cell, (datetime.date, datetime.time)):
+        return Native(cell.isoformat(sep=" "))
+    if isinstance(cell, datetime.date):
+        return Native(cell.isoformat())
+    if isinstance(cell, datetime.time):
         return cell.isoformat()
     if isinstance(cell, datetime.timedelta):
-        return repr(cell.total_seconds())
+        return Native(repr(cell.total_seconds()))
     return str(cell).rstrip("\r")

@@ -87,7 +87,7 @@ class RowReader:
 def _quick(column: Column) -> Quick:
     """The short way for texts that are read alike in every file of the format."""
     form = column.format
-    plain = (form.decimal, form.thousands, form.unit, form.parentheses) == (".", None, None, False)
+    plain = form.is_plain
     if column.type is ColumnType.BOOLEAN:
         return lambda text: _WORDS.get(text.lower())
     if column.type is ColumnType.DATE:

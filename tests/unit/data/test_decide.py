@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from plumbline.cells import unreadable
+from plumbline.cells import typed, unreadable
 from plumbline.config.data import FormatConfig
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType, Role, Task
+from plumbline.preprocessing.row import RowReader
 from plumbline.tables import CellFormat, Column
 
 N = 60
@@ -58,6 +59,18 @@ def days(first: dt.date, count: int, pattern: str, step: int = 1) -> list[str]:
         (["1,234.5", "7"], CellFormat(thousands=",")),
         (["1,234,567", "7"], CellFormat(thousands=",")),
         (["1\u202f234,5", "7,25"], CellFormat(decimal=",", thousands=" ")),
+        (["1\u00a0234.5", "7.25"], CellFormat(thousands=" ")),
+        (["1\u2009234", "7"], CellFormat(thousands=" ")),
+        (["$ (1,033.66)", "$ 7.00"], CellFormat(thousands=",", unit="$", parentheses=True)),
+        (["($1,033.66)", "$7.00"], CellFormat(thousands=",", unit="$", parentheses=True)),
+        (["(12 %)", "7.5 %"], CellFormat(unit="%", parentheses=True)),
+        (["1,033.66-", "7.00"], CellFormat(thousands=",", minus="behind")),
+        (["12,50- €", "7 €", "12 €-"], CellFormat(decimal=",", unit="€", minus="behind")),
+        (["\u22121.5", "2"], CellFormat(minus="−")),
+        (["\u2212$1,033", "$7"], CellFormat(thousands=",", unit="$", minus="−")),
+        (["USD 12", "USD 7"], CellFormat(unit="USD")),
+        (["12 €", "7 €"], CellFormat(unit="€")),
+        (["12 SEK", "7 SEK"], CellFormat(unit="SEK")),
         (["1\u00a0234", "7"], CellFormat(thousands=" ")),
         (["1'234.50", "7"], CellFormat(thousands="'")),
         (["$1,234.50", "$7"], CellFormat(thousands=",", unit="$")),
@@ -70,6 +83,37 @@ def test_numbers_are_read_as_they_are_written(cells: list[str], form: CellFormat
     found = column(cells * 30)
     assert found.type in (ColumnType.NUMBER, ColumnType.INTEGER)
     assert found.format == form
+
+
+@pytest.mark.parametrize(
+    ("cell", "form", "value"),
+    [
+        ("$ (1,033.66)", CellFormat(thousands=",", unit="$", parentheses=True), -1033.66),
+        ("($ 5)", CellFormat(unit="$", parentheses=True), -5.0),
+        ("(5) €", CellFormat(unit="€", parentheses=True), -5.0),
+        ("(5)", CellFormat(unit="%", parentheses=True), None),
+        ("(12.5)%", CellFormat(unit="%", parentheses=True), -0.125),
+        ("$ (-5)", CellFormat(unit="$", parentheses=True), None),
+        ("1,033.66-", CellFormat(thousands=",", minus="behind"), -1033.66),
+        ("-7", CellFormat(minus="behind"), -7.0),
+        ("-7-", CellFormat(minus="behind"), None),
+        ("7-", CellFormat(), None),
+        ("7,5- €", CellFormat(decimal=",", unit="€", minus="behind"), -7.5),
+        ("\u22121e-3", CellFormat(minus="−"), -0.001),
+        ("-3", CellFormat(minus="−"), -3.0),
+        ("\u22123", CellFormat(), None),
+    ],
+)
+def test_negative_numbers_are_negative(cell: str, form: CellFormat, value: float | None) -> None:
+    own = Column(name="x", type=ColumnType.NUMBER, format=form)
+    frame = pl.DataFrame({"x": [cell]})
+    assert frame.select(typed(own, pl.String())).item() == value
+    read = RowReader([own])
+    if value is None:
+        with pytest.raises(DataError):
+            read({"x": cell})
+    else:
+        assert read({"x": cell}) == [value]
 
 
 def test_a_format_that_first_shows_far_below_the_top_counts_too() -> None:

@@ -1,0 +1,100 @@
+"""Cells that are numbers or dates in their own file, written as the data write theirs.
+
+A number of a workbook is no text: 1.234 is not 1234 where points group the digits of the data, nor
+is a date unclear in a column of `%m/%d/%Y`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
+
+import polars as pl
+
+from plumbline.cells import date, date_text
+from plumbline.kinds import ColumnType
+from plumbline.tables import CellFormat, Column
+
+AT_ONCE = 5000  # rows
+NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
+ISO = CellFormat(missing=())
+
+
+class Native(str):
+    """The text of a number (`-1234.5`) or of a date (ISO 8601)."""
+
+    __slots__ = ()
+
+
+class MaybeDate(Native):
+    """A text of JSON, which has no dates, that is written as a date is in JSON: ISO 8601."""
+
+    __slots__ = ()
+
+
+def rewrite_native(
+    rows: Iterable[list[str]], names: Sequence[str], columns: Collection[Column]
+) -> Iterator[list[str]]:
+    """Rows whose native cells are written in the formats of `columns`.
+
+    A date of which the pattern would lose a part stays ISO 8601, which the pattern does not read.
+    """
+    places = [(names.index(c.name), c) for c in columns if c.name in names]
+    numbers = [(i, c.format) for i, c in places if c.type in NUMERIC and not c.format.is_plain]
+    dates = [(i, c) for i, c in places if c.type is ColumnType.DATE and c.format.date is not None]
+    if not numbers and not dates:
+        yield from rows
+        return
+    given = iter(rows)
+    while batch := [list(cells) for cells in islice(given, AT_ONCE)]:
+        for i, form in numbers:
+            for cells in batch:
+                if type(cells[i]) is Native:
+                    cells[i] = number_text(cells[i], form)
+        for i, column in dates:
+            _rewrite_dates(batch, i, column)
+        yield from batch
+
+
+def number_text(text: str, form: CellFormat) -> str:
+    """A number as a computer writes it, in the format of a column, with every digit.
+
+    >>> number_text("-1234.5", CellFormat(decimal=",", thousands="."))
+    '-1234,5'
+    >>> number_text("0.125", CellFormat(unit="%"))
+    '12.5%'
+    """
+    if form.unit == "%":
+        text = f"{Decimal(text).scaleb(2):f}%"
+    return text.replace(".", ",") if form.decimal == "," else text
+
+
+def _rewrite_dates(batch: list[list[str]], i: int, column: Column) -> None:
+    pattern = column.format.date or ""
+    sure = (Native,) if _takes_iso_for_other_days(column) else (Native, MaybeDate)
+    found = [k for k, cells in enumerate(batch) if type(cells[i]) in sure]
+    if not found:
+        return
+    plain = Column(name="cell", type=ColumnType.DATE, format=ISO)
+    own = Column(name="text", type=ColumnType.DATE, format=CellFormat(date=pattern, missing=()))
+    frame = pl.DataFrame({"cell": [str(batch[k][i]) for k in found]}).lazy()
+    texts = (
+        frame.select(date(plain, pl.String()))
+        .with_columns(date_text(pl.col("cell"), pattern).alias("text"))
+        .with_columns(date(own, pl.String()).alias("back"))
+        .select(pl.when(pl.col("back") == pl.col("cell")).then(pl.col("text")))
+        .collect()["text"]
+    )
+    for k, text in zip(found, texts, strict=True):
+        if text is not None:
+            batch[k][i] = text
+
+
+def _takes_iso_for_other_days(column: Column) -> bool:
+    """Whether a pattern takes days in ISO 8601 for other days: `%Y-%d-%m`."""
+    day = dt.datetime(2001, 2, 3)
+    texts = [str(day.date()), str(day), day.isoformat(), str(day)[:-3], day.isoformat()[:-3]]
+    read = pl.DataFrame({column.name: texts}).select(date(column, pl.String()))[column.name]
+    return bool((read.drop_nulls() != day).any())
