@@ -40,7 +40,11 @@ def number_formats(draw: Any) -> CellFormat:
     )
     unit = draw(st.sampled_from([None, None, "$", "€", "%", "EUR"]))
     return CellFormat(
-        decimal=decimal, thousands=thousands, unit=unit, parentheses=draw(st.booleans())
+        decimal=decimal,
+        thousands=thousands,
+        unit=unit,
+        parentheses=draw(st.booleans()),
+        minus=draw(st.sampled_from(["-", "−", "behind"])),
     )
 
 
@@ -50,9 +54,11 @@ def written_number(value: Decimal, form: CellFormat) -> str:
     text = text.replace("g", {" ": "\u202f", None: ""}.get(form.thousands, form.thousands or ""))
     if form.unit is not None:
         text = f"{form.unit}{text}" if form.unit == "$" else f"{text} {form.unit}"
-    if value < 0:
-        return f"({text})" if form.parentheses else f"-{text}"
-    return text
+    if value >= 0:
+        return text
+    if form.parentheses:
+        return f"({text})"
+    return f"{text}-" if form.minus == "behind" else f"{form.minus}{text}"
 
 
 numbers = st.decimals(-(10**6), 10**7, places=3, allow_nan=False, allow_infinity=False)

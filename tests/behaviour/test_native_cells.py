@@ -13,12 +13,20 @@ import polars as pl
 import pytest
 import xlsxwriter
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.behaviour.test_formats import number_formats, numbers, written_number
 
 from plumbline import cli
+from plumbline.cells import typed
 from plumbline.config import load_config
-from plumbline.config.data import DataConfig
+from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.data.canonical import make_canonical
 from plumbline.data.load import load_expectations
-from plumbline.data.read import open_table
+from plumbline.data.read import open_table, scan
+from plumbline.kinds import ColumnType
+from plumbline.preprocessing.row import RowReader
+from plumbline.tables import CellFormat, Column
 
 Rows = Sequence[Sequence[Any]]
 
@@ -199,6 +207,65 @@ def test_a_test_file_of_native_cells_is_read_with_text_data(
     found = typed_data()[-3:]
     assert found["day"].to_list() == [dt.datetime(d.year, d.month, d.day) for d in NEW_DAYS]
     assert found["x"].to_list() == [float(n) for n in NUMBERS[:3]]
+
+
+RESOLUTION = {
+    **dict.fromkeys(("%m/%d/%Y", "%d.%m.%y", "%B %d, %Y", "%Y%m%d"), dt.timedelta(days=1)),
+    "%m/%d/%Y %H:%M": dt.timedelta(minutes=1),
+    "%d/%m/%Y %I:%M:%S %p": dt.timedelta(seconds=1),
+    None: dt.timedelta(seconds=1),
+}
+moments = st.builds(
+    lambda day, seconds: dt.datetime(1971, 1, 1) + day * dt.timedelta(days=1) + seconds,
+    st.integers(0, 32_000),
+    st.sampled_from([0, 0, 3600, 60 * 754, 86_399]).map(lambda s: dt.timedelta(seconds=s)),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    form=number_formats(),
+    pattern=st.sampled_from(list(RESOLUTION)),
+    values=st.lists(st.tuples(numbers, moments), min_size=1, max_size=4),
+    ending=st.sampled_from([*WRITERS, ".csv"]),
+)
+def test_a_value_arrives_whatever_brings_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    form: CellFormat,
+    pattern: str | None,
+    values: list[tuple[Decimal, dt.datetime]],
+    ending: str,
+) -> None:
+    """In a file of any kind, or a row; a moment that the pattern would cut is refused."""
+    folder = tmp_path_factory.mktemp("native")
+    x = Column(name="x", type=ColumnType.NUMBER, format=form)
+    day = Column(name="day", type=ColumnType.DATE, format=CellFormat(date=pattern))
+    file = folder / f"new{ending}"
+    if ending == ".csv":
+        written = pattern or "%Y-%m-%d %H:%M:%S"
+        texts = [[written_number(v, form), f"{m:{written}}"] for v, m in values]
+        write_csv(file, ["x", "day"], texts, ";")
+    else:
+        WRITERS[ending](file, ["x", "day"], values)
+    like = FormatConfig(separator=";")
+    table = make_canonical(file, folder / "own", names=["x", "day"], columns=[x, day], like=like)
+    raw = scan(table.path, table.form)
+    dtypes = raw.collect_schema()
+    read = raw.select(typed(c, dtypes[c.name]) for c in (x, day)).collect()
+    assert read["x"].to_list() == [float(v) for v, _ in values]
+    fits = [not (m - dt.datetime(1971, 1, 1)) % RESOLUTION[pattern] for _, m in values]
+    if ending == ".csv":
+        cut = [m - (m - dt.datetime(1971, 1, 1)) % RESOLUTION[pattern] for _, m in values]
+        assert read["day"].to_list() == cut
+    elif ending == ".parquet":  # its cells are no text: `append_rows` refuses what does not fit
+        assert read["day"].to_list() == [m for _, m in values]
+    else:
+        wanted = [m if fit else None for fit, (_, m) in zip(fits, values, strict=True)]
+        assert read["day"].to_list() == wanted
+    reader, epoch = RowReader([x, day]), dt.datetime(1970, 1, 1)
+    for value, moment in values:
+        row = {"x": float(value), "day": moment}
+        assert reader(row) == [float(value), (moment - epoch) / dt.timedelta(microseconds=1)]
 
 
 # -- Parquet

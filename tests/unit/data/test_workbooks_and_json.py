@@ -163,8 +163,6 @@ def test_json_values_come_back(rows: list[tuple[Any, Any]], tmp_path_factory: An
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
-        ([datetime.timedelta(seconds=1)], "Duration"),
-        ([datetime.time(1, 2)], "Time"),
         ([[1, 2]], "List"),
         ([{"x": 1}], "Struct"),
         ([b"x"], "Binary"),
