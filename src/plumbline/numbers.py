@@ -33,6 +33,14 @@ def number(value: float | None, digits: int = 4) -> str:
     return _signed(_trim(_rounded(value / unit, digits))) + (f"{NBSP}{word}" if word else "")
 
 
+def cell(value: float, digits: int = 4) -> str:
+    """A number of the data: a whole one of up to four digits, which may be a year or a code,
+    stays as it is."""
+    if value == int(value) and abs(value) < 10_000:
+        return _signed(f"{value:.0f}")
+    return number(value, digits)
+
+
 def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     """`512 to 698 million`, `0.12 to 1.4`, `12 to 8,231`: two ends with one unit; or a dash."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):

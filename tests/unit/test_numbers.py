@@ -14,7 +14,7 @@ from plumbline.config.judge import BaselineName
 from plumbline.config.model import MetricName
 from plumbline.evaluation.metrics import METRICS, default_metric
 from plumbline.kinds import Task
-from plumbline.numbers import NBSP, aligned, fixed, interval, number, percent, plural
+from plumbline.numbers import NBSP, aligned, cell, fixed, interval, number, percent, plural
 from plumbline.report.text import breakable, coded, printable
 from plumbline.words import (
     BASELINE_WORDS,
@@ -147,3 +147,11 @@ def test_code_in_our_own_sentences() -> None:
 
 def test_what_cannot_be_shown_is_replaced() -> None:
     assert printable("a\x00b\x1b\x85\ud800c\t\n") == "a\ufffdb\ufffd\ufffd\ufffdc\t\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1950.0, "1950"), (0.0, "0"), (-7.0, "−7"), (215_245.0, "215,245"), (0.08436, "0.0844")],
+)
+def test_a_cell_of_the_data_keeps_years_and_codes_as_they_are(value: float, text: str) -> None:
+    assert cell(value, 3) == text

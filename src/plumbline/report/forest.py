@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from plumbline.numbers import number
 from plumbline.report.svg import at, nice_ticks, span
-from plumbline.report.typeface import shorten
+from plumbline.report.typeface import shorten, text_width
 
 ROW = 60.0  # name, number, whisker: below each other, since a phone has no room beside
 WHISKER = 45.0  # in the row
@@ -20,7 +20,8 @@ FOOT = 44.0  # room for tick labels, and for what the sides mean
 EDGE = 2.0  # per cent left free on both sides
 FAR = 12.0  # the axis is at most so many times as long as the part that the first one takes
 NEAR = 8.0  # per cent: tick labels so near to an edge do not reach over it
-APART = 22.0  # per cent: tick labels nearer to each other than this are left out
+PHONE = 270.0  # the least width that a forest is drawn at
+GAP = 8.0  # between tick labels there
 TIP = 1.4  # per cent: length of an arrow's tip
 
 
@@ -46,14 +47,16 @@ def forest(items: Sequence[Estimate], *, title: str, sides: tuple[str, str]) -> 
     parts = []
     zero = _percent(0.0, low, high)
     ticks = nice_ticks(low, high, 4)
-    labeled: list[float] = []
+    labeled: list[tuple[float, float]] = []
     for tick in sorted(ticks, key=abs):  # zero first: the line that decides has its label
         x = _percent(tick, low, high)
         parts += [_line(x, y, x, y + 18, "grid") for y in _bands(items)]
-        if all(abs(x - other) >= APART for other in labeled):
-            anchor = "start" if x < NEAR else "end" if x > 100 - NEAR else "middle"
+        anchor = "start" if x < NEAR else "end" if x > 100 - NEAR else "middle"
+        wide = text_width(number(tick), 14.1)
+        begin = x / 100 * PHONE - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+        if all(begin + wide + GAP <= b or e + GAP <= begin for b, e in labeled):
             parts.append(_text(x, bottom + 16, number(tick), anchor))
-            labeled.append(x)
+            labeled.append((begin, begin + wide))
     parts += [_line(zero, y, zero, y + 18, "axis") for y in _bands(items)]
     for i, e in enumerate(items):
         parts += _row(e, ROW * i, low, high)

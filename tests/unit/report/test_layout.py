@@ -6,7 +6,7 @@ import html
 import math
 import re
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -153,3 +153,24 @@ def test_names_and_numbers_of_a_forest_on_a_phone(
             lines.setdefault(one.attrib["y"], []).append(measured(one.text or "") * 14.1)
     assert all(sum(widths) + 4 < 280 for widths in lines.values() if len(widths) > 1)
     assert all(max(widths) < 300 for widths in lines.values())
+
+
+@given(
+    st.floats(-1e5, 1e5, allow_subnormal=False), st.floats(1e-3, 1e5), st.floats(1e-3, 1e5)
+)
+@settings(max_examples=60, deadline=None)
+@example(-50_646.0, 9_858.0, 58_027.0)
+def test_labels_of_a_forest_keep_clear_on_a_phone(value: float, low: float, high: float) -> None:
+    one = Estimate(name="n", value=value, low=value - low, high=value + high, text="t")
+    root = ElementTree.fromstring(forest([one], title="t", sides=("a", "b")))
+    share = {"start": 0.0, "middle": 0.5, "end": 1.0}
+    spans = []
+    for text in root.iter("text"):
+        if text.get("class") == "" and text.text != "n":
+            wide = measured(text.text or "") * 14.1
+            begin = float(text.attrib["x"].rstrip("%")) * 2.8
+            begin -= wide * share[text.attrib["text-anchor"]]
+            spans.append((begin, begin + wide))
+    spans.sort()
+    assert spans
+    assert all(a[1] + 4 <= b[0] for a, b in pairwise(spans))

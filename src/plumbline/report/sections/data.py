@@ -161,8 +161,10 @@ def _split_part(reports: Reports) -> Part:
         blocks.append(Facts(facts))
     drawn = inline_svg(reports.text("split/split.svg"))
     if drawn is not None:
-        caption = "Which rows train, validate and test, over the order of the rows and by class."
-        blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=True, foreign=True)]))
+        caption = "Training, validation and test rows, in the order of the rows"
+        if pick(summary, "classes") is not None:
+            caption += " and by class"
+        blocks.append(Figures([Figure(svg=drawn, caption=f"{caption}.", wide=True, foreign=True)]))
     elif reports.problem("split/split.svg") is None:
         blocks.append(
             Note(Status(state="warn", word="not shown"), "reports/split/split.svg is no plain SVG.")

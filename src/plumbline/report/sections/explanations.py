@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from plumbline.kinds import Task
-from plumbline.numbers import NOTHING, aligned, fixed, number
+from plumbline.numbers import NOTHING, aligned, cell, fixed, number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -260,7 +260,7 @@ def _cell(value: Any, digits: int = 4) -> str:
     """A cell of the data."""
     found = real(value)
     if found is not None:
-        return number(found, digits)
+        return cell(found, digits)
     return "missing" if value is None else str(value)[:200]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from plumbline.numbers import NBSP, NOTHING, aligned, number, percent, plural
+from plumbline.numbers import NBSP, NOTHING, aligned, cell, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Facts, Figure, Figures, Grid, Part, figure_cell, name
 from plumbline.report.plots import bars, counts
@@ -114,7 +114,11 @@ def _values(column: Any) -> str:
     """Its range and median, or its most frequent values."""
     ends = [column.get(key) for key in ("min", "median", "max")]
     if all(real(end) is not None for end in ends):
-        low, middle, high = aligned([real(end) for end in ends], 4)
+        numbers = [float(end) for end in ends]
+        if column.get("type") == "integer" or all(v.is_integer() for v in numbers):
+            low, middle, high = (cell(v) for v in numbers)
+        else:
+            low, middle, high = aligned(numbers, 4)
         return f"{low} to {high}, median{NBSP}{middle}"
     if words(ends[0]) and words(ends[2]):
         return f"{ends[0].removesuffix(' 00:00:00')} to {ends[2].removesuffix(' 00:00:00')}"
