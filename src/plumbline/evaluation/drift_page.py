@@ -15,7 +15,7 @@ SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 TAG = re.compile(r"<(?=[A-Za-z/!?])(?!/?(?:b|br|i|em|sub|sup|extra) ?/?>)")
 IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 NOTHING = (
-    f"<!DOCTYPE html><html><head>{policy()}</head>"
+    f'<!DOCTYPE html><html lang="en"><head>{policy()}<title>Drift, by Evidently</title></head>'
     "<body><p>No column has values on both sides.</p></body></html>\n"
 )
 
@@ -28,7 +28,7 @@ def sealed(page: str) -> str:
     """
     before, data, after = _parts(_settled(page))
     own = [data, *SCRIPT.findall(after)]
-    head = before.replace("<head>", f"<head>{policy(own)}", 1)
+    head = before.replace("<head>", f"<head>{policy(own)}<title>Drift, by Evidently</title>", 1)
     assert head != before, "Evidently's page has no head"
     return f"{head.lstrip()}<script>{data}</script>{after}"
 

@@ -155,9 +155,7 @@ def test_names_and_numbers_of_a_forest_on_a_phone(
     assert all(max(widths) < 300 for widths in lines.values())
 
 
-@given(
-    st.floats(-1e5, 1e5, allow_subnormal=False), st.floats(1e-3, 1e5), st.floats(1e-3, 1e5)
-)
+@given(st.floats(-1e5, 1e5, allow_subnormal=False), st.floats(1e-3, 1e5), st.floats(1e-3, 1e5))
 @settings(max_examples=60, deadline=None)
 @example(-50_646.0, 9_858.0, 58_027.0)
 def test_labels_of_a_forest_keep_clear_on_a_phone(value: float, low: float, high: float) -> None:
