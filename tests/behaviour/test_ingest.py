@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import yaml
 
 from plumbline import cli
+from plumbline.commands import ingest
+from plumbline.data.checks import run_checks
 
 HEADER = "age,income,city,bought"
 
@@ -86,6 +90,23 @@ def test_bad_rows_stop_it_or_go_aside(
     listed = pl.read_csv(aside, infer_schema=False)
     assert listed["row"].to_list() == ["5", "6"]
     assert "income" in listed["reason"][1]
+
+
+def test_new_rows_are_checked_within_the_memory_that_is_allowed(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+
+    def spy(*arguments: Any, max_memory_mb: int) -> Any:
+        given.append(max_memory_mb)
+        return run_checks(*arguments, max_memory_mb=max_memory_mb)
+
+    monkeypatch.setattr(ingest, "run_checks", spy)
+    params = shop / "params.yaml"
+    text = params.read_text()
+    params.write_text(re.sub(r"max_memory_mb: \d+", "max_memory_mb: 7", text))
+    assert cli.main(["ingest", str(write(tmp_path / "new.csv", lines(10, seed=1)))]) == 0
+    assert given == [7]
 
 
 def test_the_same_file_is_not_appended_twice(

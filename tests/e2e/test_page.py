@@ -118,7 +118,7 @@ def test_no_text_is_smaller_than_nine_pixels_on_a_phone(browser: Browser, page: 
     browser.open(page, 360)
     smallest = browser.ask(
         """Math.min(...[...document.querySelectorAll('main *')].filter(e => e.childNodes.length
-        && !e.closest('.foreign, sup') && [...e.childNodes].some(c => c.nodeType == 3
+        && !e.closest('sup') && [...e.childNodes].some(c => c.nodeType == 3
         && c.data.trim())).map(e => { const svg = e.ownerSVGElement;
         const size = parseFloat(getComputedStyle(e).fontSize);
         if (!svg || !svg.viewBox.baseVal || !svg.viewBox.baseVal.width) return size;

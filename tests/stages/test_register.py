@@ -27,7 +27,8 @@ from plumbline.files import sha256, write_json, write_text
 from plumbline.kinds import Part
 from plumbline.stages import normalize, register
 from plumbline.stages.inputs import load_spec
-from plumbline.store import registry, tracking
+from plumbline.store import moved, registry, tracking
+from plumbline.store.moved import SCHEMA
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of mlflow's own imports
@@ -413,6 +414,32 @@ def test_a_copied_checkout_keeps_to_itself(paths: Paths, tmp_path: Path) -> None
     assert sorted((paths.root / "mlflow" / "artifacts").rglob("*")) == before
     uri = client(copy).get_run(result(copy)["run_id"]).info.artifact_uri
     assert uri.startswith((copy.root / "mlflow" / "artifacts").as_uri())
+
+
+def test_no_path_of_the_original_is_left_in_a_copied_store(paths: Paths, tmp_path: Path) -> None:
+    """Whatever table MLflow keeps it in: a newer schema may have one that is not known yet."""
+    register.run(make_config(), paths)
+    copy = Paths(Path(shutil.copytree(paths.root, tmp_path / "copy")))
+    register.run(make_config(), copy)
+    with contextlib.closing(sqlite3.connect(copy.root / "mlflow" / "mlflow.db")) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchone() == (SCHEMA,)
+        dump = "\n".join(database.iterdump())
+    assert (copy.root / "mlflow" / "artifacts").as_uri() in dump
+    assert f"{paths.root}/mlflow" not in dump
+
+
+def test_a_copied_store_of_an_unknown_schema_is_refused_and_left_alone(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.run(make_config(), paths)
+    copy = Paths(Path(shutil.copytree(paths.root, tmp_path / "copy")))
+    monkeypatch.setattr(moved, "SCHEMA", "000000000000")
+    database = copy.root / "mlflow" / "mlflow.db"
+    before = database.read_bytes()
+    with pytest.raises(StorageError, match=r"moved or copied.*000000000000.*Move the folder"):
+        register.run(make_config(), copy)
+    assert database.read_bytes() == before
+    register.run(make_config(), paths)  # a store that was not moved needs no schema
 
 
 def test_a_held_lock_is_told(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

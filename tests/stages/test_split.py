@@ -98,7 +98,6 @@ def test_writes_what_later_stages_read(tmp_path: Path) -> None:
         "artifacts/split/manifest.json",
         "reports/split/manifest.json",
         "reports/split/summary.json",
-        "reports/split/split.svg",
         "reports/leakage.json",
     }
     index = pl.read_parquet(paths.split / "index.parquet")

@@ -107,7 +107,7 @@ class TestOutputs:
         run(one), run(other)
         first = outputs(one)
         assert first == outputs(other)
-        assert "reports/training/learning_rate.svg" in first
+        assert "reports/training/learning_rate.csv" in first
         run(one)
         assert outputs(one) == first
         assert summary(one)["proposed_learning_rate"] > 0

@@ -158,7 +158,9 @@ def _look(
     form = dataclasses.replace(config.format, type=table.form.type, separator=table.form.separator)
     own = dataclasses.replace(config, path=str(table.path), test_path=None, format=form)
     source = open_source(own, expectations.schema, file.parent, shown=file.name)
-    outcomes = run_checks(checks_of(expectations, source), source)
+    outcomes = run_checks(
+        checks_of(expectations, source), source, max_memory_mb=config.max_memory_mb
+    )
     failed = [o for o in outcomes if not o.success]
     bad: set[int] = set()
     for outcome in failed:

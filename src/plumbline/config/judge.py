@@ -3,7 +3,7 @@ register, report."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -50,7 +50,7 @@ class ExplainConfig:
     rows: int = Field(default=200, ge=1, le=100_000)
     background: int = Field(default=100, ge=1, le=10_000)
     lime_rows: int = Field(default=5, ge=0, le=1000)
-    lime_samples: int = Field(default=1000, ge=1, le=1_000_000)
+    lime_samples: int = Field(default=1000, ge=10, le=1_000_000)
     faithfulness_rows: int = Field(default=100, ge=1, le=100_000)
 
 
@@ -77,7 +77,7 @@ class ExportConfig:
 class RegisterConfig:
     """The registry and its gate."""
 
-    experiment: Text | None = None
+    experiment: Annotated[Text, Field(max_length=500)] | None = None  # what MLflow takes
     promote: Literal["auto", "review"] = "auto"
     metric: MetricName | Literal["auto"] = "auto"
     significance: Share = 0.05

@@ -185,7 +185,7 @@ def figure(value: float | None) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
-def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int = 2048) -> list[Outcome]:
+def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int) -> list[Outcome]:
     """Ask Great Expectations of every piece of the rows; add up.
 
     It is handed the columns one by one: it copies the whole frame for every expectation. What it

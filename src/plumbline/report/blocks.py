@@ -46,18 +46,16 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A drawing and its caption. A wide one takes both columns; `foreign` is another's, which
-    scrolls where there is too little room for it."""
+    """A drawing and its caption. A wide one takes both columns."""
 
     svg: Markup
     caption: str
     wide: bool = False
-    foreign: bool = False
 
     @property
     def scrolls(self) -> bool:
         """Whether it is wider than a phone."""
-        return self.foreign or "min-width" in self.svg
+        return "min-width" in self.svg
 
 
 @dataclass(frozen=True)

@@ -1,91 +1,97 @@
-"""The picture of a split: over time, by class, by group."""
+"""The picture of a split: over time or row order, by class, by group."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import Any
 
-from plumbline.numbers import number
+from markupsafe import Markup
 
-COLOURS = ("#dcdfe4", "#4a7ab5", "#e0a33e", "#c2566b")  # unused, train, val, test
-NAMES = ("unused", "train", "val", "test")
-WIDTH, LEFT, RIGHT = 720, 150, 110
+from plumbline.numbers import number, plural
+from plumbline.report.read import entries, listed, pick, real, whole, words
+from plumbline.report.svg import boxes, drawing, label, named
+from plumbline.report.typeface import shorten, text_width
+
+CLASSES = ("unused", "train", "val", "test")  # styles, and the columns of the counts
+NAMES = {1: "training", 2: "validation", 3: "test", 0: "unused"}
+WIDTH, LEFT, RIGHT = 720.0, 150.0, 130.0
 SPAN = WIDTH - LEFT - RIGHT
 MAX_FOLDS = 10
 MAX_CLASSES = 12
+Drawn = tuple[list[Markup], float]  # the parts, and where the next ones begin
 
 
-def split_figure(summary: dict[str, Any]) -> str:
-    """An SVG of a split's summary: the parts and folds over time or row order, then the share
-    of every class (or the mean of a numeric target) and the groups per part."""
-    body: list[str] = []
-    y = 24
+def split_figure(summary: dict[str, Any]) -> Markup | None:
+    """A split's summary drawn: the parts and folds over time or row order, then the share of
+    every class (or the mean of a numeric target) and the groups per part. None where the summary
+    counts no rows."""
+    if not _counts(pick(summary, "order", "parts")):
+        return None
+    parts: list[Markup] = []
+    y = 16.0
     for draw in (_legend, _over_order, _over_target, _over_groups):
-        lines, y = draw(summary, y)
-        body += lines
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" '
-        f'height="{y}" font-family="system-ui, sans-serif" font-size="12" role="img" '
-        f'aria-label="split of {summary["rows"]} rows">\n'
-        f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>\n' + "\n".join(body) + "\n</svg>\n"
-    )
+        more, y = draw(summary, y)
+        parts += more
+    rows = plural(whole(summary.get("rows")) or 0, "row")
+    return drawing(WIDTH, y, parts, title="Which rows train, validate and test", text=rows)
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: int = 400) -> str:
-    return (
-        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-weight="{weight}" '
-        f'fill="#30343b">{escape(text)}</text>'
-    )
+def _counts(value: Any) -> list[list[int]]:
+    """Rows per bin and part, shape (bins, 4); empty where the value is not that."""
+    bins = [[max(0, whole(n) or 0) for n in listed(one)] for one in listed(value)]
+    return bins if all(len(one) == len(CLASSES) for one in bins) else []
 
 
-def _bar(x: float, y: float, width: float, height: float, part: int) -> str:
-    return (
-        f'<rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}" '
-        f'fill="{COLOURS[part]}"/>'
-    )
-
-
-def _legend(summary: dict[str, Any], y: int) -> tuple[list[str], int]:
-    lines = [_text(16, y, f"{summary['method']} split, {summary['rows']:,} rows", weight=600)]
-    x = LEFT + 110.0
-    for part in (1, 2, 3, 0):
-        name = NAMES[part]
-        rows = summary["parts"][name]["rows"] if part else summary["unused"]
+def _legend(summary: dict[str, Any], y: float) -> Drawn:
+    parts: list[Markup] = []
+    x = 4.0
+    for part, name in NAMES.items():
+        where = ("parts", CLASSES[part], "rows") if part else ("unused",)
+        rows = whole(pick(summary, *where))
         if not part and not rows:
             continue
-        label = f"{name} {rows:,}"
-        lines += [_bar(x, y - 10, 11, 11, part), _text(x + 16, y, label)]
-        x += 34 + 6.6 * len(label)
-    return lines, y + 14
+        text = f"{name} {number(rows)}"
+        if x > 4 and x + 16 + text_width(text) > WIDTH - 4:
+            x, y = 4.0, y + 18
+        parts += [_bar(x, y - 10, 11, 11, part), label(x + 16, y, text)]
+        x += 34 + text_width(text)
+    return parts, y + 16
 
 
-def _over_order(summary: dict[str, Any], y: int) -> tuple[list[str], int]:
+def _over_order(summary: dict[str, Any], y: float) -> Drawn:
     """A strip for the parts, and a thinner one per fold; left is early."""
     order = summary["order"]
-    lines = [_text(16, y + 22, "parts"), *_strip(order["parts"], y, 36)]
+    parts = [label(4, y + 22, "parts"), *_strip(_counts(order.get("parts")), y, 36)]
     y += 42
-    folds = order["folds"][:MAX_FOLDS]
-    for k, counts in enumerate(folds):
-        lines += [_text(16, y + 12, f"fold {k + 1}"), *_strip(counts, y, 16)]
-        fold = summary["folds"][k]
-        note = f"{fold['train']:,} / {fold['val']:,}"
-        lines.append(_text(WIDTH - RIGHT + 8, y + 12, note))
+    folds = listed(order.get("folds"))
+    for k, counts in enumerate(folds[:MAX_FOLDS]):
+        fold = next(iter(listed(summary.get("folds"))[k : k + 1]), None)
+        rows = (number(whole(pick(fold, part))) for part in ("train", "val"))
+        parts += [label(4, y + 12, f"fold {k + 1}"), *_strip(_counts(counts), y, 16)]
+        parts.append(_note(" / ".join(rows), y + 12))
         y += 20
-    more = len(order["folds"]) - len(folds)
-    if more:
-        lines.append(_text(16, y + 12, f"and {more} more folds"))
+    if len(folds) > MAX_FOLDS:
+        parts.append(label(4, y + 12, f"and {len(folds) - MAX_FOLDS} more folds"))
         y += 18
-    lines += [
-        _text(LEFT, y + 12, "earliest" if order["by"] == "time" else "first row"),
-        _text(LEFT + SPAN, y + 12, "latest" if order["by"] == "time" else "last row", anchor="end"),
+    ends = ("earliest", "latest") if order.get("by") == "time" else ("first row", "last row")
+    parts += [
+        label(LEFT, y + 12, ends[0], cls="name"),
+        label(LEFT + SPAN, y + 12, ends[1], anchor="end", cls="name"),
     ]
-    return lines, y + 30
+    return parts, y + 32
 
 
-def _strip(counts: Sequence[Sequence[int]], y: float, height: float) -> Iterator[str]:
-    """Per bin the parts stacked; neighbouring bins of one part alone become one bar."""
-    width = SPAN / len(counts)
+def _bar(x: float, y: float, width: float, height: float, part: int) -> Markup:
+    return boxes([(x, y, width, height)], f"fill {CLASSES[part]}")
+
+
+def _note(text: str, y: float) -> Markup:
+    return label(WIDTH - RIGHT + 8, y, shorten(text, RIGHT - 12))
+
+
+def _strip(counts: Sequence[Sequence[int]], y: float, height: float) -> Iterator[Markup]:
+    """Per bin the parts stacked; neighboring bins of one part alone become one bar."""
+    width = SPAN / max(1, len(counts))
     begin = 0
     for i, row in enumerate(counts):
         alone = sum(1 for n in row if n) == 1
@@ -94,7 +100,7 @@ def _strip(counts: Sequence[Sequence[int]], y: float, height: float) -> Iterator
             continue
         x, bar = LEFT + begin * width, (i + 1 - begin) * width
         top, total = y, max(1, sum(row))
-        for part in (1, 2, 3, 0):
+        for part in NAMES:
             if row[part]:
                 share = height * row[part] / total
                 yield _bar(x, top, bar, share, part)
@@ -102,48 +108,54 @@ def _strip(counts: Sequence[Sequence[int]], y: float, height: float) -> Iterator
         begin = i + 1
 
 
-def _stacked(label: str, counts: Sequence[int], note: str, y: float) -> list[str]:
+def _stacked(name: str, counts: Sequence[int], y: float) -> list[Markup]:
     """One horizontal bar of the shares of train, val, test."""
     total = max(1, sum(counts))
-    lines = [_text(16, y + 11, label if len(label) <= 20 else label[:19] + "…")]
-    x: float = LEFT
+    parts = [named(4, y + 11, name, LEFT - 12)]
+    x = LEFT
     for part, count in zip((1, 2, 3), counts, strict=True):
         if count:
-            lines.append(_bar(x, y, SPAN * count / total, 14, part))
+            parts.append(_bar(x, y, SPAN * count / total, 14, part))
             x += SPAN * count / total
-    lines.append(_text(WIDTH - RIGHT + 8, y + 11, note))
-    return lines
+    return [*parts, _note(f"{sum(counts):,}", y + 11)]
 
 
-def _over_target(summary: dict[str, Any], y: int) -> tuple[list[str], int]:
-    parts = [summary["parts"][name] for name in NAMES[1:]]
-    if summary["classes"] is None:
+def _over_target(summary: dict[str, Any], y: float) -> Drawn:
+    targets = [pick(summary, "parts", name, "target") for name in CLASSES[1:]]
+    if summary.get("classes") is None:
         means = [
-            f"{name} {number(part['target']['mean'])} ± {number(part['target']['std'], 3)}"
-            for name, part in zip(NAMES[1:], parts, strict=True)
-            if part["target"]
+            f"{NAMES[part]} {number(real(pick(target, 'mean')))} ± "
+            f"{number(real(pick(target, 'std')), 3)}"
+            for part, target in enumerate(targets, start=1)
+            if target
         ]
-        return [_text(16, y + 12, "target, mean ± std:  " + ",  ".join(means))], y + 26
-    counts = {name: [p["target"][name] for p in parts] for name in parts[0]["target"]}
+        text = "target, mean ± standard deviation: " + ", ".join(means)
+        return [label(4, y + 12, shorten(text, WIDTH - 8))], y + 26
+    counts = {
+        name: [max(0, whole(pick(target, name)) or 0) for target in targets]
+        for name, _ in entries(targets[0])
+    }
     largest = sorted(counts, key=lambda name: -sum(counts[name]))
-    lines = [_text(16, y + 12, "by class", weight=600)]
+    parts = [label(4, y + 12, "by class", cls="strong")]
     y += 20
     shown = largest if len(largest) <= MAX_CLASSES else [*largest[:8], *largest[-4:]]
     for name in shown:
-        lines += _stacked(name, counts[name], f"{sum(counts[name]):,}", y)
+        parts += _stacked(words(name) or "''", counts[name], y)
         y += 18
     if len(shown) < len(largest):
-        lines.append(_text(16, y + 12, f"and {len(largest) - len(shown)} classes between"))
+        parts.append(label(4, y + 12, f"and {len(largest) - len(shown)} classes between"))
         y += 18
-    return lines, y + 10
+    return parts, y + 10
 
 
-def _over_groups(summary: dict[str, Any], y: int) -> tuple[list[str], int]:
-    groups = summary["groups"]
-    if groups is None:
+def _over_groups(summary: dict[str, Any], y: float) -> Drawn:
+    groups = summary.get("groups")
+    if not isinstance(groups, dict):
         return [], y
-    lines = [_text(16, y + 12, "by group", weight=600)]
-    counts = [groups["per_part"][name] for name in NAMES[1:]]
-    lines += _stacked("groups", counts, f"{groups['count']:,}", y + 20)
-    lines.append(_text(16, y + 50, f"{groups['in_two_parts']:,} groups in two parts"))
-    return lines, y + 64
+    counts = [max(0, whole(pick(groups, "per_part", name)) or 0) for name in CLASSES[1:]]
+    both = plural(whole(groups.get("in_two_parts")) or 0, "group")
+    return [
+        label(4, y + 12, "by group", cls="strong"),
+        *_stacked("groups", counts, y + 20),
+        label(4, y + 50, f"{both} in two parts"),
+    ], y + 64

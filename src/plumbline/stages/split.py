@@ -13,12 +13,11 @@ from plumbline.config import Config, Paths
 from plumbline.data.load import load_expectations
 from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
-from plumbline.files import write_json, write_text
+from plumbline.files import write_json
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.leakage import Evidence, Finding, Leaks, check_title, find_leaks
 from plumbline.preprocessing.split import hold, make_split, read_rows, resolve, without
 from plumbline.preprocessing.split.summary import summarise
-from plumbline.report.split_figure import split_figure
 from plumbline.stages import Report
 from plumbline.tables import SplitIndex
 
@@ -67,7 +66,7 @@ def run(config: Config, paths: Paths) -> Report:
             *((name, f"{part['rows']:,} rows") for name, part in summary["parts"].items()),
             *(("leakage", text) for text in _verdict(leaks)),
         ],
-        look=[paths.reports / "split" / "split.svg", report],
+        look=[paths.reports / "split" / "summary.json", report],
     )
 
 
@@ -114,4 +113,3 @@ def _write(paths: Paths, split: SplitIndex, summary: dict[str, Any]) -> None:
         write_json(folder / "summary.json", {k: v for k, v in summary.items() if k != "order"})
     with sealed_dir(paths.reports / "split", beside=[paths.reports / "leakage.json"]) as folder:
         write_json(folder / "summary.json", summary)
-        write_text(folder / "split.svg", split_figure(summary))

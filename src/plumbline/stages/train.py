@@ -13,7 +13,7 @@ import numpy as np
 from plumbline.config import Config, Paths
 from plumbline.config.model import TrainConfig
 from plumbline.evaluation.metrics import METRICS, score
-from plumbline.files import read_json, write_bytes, write_json, write_text
+from plumbline.files import read_json, write_json, write_text
 from plumbline.kinds import DoubleArray, FloatArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.models import build_model, number_edges
@@ -38,7 +38,7 @@ from plumbline.training.launch import guarded, launch
 from plumbline.training.launched import is_launched
 from plumbline.training.loop import evaluate_rows
 from plumbline.training.losses import fit_weights
-from plumbline.training.lr_finder import draw_sweep, sweep
+from plumbline.training.lr_finder import sweep, sweep_csv
 from plumbline.training.progress import ProgressBar
 from plumbline.training.verdict import Point, Verdict, curve_json, judge
 
@@ -234,8 +234,8 @@ def _judge(
 
 def _find_rate(
     config: Config, spec: InputSpec, train: Arrays, world: World
-) -> dict[str, bytes | float]:
-    """The learning-rate finder's plot and proposal."""
+) -> dict[str, str | float]:
+    """The learning-rate finder's sweep and proposal."""
     edges = number_edges(config.model, train.num)
     target = None
     if not spec.task.is_classification:
@@ -244,7 +244,7 @@ def _find_rate(
     found = sweep(
         model, train, spec.task, config.train, seed=config.seed, target=target, world=world
     )
-    return {"plot": draw_sweep(found), "proposal": found.proposal}
+    return {"sweep": sweep_csv(found), "proposal": found.proposal}
 
 
 def _write_report(
@@ -273,7 +273,7 @@ def _write_report(
         "learning_curve": curve_json(points),
     }
     if finder:
-        write_bytes(folder / "learning_rate.svg", finder["plot"])
+        write_text(folder / "learning_rate.csv", finder["sweep"])
         summary["proposed_learning_rate"] = finder["proposal"]
     write_json(folder / "summary.json", summary)
 

@@ -30,6 +30,7 @@ from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
 from plumbline.training.fresh import fit_fresh
 from plumbline.training.loop import predict
+from plumbline.training.memory import refuse_too_many
 from plumbline.training.progress import SearchBar
 from plumbline.training.search import Found, Values, search, std_error, trials_of
 from plumbline.training.search import Report as Told
@@ -201,12 +202,14 @@ def _key(config: Config, paths: Paths) -> str:
 
 
 def _work_side_by_side(config: Config, paths: Paths, metric: str, key: str) -> None:
-    """Trials in processes of their own; the parent's turn comes when all are done."""
+    """Trials in processes of their own, no more than there are trials; the parent's turn comes
+    when all are done."""
+    workers = min(config.tune.workers, trials_of(config.tune))
+    refuse_too_many(workers, "tune.workers")
     context = multiprocessing.get_context("spawn")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     processes = [
-        context.Process(target=_worker, args=(config, paths, metric, key))
-        for _ in range(config.tune.workers)
+        context.Process(target=_worker, args=(config, paths, metric, key)) for _ in range(workers)
     ]
     for process in processes:
         process.start()

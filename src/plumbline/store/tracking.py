@@ -34,20 +34,13 @@ from mlflow.tracking import MlflowClient
 
 from plumbline.address import hidden, is_whole, shown
 from plumbline.errors import StorageError
+from plumbline.store.moved import follow_move
 
 LOCK_SECONDS = 30.0  # how long to wait for another process that writes the SQLite file
 PROBE_SECONDS = 10
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits per call
 PARAM_CHARS = 6000
 KEY = "plumbline.key"
-# columns of MLflow's tables that hold absolute paths of a local store
-PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +95,7 @@ def open_store(root: Path) -> Store:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)  # makes the tables, or finds that it cannot
         if not named:
-            _follow_move(folder)
+            follow_move(folder, uri, LOCK_SECONDS)
     return Store(uri=uri, client=client, artifacts=None if server else folder / "artifacts")
 
 
@@ -265,29 +258,3 @@ def _refusal(uri: str, message: str) -> StorageError:
         if named
         else "fix the file or move the folder mlflow/ away; a new one is made",
     )
-
-
-def _follow_move(folder: Path) -> None:
-    """After a checkout was moved or copied, point its store at the artifacts beside it.
-
-    MLflow keeps absolute paths; without this a copy would write into the original's folder.
-    """
-    here = (folder / "artifacts").as_uri()
-    with contextlib.closing(sqlite3.connect(folder / "mlflow.db", timeout=LOCK_SECONDS)) as data:
-        rows = data.execute(
-            "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE ?",
-            ("file:%/mlflow/artifacts",),
-        )
-        before = [place for (place,) in rows if place != here]
-        for old in before:
-            for table, column in PLACES:
-                data.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                    f"WHERE substr({column}, 1, ?) = ?",
-                    (here, len(old) + 1, len(old) + 1, f"{old}/"),
-                )
-            data.execute(
-                "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?",
-                (here, old),
-            )
-        data.commit()

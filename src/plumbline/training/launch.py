@@ -20,6 +20,7 @@ from plumbline.config.model import TrainConfig
 from plumbline.errors import PlumblineError, UserError
 from plumbline.files import write_text
 from plumbline.training.device import choose_device
+from plumbline.training.memory import refuse_too_many
 
 T = TypeVar("T")
 MESSAGE = "PLUMBLINE_MESSAGE"  # names the file that a user's mistake is left in
@@ -33,6 +34,7 @@ def launch(stage: str, root: Path, config: TrainConfig, message: Path) -> None:
         UserError: what a process found wrong with the user's input.
         PlumblineError: a process died more often than `train.max_restarts` allows.
     """
+    refuse_too_many(config.processes, "train.processes")
     choose_device(config, config.processes - 1)  # refuses here what a process would refuse there
     message.unlink(missing_ok=True)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,21 +86,13 @@ def read_sweep(rates: DoubleArray, losses: DoubleArray) -> Sweep:
     return Sweep(rates=rates, losses=smooth, proposal=float(rates[first + int(np.argmin(slope))]))
 
 
-def draw_sweep(sweep: Sweep) -> bytes:
-    """The plot as SVG, the same bytes for the same sweep."""
-    from matplotlib import rc_context  # loaded when the finder is asked for
-    from matplotlib.figure import Figure
-
-    with rc_context({"svg.hashsalt": "plumbline", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(6, 3.5), layout="constrained")
-        axes = figure.add_subplot()
-        axes.plot(sweep.rates, sweep.losses)
-        axes.axvline(sweep.proposal, color="tab:red", linestyle="--")
-        axes.annotate(f" {sweep.proposal:.1e}", (sweep.proposal, axes.get_ylim()[1]), va="top")
-        axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss")
-        file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+def sweep_csv(found: Sweep) -> str:
+    """A line per step: the rate and the smoothed loss."""
+    lines = (
+        f"{float(rate)!r},{float(loss)!r}"
+        for rate, loss in zip(found.rates, found.losses, strict=True)
+    )
+    return "\n".join(["learning_rate,loss", *lines, ""])
 
 
 def _smooth(losses: DoubleArray, keep: float = 0.9) -> DoubleArray:

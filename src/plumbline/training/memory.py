@@ -31,6 +31,7 @@ SIZES = {  # keys that make a model large, by its name
     "tabm": ("width", "depth", "members", "embedding_dim", "category_dim"),
     "tabm_mini": ("width", "depth", "members", "embedding_dim", "category_dim"),
 }
+PROCESS_BYTES = 256 << 20  # of a process that has imported torch, at least
 EXHAUSTED = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
 
 
@@ -58,6 +59,24 @@ def refuse_too_large(
             where=", ".join(_keys(model)),
             wanted=f"at most {available / 2**30:.1f} GiB, what is free",
             mend="lower them",
+        )
+
+
+def refuse_too_many(processes: int, key: str) -> None:
+    """Hold what each process needs for torch alone against the memory at hand.
+
+    Raises:
+        ParameterError: names `key`, which asks for so many.
+    """
+    fitting = available_bytes(torch.device("cpu")) // PROCESS_BYTES
+    if processes > max(1, fitting):
+        raise ParameterError(
+            "more processes than fit into memory",
+            file="params.yaml",
+            where=key,
+            wanted=f"at most {max(1, fitting)}",
+            got=processes,
+            mend="lower it",
         )
 
 

@@ -57,7 +57,7 @@ def outcomes(folder: Path, columns: dict[str, Any], frame: pl.DataFrame) -> dict
     frame.with_columns(y=pl.lit("1.5")).write_csv(folder / "a.csv")
     expectations = load_expectations(write(folder, columns), CONFIG)
     source = open_source(CONFIG, expectations.schema, folder)
-    found = run_checks(checks_of(expectations, source), source)
+    found = run_checks(checks_of(expectations, source), source, max_memory_mb=64)
     rows = failing_rows([o for o in found if not o.success], source, 100)
     by_column: dict[str, Any] = {}
     for outcome in found:

@@ -11,7 +11,6 @@ import polars as pl
 
 from plumbline.config import Config
 from plumbline.config.load import parse_config
-from plumbline.report.split_figure import split_figure
 
 CLASSES = {
     "binary": ["benign", "malignant"],
@@ -200,7 +199,6 @@ def _split(made: Made) -> None:
         "dropped_columns": {made.columns[-1]: "giveaway: it gives the target away"},
     }
     made.json("split/summary.json", summary)
-    (made.folder / "split/split.svg").write_text(split_figure(summary), encoding="utf-8")
     finding = {
         "check": "duplicates",
         "columns": made.columns,
@@ -261,6 +259,11 @@ def _training(made: Made) -> None:
             f"val_{made.metric}": 0.99 - 0.3 * fall,
         },
     )
+    rates = 10.0 ** np.linspace(-6, 0, 120)
+    made.csv(
+        "training/learning_rate.csv",
+        {"learning_rate": rates, "loss": 0.7 - 0.4 / (1 + (0.002 / rates) ** 2) + 3 * rates**2},
+    )
     made.json(
         "training/summary.json",
         {
@@ -272,6 +275,7 @@ def _training(made: Made) -> None:
             "stopped_early": True,
             "monitor": made.metric,
             "best_score": 0.9912,
+            "proposed_learning_rate": 0.00135,
             "verdict": {
                 "fit": "balanced",
                 "more_rows": "unknown",

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from plumbline.report.clouds import cloud, heat_map, swarm
 from plumbline.report.forest import Estimate, forest
 from plumbline.report.plots import Look, Series, bars, histogram, lines
+from plumbline.report.split_figure import split_figure
 from plumbline.report.typeface import SIZE, WIDTHS, shorten, text_width
 
 ASCENT, DESCENT = 0.76, 0.24  # of what a glyph covers, in ems
@@ -122,6 +123,33 @@ def test_planes(values: list[float], x: str, y: str, place: float, whole: bool) 
 @given(st.lists(LABELS, min_size=1, max_size=14), st.sampled_from([0, 7, 1234, 100_000, 10**8]))
 def test_confusion_matrices(names: list[str], count: int) -> None:
     check(heat_map(np.full((len(names), len(names)), float(count)), names, title="t"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(LABELS, min_size=1, max_size=14, unique=True),
+    st.sampled_from([0, 7, 1234, 10**8]),
+    st.integers(0, 12),
+    st.booleans(),
+)
+def test_splits(names: list[str], count: int, folds: int, classes: bool) -> None:
+    target = dict.fromkeys(names, count) if classes else {"mean": count, "std": count / 3}
+    bins = [[0, count, 0, 0], [count, count, count, count], [0, 0, 1, 1]]
+    summary = {
+        "rows": 3 * count,
+        "unused": count,
+        "parts": {p: {"rows": count, "target": target} for p in ("train", "val", "test")},
+        "folds": [{"train": count, "val": count}] * folds,
+        "classes": {} if classes else None,
+        "groups": {"count": count, "per_part": dict.fromkeys(("train", "val"), count)},
+        "order": {"by": "time", "parts": bins, "folds": [bins] * folds},
+    }
+    svg = split_figure(summary)
+    assert svg is not None
+    check(svg)
+    total = sum(sum(one) for one in bins)
+    parts = {name for name in ("unused", "train", "val", "test") if f'"fill {name}"' in svg}
+    assert parts >= ({"train", "val", "test"} if total else set())
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -93,6 +93,22 @@ def test_every_verdict_has_the_captions_that_go_with_it(
         assert (phrase.replace(":", ".") in rows) is (kind == more)
 
 
+def test_the_sweep_is_drawn_with_the_rate_that_it_proposes(tmp_path: Path) -> None:
+    verdict, points = judged(FITS["balanced"], 0.02, 0.1)
+    folder = tmp_path / "training"
+    folder.mkdir()
+    (folder / "learning_rate.csv").write_text("learning_rate,loss\n1e-4,0.7\n1e-3,0.6\n0.1,2\n")
+    _, captions = shown(tmp_path, verdict, points)
+    assert len(captions) == 3 and captions[2].startswith("The learning-rate finder")
+    file = folder / "summary.json"
+    summary = json.loads(file.read_text()) | {"proposed_learning_rate": 0.001}
+    file.write_text(json.dumps(summary))
+    reports = Reports(tmp_path)
+    (part,) = training(reports, about(config(), reports)).parts
+    drawn = [f.svg for b in part.blocks if isinstance(b, Figures) for f in b.figures][2]
+    assert "proposed: 0.001" in drawn
+
+
 def test_no_verdict_is_without_a_caption() -> None:
     assert set(FITS) == set(LOSS_CAPTIONS) == set(get_args(Fit))
     assert set(MORE) == set(ROWS_CAPTIONS) == set(get_args(More))

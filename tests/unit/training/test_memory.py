@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models import MODELS, build_model, number_edges
 from plumbline.models.size import count_weights
-from plumbline.training import memory
+from plumbline.training import launch, memory
 from plumbline.training.fresh import fit_fresh
 
 SPEC = made_spec(Task.MULTICLASS, numbers=5, cardinalities=(40, 3))
@@ -66,6 +67,22 @@ def test_a_refused_allocation_names_what_makes_a_fit_large(error: Exception) -> 
 
     with pytest.raises(ParameterError, match=r"train\.batch_size, model\.width, model\.depth"):
         fit_fresh(small_model(), short_fit(), SPEC, ROWS, ROWS, seed=0, on_epoch=refuse)
+
+
+def test_more_processes_than_fit_are_refused_before_one_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 2 * 2**30)
+    monkeypatch.setattr(launch.subprocess, "run", started)
+    wanted = r"params\.yaml: train\.processes: .*wanted at most 8, got 1024"
+    with pytest.raises(ParameterError, match=wanted):
+        launch.launch("train", tmp_path, short_fit(processes=1024), tmp_path / "message")
+    memory.refuse_too_many(8, "tune.workers")
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 0)
+    memory.refuse_too_many(1, "tune.workers")  # one is what runs without
 
 
 def test_other_errors_stay_as_they_are() -> None:

@@ -19,7 +19,6 @@ from plumbline.report.blocks import (
     Item,
     Items,
     Links,
-    Note,
     Part,
     Section,
     Status,
@@ -28,9 +27,9 @@ from plumbline.report.blocks import (
     name,
     passed,
 )
-from plumbline.report.foreign import inline_svg
 from plumbline.report.read import Reports, entries, listed, pick, real, texts, whole, words
 from plumbline.report.sections.overview import overview
+from plumbline.report.split_figure import split_figure
 
 SHOWN = 40  # rows of a table
 FAILING = "validation/failing_rows.parquet"
@@ -159,16 +158,14 @@ def _split_part(reports: Reports) -> Part:
             share = real(pick(summary, "parts", part, "share"))
             facts.append((f"{words_of} rows", f"{number(rows)} ({percent(share)})"))
         blocks.append(Facts(facts))
-    drawn = inline_svg(reports.text("split/split.svg"))
+    drawn = split_figure(summary) if isinstance(summary, dict) else None
     if drawn is not None:
-        caption = "Training, validation and test rows, in the order of the rows"
-        if pick(summary, "classes") is not None:
-            caption += " and by class"
-        blocks.append(Figures([Figure(svg=drawn, caption=f"{caption}.", wide=True, foreign=True)]))
-    elif reports.problem("split/split.svg") is None:
-        blocks.append(
-            Note(Status(state="warn", word="not shown"), "reports/split/split.svg is no plain SVG.")
+        by = " and by class" if isinstance(pick(summary, "classes"), dict) else ""
+        caption = (
+            f"Training, validation and test rows, in the order of the rows{by}; beside a fold the "
+            "number of its training and validation rows."
         )
+        blocks.append(Figures([Figure(svg=drawn, caption=caption, wide=True)]))
     dropped = [
         [name(column), name(str(why)[:300])]
         for column, why in entries(pick(summary, "dropped_columns"))
@@ -186,8 +183,7 @@ def _split_part(reports: Reports) -> Part:
         "The model is fitted on the training rows; early stopping and calibration use the "
         "validation rows; the test rows are used for the evaluation only."
     )
-    files = ["split/summary.json", "split/split.svg"]
-    return Part(title="Split", read=read, blocks=blocks, files=files)
+    return Part(title="Split", read=read, blocks=blocks, files=["split/summary.json"])
 
 
 def _method(value: Any) -> str:

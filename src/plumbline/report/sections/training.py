@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from plumbline.report.blocks import (
     Figure,
     Figures,
     Grid,
-    Links,
     Note,
     Part,
     Section,
@@ -30,6 +30,7 @@ from plumbline.report.read import Reports, entries, listed, numbers, pick, real,
 from plumbline.report.sections.tuning import shown
 from plumbline.words import metric_label, metric_value
 
+SWEEP = "training/learning_rate.csv"  # where the learning-rate finder was asked for
 # What the figures show, by what the verdict says: a caption of its own could contradict it.
 LOSS_CAPTIONS = {
     "nothing learned": "The loss stays near that of a constant prediction.",
@@ -61,13 +62,16 @@ def training(reports: Reports, about: About) -> Section:
         blocks.append(_fit_facts(summary, about))
     status = _fit_status(words(pick(judged, "fit")))
     blocks += [Text(sentence) for t in listed(pick(judged, "text")) if (sentence := words(t))]
-    figures = [*_losses(curves, summary), *_score(curves, summary), *_more_rows(summary)]
+    figures = [
+        *_losses(curves, summary),
+        *_score(curves, summary),
+        *_more_rows(summary),
+        *_sweep(reports, summary),
+    ]
     if figures:
-        blocks.append(Figures(figures[:4]))
+        blocks.append(Figures(figures))
     elif reports.problem("training/curves.csv") is None:
         blocks.append(Note(Status(state="warn", word="empty"), "The history holds no epoch."))
-    if reports.exists("training/learning_rate.svg"):
-        blocks.append(Links([("training/learning_rate.svg", "The learning-rate finder's sweep")]))
     blocks += _overruled(reports, summary)
     read = (
         "Where both losses stay high the model is too weak (bias); where the validation loss "
@@ -75,6 +79,8 @@ def training(reports: Reports, about: About) -> Section:
         "verdict compares both after the fit, without dropout."
     )
     files = ["training/summary.json", "training/curves.csv"]
+    if reports.exists(SWEEP):
+        files.append(SWEEP)
     part = Part(read=read, blocks=blocks, files=files)
     return Section(id="training", title="Training", status=status, parts=[part])
 
@@ -198,6 +204,32 @@ def _more_rows(summary: Any) -> list[Figure]:
     verdict = ROWS_CAPTIONS.get(words(pick(summary, "verdict", "more_rows")) or "")
     caption = f"{caption} {verdict}" if verdict else caption
     return [Figure(svg=lines([curve, level], look), caption=caption)]
+
+
+def _sweep(reports: Reports, summary: Any) -> list[Figure]:
+    """The loss over the rates that the learning-rate finder tried, where it was asked for."""
+    if not reports.exists(SWEEP):
+        return []
+    found = reports.frame(SWEEP)
+    rates, losses = numbers(found, "learning_rate"), numbers(found, "loss")
+    if len(rates) != len(losses) or not len(rates):
+        return []
+    powers = np.log10(np.where(rates > 0, rates, np.nan))
+    rate = real(pick(summary, "proposed_learning_rate")) or 0.0
+    rule = (math.log10(rate), f"proposed: {number(rate, 3)}") if rate > 0 else None
+    look = Look(
+        title="Loss over learning rates",
+        x="learning rate, as a power of ten",
+        x_whole=True,
+        y="smoothed training loss",
+        rule=rule,
+    )
+    series = Series(name="training loss", x=thin(powers), y=thin(losses))
+    caption = (
+        "The learning-rate finder: one short fit whose rate rises at each step, up to where the "
+        "loss explodes."
+    )
+    return [Figure(svg=lines([series], look), caption=caption)]
 
 
 def _upper(text: str) -> str:
