@@ -121,7 +121,7 @@ class TuneConfig:
     objective: Literal["kfold", "holdout"] = "kfold"
     metric: MetricName | Literal["auto"] = "auto"
     epochs: int = Field(default=20, ge=1, le=10_000)
-    max_rows: PositiveInt = 2000
+    max_rows: int = Field(default=2000, ge=100, le=1_000_000_000)
     workers: int = Field(default=1, ge=1, le=256)
     storage: Text | None = None
     space: dict[str, Dimension] = Field(default_factory=dict)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from plumbline.errors import ParameterError, nearest
+from plumbline.errors import ParameterError, nearest, shorten
 from plumbline.evaluation.decision import Judged
 from plumbline.evaluation.intervals import interval, resample
 from plumbline.evaluation.metrics import METRICS, all_scores
@@ -65,12 +65,12 @@ def choose_columns(
         if name not in names:
             what = "is the target" if name == schema.target else "is no column of the data"
             raise ParameterError(
-                f"'{name}' {what}",
+                f"{shorten(name)} {what}",
                 file="params.yaml",
                 where="evaluate.slices",
                 mend=nearest(name, names),
             )
-    return list(wanted)
+    return list(dict.fromkeys(wanted))
 
 
 def relation(train: Arrays, spec: InputSpec) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.config.data import DataConfig, SplitConfig
-from plumbline.errors import DataError, nearest
+from plumbline.errors import DataError, nearest, shorten
 from plumbline.kinds import ByteArray, ColumnType, DoubleArray, IntArray, Part
 from plumbline.preprocessing.duplicates import group_codes, hash_rows
 from plumbline.tables import Schema, Table
@@ -171,7 +171,7 @@ def _given(table: Table, schema: Schema, data: DataConfig, name: str | None) -> 
     names = [c.name for c in schema.columns]
     if name not in names:
         raise DataError(
-            f"there is no column '{name}'",
+            f"there is no column {shorten(name)}",
             file=data.path,
             where="split.column",
             mend=nearest(name, names),
