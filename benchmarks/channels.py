@@ -26,12 +26,12 @@ from plumbline.config import Config, load_config
 from plumbline.config.data import NormalizeConfig
 from plumbline.evaluation.baselines import fit_baseline
 from plumbline.evaluation.metrics import METRICS, default_metric, score
+from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, IntArray, Part, Task
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.leakage import Evidence
 from plumbline.preprocessing.plain import PlainReader
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.tables import Arrays
 from plumbline.training.fresh import fit_fresh
 from plumbline.training.loop import predict
 
@@ -125,7 +125,7 @@ def network(evidence: Evidence, config: Config, setting: NormalizeConfig) -> lis
     """The default model's test loss per seed."""
     table, schema = evidence.table, evidence.schema
     transformer = TableTransformer(schema, setting)
-    arrays: dict[Part, Arrays] = {}
+    arrays: dict[Part, Examples] = {}
     for part in PARTS:
         rows = rows_of(evidence, part)
         frame = take_rows(table, rows)

@@ -139,7 +139,7 @@ def _ours(path: Path, folder: Path, way: str) -> tuple[float, float]:
     from plumbline.config.data import NormalizeConfig
     from plumbline.files import write_json
     from plumbline.kinds import ColumnType, Role, Task
-    from plumbline.preprocessing.arrays import ArraysWriter
+    from plumbline.preprocessing.arrays import ExamplesWriter
     from plumbline.preprocessing.transform import TableTransformer
     from plumbline.tables import Column, Schema
 
@@ -160,9 +160,9 @@ def _ours(path: Path, folder: Path, way: str) -> tuple[float, float]:
     if in_memory:
         transformer.transform(frame, rows)
     else:
-        with ArraysWriter(folder / "plumbline") as writer:
-            for arrays in transformer.transform_batches(frame, rows):
-                writer.append(arrays)
+        with ExamplesWriter(folder / "plumbline") as writer:
+            for batch in transformer.transform_batches(frame, rows):
+                writer.append(batch)
     seconds = time.perf_counter() - begun
     write_json(folder / "state.json", transformer.to_json())
     return 0.0, seconds
@@ -201,19 +201,20 @@ def _peer(path: Path, folder: Path) -> tuple[float, float]:
 def compare(folder: Path) -> float:
     """Largest difference between the numbers, relative above 1; infinite where the codes of one
     are no renaming of the other's."""
-    from plumbline.preprocessing.arrays import read_arrays
+    from plumbline.preprocessing.arrays import read_examples
 
-    ours = read_arrays(folder / "plumbline")
+    ours = read_examples(folder / "plumbline", ("num", "cat"))
+    num, cat = ours.inputs["num"], ours.inputs["cat"]
     theirs = np.load(folder / "peer.npy", mmap_mode="r")
     worst = 0.0
-    width = ours.num.shape[1]
+    width = num.shape[1]
     assert theirs.shape == (len(ours), width + len(TEXTS))
     for start in range(0, len(ours), PIECE):
         block = slice(start, start + PIECE)
-        a, b = ours.num[block].astype(np.float64), theirs[block, :width]
+        a, b = num[block].astype(np.float64), theirs[block, :width]
         worst = max(worst, float((np.abs(a - b) / np.maximum(1, np.abs(b))).max()))
         for j in range(len(TEXTS)):
-            pairs = ours.cat[block, j] * 1000 + theirs[block, width + j].astype(np.int64)
+            pairs = cat[block, j] * 1000 + theirs[block, width + j].astype(np.int64)
             if len(np.unique(pairs)) != VALUES:
                 return float("inf")
     return worst

@@ -31,13 +31,14 @@ from plumbline.data.canonical import make_canonical
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import open_table, scan
 from plumbline.evaluation.metrics import METRICS, all_scores, score
+from plumbline.examples import Examples, InputSpec
 from plumbline.files import sha256
 from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.split import make_split, read_rows, resolve
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages.inputs import chosen_metric
-from plumbline.tables import Arrays, InputSpec, Schema
+from plumbline.tables import Schema
 from plumbline.training.device import count_threads, set_up
 from plumbline.training.distributed import CPU
 from plumbline.training.fresh import FreshFit, fit_fresh
@@ -66,9 +67,9 @@ class Task:
     config: Config
     schema: Schema
     spec: InputSpec
-    train: Arrays
-    val: Arrays
-    test: Arrays
+    train: Examples
+    val: Examples
+    test: Examples
     frame: pd.DataFrame  # the rows as they are, for peers
     target: Any  # (n,) class numbers or values
 

@@ -15,16 +15,14 @@ from torch import nn
 
 from benchmarks.result import Figure, Result, Table, times
 from plumbline.config.model import ModelConfig
-from plumbline.evaluation.attribution import (
-    Inputs,
-    Players,
-    exact_shapley,
-    sampled_shapley,
-)
+from plumbline.evaluation.attribution import exact_shapley, sampled_shapley
 from plumbline.evaluation.effort import PAIRS, one_thread
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import InputSpec, TargetSpec, TensorSpec
+from plumbline.inference import Predict
+from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
-from plumbline.models import build_model, to_prediction
-from plumbline.tables import InputSpec
+from plumbline.models import build_model
 
 ROWS, BACKGROUND, STEPS = 5, 100, 300
 EXACT = 16  # columns whose 2^16 coalitions are enumerated
@@ -80,22 +78,18 @@ def compare(columns: int) -> list[Tried]:
 
     x, y = load_breast_cancer(return_X_y=True)
     x = ((x - x.mean(0)) / x.std(0)).astype(np.float32)[:, :columns]
-    predict = fitted(x, y)
+    spec = numbers(columns)
+    predict, players = fitted(spec, x, y), Masker.of(spec)
     chosen = np.random.default_rng(1).permutation(len(x))
-    none = np.zeros((len(x), 0), dtype=np.int64)
-    rows = Inputs(num=x[chosen[:ROWS]], cat=none[:ROWS])
-    background = Inputs(num=x[chosen[-BACKGROUND:]], cat=none[:BACKGROUND])
-    players = Players(
-        names=tuple(f"x{i}" for i in range(columns)), num=np.arange(columns), cat=none[0]
-    )
+    rows, background = {"num": x[chosen[:ROWS]]}, {"num": x[chosen[-BACKGROUND:]]}
     outputs = np.ones(ROWS, dtype=np.int64)
 
     def kernel(**options: object) -> DoubleArray:
         explainer = shap.KernelExplainer(
-            lambda z: predict(z.astype(np.float32), none[:0])[:, 1], background.num
+            lambda z: predict({"num": z.astype(np.float32)})[:, 1], background["num"]
         )
         np.random.seed(0)  # noqa: NPY002 - the one it draws from
-        told: DoubleArray = explainer.shap_values(rows.num, silent=True, **options)
+        told: DoubleArray = explainer.shap_values(rows["num"], silent=True, **options)
         return told
 
     def ours(pairs: int) -> DoubleArray:
@@ -118,42 +112,36 @@ def compare(columns: int) -> list[Tried]:
     return [tried(name, ask, reference) for name, ask in asked.items()]
 
 
-def fitted(x: FloatArray, y: IntArray) -> Callable[[FloatArray, IntArray], DoubleArray]:
-    """The prediction function of an MLP fitted on all rows."""
-    names = tuple(f"x{i}" for i in range(x.shape[1]))
-    spec = InputSpec(
-        task=Task.BINARY,
-        num_names=names,
-        num_sources=names,
-        cat_names=(),
-        cat_sources=(),
-        cardinalities=(),
-        classes=("no", "yes"),
+def numbers(columns: int) -> InputSpec:
+    """A number per column, two classes."""
+    names = tuple(f"x{i}" for i in range(columns))
+    num = TensorSpec(
+        name="num",
+        kind="numbers",
+        dtype="float32",
+        shape=(columns,),
+        features=names,
+        sources=names,
     )
+    target = TargetSpec(task=Task.BINARY, classes=("no", "yes"))
+    return InputSpec(tensors=(num,), target=target)
+
+
+def fitted(spec: InputSpec, x: FloatArray, y: IntArray) -> Predict:
+    """The prediction function of an MLP fitted on all rows."""
     model = build_model(
         ModelConfig(name="mlp", number_embedding="none", width=256, depth=2, dropout=0.0),
         spec,
         seed=0,
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    inputs, none = torch.from_numpy(x), torch.zeros(len(x), 0, dtype=torch.int64)
+    inputs = torch.from_numpy(x)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(inputs, none)[:, 0], torch.from_numpy(y))
+        loss = nn.functional.cross_entropy(model(num=inputs)[:, 0], torch.from_numpy(y))
         loss.backward()
         optimizer.step()
-    model.eval()
-
-    @torch.no_grad()
-    def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
-        parts = []
-        for start in range(0, len(num), 4096):
-            batch = torch.from_numpy(np.ascontiguousarray(num[start : start + 4096]))
-            empty = torch.zeros(len(batch), 0, dtype=torch.int64)
-            parts.append(to_prediction(model(batch, empty), Task.BINARY).double().numpy())
-        return np.concatenate(parts)
-
-    return predict
+    return TorchPredictor(model, Task.BINARY)
 
 
 def tried(name: str, ask: Callable[[], DoubleArray], reference: DoubleArray) -> Tried:

@@ -107,17 +107,16 @@ def measure_family(name: str) -> dict[str, list[float]]:
     return found
 
 
-def arrays(rows: int) -> Any:
+def examples(rows: int) -> Any:
     """Normal numbers, two classes."""
     import numpy as np
 
-    from plumbline.tables import Arrays
+    from plumbline.examples import Examples
 
     rng = np.random.default_rng(SEED)
     num = rng.normal(size=(rows, COLUMNS)).astype(np.float32)
-    return Arrays(
-        num=num,
-        cat=np.empty((rows, 0), dtype=np.int64),
+    return Examples(
+        inputs={"num": num},
         y=(num[:, :5].sum(1) > 0).astype(np.int64),
         rows=np.arange(rows),
         weight=np.ones(rows, dtype=np.float32),
@@ -127,20 +126,21 @@ def arrays(rows: int) -> Any:
 def network(name: str) -> Any:
     """The family's model, and what it reads."""
     from plumbline.config.model import ModelConfig
+    from plumbline.examples import InputSpec, TargetSpec, TensorSpec
     from plumbline.kinds import Task
     from plumbline.models import build_model
-    from plumbline.tables import InputSpec
 
     names = tuple(f"n{i}" for i in range(COLUMNS))
-    spec = InputSpec(
-        task=Task.BINARY,
-        num_names=names,
-        cat_names=(),
-        num_sources=names,
-        cat_sources=(),
-        cardinalities=(),
-        classes=("no", "yes"),
+    num = TensorSpec(
+        name="num",
+        kind="numbers",
+        dtype="float32",
+        shape=(COLUMNS,),
+        features=names,
+        sources=names,
     )
+    target = TargetSpec(task=Task.BINARY, classes=("no", "yes"))
+    spec = InputSpec(tensors=(num,), target=target)
     return build_model(
         ModelConfig(name=name, number_embedding="none", **FAMILIES[name][1]), spec, seed=SEED
     )
@@ -154,7 +154,7 @@ def our_loop(name: str, world: Any = None) -> Callable[[], float]:
     from plumbline.training.job import prepare
     from plumbline.training.loop import train_epoch
 
-    made = arrays(FAMILIES[name][0])
+    made = examples(FAMILIES[name][0])
     config = TrainConfig(batch_size=BATCH, learning_rate=RATE, clip_norm=None, device="cpu")
     job, state = prepare(
         network(name),
@@ -180,8 +180,8 @@ def fixed_batch(name: str) -> Callable[[], float]:
     """Seconds of as many steps on one resident batch: no more than the model costs."""
     import torch
 
-    model, made = network(name), arrays(BATCH)
-    num, cat, y = (torch.from_numpy(a) for a in (made.num, made.cat, made.y))
+    model, made = network(name), examples(BATCH)
+    num, y = torch.from_numpy(made.inputs["num"]), torch.from_numpy(made.y)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, fused=True)
     steps = FAMILIES[name][0] / BATCH
 
@@ -189,7 +189,7 @@ def fixed_batch(name: str) -> Callable[[], float]:
         model.train()
         begun = time.perf_counter()
         for _ in range(round(steps)):
-            loss = member_loss(model(num, cat), y)
+            loss = member_loss(model(num=num), y)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -219,8 +219,8 @@ def lightning_trainer(name: str) -> Callable[[], float]:
             self.seconds = 0.0
 
         def training_step(self, batch: Any, index: int) -> Any:
-            num, cat, y = batch
-            return member_loss(self.model(num, cat), y)
+            num, y = batch
+            return member_loss(self.model(num=num), y)
 
         def configure_optimizers(self) -> Any:
             return torch.optim.AdamW(self.parameters(), lr=RATE)
@@ -231,8 +231,8 @@ def lightning_trainer(name: str) -> Callable[[], float]:
         def on_train_epoch_end(self) -> None:
             self.seconds += time.perf_counter()
 
-    made = arrays(FAMILIES[name][0])
-    data = TensorDataset(*(torch.from_numpy(a) for a in (made.num, made.cat, made.y)))
+    made = examples(FAMILIES[name][0])
+    data = TensorDataset(torch.from_numpy(made.inputs["num"]), torch.from_numpy(made.y))
     module = Module()
 
     def epoch() -> float:
@@ -259,7 +259,7 @@ def skorch_net(name: str) -> Callable[[], float]:
         def get_loss(self, output: Any, y: Any, X: Any = None, training: bool = False) -> Any:
             return member_loss(output, y)
 
-    made = arrays(FAMILIES[name][0])
+    made = examples(FAMILIES[name][0])
     net = Net(
         module=network(name),
         criterion=torch.nn.CrossEntropyLoss,
@@ -271,10 +271,9 @@ def skorch_net(name: str) -> Callable[[], float]:
         verbose=0,
     )
     net.initialize()
-    rows = {"x_num": made.num, "x_cat": made.cat}
 
     def epoch() -> float:
-        net.partial_fit(rows, made.y, epochs=1)
+        net.partial_fit(made.inputs, made.y, epochs=1)
         return float(net.history[-1, "dur"])
 
     return epoch

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from plumbline.config import Paths
 from plumbline.config.model import ModelConfig, TrainConfig
+from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec, TensorSpec
 from plumbline.files import sha256, write_json
 from plumbline.kinds import Task
-from plumbline.preprocessing.arrays import write_arrays
-from plumbline.tables import Arrays, InputSpec
+from plumbline.preprocessing.arrays import write_examples
 
 Done = subprocess.CompletedProcess[str]
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
@@ -50,23 +51,87 @@ def made_spec(
     """Columns n0, n1, … and c0, c1, …"""
     num = tuple(f"n{i}" for i in range(numbers))
     cat = tuple(f"c{i}" for i in range(len(cardinalities)))
-    return InputSpec(
+    return spec_of(
         task=task,
         num_names=num,
         cat_names=cat,
-        num_sources=num,
-        cat_sources=cat,
         cardinalities=cardinalities,
         classes=CLASSES[task],
     )
 
 
-def made_arrays(spec: InputSpec, n: int, seed: int = 0, *, noise: float = 0.3) -> Arrays:
+def spec_of(
+    *,
+    task: Task,
+    num_names: tuple[str, ...] = (),
+    cat_names: tuple[str, ...] = (),
+    num_sources: tuple[str, ...] | None = None,
+    cat_sources: tuple[str, ...] | None = None,
+    cardinalities: tuple[int, ...] = (),
+    classes: tuple[str, ...] = (),
+    num_plain: tuple[str, ...] = (),
+) -> InputSpec:
+    """Numbers and categories as the preprocessor names them."""
+    num = TensorSpec(
+        name="num",
+        kind="numbers",
+        dtype="float32",
+        shape=(len(num_names),),
+        features=num_names,
+        sources=num_names if num_sources is None else num_sources,
+        plain=num_plain,
+    )
+    cat = TensorSpec(
+        name="cat",
+        kind="categories",
+        dtype="int64",
+        shape=(len(cat_names),),
+        features=cat_names,
+        sources=cat_names if cat_sources is None else cat_sources,
+        cardinalities=cardinalities,
+    )
+    return InputSpec(
+        tensors=tuple(tensor for tensor in (num, cat) if tensor.features),
+        target=TargetSpec(task=task, classes=classes),
+    )
+
+
+def tensor(spec: InputSpec, name: str) -> TensorSpec:
+    """A tensor of a spec; one without features where there is none."""
+    found = [own for own in spec.tensors if own.name == name]
+    empty = TensorSpec(name=name, kind="", dtype="float32", shape=(0,), features=(), sources=())
+    return found[0] if found else empty
+
+
+def inputs_of(num: Any = None, cat: Any = None) -> dict[str, Any]:
+    """Tensors of numbers and categories, where there are any."""
+    given = {"num": num, "cat": cat}
+    return {k: v for k, v in given.items() if v is not None and v.shape[1]}
+
+
+def as_tensors(inputs: Inputs) -> dict[str, torch.Tensor]:
+    """What a model is called with: `model(**as_tensors(rows.inputs))`."""
+    return {name: torch.tensor(array) for name, array in inputs.items()}
+
+
+def block(examples: Examples, name: str) -> Any:
+    """A tensor of examples; (n, 0) where there is none of that name."""
+    return examples.inputs.get(name, np.empty((len(examples.rows), 0)))
+
+
+def examples_of(*, num: Any = None, cat: Any = None, y: Any, rows: Any, weight: Any) -> Examples:
+    """Examples of numbers and categories."""
+    return Examples(inputs=inputs_of(num, cat), y=y, rows=rows, weight=weight)
+
+
+def made_examples(spec: InputSpec, n: int, seed: int = 0, *, noise: float = 0.3) -> Examples:
     """Rows whose target follows from all columns, linearly, with some noise."""
     rng = np.random.default_rng(seed)
-    num = rng.normal(size=(n, len(spec.num_names))).astype(np.float32)
-    cat = np.empty((n, len(spec.cardinalities)), dtype=np.int64)
-    for j, k in enumerate(spec.cardinalities):
+    numbers = sum(len(tensor.features) for tensor in spec.of_kind("numbers"))
+    cardinalities = [k for tensor in spec.of_kind("categories") for k in tensor.cardinalities]
+    num = rng.normal(size=(n, numbers)).astype(np.float32)
+    cat = np.empty((n, len(cardinalities)), dtype=np.int64)
+    for j, k in enumerate(cardinalities):
         cat[:, j] = rng.integers(0, k, n)
     signal = num.sum(axis=1) + (cat % 2).sum(axis=1) - 0.5 * cat.shape[1]
     signal = signal + noise * rng.normal(size=n)
@@ -77,7 +142,7 @@ def made_arrays(spec: InputSpec, n: int, seed: int = 0, *, noise: float = 0.3) -
         y = (signal > 0).astype(np.int64)
     else:
         y = np.digitize(signal, [-0.8, 0.8]).astype(np.int64)
-    return Arrays(
+    return examples_of(
         num=num,
         cat=cat,
         y=y,
@@ -107,9 +172,9 @@ def made_checkout(
 ) -> Paths:
     """A folder in which `plumbline train` runs: params.yaml and what normalize and tune write."""
     paths = Paths(folder)
-    arrays = {"train": made_arrays(spec, rows[0], 1), "val": made_arrays(spec, rows[1], 2)}
-    for part, made in arrays.items():
-        write_arrays(paths.prepared / part, made)
+    parts = {"train": made_examples(spec, rows[0], 1), "val": made_examples(spec, rows[1], 2)}
+    for part, made in parts.items():
+        write_examples(paths.prepared / part, made)
     write_json(paths.prepared / "spec.json", spec.to_json())
     write_json(paths.prepared / "preprocessor.json", {"made": True})
     write_params(paths, spec, model=model, train=train, **sections)

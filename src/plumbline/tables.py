@@ -1,7 +1,7 @@
-"""The nouns that siblings exchange: a schema, typed rows, a split, prepared arrays.
+"""The nouns that siblings exchange: a schema, typed rows, a split.
 
-`data` makes a `Table`, `preprocessing` turns it into `Arrays`, `models` read an
-`InputSpec`; none of them imports another, so what passes between them is defined here.
+`data` makes a `Table`, `preprocessing` turns it into `Examples`; neither imports the other, so
+what passes between them is defined here and in `examples`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ByteArray, ColumnType, FloatArray, IntArray, Part, Role, Task
+from plumbline.kinds import ByteArray, ColumnType, IntArray, Part, Role, Task
 
 MOST_ROWS_AT_ONCE = 65_536
 MISSING = ("NA", "NaN", "nan", "null", "?")  # words for a missing cell, unless told otherwise
@@ -197,81 +197,4 @@ class SplitIndex:
         return (
             np.flatnonzero(column == Part.TRAIN).astype(np.int64),
             np.flatnonzero(column == Part.VAL).astype(np.int64),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrays:
-    """What a model reads. May be memory-mapped.
-
-    Shapes: `num` (n, d_num) float32, finite; `cat` (n, d_cat) int64, 0 = unknown or
-    missing; `y` (n,) int64 class numbers or float32 values; `rows` (n,) row numbers;
-    `weight` (n,) float32, 1 where the data has no weight column.
-    """
-
-    num: FloatArray
-    cat: IntArray
-    y: IntArray | FloatArray
-    rows: IntArray
-    weight: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, keep: IntArray | BoolArray | slice) -> Self:
-        return type(self)(
-            num=self.num[keep],
-            cat=self.cat[keep],
-            y=self.y[keep],
-            rows=self.rows[keep],
-            weight=self.weight[keep],
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputSpec:
-    """What a model must know of its input and output to be built.
-
-    `num_names` and `cat_names` name the columns of `Arrays.num` and `Arrays.cat`;
-    `num_sources` and `cat_sources` the column of the data that each was made from.
-    `num_plain` names the numbers that no embedding may bend: uncurved channels of a column.
-    `cardinalities[j]` counts the codes of `cat[:, j]`, the unknown slot 0 included.
-    """
-
-    task: Task
-    num_names: tuple[str, ...]
-    cat_names: tuple[str, ...]
-    num_sources: tuple[str, ...]
-    cat_sources: tuple[str, ...]
-    cardinalities: tuple[int, ...]
-    classes: tuple[str, ...] = field(default=())
-    num_plain: tuple[str, ...] = field(default=())
-
-    @property
-    def n_outputs(self) -> int:
-        """Logits per row: one per class (two for binary), one value for regression."""
-        return len(self.classes) if self.task.is_classification else 1
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "task": str(self.task),
-            "num_names": list(self.num_names),
-            "cat_names": list(self.cat_names),
-            "num_sources": list(self.num_sources),
-            "cat_sources": list(self.cat_sources),
-            "cardinalities": list(self.cardinalities),
-            "classes": list(self.classes),
-            "num_plain": list(self.num_plain),
-        }
-
-    @classmethod
-    def from_json(cls, state: dict[str, Any]) -> Self:
-        return cls(
-            task=Task(state["task"]),
-            cardinalities=tuple(int(c) for c in state["cardinalities"]),
-            num_plain=tuple(str(v) for v in state.get("num_plain", ())),
-            **{
-                key: tuple(str(v) for v in state[key])
-                for key in ("num_names", "cat_names", "num_sources", "cat_sources", "classes")
-            },
         )

@@ -24,6 +24,7 @@ from plumbline.config.data import ColumnConfig
 from plumbline.config.load import parse_config
 from plumbline.evaluation.baselines import BASELINES
 from plumbline.evaluation.explanation import Case
+from plumbline.examples import Examples
 from plumbline.files import read_json, write_json
 from plumbline.kinds import ColumnType, IntArray, Part, Role, Task
 from plumbline.manifest import MANIFEST
@@ -36,7 +37,7 @@ from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import evaluate, explain, normalize, train
 from plumbline.stages.inputs import load_part, load_table
 from plumbline.stages.tune import prepare_fold
-from plumbline.tables import MOST_ROWS_AT_ONCE, Arrays, Column, Schema, Table
+from plumbline.tables import MOST_ROWS_AT_ONCE, Column, Schema, Table
 
 ROWS, FOLDS = 400, 3
 CLASSES = {Task.BINARY: ["no", "yes"], Task.MULTICLASS: ["a", "b", "c"], Task.REGRESSION: []}
@@ -191,8 +192,9 @@ def content(folder: Path, *names: str) -> dict[str, bytes]:
     return {n: b for n, b in found.items() if not names or n.split("/")[0] in names}
 
 
-def as_bytes(arrays: Arrays) -> list[bytes]:
-    return [getattr(arrays, name).tobytes() for name in ("num", "cat", "y", "rows", "weight")]
+def as_bytes(examples: Examples) -> list[bytes]:
+    beside = (examples.y, examples.rows, examples.weight)
+    return [array.tobytes() for array in (*examples.inputs.values(), *beside)]
 
 
 # -- normalize: every scaler, imputer and encoder, in one table
@@ -217,7 +219,8 @@ def test_normalize(task: Task, form: str, world: World) -> None:
     for name in learnt:
         assert before[name] == after[name], name
     for part in ("val", "test"):
-        assert before[f"{part}/num.npy"] != after[f"{part}/num.npy"], "the rows were changed"
+        num = f"{part}/inputs/num.npy"
+        assert before[num] != after[num], "the rows were changed"
         assert before[f"{part}/rows.npy"] == after[f"{part}/rows.npy"]
 
 
@@ -364,9 +367,9 @@ def test_decisions_baselines_and_background_do_not_see_test_rows(
     assert made[0][0] == made[1][0]
     assert made[0][1].equals(made[1][1])
     first, second = seen
-    assert first.background.num.tobytes() == second.background.num.tobytes()
-    assert first.background.cat.tobytes() == second.background.cat.tobytes()
-    assert first.rows.num.tobytes() != second.rows.num.tobytes()
+    for name, array in first.background.items():
+        assert array.tobytes() == second.background[name].tobytes()
+    assert first.rows["num"].tobytes() != second.rows["num"].tobytes()
 
 
 @pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION])
@@ -390,7 +393,7 @@ def test_what_validation_rows_steer(task: Task, world: World) -> None:
         table = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
         asked = table.filter(pl.col("part") == "test").select("row", *BASELINES)
         model = read_json(paths.model / "model.json")
-        fitted = {key: model[key] for key in ("spec", "edges", "target", "model")}
+        fitted = {key: model[key] for key in ("spec", "learned", "target", "model")}
         made.append((path, asked, fitted, curves["val_loss"].to_list()))
     assert made[0][0].equals(made[1][0])
     assert made[0][1].equals(made[1][1])
@@ -405,6 +408,6 @@ def test_after_one_epoch_there_is_nothing_to_choose(task: Task, world: World) ->
     for hit in (None, np.concatenate([rows_in(Part.VAL), rows_in(Part.TEST)])):
         _, paths = run_to_train(world, task, hit, normalize=CUT, train={"epochs": 1})
         made.append(content(paths.model))
-        held.append(load_part(paths, Part.VAL).num.tobytes())
+        held.append(load_part(paths, Part.VAL).inputs["num"].tobytes())
     assert made[0] == made[1]
     assert held[0] != held[1], "the rows were changed"

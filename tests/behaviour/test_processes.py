@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from tests.group import in_group
-from tests.made import made_arrays, made_spec, short_fit, small_model
+from tests.made import made_examples, made_spec, short_fit, small_model
 
 from plumbline.config.model import ModelConfig, ModelName, TrainConfig
 from plumbline.kinds import Task
@@ -89,7 +89,7 @@ CASES: dict[str, Case] = {
 def fit_case(world: World, case: Case) -> dict[str, Any]:
     task, model, config = case
     spec = made_spec(task)
-    train, val = made_arrays(spec, 70, 1), made_arrays(spec, 31, 2)
+    train, val = made_examples(spec, 70, 1), made_examples(spec, 31, 2)
     fitted = fit_fresh(model, config, spec, train, val, seed=3, world=world).fitted
     weights = {name: tensor.numpy() for name, tensor in fitted.weights.items()}
     return {"history": fitted.history, "weights": weights, "best": fitted.best_epoch}

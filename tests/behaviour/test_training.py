@@ -15,8 +15,8 @@ import pytest
 from tests.made import (
     curves,
     free_port,
-    made_arrays,
     made_checkout,
+    made_examples,
     made_spec,
     outputs,
     plumbline,
@@ -24,7 +24,7 @@ from tests.made import (
 )
 
 from plumbline.kinds import Task
-from plumbline.preprocessing.arrays import write_arrays
+from plumbline.preprocessing.arrays import write_examples
 
 SPEC = made_spec(Task.MULTICLASS)
 GIVEN: dict[str, Any] = {
@@ -62,10 +62,10 @@ def test_two_processes_through_the_launcher(tmp_path: Path) -> None:
 def test_a_mistake_is_one_message_and_code_2(tmp_path: Path, processes: int) -> None:
     """No traceback, and no restart of what would fail again."""
     paths = made_checkout(tmp_path, SPEC, train={"processes": processes})
-    rows = made_arrays(SPEC, 60)
-    num = rows.num.copy()
+    rows = made_examples(SPEC, 60)
+    num = rows.inputs["num"].copy()
     num[3, 0] = np.nan
-    write_arrays(paths.prepared / "train", replace(rows, num=num))
+    write_examples(paths.prepared / "train", replace(rows, inputs={**rows.inputs, "num": num}))
     done = plumbline(paths.root, "train")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [

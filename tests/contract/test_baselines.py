@@ -23,9 +23,10 @@ from plumbline.config.judge import BaselineName
 from plumbline.errors import ParameterError
 from plumbline.evaluation.baselines import BASELINES, fit_baseline
 from plumbline.evaluation.metrics import score
+from plumbline.examples import InputSpec, TargetSpec
 from plumbline.kinds import ColumnType, DoubleArray, Role, Task
 from plumbline.preprocessing.plain import MISSING, OTHER, PlainReader, PlainRows
-from plumbline.tables import Column, InputSpec, Schema
+from plumbline.tables import Column, Schema
 
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
 FITTED = ["linear", "gradient_boosting"]
@@ -52,15 +53,7 @@ def make(
 
 def spec_of(task: Task, classes: tuple[str, ...]) -> InputSpec:
     """Of the network's inputs a baseline sees nothing: only the task and the classes count."""
-    return InputSpec(
-        task=task,
-        num_names=(),
-        cat_names=(),
-        num_sources=(),
-        cat_sources=(),
-        cardinalities=(),
-        classes=classes,
-    )
+    return InputSpec(tensors=(), target=TargetSpec(task=task, classes=classes))
 
 
 def test_choices_and_parameters_agree() -> None:
@@ -183,7 +176,7 @@ def test_classes_of_a_few_rows_do_not_spoil_the_others(name: str) -> None:
     rows, spec = make(Task.MULTICLASS, n, numbers=4, cards=())
     rows.num[:, 0] = y + rng.normal(scale=0.05, size=n)
     rows = replace(rows, y=y.astype(np.int64))
-    spec = replace(spec, classes=tuple(f"c{i}" for i in range(classes)))
+    spec = spec_of(Task.MULTICLASS, tuple(f"c{i}" for i in range(classes)))
     train, held = rows.take(slice(0, n // 2)), rows.take(slice(n // 2, n))
     found = fit_baseline(name, train, spec, 0)(held)
     assert score("accuracy", held.y, found, Task.MULTICLASS) > (0.95 if name != "linear" else 0.7)

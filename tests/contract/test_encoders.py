@@ -9,12 +9,14 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import OneHotEncoder
+from tests.made import block, tensor
 
 from plumbline.config.data import Encoder, NormalizeConfig
+from plumbline.examples import Examples
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.preprocessing.encode import ENCODERS, CodeSums, EncoderInput
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.tables import Arrays, Column, Schema
+from plumbline.tables import Column, Schema
 
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
 TABLED = [name for name in ENCODERS if name != "ordinal"]
@@ -43,16 +45,22 @@ def rows(task: Task, n: int = 400, seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame({"c": values, "y": y})
 
 
-def fit(name: str, task: Task, frame: pl.DataFrame, **settings: Any) -> tuple[Any, Arrays]:
+def fit(name: str, task: Task, frame: pl.DataFrame, **settings: Any) -> tuple[Any, Examples]:
     config = NormalizeConfig(encode=name, **settings)  # type: ignore[arg-type]
     made = TableTransformer(schema(task), config)
-    arrays = made.fit_transform(frame.lazy(), np.arange(len(frame)), seed=0)
-    return made, arrays
+    examples = made.fit_transform(frame.lazy(), np.arange(len(frame)), seed=0)
+    return made, examples
 
 
-def ask(made: TableTransformer, values: list[str | None]) -> Arrays:
+def ask(made: TableTransformer, values: list[str | None]) -> Examples:
     frame = pl.LazyFrame({"c": values}, schema={"c": pl.String})
     return made.transform(frame, np.arange(len(values)))
+
+
+def same(a: Examples, b: Examples) -> None:
+    assert {k: v.tobytes() for k, v in a.inputs.items()} == {
+        k: v.tobytes() for k, v in b.inputs.items()
+    }
 
 
 def test_choices_and_parameters_agree() -> None:
@@ -76,22 +84,24 @@ def test_a_table_has_a_row_per_code(name: str, codes: int) -> None:
 @pytest.mark.parametrize("task", list(Task))
 @pytest.mark.parametrize("name", ENCODERS)
 def test_shapes_names_and_sources(name: str, task: Task) -> None:
-    made, arrays = fit(name, task, rows(task))
+    made, examples = fit(name, task, rows(task))
     spec = made.spec_
-    assert arrays.num.shape == (400, len(spec.num_names)) and arrays.num.dtype == np.float32
-    assert arrays.cat.shape == (400, len(spec.cat_names)) and arrays.cat.dtype == np.int64
-    assert len(spec.num_sources) == len(spec.num_names)
-    assert {*spec.num_sources, *spec.cat_sources} == {"c"}
-    assert len(set(spec.num_names)) == len(spec.num_names)
+    assert tuple(examples.inputs) == spec.names
+    for own in spec:
+        assert examples.inputs[own.name].shape == (400, *own.shape) == (400, len(own.features))
+        assert examples.inputs[own.name].dtype == own.dtype
+        assert own.sources == ("c",) * len(own.features)
+        assert len(set(own.features)) == len(own.features)
+    assert [own.dtype for own in spec] == [{"ordinal": "int64"}.get(name, "float32")]
     width = {
         "ordinal": 0,
         "onehot": 4,
         "frequency": 1,
         "target_mean": max(len(spec.classes) - 1, 1),
     }
-    assert len(spec.num_names) == width[name]
-    assert spec.cardinalities == ((5,) if name == "ordinal" else ())
-    assert np.isfinite(arrays.num).all()
+    assert len(tensor(spec, "num").features) == width[name]
+    assert tensor(spec, "cat").cardinalities == ((5,) if name == "ordinal" else ())
+    assert np.isfinite(block(examples, "num")).all()
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -99,10 +109,9 @@ def test_shapes_names_and_sources(name: str, task: Task) -> None:
 def test_unknown_and_missing_share_a_slot(name: str, task: Task) -> None:
     made, _ = fit(name, task, rows(task))
     out = ask(made, [None, "never seen", "", "RED", "red"])
-    for block in (out.num, out.cat):
-        assert_array_equal(block[:3], np.repeat(block[:1], 3, axis=0))
-        assert_array_equal(block[3], block[0])
-    assert out.num.tobytes() != ask(made, ["red"] * 5).num.tobytes() or out.cat[4, 0] != 0
+    (array,) = out.inputs.values()
+    assert_array_equal(array[:4], np.repeat(array[:1], 4, axis=0))
+    assert not np.array_equal(array[4], array[0])
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -110,11 +119,10 @@ def test_unknown_and_missing_share_a_slot(name: str, task: Task) -> None:
 def test_the_same_seed_gives_the_same_bytes_and_state(name: str, task: Task) -> None:
     first, again = (fit(name, task, rows(task)) for _ in range(2))
     assert first[0].to_json() == again[0].to_json()
-    assert first[1].num.tobytes() == again[1].num.tobytes()
+    same(first[1], again[1])
     loaded = TableTransformer.from_json(first[0].to_json())
     values = ["red", "green", None, "new"]
-    assert ask(loaded, values).num.tobytes() == ask(first[0], values).num.tobytes()
-    assert ask(loaded, values).cat.tobytes() == ask(first[0], values).cat.tobytes()
+    same(ask(loaded, values), ask(first[0], values))
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -124,39 +132,41 @@ def test_rare_values_share_the_unknown_slot(name: str) -> None:
         made, _ = fit(name, Task.BINARY, frame, **settings)
         assert made.categories_[0].values == ("red", "green", "blue")[:kept]
         out = ask(made, ["a b=c", None])
-        assert_array_equal(out.num[0], out.num[1])
-        assert_array_equal(out.cat[0], out.cat[1])
+        for array in out.inputs.values():
+            assert_array_equal(array[0], array[1])
 
 
 def test_ordinal_codes_count_from_the_most_frequent() -> None:
-    made, arrays = fit("ordinal", Task.BINARY, rows(Task.BINARY))
+    made, examples = fit("ordinal", Task.BINARY, rows(Task.BINARY))
     assert made.categories_[0].values == ("red", "green", "blue", "a b=c")
-    counts = np.bincount(arrays.cat[:, 0])[1:]
+    counts = np.bincount(examples.inputs["cat"][:, 0])[1:]
     assert (np.diff(counts) <= 0).all()
-    assert_array_equal(ask(made, ["red", "a b=c", None]).cat[:, 0], [1, 4, 0])
+    assert_array_equal(ask(made, ["red", "a b=c", None]).inputs["cat"][:, 0], [1, 4, 0])
 
 
 def test_onehot_is_that_of_the_peer() -> None:
     frame = rows(Task.BINARY)
-    made, arrays = fit("onehot", Task.BINARY, frame)
+    made, examples = fit("onehot", Task.BINARY, frame)
     order = list(made.categories_[0].values)
     peer = OneHotEncoder(categories=[order], handle_unknown="ignore", sparse_output=False)
     theirs = peer.fit_transform(np.array(frame["c"].fill_null("?").to_list())[:, None])
-    assert_array_equal(arrays.num, theirs)
-    assert made.spec_.num_names == ("c=red", "c=green", "c=blue", "c=a b=c")
+    assert_array_equal(examples.inputs["num"], theirs)
+    assert tensor(made.spec_, "num").features == ("c=red", "c=green", "c=blue", "c=a b=c")
 
 
 def test_onehot_of_many_values_becomes_ordinal() -> None:
     made, _ = fit("onehot", Task.BINARY, rows(Task.BINARY), onehot_max=3)
-    assert made.spec_.num_names == ()
-    assert made.spec_.cardinalities == (5,)
+    assert tensor(made.spec_, "num").features == ()
+    assert tensor(made.spec_, "cat").cardinalities == (5,)
 
 
 def test_frequency_orders_by_share_and_the_unknown_is_least() -> None:
-    made, arrays = fit("frequency", Task.BINARY, rows(Task.BINARY))
-    out = ask(made, ["red", "green", "blue", "a b=c", "new"]).num[:, 0]
+    made, examples = fit("frequency", Task.BINARY, rows(Task.BINARY))
+    out = ask(made, ["red", "green", "blue", "a b=c", "new"]).inputs["num"][:, 0]
     assert (np.diff(out) < 0).all()
-    assert_allclose([arrays.num.mean(), arrays.num.std()], [0, 1], atol=1e-6)
+    assert_allclose(
+        [examples.inputs["num"].mean(), examples.inputs["num"].std()], [0, 1], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -178,7 +188,9 @@ def test_target_means_follow_the_formula(task: Task) -> None:
     share = np.bincount(c) / len(c)
     mean = share @ expected
     spread = np.sqrt(share @ (expected - mean) ** 2)
-    assert_allclose(ask(made, values).num, (expected - mean) / spread, rtol=1e-5, atol=1e-6)
+    assert_allclose(
+        ask(made, values).inputs["num"], (expected - mean) / spread, rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", TABLED)
@@ -186,6 +198,6 @@ def test_one_value_with_gaps_is_still_a_feature(name: str) -> None:
     frame = rows(Task.BINARY).with_columns(
         pl.when(pl.col("c") == "red").then(pl.lit("x")).otherwise(None).alias("c")
     )
-    made, arrays = fit(name, Task.BINARY, frame)
-    assert arrays.num.shape == (400, 1) and np.isfinite(arrays.num).all()
-    assert len(np.unique(ask(made, ["x", None]).num)) == 2
+    made, examples = fit(name, Task.BINARY, frame)
+    assert examples.inputs["num"].shape == (400, 1) and np.isfinite(examples.inputs["num"]).all()
+    assert len(np.unique(ask(made, ["x", None]).inputs["num"])) == 2

@@ -10,16 +10,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tests.made import as_tensors, made_examples, spec_of
 
 from plumbline.config.model import ModelConfig, TargetTransform
+from plumbline.examples import Inputs, InputSpec
 from plumbline.export.onnx_graph import contract, to_onnx
-from plumbline.export.parity import check_parity, open_session
-from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
-from plumbline.models import MODELS, build_model, number_edges, to_prediction
+from plumbline.export.parity import check_parity
+from plumbline.inference.onnx_predictor import OnnxPredictor, open_session
+from plumbline.kinds import DoubleArray, Task
+from plumbline.models import MODELS, build_model, learn_inputs, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
 from plumbline.models.target import TARGET_TRANSFORMS
 from plumbline.models.target import TargetTransform as Transform
-from plumbline.tables import InputSpec
 
 SMALL: dict[str, Any] = {
     "width": 8,
@@ -35,37 +37,30 @@ TEMPERATURE = 1.7
 
 def spec(numbers: int, categories: int, task: Task) -> InputSpec:
     classes = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
-    return InputSpec(
+    return spec_of(
         task=task,
         num_names=tuple(f"n{i}" for i in range(numbers)),
         cat_names=tuple(f"c{i}" for i in range(categories)),
-        num_sources=tuple(f"n{i}" for i in range(numbers)),
-        cat_sources=tuple(f"c{i}" for i in range(categories)),
         cardinalities=tuple(range(3, 3 + categories)),
         classes=classes[task],
     )
 
 
-def rows(of: InputSpec, n: int, seed: int = 0) -> tuple[FloatArray, IntArray]:
-    rng = np.random.default_rng(seed)
-    num = rng.normal(size=(n, len(of.num_names))).astype(np.float32)
-    cat = np.zeros((n, len(of.cat_names)), dtype=np.int64)
-    for j, cardinality in enumerate(of.cardinalities):
-        cat[:, j] = rng.integers(0, cardinality, n)
-    return num, cat
+def rows(of: InputSpec, n: int, seed: int = 0) -> dict[str, Any]:
+    return dict(made_examples(of, n, seed).inputs)
 
 
 def model_of(of: InputSpec, name: str = "mlp", embedding: str = "none") -> torch.nn.Module:
     config = ModelConfig(name=name, number_embedding=embedding, **SMALL)  # type: ignore[arg-type]
-    return build_model(config, of, number_edges(config, rows(of, 200)[0]), seed=1).eval()
+    return build_model(config, of, learn_inputs(config, of, rows(of, 200)), seed=1).eval()
 
 
 @torch.no_grad()
 def reference(
-    model: torch.nn.Module, of: InputSpec, num: FloatArray, cat: IntArray, target: Transform | None
+    model: torch.nn.Module, of: InputSpec, inputs: Inputs, target: Transform | None
 ) -> DoubleArray:
     """The prediction by another road than the graph's: numpy, float64, the formula as written."""
-    out = model(torch.from_numpy(num), torch.from_numpy(cat))
+    out = model(**as_tensors(inputs))
     prediction: DoubleArray = to_prediction(out, of.task).double().numpy()
     if of.task.is_classification:
         prediction = prediction ** (1 / TEMPERATURE)
@@ -87,33 +82,31 @@ CASES = [(m, e, list(Task)[i % 3]) for i, (m, e) in enumerate(EVERY)]
 def test_the_graph_says_what_torch_says(name: str, embedding: str, task: Task) -> None:
     of = spec(3, 2, task)
     model = model_of(of, name, embedding)
-    target = None if task.is_classification else Transform.fit(rows(of, 50)[0][:, 0], "standard")
-    num, cat = rows(of, 45, seed=1)
-    expected = reference(model, of, num, cat, target)
+    target = (
+        None if task.is_classification else Transform.fit(rows(of, 50)["num"][:, 0], "standard")
+    )
+    inputs = rows(of, 45, seed=1)
+    expected = reference(model, of, inputs, target)
     graph = exported(model, of, target)
-    parity = check_parity(graph, num, cat, expected, tolerance=1e-4)
+    parity = check_parity(graph, inputs, expected, tolerance=1e-4)
     assert parity.passed and parity.rows == 45
     assert set(parity.batches) == {"all", "1", "7"}
     # and the check can see a difference
-    assert not check_parity(graph, num, cat, expected + 0.01, tolerance=1e-4).passed
+    assert not check_parity(graph, inputs, expected + 0.01, tolerance=1e-4).passed
 
 
 @pytest.mark.parametrize("name", ["perceptron", "mlp", "ft_transformer"])  # each kind of input
 @pytest.mark.parametrize(("numbers", "categories"), [(0, 2), (3, 0)])
-def test_both_inputs_stay_where_one_has_no_columns(
-    name: str, numbers: int, categories: int
-) -> None:
+def test_a_graph_has_an_input_per_tensor(name: str, numbers: int, categories: int) -> None:
+    """A kind without columns has none."""
     of = spec(numbers, categories, Task.BINARY)
-    model = model_of(of, name)
-    num, cat = rows(of, 9)
+    model, inputs = model_of(of, name), rows(of, 9)
     graph = exported(model, of)
-    inputs = {i.name: (i.type, i.shape) for i in open_session(graph).get_inputs()}
-    assert inputs == {
-        "num": ("tensor(float)", ["rows", numbers]),
-        "cat": ("tensor(int64)", ["rows", categories]),
-    }
-    expected = reference(model, of, num, cat, None)
-    assert check_parity(graph, num, cat, expected, tolerance=1e-4).passed
+    found = {i.name: (i.type, i.shape) for i in open_session(graph).get_inputs()}
+    wanted = {"num": ("tensor(float)", ["rows", 3]), "cat": ("tensor(int64)", ["rows", 2])}
+    assert found == {name: wanted[name] for name in of.names} and len(found) == 1
+    expected = reference(model, of, inputs, None)
+    assert check_parity(graph, inputs, expected, tolerance=1e-4).passed
 
 
 @pytest.mark.parametrize("kind", sorted(TARGET_TRANSFORMS))
@@ -123,10 +116,10 @@ def test_the_targets_transform_is_part_of_the_graph(kind: str) -> None:
     values = np.exp(np.random.default_rng(3).normal(8, 1, 300)).astype(np.float32)
     target = Transform.fit(values, kind)
     model = model_of(of)
-    num, cat = rows(of, 30)
-    expected = reference(model, of, num, cat, target)
+    inputs = rows(of, 30)
+    expected = reference(model, of, inputs, target)
     parity = check_parity(
-        exported(model, of, target), num, cat, expected, tolerance=1e-4, targets=values
+        exported(model, of, target), inputs, expected, tolerance=1e-4, targets=values
     )
     assert parity.passed, parity
     assert parity.unit == "standard deviations of the target"
@@ -167,18 +160,16 @@ def test_a_small_temperature_does_not_underflow() -> None:
     of = spec(2, 1, Task.MULTICLASS)
     model = model_of(of)
     graph = to_onnx(model, of, target=None, temperature=0.01, opset=18, facts={})
-    num, cat = rows(of, 5)
-    out = open_session(graph).run(None, {"num": num, "cat": cat})[0]
-    np.testing.assert_allclose(out.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(OnnxPredictor(graph)(rows(of, 5)).sum(1), 1, rtol=1e-5)
 
 
 def test_a_prediction_that_is_not_finite_does_not_pass() -> None:
     of = spec(2, 1, Task.BINARY)
     model = model_of(of)
-    num, cat = rows(of, 5)
-    expected = reference(model, of, num, cat, None)
-    num[2, 0] = np.nan
-    parity = check_parity(exported(model, of), num, cat, expected, tolerance=1e-4)
+    inputs = rows(of, 5)
+    expected = reference(model, of, inputs, None)
+    inputs["num"][2, 0] = np.nan
+    parity = check_parity(exported(model, of), inputs, expected, tolerance=1e-4)
     assert not parity.passed
     assert parity.to_json()["max_difference"] is None
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.impute import SimpleImputer
+from tests.made import tensor
 
 from plumbline.config.data import ColumnConfig, Imputer, NormalizeConfig
 from plumbline.kinds import ColumnType, DoubleArray, Role, Task
@@ -71,19 +72,19 @@ def test_gaps_take_the_value_and_are_marked(name: str, scale: str) -> None:
     assert fill == {"mean": 3.0, "median": 2.0, "mode": 2.0, "constant": 2.0}[name]
     asked = np.array([fill, np.nan, np.inf, -np.inf])
     out = fitted.transform(frame(asked), np.arange(4))
-    assert fitted.spec_.num_names == ("x", "x=missing")
-    assert len(np.unique(out.num[:, 0])) == 1
-    assert_array_equal(out.num[:, 1], [0, 1, 1, 1])
+    assert tensor(fitted.spec_, "num").features == ("x", "x=missing")
+    assert len(np.unique(out.inputs["num"][:, 0])) == 1
+    assert_array_equal(out.inputs["num"][:, 1], [0, 1, 1, 1])
 
 
 def test_a_column_without_gaps_has_no_indicator_and_still_takes_gaps() -> None:
     fitted = TableTransformer(SCHEMA, NormalizeConfig()).fit(frame(np.arange(9.0)), seed=0)
-    assert fitted.spec_.num_names == ("x",)
+    assert tensor(fitted.spec_, "num").features == ("x",)
     out = fitted.transform(frame(np.array([4.0, np.nan])), np.arange(2))
-    assert out.num[0, 0] == out.num[1, 0]
+    assert out.inputs["num"][0, 0] == out.inputs["num"][1, 0]
 
 
 def test_the_indicator_can_be_left_out_for_one_column() -> None:
     config = NormalizeConfig(columns={"x": ColumnConfig(indicator=False)})
     fitted = TableTransformer(SCHEMA, config).fit(frame(np.array([1.0, 2, 5, np.nan])), seed=0)
-    assert fitted.spec_.num_names == ("x",)
+    assert tensor(fitted.spec_, "num").features == ("x",)

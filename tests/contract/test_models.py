@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import get_args
 
-import numpy as np
 import pytest
 import torch
+from tests.made import as_tensors, made_examples, spec_of
 
 from plumbline.config.model import (
     Activation,
@@ -19,12 +19,12 @@ from plumbline.config.model import (
     TargetTransform,
 )
 from plumbline.errors import DataError
+from plumbline.examples import InputSpec
 from plumbline.kinds import Task
-from plumbline.models import MODELS, build_model, number_edges, to_prediction
+from plumbline.models import MODELS, build_model, learn_inputs, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
 from plumbline.models.layers import ACTIVATIONS, INITIALISERS, NORMALISATIONS
 from plumbline.models.target import TARGET_TRANSFORMS
-from plumbline.tables import InputSpec
 
 SMALL = {
     "width": 16,
@@ -38,32 +38,23 @@ SMALL = {
 
 
 def spec(numbers: int = 3, categories: int = 2, task: Task = Task.MULTICLASS) -> InputSpec:
-    return InputSpec(
+    return spec_of(
         task=task,
         num_names=tuple(f"n{i}" for i in range(numbers)),
         cat_names=tuple(f"c{i}" for i in range(categories)),
-        num_sources=tuple(f"n{i}" for i in range(numbers)),
-        cat_sources=tuple(f"c{i}" for i in range(categories)),
         cardinalities=tuple(range(3, 3 + categories)),
         classes=("a", "b", "c") if task is Task.MULTICLASS else (),
     )
 
 
-def rows(spec: InputSpec, n: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
-    rng = np.random.default_rng(0)
-    num = rng.normal(size=(n, len(spec.num_names))).astype(np.float32)
-    cat = np.stack(
-        [rng.integers(0, c, n) for c in spec.cardinalities]
-        or [np.empty(n, dtype=np.int64)][:0]
-        or [np.empty(n)],
-        axis=1,
-    )[:, : len(spec.cardinalities)].astype(np.int64)
-    return torch.from_numpy(num), torch.from_numpy(cat)
+def rows(spec: InputSpec, n: int = 7) -> dict[str, torch.Tensor]:
+    return as_tensors(made_examples(spec, n).inputs)
 
 
 def make(name: str, embedding: str, of: InputSpec, **more: object) -> torch.nn.Module:
     config = ModelConfig(name=name, number_embedding=embedding, **{**SMALL, **more})  # type: ignore[arg-type]
-    return build_model(config, of, number_edges(config, rows(of, 200)[0].numpy()), seed=1)
+    learned = learn_inputs(config, of, made_examples(of, 200).inputs)
+    return build_model(config, of, learned, seed=1)
 
 
 def test_choices_and_parameters_agree() -> None:
@@ -85,7 +76,7 @@ def test_shapes(name: str, embedding: str, numbers: int, categories: int, task: 
     of = spec(numbers, categories, task)
     model = make(name, embedding, of).eval()
     for n in (7, 1):
-        out = model(*rows(of, n))
+        out = model(**rows(of, n))
         assert out.shape == (n, 3 if name.startswith("tabm") else 1, of.n_outputs)
         assert out.dtype == torch.float32 and bool(out.isfinite().all())
     prediction = to_prediction(out, task)
@@ -98,13 +89,16 @@ def test_shapes(name: str, embedding: str, numbers: int, categories: int, task: 
 @pytest.mark.parametrize("embedding", ["periodic", "piecewise_linear"])
 def test_an_uncurved_channel_is_not_embedded(name: str, embedding: str) -> None:
     """The network's first layer is linear in it: doubled twice, it moves by the same again."""
-    of = dataclasses.replace(spec(), num_plain=("n1",))
+    num, cat = spec().tensors
+    num = dataclasses.replace(num, plain=("n1",))
+    of = dataclasses.replace(spec(), tensors=(num, cat))
     model = make(name, embedding, of).eval()
-    num, cat = rows(of, 5)
-    shifted = [num.clone() for _ in range(3)]
-    for k, x in enumerate(shifted):
-        x[:, 1] += 10 * k
-    at = [model.input(x, cat) for x in shifted]  # type: ignore[operator]
+    given = rows(of, 5)
+    shift = 10 * torch.tensor([0.0, 1.0, 0.0])
+    at = [
+        model.input({**given, "num": given["num"] + k * shift})  # type: ignore[operator]
+        for k in range(3)
+    ]
     torch.testing.assert_close(at[1] - at[0], at[2] - at[1], rtol=1e-4, atol=1e-4)
     assert not torch.allclose(at[0], at[1])
     if name == "ft_transformer":  # tokens keep the order of the columns
@@ -128,8 +122,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torch_alone(
 def test_gradients_reach_every_parameter(name: str, embedding: str, normalisation: str) -> None:
     model = make(name, embedding, spec(), normalisation=normalisation, activation="gelu")
     model.train()
-    num, cat = rows(spec(), 64)
-    model(num, cat).square().sum().backward()
+    model(**rows(spec(), 64)).square().sum().backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
         # an embedding's unseen rows have no gradient; all others do
@@ -139,24 +132,24 @@ def test_gradients_reach_every_parameter(name: str, embedding: str, normalisatio
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"perceptron"}))
 def test_dropout_masks_do_not_depend_on_the_number_of_processes(name: str) -> None:
     model = make(name, "none", spec(), dropout=0.5).train()
-    num, cat = rows(spec(), 10)
+    given = rows(spec(), 10)
     noise = model.noise
     noise.step, noise.start, noise.stop, noise.total = 5, 0, 10, 10  # type: ignore[union-attr]
-    whole = model(num, cat)
+    whole = model(**given)
     parts = []
     for start, stop in ((0, 3), (3, 10)):
         noise.start, noise.stop = start, stop  # type: ignore[union-attr]
-        parts.append(model(num[start:stop], cat[start:stop]))
+        parts.append(model(**{tensor: values[start:stop] for tensor, values in given.items()}))
     torch.testing.assert_close(torch.cat(parts), whole)
     noise.step, noise.start, noise.stop = 6, 0, 10  # type: ignore[union-attr]
-    assert not torch.allclose(model(num, cat), whole)
+    assert not torch.allclose(model(**given), whole)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize("initialisation", sorted(set(INITIALISERS) - {"zero"}))
 def test_initialisations(name: str, initialisation: str) -> None:
     model = make(name, "none", spec(), initialisation=initialisation).eval()
-    assert bool(model(*rows(spec())).isfinite().all())
+    assert bool(model(**rows(spec())).isfinite().all())
 
 
 def test_zero_initialisation_warns() -> None:

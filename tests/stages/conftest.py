@@ -1,4 +1,4 @@
-"""A finished model in a folder: prepared arrays, bundle, decision, for stages after training."""
+"""A finished model in a folder: prepared examples, bundle, decision, for stages after training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.made import small_model
+from tests.made import examples_of, small_model, spec_of
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
 from plumbline.config.judge import ExplainConfig
+from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
 from plumbline.kinds import Task
 from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
-from plumbline.preprocessing.arrays import write_arrays
+from plumbline.preprocessing.arrays import write_examples
 from plumbline.store.bundle import save_bundle
-from plumbline.tables import Arrays, InputSpec
 
 Finished = Callable[..., tuple[Config, Paths]]
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
@@ -35,7 +35,7 @@ def finished(tmp_path: Path) -> Finished:
         spec = _spec(task)
         start = 0
         for part, count in {**ROWS, **rows}.items():
-            write_arrays(paths.prepared / part, _arrays(spec, count, start))
+            write_examples(paths.prepared / part, _examples(spec, count, start))
             start += count
         write_json(paths.prepared / "spec.json", spec.to_json())
         _bundle(paths, spec, model)
@@ -55,7 +55,7 @@ def finished(tmp_path: Path) -> Finished:
 
 def _spec(task: Task) -> InputSpec:
     """Eight columns of the data; `when` is two numbers, `n0` a number and a category."""
-    return InputSpec(
+    return spec_of(
         task=task,
         num_names=("n0", "n1", "n2", "n3", "when.sin", "when.cos"),
         num_sources=("n0", "n1", "n2", "n3", "when", "when"),
@@ -66,13 +66,14 @@ def _spec(task: Task) -> InputSpec:
     )
 
 
-def _arrays(spec: InputSpec, count: int, start: int) -> Arrays:
+def _examples(spec: InputSpec, count: int, start: int) -> Examples:
     rng = np.random.default_rng(start)
-    num = rng.normal(size=(count, len(spec.num_names))).astype(np.float32)
-    cat = np.stack([rng.integers(0, k, count) for k in spec.cardinalities], axis=1)
+    numbers, categories = spec.tensors
+    num = rng.normal(size=(count, *numbers.shape)).astype(np.float32)
+    cat = np.stack([rng.integers(0, k, count) for k in categories.cardinalities], axis=1)
     classes = len(spec.classes)
     y: Any = rng.integers(0, classes, count) if classes else (100 + 20 * num[:, 0])
-    return Arrays(
+    return examples_of(
         num=num,
         cat=cat.astype(np.int64),
         y=y,
@@ -84,7 +85,7 @@ def _arrays(spec: InputSpec, count: int, start: int) -> Arrays:
 def _bundle(paths: Paths, spec: InputSpec, name: str) -> None:
     config = small_model(name, depth=2, dropout=0.0)
     model = build_model(config, spec, seed=1)
-    y = _arrays(spec, ROWS["train"], 0).y
+    y = _examples(spec, ROWS["train"], 0).y
     target = None if spec.classes else TargetTransform.fit(y.astype(np.float32), "standard")
     paths.model.mkdir(parents=True)
     save_bundle(
@@ -92,7 +93,7 @@ def _bundle(paths: Paths, spec: InputSpec, name: str) -> None:
         weights=model.state_dict(),
         config=config,
         spec=spec,
-        edges=None,
+        learned={},
         target=target,
         preprocessor={},
         facts={},

@@ -18,9 +18,9 @@ from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
 from plumbline.config.model import ModelConfig, TrainConfig
 from plumbline.errors import ParameterError
-from plumbline.evaluation.calibration import apply_temperature
 from plumbline.evaluation.metrics import metric_names, score
 from plumbline.files import read_json, write_json
+from plumbline.inference.decision import apply_temperature
 from plumbline.kinds import Part, Task
 from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
@@ -125,7 +125,7 @@ def save_model(paths: Paths, weights: dict[str, Tensor], target: TargetTransform
         weights=weights,
         config=MODEL,
         spec=load_spec(paths),
-        edges=None,
+        learned={},
         target=target,
         preprocessor={},
         facts={},
@@ -222,7 +222,7 @@ def test_decisions_come_from_validation_rows_alone(tmp_path: Path) -> None:
     assert after["decision"] == before
     assert after["metrics"]["test"]["accuracy"] < 0.5
     val = load_part(paths, Part.VAL)
-    raw = load_bundle(paths.model).predict(val.num, val.cat)
+    raw = load_bundle(paths.model).predictor()(val.inputs)
     calibrated = apply_temperature(raw, before["temperature"])
     assert before["temperature"] != 1
     assert score("log_loss", val.y, calibrated, Task.BINARY) <= score(

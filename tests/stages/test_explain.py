@@ -14,8 +14,8 @@ import pytest
 from plumbline.config.judge import ExplainConfig
 from plumbline.errors import DataError
 from plumbline.evaluation import effort
-from plumbline.evaluation.calibration import apply_temperature
 from plumbline.files import read_json, write_json
+from plumbline.inference.decision import apply_temperature
 from plumbline.kinds import Part, Task
 from plumbline.stages import explain
 from plumbline.stages.explain import run
@@ -62,7 +62,7 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
 
     # values and base add up to what is served
     test, bundle = load_part(paths, Part.TEST), load_bundle(paths.model)
-    served = bundle.predict(test.num, test.cat)
+    served = bundle.predictor()(test.inputs)
     chosen = np.ones(len(test), dtype=int) if task is Task.BINARY else served.argmax(1)
     if task.is_classification:
         served = apply_temperature(served, 1.5)

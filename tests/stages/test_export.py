@@ -10,9 +10,9 @@ import pytest
 
 from plumbline.config.judge import ExportConfig
 from plumbline.errors import DataError, GateError
-from plumbline.evaluation.calibration import apply_temperature
-from plumbline.export.parity import open_session
 from plumbline.files import read_json, sha256, write_json
+from plumbline.inference.decision import apply_temperature
+from plumbline.inference.onnx_predictor import open_session
 from plumbline.kinds import Part, Task
 from plumbline.stages.export import run
 from plumbline.stages.inputs import load_part
@@ -35,9 +35,8 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     # as a server would use it
     test, bundle = load_part(paths, Part.TEST), load_bundle(paths.model)
     session = open_session((paths.onnx / "model.onnx").read_bytes())
-    feed = {"num": np.array(test.num), "cat": np.array(test.cat)}
-    out = session.run(["prediction"], feed)[0]
-    wanted = bundle.predict(test.num, test.cat)
+    out = session.run(["prediction"], {k: np.array(v) for k, v in test.inputs.items()})[0]
+    wanted = bundle.predictor()(test.inputs)
     if task.is_classification:
         wanted = apply_temperature(wanted, 1.5)
     np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)

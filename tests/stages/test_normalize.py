@@ -83,17 +83,19 @@ def test_what_is_written(tmp_path: Path) -> None:
     report = normalize.run(config, paths)
     assert dict(report.rows)["rows"] == "180 train, 50 val, 40 test"
     spec, part = load_spec(paths), part_of()
-    assert "income=missing" in spec.num_names and "city" in spec.cat_names
+    num, cat = spec.tensors
+    assert "income=missing" in num.features and "city" in cat.features
     for name, number in PARTS.items():
-        arrays = load_part(paths, number)
-        assert_array_equal(arrays.rows, np.flatnonzero(part == number))
-        assert arrays.num.shape == (len(arrays), len(spec.num_names))
-        assert np.isfinite(arrays.num).all()
-        labels = rows()["y"].to_numpy()[arrays.rows]
-        assert_array_equal(np.array(spec.classes)[arrays.y], labels, err_msg=name)
+        examples = load_part(paths, number)
+        assert_array_equal(examples.rows, np.flatnonzero(part == number))
+        assert examples.inputs["num"].shape == (len(examples), len(num.features))
+        assert np.isfinite(examples.inputs["num"]).all()
+        labels = rows()["y"].to_numpy()[examples.rows]
+        assert_array_equal(np.array(spec.classes)[examples.y], labels, err_msg=name)
     names = set(content(paths.prepared))
-    arrays_of = {f"{p}/{a}.npy" for p in PARTS for a in ("num", "cat", "y", "rows", "weight")}
-    assert names == {*arrays_of, "spec.json", "preprocessor.json", "manifest.json"}
+    arrays = ("inputs/num", "inputs/cat", "y", "rows", "weight")
+    files = {f"{part}/{array}.npy" for part in PARTS for array in arrays}
+    assert names == {*files, "spec.json", "preprocessor.json", "manifest.json"}
 
 
 def test_again_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -115,14 +117,15 @@ def test_the_state_prepares_a_file_and_a_row_alike(tmp_path: Path) -> None:
     table, _ = load_table(config, paths)
     frame = table.frame.collect()
     for part in PARTS.values():
-        arrays = load_part(paths, part)
-        for i in (0, len(arrays) - 1):
-            num, cat = made.transform_row(frame.row(int(arrays.rows[i]), named=True))
-            assert num.tobytes() == arrays.num[i].tobytes()
-            assert cat.tobytes() == arrays.cat[i].tobytes()
-            sent = rows().row(int(arrays.rows[i]), named=True)  # as JSON would carry it
+        examples = load_part(paths, part)
+        for i in (0, len(examples) - 1):
+            one = made.transform_one(frame.row(int(examples.rows[i]), named=True))
+            assert one.keys() == examples.inputs.keys()
+            for name, array in examples.inputs.items():
+                assert one[name].tobytes() == array[i].tobytes()
+            sent = rows().row(int(examples.rows[i]), named=True)  # as JSON would carry it
             sent["age"] = float(sent["age"])
-            assert made.transform_row(sent)[0].tobytes() == arrays.num[i].tobytes()
+            assert made.transform_one(sent)["num"].tobytes() == one["num"].tobytes()
 
 
 def _csv(folder: Path) -> str:
@@ -187,11 +190,13 @@ def test_a_partitioned_folder(tmp_path: Path) -> None:
     train, spec = load_part(paths, Part.TRAIN), load_spec(paths)
     state = read_json(paths.prepared / "preprocessor.json")
     (city_state,) = state["categories"]
-    codes = train.cat[:, spec.cat_names.index("city")]
+    num, cat = spec.tensors
+    codes = train.inputs["cat"][:, cat.features.index("city")]
     cities = np.array(["?", *city_state["values"]])[codes]
     assert_array_equal(cities, frame["city"].to_numpy()[train.rows])
     ages = frame["age"].to_numpy()[train.rows]
-    assert np.corrcoef(ages, train.num[:, spec.num_names.index("age")])[0, 1] > 0.99
+    told = train.inputs["num"][:, num.features.index("age")]
+    assert np.corrcoef(ages, told)[0, 1] > 0.99
 
 
 def test_a_column_that_the_split_dropped_is_no_feature(tmp_path: Path) -> None:
@@ -201,8 +206,8 @@ def test_a_column_that_the_split_dropped_is_no_feature(tmp_path: Path) -> None:
     rows().write_csv(paths.data / "rows.csv")
     normalize.run(config, paths)
     spec = load_spec(paths)
-    assert "city" not in {*spec.num_sources, *spec.cat_sources}
-    assert "income" in spec.num_sources
+    sources = {source for tensor in spec for source in tensor.sources}
+    assert "city" not in sources and "income" in sources
 
 
 def test_unused_rows_may_lack_a_target(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from mlflow.tracking import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
+from tests.made import tensor
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
@@ -119,7 +120,8 @@ def train(paths: Paths, config: Config, *, skill: float) -> None:
     """Prepare the rows; as the model, a logistic regression on x1 (skill 1) or x2 (skill 0)."""
     normalize.run(config, paths)
     spec = load_spec(paths)
-    names = list(spec.num_names)
+    num = tensor(spec, "num")
+    names = list(num.features)
     weight = np.zeros((len(names), 2), dtype=np.float32)
     weight[names.index("x1"), 1], weight[names.index("x2"), 1] = skill, 1 - skill
     graph = helper.make_graph(
@@ -129,8 +131,12 @@ def train(paths: Paths, config: Config, *, skill: float) -> None:
         ],
         "toy",
         [
-            helper.make_tensor_value_info("num", TensorProto.FLOAT, ["rows", len(names)]),
-            helper.make_tensor_value_info("cat", TensorProto.INT64, ["rows", len(spec.cat_names)]),
+            helper.make_tensor_value_info(
+                own.name,
+                helper.np_dtype_to_tensor_dtype(np.dtype(own.dtype)),
+                ["rows", *own.shape],
+            )
+            for own in spec
         ],
         [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["rows", 2])],
         [numpy_helper.from_array(weight, "w")],

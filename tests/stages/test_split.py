@@ -20,7 +20,7 @@ from plumbline.files import read_json, write_text
 from plumbline.kinds import Part, Role, Task
 from plumbline.preprocessing.leakage import LEAKAGE_CHECKS
 from plumbline.stages import normalize, split
-from plumbline.stages.inputs import load_split, load_table
+from plumbline.stages.inputs import load_spec, load_split, load_table
 
 OFF = dict.fromkeys(LEAKAGE_CHECKS, "off")
 
@@ -166,8 +166,8 @@ def test_drop_takes_columns_away_and_the_graph_goes_on(tmp_path: Path) -> None:
     _, schema = load_table(config, paths)
     assert all(schema.column(name).role is Role.IGNORE for name in dropped)
     normalize.run(config, paths)
-    sources = set(read_json(paths.prepared / "spec.json")["num_sources"])
-    assert sources == {"x0", "x1", "x2", "x3"}
+    (tensor,) = load_spec(paths)
+    assert set(tensor.sources) == {"x0", "x1", "x2", "x3"}
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,17 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from tests.made import curves, made_arrays, made_checkout, made_spec, outputs, write_params
+from tests.made import curves, made_checkout, made_examples, made_spec, outputs, write_params
 
 from plumbline.config import Config, Paths, load_config
 from plumbline.config.model import Activation, LossName, ModelName
 from plumbline.errors import DataError, ParameterError, UserError
+from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
 from plumbline.kinds import Task
-from plumbline.preprocessing.arrays import read_arrays, write_arrays
+from plumbline.preprocessing.arrays import read_examples, write_examples
 from plumbline.stages import train
 from plumbline.store.bundle import load_bundle
-from plumbline.tables import Arrays, InputSpec
 from plumbline.training.fresh import fit_fresh
 from plumbline.training.losses import CLASSIFICATION
 
@@ -63,8 +63,8 @@ class TestOutputs:
         run(paths)
         bundle = load_bundle(paths.model)
         assert bundle.spec == spec and bundle.preprocessor == {"made": True}
-        rows = made_arrays(spec, 30, 9)
-        prediction = bundle.predict(rows.num, rows.cat)
+        rows = made_examples(spec, 30, 9)
+        prediction = bundle.predictor()(rows.inputs)
         assert prediction.shape == (30, spec.n_outputs)
         assert (bundle.target is None) == task.is_classification
 
@@ -155,16 +155,16 @@ class TestOutputs:
     def test_training_rows_are_balanced_validation_rows_are_not(self, tmp_path: Path) -> None:
         spec = made_spec()
         paths = made_checkout(tmp_path, spec, normalize={"balance": {"method": "oversample"}})
-        rare = made_arrays(spec, 200, 1)
+        rare = made_examples(spec, 200, 1)
         rare = rare.take(np.flatnonzero((rare.y == 0) | (np.arange(200) % 4 == 0)))
-        write_arrays(paths.prepared / "train", rare)
+        write_examples(paths.prepared / "train", rare)
         run(paths)
         assert (rare.y == 1).mean() < 0.3
         assert summary(paths)["verdict"]["numbers"]["constant_loss"] == pytest.approx(
             np.log(2), rel=0.02
         )
-        bundle, val = load_bundle(paths.model), read_arrays(paths.prepared / "val")
-        lost = -np.log(bundle.predict(val.num, val.cat)[np.arange(len(val)), val.y])
+        bundle, val = load_bundle(paths.model), read_examples(paths.prepared / "val", spec.names)
+        lost = -np.log(bundle.predictor()(val.inputs)[np.arange(len(val)), val.y])
         best = curves(paths)[summary(paths)["best_epoch"] - 1]
         assert best["val_loss"] == pytest.approx(lost.mean(), rel=1e-4)
 
@@ -173,9 +173,9 @@ class TestOutputs:
         paths = made_checkout(tmp_path, spec)
         run(paths)
         first = outputs(paths)
-        rows = made_arrays(spec, 200, 1)
+        rows = made_examples(spec, 200, 1)
         weight = np.linspace(0.1, 2, 200).astype(np.float32)
-        write_arrays(paths.prepared / "train", replace(rows, weight=weight))
+        write_examples(paths.prepared / "train", replace(rows, weight=weight))
         run(paths)
         assert (
             outputs(paths)["artifacts/model/weights.safetensors"]
@@ -298,9 +298,9 @@ class TestVerdict:
             normalize={"balance": {"method": method}},
         )
         for part, n in (("train", 3000), ("val", 1500)):
-            rows = made_arrays(spec, n, seed=n)
+            rows = made_examples(spec, n, seed=n)
             keep = np.flatnonzero((rows.y == 0) | (np.arange(n) % 20 == 0))
-            write_arrays(paths.prepared / part, rows.take(keep))
+            write_examples(paths.prepared / part, rows.take(keep))
         run(paths)
         told = summary(paths)["verdict"]
         constant = told["numbers"]["constant_loss"]
@@ -320,9 +320,9 @@ class TestVerdict:
             normalize={"balance": {"method": method}},
         )
         for part, n in (("train", 8000), ("val", 4000)):
-            rows = made_arrays(spec, n, seed=n)
+            rows = made_examples(spec, n, seed=n)
             rare = (np.random.default_rng([n, 1]).random(n) < 0.05).astype(np.int64)
-            write_arrays(paths.prepared / part, replace(rows, y=rare))
+            write_examples(paths.prepared / part, replace(rows, y=rare))
         run(paths)
         told = summary(paths)["verdict"]
         one_in_twenty = -(0.05 * np.log(0.05) + 0.95 * np.log(0.95))
@@ -331,19 +331,19 @@ class TestVerdict:
         says_nothing_was_learned(told)
 
 
-Change = Callable[[Arrays, InputSpec], Arrays]
+Change = Callable[[Examples, InputSpec], Examples]
 
 
-def with_nan(rows: Arrays, spec: InputSpec) -> Arrays:
-    num = rows.num.copy()
+def with_nan(rows: Examples, spec: InputSpec) -> Examples:
+    num = rows.inputs["num"].copy()
     num[7, 1] = np.nan
-    return replace(rows, num=num)
+    return replace(rows, inputs={**rows.inputs, "num": num})
 
 
-def with_infinity(rows: Arrays, spec: InputSpec) -> Arrays:
-    num = rows.num.copy()
+def with_infinity(rows: Examples, spec: InputSpec) -> Examples:
+    num = rows.inputs["num"].copy()
     num[7, 2] = np.inf
-    return replace(rows, num=num)
+    return replace(rows, inputs={**rows.inputs, "num": num})
 
 
 class TestBadInput:
@@ -362,7 +362,7 @@ class TestBadInput:
     ) -> None:
         spec = made_spec()
         paths = made_checkout(tmp_path, spec)
-        write_arrays(paths.prepared / part, change(made_arrays(spec, 60), spec))
+        write_examples(paths.prepared / part, change(made_examples(spec, 60), spec))
         with pytest.raises(DataError) as caught:
             run(paths)
         message = str(caught.value)
@@ -374,16 +374,16 @@ class TestBadInput:
     def test_training_rows_of_one_class(self, tmp_path: Path) -> None:
         spec = made_spec()
         paths = made_checkout(tmp_path, spec)
-        rows = made_arrays(spec, 60)
-        write_arrays(paths.prepared / "train", rows.take(rows.y == 1))
+        rows = made_examples(spec, 60)
+        write_examples(paths.prepared / "train", rows.take(rows.y == 1))
         with pytest.raises(DataError, match=r"one class only.*got 'yes'.*stratified"):
             run(paths)
 
     def test_validation_rows_of_one_class_are_watched_by_their_loss(self, tmp_path: Path) -> None:
         spec = made_spec()
         paths = made_checkout(tmp_path, spec)
-        rows = made_arrays(spec, 60)
-        write_arrays(paths.prepared / "val", rows.take(rows.y == 1))
+        rows = made_examples(spec, 60)
+        write_examples(paths.prepared / "val", rows.take(rows.y == 1))
         run(paths)
         assert summary(paths)["monitor"] == "loss"
 
@@ -401,9 +401,9 @@ class TestBadInput:
         spec = made_spec()
         paths = made_checkout(tmp_path, spec, train={"epochs": 20, "patience": 3})
         for part, n in (("train", 600), ("val", 300)):
-            rows = made_arrays(spec, n, seed=n)
+            rows = made_examples(spec, n, seed=n)
             coin = np.random.default_rng(n).integers(0, 2, n)
-            write_arrays(paths.prepared / part, replace(rows, y=coin))
+            write_examples(paths.prepared / part, replace(rows, y=coin))
         run(paths)
         told = summary(paths)["verdict"]
         assert told["numbers"]["constant_loss"] == pytest.approx(np.log(2), rel=0.01)
@@ -441,9 +441,9 @@ class TestBadInput:
     def test_one_training_row_per_class(self, tmp_path: Path) -> None:
         spec = made_spec()
         paths = made_checkout(tmp_path, spec, train={"learning_curve": [0.5]})
-        rows = made_arrays(spec, 60)
+        rows = made_examples(spec, 60)
         two = [int(np.flatnonzero(rows.y == label)[0]) for label in (0, 1)]
-        write_arrays(paths.prepared / "train", rows.take(np.array(two)))
+        write_examples(paths.prepared / "train", rows.take(np.array(two)))
         run(paths)
         told = summary(paths)
         assert [point["rows"] for point in told["learning_curve"]] == [2]  # no half of it
@@ -457,7 +457,7 @@ class TestCheckpoints:
         paths = made_checkout(tmp_path, spec)
         run(paths)
         before = outputs(paths)
-        write_arrays(paths.prepared / "train", with_nan(made_arrays(spec, 60), spec))
+        write_examples(paths.prepared / "train", with_nan(made_examples(spec, 60), spec))
         with pytest.raises(DataError):
             run(paths)
         assert outputs(paths) == before
@@ -474,7 +474,7 @@ class TestCheckpoints:
         for values in other:
             assert train._key(config.replace(values), paths) != key, values
         assert train._key(replace(config, seed=1), paths) != key
-        write_arrays(paths.prepared / "val", made_arrays(spec, 81, 2))
+        write_examples(paths.prepared / "val", made_examples(spec, 81, 2))
         assert train._key(config, paths) != key
 
     def test_checkpoints_of_other_inputs_are_cleared_away(self, tmp_path: Path) -> None:

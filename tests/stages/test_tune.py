@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from tests.made import made_arrays, made_spec, short_fit, small_model
+from tests.made import made_examples, made_spec, short_fit, small_model
 
 from plumbline.config import Config
 from plumbline.config.data import DataConfig
@@ -30,7 +30,9 @@ def test_every_report_of_a_trial_reaches_the_pruner(folds: int) -> None:
         train=short_fit(patience=0),
         tune=TuneConfig(trials=1, epochs=3),
     )
-    parts = [(made_arrays(spec, 40, k), made_arrays(spec, 30, 100 + k), spec) for k in range(folds)]
+    parts = [
+        (made_examples(spec, 40, k), made_examples(spec, 30, 100 + k), spec) for k in range(folds)
+    ]
     told: list[tuple[int, float]] = []
     study = optuna.create_study(direction="maximize")
 

@@ -189,6 +189,6 @@ def test_a_fold_is_prepared_within_the_memory_that_data_allow(tmp_path: Path) ->
     for megabytes in (1, 2048):
         made = TableTransformer(schema, config.normalize, max_memory_mb=megabytes)
         made.fit(take_rows(table, rows[:5000]), config.seed, rows[:5000])
-        numbers.append(made.transform(take_rows(table, rows[5000:]), rows[5000:]).num)
-    assert_array_equal(val.num, numbers[0])
+        numbers.append(made.transform(take_rows(table, rows[5000:]), rows[5000:]).inputs["num"])
+    assert_array_equal(val.inputs["num"], numbers[0])
     assert (numbers[0] != numbers[1]).any()

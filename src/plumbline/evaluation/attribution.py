@@ -1,8 +1,7 @@
 """SHAP values of columns of the data, for any prediction function.
 
-The players of the game are source columns: all prepared columns made from one column of the data
-move together, so a category is taken whole and no code between two codes is ever asked about.
-A column that is out of a coalition has the value of a background row, the others those of the
+The players of the game are those of a `Masker`: columns of the data, or parts of a cell.
+A player that is out of a coalition has the value of a background row, the others those of the
 explained row (the interventional value function of Lundberg and Lee 2017, "A Unified Approach to
 Interpreting Model Predictions", as shap.KernelExplainer has it).
 
@@ -12,76 +11,17 @@ n rows, B background rows, M players, C outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from plumbline.kinds import BoolArray, DoubleArray, FloatArray, IntArray
-from plumbline.tables import InputSpec
-
-# numbers (n, d_num), codes (n, d_cat) -> (n, C)
-Predict = Callable[[FloatArray, IntArray], DoubleArray]
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs, count_rows, take_inputs
+from plumbline.inference import Predict
+from plumbline.kinds import DoubleArray, IntArray
 
 BLOCK = 16_384  # hybrid rows made at once
 ENUMERATED = 6  # so many players have few enough coalitions to ask about all
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """Prepared rows: `num` (n, d_num) float32, `cat` (n, d_cat) int64."""
-
-    num: FloatArray
-    cat: IntArray
-
-    def __len__(self) -> int:
-        return len(self.num)
-
-    def take(self, positions: IntArray) -> Inputs:
-        """The rows at these positions."""
-        return Inputs(num=self.num[positions], cat=self.cat[positions])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Players:
-    """The columns of the data, in order of first use, and which prepared columns each owns:
-    `num` (d_num,) and `cat` (d_cat,) hold the player's number."""
-
-    names: tuple[str, ...]
-    num: IntArray
-    cat: IntArray
-
-    @classmethod
-    def of(cls, spec: InputSpec) -> Players:
-        sources = (*spec.num_sources, *spec.cat_sources)
-        names = tuple(dict.fromkeys(sources))
-        number = {name: i for i, name in enumerate(names)}
-        return cls(
-            names=names,
-            num=np.array([number[s] for s in spec.num_sources], dtype=np.int64),
-            cat=np.array([number[s] for s in spec.cat_sources], dtype=np.int64),
-        )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def mix(self, present: BoolArray, own: Inputs, other: Inputs) -> Inputs:
-        """Rows that have `own` values where a player is present (n, M), `other` ones elsewhere.
-
-        `own` and `other` have n rows or one."""
-        return Inputs(
-            num=np.where(present[:, self.num], own.num, other.num),
-            cat=np.where(present[:, self.cat], own.cat, other.cat),
-        )
-
-    def add_up(self, num: DoubleArray, cat: DoubleArray) -> DoubleArray:
-        """Amounts of prepared columns (..., d_num) and (..., d_cat) added up to (..., M)."""
-        out = np.zeros((*num.shape[:-1], len(self)))
-        for j, player in enumerate(self.num):
-            out[..., player] += num[..., j]
-        for j, player in enumerate(self.cat):
-            out[..., player] += cat[..., j]
-        return out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +38,7 @@ class Attribution:
 
 
 def exact_shapley(
-    predict: Predict, rows: Inputs, background: Inputs, players: Players, outputs: IntArray
+    predict: Predict, rows: Inputs, background: Inputs, players: Masker, outputs: IntArray
 ) -> Attribution:
     """SHAP values by asking about all 2^M coalitions; for few players.
 
@@ -109,16 +49,16 @@ def exact_shapley(
     coalitions = (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(bool)
     size = coalitions.sum(1)
     weight = np.array([1 / (count * math.comb(count - 1, s)) for s in range(count)])
-    step = max(1, BLOCK // len(background))
-    values = np.zeros((len(rows), count))
-    worth = np.zeros((len(rows), 2**count))
+    step = max(1, BLOCK // count_rows(background))
+    values = np.zeros((count_rows(rows), count))
+    worth = np.zeros((count_rows(rows), 2**count))
     for start in range(0, 2**count, step):
         block = coalitions[start : start + step]
-        present = np.repeat(block, len(background), axis=0)
-        others = _tile(background, len(block))
-        for i in range(len(rows)):
-            asked = players.mix(present, _row(rows, i), others)
-            told = predict(asked.num, asked.cat)[:, outputs[i]]
+        present = np.repeat(block, count_rows(background), axis=0)
+        others = take_inputs(background, np.tile(np.arange(count_rows(background)), len(block)))
+        for i in range(count_rows(rows)):
+            asked = players.mix(present, take_inputs(rows, slice(i, i + 1)), others)
+            told = predict(asked)[:, outputs[i]]
             worth[i, start : start + step] = told.reshape(len(block), -1).mean(1)
     for j in range(count):
         without = np.flatnonzero(~coalitions[:, j])
@@ -133,7 +73,7 @@ def sampled_shapley(
     predict: Predict,
     rows: Inputs,
     background: Inputs,
-    players: Players,
+    players: Masker,
     outputs: IntArray,
     *,
     pairs: int,
@@ -156,14 +96,14 @@ def sampled_shapley(
     """
     count, rng = len(players), np.random.default_rng(seed)
     orders = rng.permuted(
-        np.broadcast_to(np.arange(count), (len(background), pairs, count)), axis=-1
+        np.broadcast_to(np.arange(count), (count_rows(background), pairs, count)), axis=-1
     )
-    at_base = predict(background.num, background.cat)
-    own = predict(rows.num, rows.cat)[np.arange(len(rows)), outputs]
-    total = np.zeros((len(rows), count))
-    spread = np.zeros((len(rows), count))
+    at_base = predict(background)
+    own = predict(rows)[np.arange(count_rows(rows)), outputs]
+    total = np.zeros((count_rows(rows), count))
+    spread = np.zeros((count_rows(rows), count))
     step = max(1, BLOCK // (pairs * 2 * max(count - 1, 1)))
-    for start in range(0, len(background), step):
+    for start in range(0, count_rows(background), step):
         some = slice(start, start + step)
         order = orders[some]  # (b, pairs, M)
         # the first k of an order, k = 1 … M - 1, and all but them: (2, b, pairs, M - 1, M)
@@ -172,10 +112,10 @@ def sampled_shapley(
         shape, flat = present.shape[:-1], present.reshape(-1, count)
         which = np.broadcast_to(np.arange(len(order))[:, None, None], shape[1:])
         index = np.broadcast_to(which, shape).reshape(-1) + start
-        others = Inputs(num=background.num[index], cat=background.cat[index])
-        for i in range(len(rows)):
-            asked = players.mix(flat, _row(rows, i), others)
-            told = predict(asked.num, asked.cat)[:, outputs[i]] if len(flat) else np.zeros(0)
+        others = take_inputs(background, index)
+        for i in range(count_rows(rows)):
+            asked = players.mix(flat, take_inputs(rows, slice(i, i + 1)), others)
+            told = predict(asked)[:, outputs[i]] if len(flat) else np.zeros(0)
             base = at_base[some, outputs[i]]
             gains = _gains(told.reshape(shape), base, own[i])
             by_player = np.zeros(order.shape)
@@ -185,10 +125,10 @@ def sampled_shapley(
                 spread[i] += by_player.var(1, ddof=1).sum(0) / pairs
     base = at_base.mean(0)[outputs]
     return Attribution(
-        values=total / len(background),
+        values=total / count_rows(background),
         base=base,
         prediction=own,
-        std_error=np.sqrt(spread) / len(background) if pairs > 1 else None,
+        std_error=np.sqrt(spread) / count_rows(background) if pairs > 1 else None,
     )
 
 
@@ -203,11 +143,3 @@ def _gains(told: DoubleArray, base: DoubleArray, own: float) -> DoubleArray:
     forward = np.diff(np.concatenate([none, told[0], everyone], axis=-1), axis=-1)
     backward = -np.diff(np.concatenate([everyone, told[1], none], axis=-1), axis=-1)
     return np.asarray((forward + backward) / 2, dtype=np.float64)
-
-
-def _row(rows: Inputs, i: int) -> Inputs:
-    return Inputs(num=rows.num[i : i + 1], cat=rows.cat[i : i + 1])
-
-
-def _tile(rows: Inputs, times: int) -> Inputs:
-    return Inputs(num=np.tile(rows.num, (times, 1)), cat=np.tile(rows.cat, (times, 1)))

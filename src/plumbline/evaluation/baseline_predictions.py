@@ -12,13 +12,14 @@ import polars as pl
 
 from plumbline.config import Config
 from plumbline.evaluation.baselines import fit_baseline
+from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.plain import PlainReader, most_plain_rows
-from plumbline.tables import Arrays, InputSpec, Schema, Table
+from plumbline.tables import Schema, Table
 
 
-def sample_training_rows(train: Arrays, schema: Schema, config: Config) -> Arrays:
+def sample_training_rows(train: Examples, schema: Schema, config: Config) -> Examples:
     """The training rows that baselines are fitted on: all, or `most_plain_rows` at random."""
     most = most_plain_rows(schema, config.data.max_memory_mb)
     if len(train) <= most:
@@ -32,8 +33,8 @@ def predict_baselines(
     table: Table,
     schema: Schema,
     spec: InputSpec,
-    train: Arrays,
-    parts: Mapping[Part, Arrays],
+    train: Examples,
+    parts: Mapping[Part, Examples],
 ) -> dict[str, dict[Part, DoubleArray]]:
     """Raw predictions, (n, C) probabilities or (n, 1) values, of each part by each baseline of
     `evaluate.baselines`.

@@ -25,9 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from plumbline.errors import choose
+from plumbline.examples import InputSpec
 from plumbline.kinds import DoubleArray
 from plumbline.preprocessing.plain import MISSING, OTHER, PlainRows
-from plumbline.tables import InputSpec
 
 Predict = Callable[[PlainRows], DoubleArray]
 Fit = Callable[[PlainRows, InputSpec, int], Predict]

@@ -13,6 +13,7 @@ import numpy as np
 
 from plumbline.evaluation.metrics import score
 from plumbline.evaluation.metrics.weighted import EPS
+from plumbline.inference.decision import apply_temperature
 from plumbline.kinds import BoolArray, DoubleArray, IntArray, Task
 
 RANGE = (0.05, 20.0)  # temperatures that are tried
@@ -20,17 +21,6 @@ PRIOR = 0.5  # standard deviation of log T around 0: what a handful of rows can 
 STEPS = 40  # of the golden section: ends within 1e-7 of the best log T
 BINS = 10
 BIN_ROWS = 10  # rows per bin of the table, at least
-
-
-def apply_temperature(probabilities: DoubleArray, temperature: float) -> DoubleArray:
-    """p ** (1/T), normalised; (n, C) to (n, C). T > 1 flattens, T < 1 sharpens, 1 changes
-    nothing. The most probable class stays the same."""
-    if temperature == 1.0:
-        return probabilities
-    # the largest becomes 1, so that no power underflows in every class
-    scaled = probabilities / probabilities.max(axis=1, keepdims=True)
-    powered = scaled ** (1.0 / temperature)
-    return np.asarray(powered / powered.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def fit_temperature(y: IntArray, probabilities: DoubleArray) -> float:

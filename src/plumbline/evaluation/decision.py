@@ -12,24 +12,13 @@ from numpy.typing import NDArray
 
 from plumbline.config.judge import EvaluateConfig
 from plumbline.errors import ParameterError
-from plumbline.evaluation.calibration import apply_temperature, fit_temperature
+from plumbline.evaluation.calibration import fit_temperature
 from plumbline.evaluation.intervals import intervals
 from plumbline.evaluation.metrics import all_scores, predicted_classes
 from plumbline.evaluation.metrics.weighted import Targets
 from plumbline.evaluation.threshold import choose_threshold
+from plumbline.inference.decision import Decision, apply_temperature
 from plumbline.kinds import DoubleArray, Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """How a model's raw prediction is read. T = 1 and threshold None: as it is."""
-
-    temperature: float = 1.0
-    threshold: float | None = None
-
-    def apply(self, prediction: DoubleArray) -> DoubleArray:
-        """Raw (n, C) probabilities to calibrated ones; (n, 1) values as they are."""
-        return apply_temperature(prediction, self.temperature)
 
 
 def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConfig) -> Decision:

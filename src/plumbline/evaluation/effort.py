@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plumbline.tables import InputSpec
+from plumbline.examples import InputSpec
 
 BUDGET = 2.5e11  # floating-point operations: some five seconds of one core
 PAIRS = 2  # pairs of orders per background row, where the budget allows
@@ -49,8 +49,7 @@ def operations(model: nn.Module, spec: InputSpec) -> float:
         if next(m.parameters(recurse=False), None) is not None
     ]
     try:
-        num = torch.zeros(rows, len(spec.num_names))
-        model(num, torch.zeros(rows, len(spec.cat_names), dtype=torch.int64))
+        model(**{name: torch.from_numpy(array) for name, array in spec.empty(rows).items()})
     finally:
         for hook in hooks:
             hook.remove()

@@ -16,15 +16,15 @@ from torch import nn
 from plumbline.evaluation.attribution import (
     ENUMERATED,
     Attribution,
-    Inputs,
-    Players,
-    Predict,
     exact_shapley,
     sampled_shapley,
 )
 from plumbline.evaluation.faithfulness import Faithfulness, deletion_test
 from plumbline.evaluation.gradients import attention, integrated_gradients, saliency
 from plumbline.evaluation.lime_local import LocalModel, explain_row
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs, count_rows, take_inputs
+from plumbline.inference import Predict
 from plumbline.kinds import DoubleArray, IntArray
 
 
@@ -53,7 +53,7 @@ class Case:
     predict: Predict
     deployed: nn.Module
     architecture: nn.Module
-    players: Players
+    players: Masker
     rows: Inputs
     numbers: IntArray
     background: Inputs
@@ -86,8 +86,8 @@ class Explanation:
         error = self.shap.std_error
         return {
             "of": self.case.of,
-            "rows": len(self.case.rows),
-            "background": len(self.case.background),
+            "rows": count_rows(self.case.rows),
+            "background": count_rows(self.case.background),
             "exact": self.orders is None,
             "orders": self.orders,
             "std_error": None if error is None else float(np.sqrt(np.square(error).mean())),
@@ -154,7 +154,7 @@ def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int
     looked = attention(case.architecture, case.rows, case.players)
     if looked is not None:
         methods["attention"] = looked
-    first = np.arange(min(faithfulness_rows, len(case.rows)))
+    first = np.arange(min(faithfulness_rows, count_rows(case.rows)))
     positions = dict.fromkeys(methods, first)
     picked = np.array([pick.position for pick in case.picks], dtype=np.int64)
     lime = [_lime(case, i, lime_samples) for i in picked.tolist()]
@@ -164,7 +164,7 @@ def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int
     return Explanation(
         case=case,
         shap=shap,
-        orders=None if exact else 2 * pairs * len(case.background),
+        orders=None if exact else 2 * pairs * count_rows(case.background),
         lime=lime,
         methods=methods,
         faithfulness={
@@ -177,7 +177,7 @@ def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int
 def _lime(case: Case, i: int, samples: int) -> LocalModel:
     return explain_row(
         case.predict,
-        case.rows.take(np.array([i])),
+        take_inputs(case.rows, slice(i, i + 1)),
         case.background,
         case.players,
         int(case.outputs[i]),
@@ -190,7 +190,7 @@ def _test(case: Case, positions: IntArray, values: DoubleArray) -> Faithfulness:
     """Of the rows at these positions, which the values are of."""
     return deletion_test(
         case.predict,
-        case.rows.take(positions),
+        take_inputs(case.rows, positions),
         case.background,
         case.players,
         case.outputs[positions],

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from plumbline.evaluation.attribution import Inputs, Players, Predict
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs, count_rows, take_inputs
+from plumbline.inference import Predict
 from plumbline.kinds import DoubleArray, IntArray
 
 DRAWS = 10  # background rows per row
@@ -75,7 +77,7 @@ def deletion_test(
     predict: Predict,
     rows: Inputs,
     background: Inputs,
-    players: Players,
+    players: Masker,
     outputs: IntArray,
     importance: DoubleArray,
     *,
@@ -91,29 +93,29 @@ def deletion_test(
     count, rng = len(players), np.random.default_rng(seed)
     order = np.argsort(-np.abs(importance), axis=1, kind="stable")
     at_random = rng.permuted(
-        np.broadcast_to(np.arange(count), (RANDOM_ORDERS, len(rows), count)), axis=-1
+        np.broadcast_to(np.arange(count), (RANDOM_ORDERS, count_rows(rows), count)), axis=-1
     )
     orders = np.concatenate([order[None], order[None, :, ::-1], at_random])  # (O, n, M)
-    draws = rng.integers(0, len(background), (len(rows), DRAWS))
-    own = predict(rows.num, rows.cat)[np.arange(len(rows)), outputs]
+    draws = rng.integers(0, count_rows(background), (count_rows(rows), DRAWS))
+    own = predict(rows)[np.arange(count_rows(rows)), outputs]
     # what is left of one column out of M, two, … all: at most STEPS points
     kept = np.unique(np.linspace(1, count, min(count, STEPS)).round().astype(int))
-    areas = np.empty((len(orders), len(rows)))
-    for i in range(len(rows)):
+    areas = np.empty((len(orders), count_rows(rows)))
+    for i in range(count_rows(rows)):
         rank = np.argsort(orders[:, i], axis=-1)  # (O, M)
         deleted = rank[:, None] < kept[:, None]  # (O, K, M)
         present = np.repeat(~deleted.reshape(-1, count), DRAWS, axis=0)
         index = np.tile(draws[i], deleted.shape[0] * deleted.shape[1])
-        others = Inputs(num=background.num[index], cat=background.cat[index])
-        mine = Inputs(num=rows.num[i : i + 1], cat=rows.cat[i : i + 1])
-        asked = players.mix(present, mine, others)
-        told = predict(asked.num, asked.cat)[:, outputs[i]].reshape(*deleted.shape[:2], DRAWS)
+        mine, others = take_inputs(rows, slice(i, i + 1)), take_inputs(background, index)
+        told = predict(players.mix(present, mine, others))[:, outputs[i]].reshape(
+            *deleted.shape[:2], DRAWS
+        )
         areas[:, i] = _areas(np.abs(told.mean(-1) - own[i]))
     by_rank, backwards, chance = areas[0], areas[1], areas[2:].mean(0)
     gain = by_rank - chance
     error = float(gain.std(ddof=1) / math.sqrt(len(gain))) if len(gain) > 1 else None
     return Faithfulness(
-        rows=len(rows),
+        rows=count_rows(rows),
         area=float(by_rank.mean()),
         random=float(chance.mean()),
         reversed=float(backwards.mean()),

@@ -10,16 +10,14 @@ no row has.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from lime.lime_tabular import LimeTabularExplainer
-from numpy.typing import NDArray
 
-from plumbline.evaluation.attribution import Inputs, Players, Predict
-from plumbline.kinds import DoubleArray, IntArray
-
-T = TypeVar("T", bound=np.generic)
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs, count_rows
+from plumbline.inference import Predict
+from plumbline.kinds import DoubleArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ def explain_row(
     predict: Predict,
     row: Inputs,
     background: Inputs,
-    players: Players,
+    players: Masker,
     output: int,
     *,
     samples: int,
@@ -52,7 +50,9 @@ def explain_row(
         output: which output of `predict` is explained.
         samples: neighbours drawn, the row itself among them.
     """
-    codes = _codes(row, background, players)  # (B, M)
+    # 1 + the background row's number, or 0 where its value is the row's own: (B, M)
+    numbers = np.arange(1, count_rows(background) + 1)[:, None]
+    codes = np.where(players.differs(row, background), numbers, 0)
     explainer = LimeTabularExplainer(
         np.vstack([np.zeros_like(codes), codes]).astype(float),
         mode="regression",
@@ -65,11 +65,7 @@ def explain_row(
 
     def ask(drawn: DoubleArray) -> DoubleArray:
         """Codes (samples, M) to predictions (samples,)."""
-        source = drawn.astype(np.int64)
-        return predict(
-            _take(row.num, background.num, source[:, players.num]),
-            _take(row.cat, background.cat, source[:, players.cat]),
-        )[:, output]
+        return predict(players.draw(row, background, drawn.astype(np.int64)))[:, output]
 
     told = explainer.explain_instance(
         np.zeros(len(players)), ask, num_features=len(players), num_samples=samples
@@ -82,25 +78,6 @@ def explain_row(
         weights=weights,
         intercept=float(told.intercept[1]),
         local=float(told.local_pred[0]),
-        prediction=float(predict(row.num, row.cat)[0, output]),
+        prediction=float(predict(row)[0, output]),
         r2=float(told.score),
     )
-
-
-def _codes(row: Inputs, background: Inputs, players: Players) -> IntArray:
-    """1 + the background row's number, or 0 where its value is the row's own: (B, M)."""
-    size = (len(background), len(players))
-    other = np.zeros(size, dtype=bool)
-    for prepared, owner, own in (
-        (background.num, players.num, row.num),
-        (background.cat, players.cat, row.cat),
-    ):
-        for j, player in enumerate(owner):
-            other[:, player] |= prepared[:, j] != own[0, j]
-    return np.where(other, np.arange(1, size[0] + 1)[:, None], 0)
-
-
-def _take(own: NDArray[T], background: NDArray[T], source: IntArray) -> NDArray[T]:
-    """Per prepared column the row's own value (code 0) or that of background row code - 1."""
-    columns = np.arange(background.shape[1])
-    return np.where(source == 0, own, background[np.maximum(source - 1, 0), columns])

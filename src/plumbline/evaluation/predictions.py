@@ -11,8 +11,8 @@ from polars import selectors as cs
 
 from plumbline.evaluation.conformal import Conformal, prediction_intervals
 from plumbline.evaluation.decision import Judged
+from plumbline.examples import InputSpec
 from plumbline.kinds import Part
-from plumbline.tables import InputSpec
 
 Judgement = Mapping[Part, Judged]
 

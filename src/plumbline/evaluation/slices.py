@@ -20,8 +20,9 @@ from plumbline.evaluation.decision import Judged
 from plumbline.evaluation.intervals import interval, resample
 from plumbline.evaluation.metrics import METRICS, all_scores
 from plumbline.evaluation.metrics.weighted import Statistic
+from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ColumnType, DoubleArray, IntArray
-from plumbline.tables import Arrays, InputSpec, Schema
+from plumbline.tables import Schema
 
 FEW_VALUES = 20  # a category of more is not sliced of itself; named, its 20 most frequent are
 FEW_NUMBERS = 10  # a number of so many different values is sliced by value, not by quartile
@@ -44,7 +45,7 @@ class Slice:
 
 
 def choose_columns(
-    wanted: Sequence[str] | str, schema: Schema, train: Arrays, spec: InputSpec
+    wanted: Sequence[str] | str, schema: Schema, train: Examples, spec: InputSpec
 ) -> list[str]:
     """The columns to slice by.
 
@@ -73,13 +74,16 @@ def choose_columns(
     return list(dict.fromkeys(wanted))
 
 
-def relation(train: Arrays, spec: InputSpec) -> dict[str, float]:
+def relation(train: Examples, spec: InputSpec) -> dict[str, float]:
     """How much of a number column's variance goes with the target, per source column: the
     squared correlation, or for classes the correlation ratio (eta squared). 0 to 1."""
     if len(train) == 0:
         return {}
-    x = train.num.astype(np.float64)  # (n, d_num)
-    x = x - x.mean(axis=0)
+    tensors = spec.of_kind("numbers")
+    if not tensors:
+        return {}
+    x = np.concatenate([train.inputs[t.name] for t in tensors], axis=1, dtype=np.float64)
+    x = x - x.mean(axis=0)  # (n, numbers)
     total = np.maximum(np.square(x).sum(axis=0), 1e-12)
     if spec.task.is_classification:
         classes = train.y.astype(np.int64)
@@ -90,7 +94,8 @@ def relation(train: Arrays, spec: InputSpec) -> dict[str, float]:
         y = train.y.astype(np.float64) - train.y.mean(dtype=np.float64)
         strength = np.square(y @ x) / (total * max(float(np.square(y).sum()), 1e-12))
     found: dict[str, float] = {}
-    for source, value in zip(spec.num_sources, strength, strict=True):
+    sources = [source for tensor in tensors for source in tensor.sources]
+    for source, value in zip(sources, strength, strict=True):
         found[source] = max(found.get(source, 0.0), float(value))
     return found
 

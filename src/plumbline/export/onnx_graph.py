@@ -1,4 +1,4 @@
-"""A fitted model as one ONNX graph: prepared arrays in, calibrated prediction out.
+"""A fitted model as one ONNX graph: prepared tensors in, calibrated prediction out.
 
 The mean over members, the temperature and the inverse of the target's transform are part of the
 graph, so whoever runs it needs no torch and no arithmetic of its own. The same model gives the
@@ -15,13 +15,14 @@ from typing import Any
 
 import onnx
 import torch
-from torch import nn
+from onnx_ir.passes.common import NameFixPass
+from torch import Tensor, nn
 
+from plumbline.examples import InputSpec, TensorSpec
 from plumbline.models.deployed import Deployed
 from plumbline.models.target import TargetTransform
-from plumbline.tables import InputSpec
 
-FORMAT = 1  # of the contract
+FORMAT = 2  # of the contract
 ROWS = "rows"  # name of the graph's dynamic dimension
 
 
@@ -36,33 +37,32 @@ def to_onnx(
 ) -> bytes:
     """The graph as bytes of an .onnx file; the number of rows is free.
 
-    The graph has both inputs always; a model without numbers takes `num` of shape (N, 0), one
-    without categories `cat` of shape (N, 0).
+    It has an input per tensor of the spec, by name.
 
     Args:
         target: how a regression's target was scaled, None where it was not.
         temperature: of the calibration, T > 0; 1 changes nothing.
         facts: text to carry in the file's metadata (hashes, the task).
     """
-    deployed = Deployed(model, spec.task, target, temperature).eval()
+    deployed = _ByPosition(Deployed(model, spec.task, target, temperature), spec.names).eval()
     # more than one row: torch takes a dimension of size 0 or 1 for a constant
-    num = torch.zeros(3, len(spec.num_names))
-    cat = torch.zeros(3, len(spec.cat_names), dtype=torch.int64)
+    example = tuple(torch.from_numpy(array) for array in spec.empty(3).values())
     rows = {0: torch.export.Dim(ROWS, min=1)}
     with _quiet(), torch.no_grad():
         exported = torch.export.export(
-            deployed, (num, cat), dynamic_shapes={"num": rows, "cat": rows}, strict=False
+            deployed, example, dynamic_shapes={"tensors": (rows,) * len(example)}, strict=False
         )
         program = torch.onnx.export(
             exported,
             dynamo=True,
-            input_names=["num", "cat"],
+            input_names=list(spec.names),
             output_names=["prediction"],
             opset_version=opset,
             external_data=False,
             verbose=False,
         )
     assert program is not None
+    NameFixPass()(program.model)  # an operation may bear the name that an input was given (`cat`)
     graph = program.model_proto
     _strip(graph)
     # sorted, so that the order in which facts were collected does not change the file
@@ -71,6 +71,19 @@ def to_onnx(
     assert graph.opset_import[0].version == opset, graph.opset_import
     content: bytes = graph.SerializeToString(deterministic=True)
     return content
+
+
+class _ByPosition(nn.Module):
+    """A module that takes its tensors in a fixed order, as the exporter wants them."""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.names = names
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        out: Tensor = self.module(**dict(zip(self.names, tensors, strict=True)))
+        return out
 
 
 def _strip(graph: Any) -> None:
@@ -126,22 +139,7 @@ def contract(
         "task": str(spec.task),
         "classes": list(spec.classes),
         "temperature": temperature,
-        # an input without columns is there all the same, with a shape of (rows, 0)
-        "inputs": {
-            "num": {
-                "dtype": "float32",
-                "shape": [ROWS, len(spec.num_names)],
-                "names": list(spec.num_names),
-                "sources": list(spec.num_sources),
-            },
-            "cat": {
-                "dtype": "int64",
-                "shape": [ROWS, len(spec.cat_names)],
-                "names": list(spec.cat_names),
-                "sources": list(spec.cat_sources),
-                "cardinalities": list(spec.cardinalities),
-            },
-        },
+        "inputs": {tensor.name: _input(tensor) for tensor in spec},
         "output": {
             "name": "prediction",
             "dtype": "float32",
@@ -151,3 +149,10 @@ def contract(
             else "value in the target's units",
         },
     }
+
+
+def _input(tensor: TensorSpec) -> dict[str, Any]:
+    """A graph's input: its tensor, with the rows in the shape."""
+    state = tensor.to_json()
+    del state["name"]
+    return {**state, "shape": [ROWS, *tensor.shape]}

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
-from plumbline.kinds import DoubleArray, FloatArray, IntArray
+from plumbline.examples import Inputs, count_rows, take_inputs
+from plumbline.inference.onnx_predictor import OnnxPredictor
+from plumbline.kinds import DoubleArray, FloatArray
 
 ODD_BATCH = 7  # rows; no power of two, no divisor of the usual sizes
 SINGLE_ROWS = 20  # rows asked one at a time
@@ -39,18 +40,9 @@ class Parity:
         }
 
 
-def open_session(graph: bytes) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU with a single thread: the same input gives the same bits."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def check_parity(
     graph: bytes,
-    num: FloatArray,
-    cat: IntArray,
+    inputs: Inputs,
     reference: DoubleArray,
     *,
     tolerance: float,
@@ -59,37 +51,28 @@ def check_parity(
     """Run the graph on rows all at once, one by one and in an odd batch size.
 
     Args:
-        num, cat: prepared rows (n, d_num) float32 and (n, d_cat) int64, n > 0.
+        inputs: tensors of prepared rows (n, *shape), n > 0.
         reference: what the model says of them, (n, C).
         tolerance: largest difference allowed: of a probability; for a regression (`targets`
             given) relative to the targets' standard deviation, or to a prediction's distance
             from their mean where that is larger.
     """
-    assert len(num) == len(cat) == len(reference) > 0
-    session = open_session(graph)
+    count = count_rows(inputs)
+    assert count == len(reference) > 0
     scale: DoubleArray = np.ones_like(reference)
     if targets is not None:
         values = np.asarray(targets, dtype=np.float64)
         scale = np.maximum(values.std() or 1.0, np.abs(reference - values.mean()))
     batches: dict[str, float | None] = {}
-    for size, rows in ((len(num), len(num)), (1, SINGLE_ROWS), (ODD_BATCH, len(num))):
-        rows = min(rows, len(num))
-        parts = [
-            session.run(
-                ["prediction"],
-                {
-                    "num": np.ascontiguousarray(num[i : min(i + size, rows)], dtype=np.float32),
-                    "cat": np.ascontiguousarray(cat[i : min(i + size, rows)], dtype=np.int64),
-                },
-            )[0]
-            for i in range(0, rows, size)
-        ]
-        away = np.abs(np.concatenate(parts).astype(np.float64) - reference[:rows]) / scale[:rows]
+    for size, rows in ((count, count), (1, SINGLE_ROWS), (ODD_BATCH, count)):
+        rows = min(rows, count)
+        told = OnnxPredictor(graph, batch_rows=size)(take_inputs(inputs, slice(rows)))
+        away = np.abs(told - reference[:rows]) / scale[:rows]
         worst = float(away.max())
-        batches["all" if size == len(num) else str(size)] = worst if np.isfinite(worst) else None
+        batches["all" if size == count else str(size)] = worst if np.isfinite(worst) else None
     found = [d for d in batches.values() if d is not None]
     return Parity(
-        rows=len(num),
+        rows=count,
         batches=batches,
         max_difference=max(found) if len(found) == len(batches) else None,
         tolerance=tolerance,

@@ -1,7 +1,7 @@
 """The architectures, and how one is built.
 
-A model maps numbers (B, N) float32 and category codes (B, C) int64 to (B, K, outputs): K ensemble
-members (1 for most), one logit per class or one value.
+A model takes the tensors of its `InputSpec` by name, (B, *shape) each, and gives (B, K, outputs):
+K ensemble members (1 for most), one logit per class or one value.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
 from plumbline.errors import DataError
+from plumbline.examples import InputSpec
 from plumbline.kinds import Task
-from plumbline.models.embeddings import Edges, number_edges
+from plumbline.models.encoders import Learned, learn_inputs
 from plumbline.models.ft_transformer import FTTransformer
 from plumbline.models.layers import BatchNoise, initialise, number_dropouts
 from plumbline.models.mlp import MLP, Perceptron, ResidualMLP
 from plumbline.models.tabm import TabM, TabMMini
-from plumbline.tables import InputSpec
+from plumbline.models.without_memory import WithoutMemory
 
-MODELS: dict[str, Callable[[ModelConfig, InputSpec, Edges | None, BatchNoise], nn.Module]] = {
+MODELS: dict[str, Callable[[ModelConfig, InputSpec, Learned, BatchNoise], nn.Module]] = {
     "perceptron": Perceptron,
     "mlp": MLP,
     "resmlp": ResidualMLP,
@@ -30,22 +31,22 @@ MODELS: dict[str, Callable[[ModelConfig, InputSpec, Edges | None, BatchNoise], n
     "tabm_mini": TabMMini,
 }
 
-__all__ = ["MODELS", "build_model", "number_edges", "to_prediction"]
+__all__ = ["MODELS", "build_model", "count_weights", "learn_inputs", "to_prediction"]
 
 
 def build_model(
-    config: ModelConfig, spec: InputSpec, edges: Edges | None = None, *, seed: int
+    config: ModelConfig, spec: InputSpec, learned: Learned | None = None, *, seed: int
 ) -> nn.Module:
     """A fresh model on the CPU; the same seed gives the same weights, and torch's own random
     state stays as it was. `model.noise` says which rows dropout draws its masks for.
 
     Args:
-        edges: bin edges of each number column (`number_edges`), where the embedding needs them.
+        learned: what the encoders learned from training rows (`learn_inputs`).
 
     Raises:
         DataError: there is no feature.
     """
-    if not spec.num_names and not spec.cat_names:
+    if not spec.tensors:
         raise DataError(
             "no feature is left to learn from",
             file="expectations.yaml",
@@ -54,11 +55,18 @@ def build_model(
     noise = BatchNoise(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = MODELS[config.name](config, spec, edges, noise)
+        model = MODELS[config.name](config, spec, learned or {}, noise)
         initialise(model, config.initialisation)
     number_dropouts(model)
     model.noise = noise  # type: ignore[assignment]
     return model
+
+
+def count_weights(config: ModelConfig, spec: InputSpec, learned: Learned | None = None) -> int:
+    """How many weights a model has, without the memory that building it would take."""
+    with torch.random.fork_rng(devices=[]), WithoutMemory():
+        model = MODELS[config.name](config, spec, learned or {}, BatchNoise(seed=0))
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def to_prediction(output: Tensor, task: Task) -> Tensor:

@@ -12,8 +12,8 @@ TINY = 1e-38  # below it float32 loses digits
 
 
 class Deployed(nn.Module):
-    """Numbers (N, d_num) and codes (N, d_cat) to calibrated probabilities (N, C), or to values
-    (N, 1) in the target's units.
+    """The tensors of the model, by name, to calibrated probabilities (N, C), or to values (N, 1) in
+    the target's units.
 
     Args:
         target: how a regression's target was scaled, None where it was not.
@@ -29,8 +29,8 @@ class Deployed(nn.Module):
         self.inverse = InverseTarget(target) if target is not None else None
         self.temperature = temperature
 
-    def forward(self, num: Tensor, cat: Tensor) -> Tensor:
-        prediction = to_prediction(self.model(num, cat), self.task)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        prediction = to_prediction(self.model(**inputs), self.task)
         if self.task.is_classification:
             if self.temperature == 1.0:
                 return prediction

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from plumbline.config.model import ModelConfig
 from plumbline.errors import ParameterError
-from plumbline.models.embeddings import Edges, TokenInput
+from plumbline.examples import InputSpec
+from plumbline.models.encoders import Learned, TokenInput
 from plumbline.models.layers import ACTIVATIONS, BatchNoise, SampleDropout
-from plumbline.tables import InputSpec
 
 
 class SelfAttention(nn.Module):
@@ -93,7 +93,7 @@ class FTTransformer(nn.Module):
     """A transformer encoder over one token per column; the class token's end gives the output."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
     ) -> None:
         super().__init__()
         if config.depth == 0:
@@ -113,7 +113,7 @@ class FTTransformer(nn.Module):
                 wanted=f"a multiple of model.heads ({config.heads})",
                 got=width,
             )
-        self.input = TokenInput(config, spec, edges, width)
+        self.input = TokenInput(config, spec, learned, width)
         self.class_token = nn.Parameter(torch.empty(width))
         nn.init.uniform_(self.class_token, -(width**-0.5), width**-0.5)
         self.blocks = nn.ModuleList(
@@ -126,25 +126,27 @@ class FTTransformer(nn.Module):
         self.activation = ACTIVATIONS[config.activation]()
         self.head = nn.Linear(width, spec.n_outputs)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        x = self._tokens(x_num, x_cat)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        x = self._with_class_token(self.input(inputs))
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.head(self.activation(self.norm(x[:, 0])))
         return out[:, None]
 
     @torch.no_grad()
-    def attention(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        """Attention of the class token to each column, (B, layers, N + C): mean over heads."""
-        x = self._tokens(x_num, x_cat)
-        maps = []
+    def attention(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Attention of the class token to the tokens of each tensor, (B, layers, T): mean over
+        heads."""
+        tokens = self.input.tokens(inputs)
+        x, maps = self._with_class_token(torch.cat(list(tokens.values()), dim=1)), []
         for block in self.blocks:
             assert isinstance(block, Block)
             maps.append(block.attention.weights(block.norm_1(x))[:, :, 0, 1:].mean(1))
             x = block(x)
-        return torch.stack(maps, dim=1)
+        sizes = [own.shape[1] for own in tokens.values()]
+        parts = torch.split(torch.stack(maps, dim=1), sizes, dim=-1)
+        return dict(zip(tokens, parts, strict=True))
 
-    def _tokens(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        columns = self.input(x_num, x_cat)
-        first = self.class_token.expand(columns.shape[0], 1, -1)
-        return torch.cat([first, columns], dim=1)  # (B, T, W)
+    def _with_class_token(self, tokens: Tensor) -> Tensor:
+        first = self.class_token.expand(tokens.shape[0], 1, -1)
+        return torch.cat([first, tokens], dim=1)  # (B, T, W)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
-from plumbline.models.embeddings import CategoryEmbedding, Edges, FlatInput
+from plumbline.examples import InputSpec
+from plumbline.models.encoders import FlatInput, Learned, LinearInput
 from plumbline.models.layers import (
     ACTIVATIONS,
     NORMALISATIONS,
@@ -14,29 +14,19 @@ from plumbline.models.layers import (
     SampleDropout,
     has_use_of_bias,
 )
-from plumbline.tables import InputSpec
 
 
 class Perceptron(nn.Module):
     """Linear in the numbers and in one-hot categories (Rosenblatt 1958)."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
     ) -> None:
         super().__init__()
-        numbers = len(spec.num_names)
-        self.linear = nn.Linear(numbers, spec.n_outputs, bias=False) if numbers else None
-        self.bias = nn.Parameter(torch.zeros(spec.n_outputs))
-        self.categories = (
-            CategoryEmbedding(spec.cardinalities, spec.n_outputs) if spec.cat_names else None
-        )
+        self.input = LinearInput(config, spec, learned, spec.n_outputs)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        out = self.bias.expand(x_num.shape[0], -1)  # (B, C)
-        if self.linear is not None:
-            out = out + self.linear(x_num)
-        if self.categories is not None:
-            out = out + self.categories(x_cat).sum(1)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        out: Tensor = self.input(inputs)  # (B, C)
         return out[:, None]
 
 
@@ -59,16 +49,16 @@ class MLP(nn.Module):
     """Multi-layer perceptron over embedded columns."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
     ) -> None:
         super().__init__()
-        self.input = FlatInput(config, spec, edges)
+        self.input = FlatInput(config, spec, learned)
         self.hidden = hidden_layers(config, self.input.width, noise)
         last = config.width if config.depth else self.input.width
         self.head = nn.Linear(last, spec.n_outputs)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        hidden = self.hidden(self.input(x_num, x_cat))  # (B, D)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        hidden = self.hidden(self.input(inputs))  # (B, D)
         out: Tensor = self.head(hidden)
         return out[:, None]
 
@@ -97,10 +87,10 @@ class ResidualMLP(nn.Module):
     """The ResNet for tables of Gorishniy et al. 2021 (section 3.2)."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
     ) -> None:
         super().__init__()
-        self.input = FlatInput(config, spec, edges)
+        self.input = FlatInput(config, spec, learned)
         bias = has_use_of_bias(config.normalisation)
         self.first = nn.Linear(self.input.width, config.width, bias=bias)
         self.blocks = nn.Sequential(*[ResidualBlock(config, noise) for _ in range(config.depth)])
@@ -108,7 +98,7 @@ class ResidualMLP(nn.Module):
         self.activation = ACTIVATIONS[config.activation]()
         self.head = nn.Linear(config.width, spec.n_outputs)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        x = self.blocks(self.first(self.input(x_num, x_cat)))  # (B, D)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        x = self.blocks(self.first(self.input(inputs)))  # (B, D)
         out: Tensor = self.head(self.activation(self.last(x)))
         return out[:, None]

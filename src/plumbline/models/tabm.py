@@ -14,10 +14,10 @@ from tabm import LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
-from plumbline.models.embeddings import Edges, FlatInput
+from plumbline.examples import InputSpec
+from plumbline.models.encoders import FlatInput, Learned
 from plumbline.models.layers import ACTIVATIONS, NORMALISATIONS, BatchNoise, SampleDropout
 from plumbline.models.mlp import hidden_layers
-from plumbline.tables import InputSpec
 
 
 def member_scales(members: int, chunks: Sequence[int], *, signs: bool) -> Tensor:
@@ -25,25 +25,32 @@ def member_scales(members: int, chunks: Sequence[int], *, signs: bool) -> Tensor
     the same over the numbers that one column was embedded to."""
     shape = (members, len(chunks))
     drawn = torch.randint(0, 2, shape).mul(2.0).sub(1.0) if signs else torch.randn(shape)
-    return drawn.repeat_interleave(torch.tensor(chunks), dim=1)
+    repeats = torch.tensor(chunks, device=drawn.device)
+    return drawn.repeat_interleave(repeats, dim=1, output_size=sum(chunks))
+
+
+def _plain(features: FlatInput) -> bool:
+    """Whether no feature was embedded to several numbers."""
+    return all(chunk == 1 for chunk in features.chunks)
 
 
 class TabMMini(nn.Module):
     """Members differ by a scale per column at the input, and by their heads (section 3.3)."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
     ) -> None:
         super().__init__()
-        self.input = FlatInput(config, spec, edges)
-        plain = self.input.numbers is None and self.input.categories is None
-        self.r = nn.Parameter(member_scales(config.members, self.input.chunks, signs=plain))
+        self.input = FlatInput(config, spec, learned)
+        self.r = nn.Parameter(
+            member_scales(config.members, self.input.chunks, signs=_plain(self.input))
+        )
         self.hidden = hidden_layers(config, self.input.width, noise)
         last = config.width if config.depth else self.input.width
         self.heads = LinearEnsemble(last, spec.n_outputs, k=config.members)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        x = self.input(x_num, x_cat)[:, None] * self.r  # (B, K, D)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        x = self.input(inputs)[:, None] * self.r  # (B, K, D)
         out: Tensor = self.heads(self.hidden(x))
         return out
 
@@ -52,12 +59,11 @@ class TabM(nn.Module):
     """Members differ by scales and biases in every layer, and by their heads."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, edges: Edges | None, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
     ) -> None:
         super().__init__()
-        self.input = FlatInput(config, spec, edges)
-        plain = self.input.numbers is None and self.input.categories is None
-        scales = member_scales(config.members, self.input.chunks, signs=plain)
+        self.input = FlatInput(config, spec, learned)
+        scales = member_scales(config.members, self.input.chunks, signs=_plain(self.input))
         self.members, width = config.members, self.input.width
         layers: list[nn.Module] = []
         for _ in range(config.depth):
@@ -74,7 +80,7 @@ class TabM(nn.Module):
         self.hidden = nn.Sequential(*layers)
         self.heads = LinearEnsemble(width, spec.n_outputs, k=config.members)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        x = self.input(x_num, x_cat)[:, None].expand(-1, self.members, -1)  # (B, K, D)
+    def forward(self, **inputs: Tensor) -> Tensor:
+        x = self.input(inputs)[:, None].expand(-1, self.members, -1)  # (B, K, D)
         out: Tensor = self.heads(self.hidden(x))
         return out

@@ -1,7 +1,8 @@
-"""Prepared arrays on disk: one .npy per array, written in pieces, read memory-mapped."""
+"""Examples on disk: one .npy per tensor, written in pieces, read memory-mapped."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -10,24 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plumbline.errors import DataError
-from plumbline.tables import Arrays
+from plumbline.examples import Examples
 
-NAMES = ("num", "cat", "y", "rows", "weight")
-
-
-def write_arrays(folder: Path, arrays: Arrays) -> None:
-    """Write arrays into a folder, which is made if need be. Atomicity is the caller's."""
-    with ArraysWriter(folder) as writer:
-        writer.append(arrays)
+BESIDE = ("y", "rows", "weight")  # the inputs, which have a folder of their own
+INPUTS = "inputs"
 
 
-def read_arrays(folder: Path) -> Arrays:
-    """Arrays that `write_arrays` wrote, memory-mapped and read-only.
+def write_examples(folder: Path, examples: Examples) -> None:
+    """Write examples into a folder, which is made if need be. Atomicity is the caller's."""
+    with ExamplesWriter(folder) as writer:
+        writer.append(examples)
+
+
+def read_examples(folder: Path, names: Sequence[str]) -> Examples:
+    """Examples that `write_examples` wrote, memory-mapped and read-only.
+
+    Args:
+        names: of the tensors.
 
     Raises:
         DataError: a file is missing, or is not a whole .npy file.
     """
-    return Arrays(**{name: _read(folder / f"{name}.npy") for name in NAMES})
+    return Examples(
+        inputs={name: _read(folder / INPUTS / f"{name}.npy") for name in names},
+        **{name: _read(folder / f"{name}.npy") for name in BESIDE},
+    )
 
 
 def _read(path: Path) -> NDArray[Any]:
@@ -45,21 +53,27 @@ def _read(path: Path) -> NDArray[Any]:
     return array
 
 
-class ArraysWriter:
-    """Appends batches of `Arrays` to the .npy files of a folder; lengths are set at the end.
+class ExamplesWriter:
+    """Appends batches of `Examples` to the .npy files of a folder; lengths are set at the end.
 
     Plain sequential writes instead of a writable memory map: mapped pages count as memory
     of the process, and the part may be larger than memory.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._columns = {name: _ColumnFile(folder / f"{name}.npy") for name in NAMES}
+        (folder / INPUTS).mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._inputs: dict[str, _ColumnFile] = {}
+        self._beside = {name: _ColumnFile(folder / f"{name}.npy") for name in BESIDE}
 
-    def append(self, arrays: Arrays) -> None:
-        """Add rows; dtypes and widths must be those of the first batch."""
-        for name, column in self._columns.items():
-            column.append(getattr(arrays, name))
+    def append(self, examples: Examples) -> None:
+        """Add rows; tensors, dtypes and shapes must be those of the first batch."""
+        for name, array in examples.inputs.items():
+            if name not in self._inputs:
+                self._inputs[name] = _ColumnFile(self._folder / INPUTS / f"{name}.npy")
+            self._inputs[name].append(array)
+        for name, column in self._beside.items():
+            column.append(getattr(examples, name))
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +84,7 @@ class ArraysWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for column in self._columns.values():
+        for column in (*self._inputs.values(), *self._beside.values()):
             column.close()
 
 

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from plumbline.examples import TensorSpec
 from plumbline.kinds import DoubleArray, FloatArray, IntArray
 from plumbline.preprocessing.columns import CategoryState, NumberState
 from plumbline.preprocessing.encode import lookup
 from plumbline.preprocessing.row import category_of
 from plumbline.preprocessing.scale import ColumnScaler
 from plumbline.preprocessing.summary import FLOAT32_MAX, clean
-from plumbline.tables import CellFormat, InputSpec, Schema
+from plumbline.tables import CellFormat
 
+NUM, CAT = "num", "cat"  # names of the tensors
 BLOCK_ROWS = 4096  # rows whose numbers fit the processor's cache
 
 # (number of the category, its codes (n,), its values (n, w)) -> values (n, w) in their place
@@ -52,35 +55,47 @@ class Encoding:
             {value: k + 1 for k, value in enumerate(s.values)} for s in categories
         ]
 
-    def spec(self, schema: Schema) -> InputSpec:
-        """What the arrays hold."""
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """What the tensors hold; one without features is left out."""
         numbers = self._numbers
         tabled = [self._categories[j] for j, _ in self._tabled]
         embedded = [self._categories[j] for j in self._embedded]
         with_values = [numbers[j] for j, _, _ in self._lookups]
-        return InputSpec(
-            task=schema.task,
-            classes=schema.classes,
-            num_names=(
-                *(numbers[j].name for j in self._scaled),
-                *(f"{numbers[j].name}:linear" for j in self._linear),
-                *(f"{numbers[j].source}=missing" for j in self._marked),
-                *(name for s in tabled for name in s.columns),
-            ),
-            num_plain=tuple(f"{numbers[j].name}:linear" for j in self._linear),
-            num_sources=(
-                *(numbers[j].source for j in self._scaled),
-                *(numbers[j].source for j in self._linear),
-                *(numbers[j].source for j in self._marked),
-                *(s.source for s in tabled for _ in s.columns),
-            ),
-            cat_names=(*(s.name for s in with_values), *(s.source for s in embedded)),
-            cat_sources=(*(s.source for s in with_values), *(s.source for s in embedded)),
+        names = (
+            *(numbers[j].name for j in self._scaled),
+            *(f"{numbers[j].name}:linear" for j in self._linear),
+            *(f"{numbers[j].source}=missing" for j in self._marked),
+            *(name for s in tabled for name in s.columns),
+        )
+        sources = (
+            *(numbers[j].source for j in self._scaled),
+            *(numbers[j].source for j in self._linear),
+            *(numbers[j].source for j in self._marked),
+            *(s.source for s in tabled for _ in s.columns),
+        )
+        num = TensorSpec(
+            name=NUM,
+            kind="numbers",
+            dtype="float32",
+            shape=(len(names),),
+            features=names,
+            sources=sources,
+            plain=tuple(f"{numbers[j].name}:linear" for j in self._linear),
+        )
+        coded = (*(s.name for s in with_values), *(s.source for s in embedded))
+        cat = TensorSpec(
+            name=CAT,
+            kind="categories",
+            dtype="int64",
+            shape=(len(coded),),
+            features=coded,
+            sources=(*(s.source for s in with_values), *(s.source for s in embedded)),
             cardinalities=(
                 *(len(s.values) + 1 for s in with_values if s.values is not None),
                 *(s.codes for s in embedded),
             ),
         )
+        return tuple(tensor for tensor in (num, cat) if tensor.features)
 
     def codes_of_row(
         self, values: Mapping[str, Any], formats: Mapping[str, CellFormat]
@@ -93,8 +108,8 @@ class Encoding:
 
     def __call__(
         self, x: DoubleArray, codes: Sequence[IntArray], replace: Replace | None = None
-    ) -> tuple[FloatArray, IntArray]:
-        """(n, k) raw numbers and m code arrays (n,) -> `num`, `cat`.
+    ) -> dict[str, NDArray[Any]]:
+        """(n, k) raw numbers and m code arrays (n,) -> the tensors that have features.
 
         Args:
             replace: what stands in place of a category's numbers.
@@ -115,7 +130,8 @@ class Encoding:
                 values = replace(j, codes[j], values)
             num[:, end : end + table.shape[1]] = values
             end += table.shape[1]
-        return num, cat
+        tensors: dict[str, NDArray[Any]] = {NUM: num, CAT: cat}
+        return {name: array for name, array in tensors.items() if array.shape[1]}
 
     def _encode_numbers(self, x: DoubleArray, num: FloatArray, cat: IntArray) -> None:
         """(n, k) raw numbers -> their columns of `num` and `cat`, in place."""

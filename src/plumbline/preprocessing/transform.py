@@ -1,4 +1,4 @@
-"""Rows of a table -> arrays. Fitted on training rows; one code for a file and for a row."""
+"""Rows of a table -> tensors. Fitted on training rows; one code for a file and for a row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from plumbline.config.data import NormalizeConfig
 from plumbline.errors import DataError, choose
+from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec
 from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role, Task
 from plumbline.preprocessing.columns import (
     CategoryState,
@@ -38,7 +40,7 @@ from plumbline.preprocessing.summary import (
     CategoryCounts,
     NumberSummaries,
 )
-from plumbline.tables import Arrays, CellFormat, Column, InputSpec, Schema, rows_at_once
+from plumbline.tables import CellFormat, Column, Schema, rows_at_once
 
 FORMAT = 2  # of the state
 
@@ -104,7 +106,7 @@ class TableTransformer:
         self._fit_numbers(source, numbers, settings)
         self._fit_categories(frame, counts, settings, seed, rows)
         self._compile()
-        if not self.spec_.num_names and not self.spec_.cat_names:
+        if not self.spec_.tensors:
             raise DataError(
                 "no feature is left that says anything",
                 wanted="a column with at least two values in the training rows",
@@ -191,12 +193,13 @@ class TableTransformer:
         self._code_exprs = [code_expression(s) for s in categories]
         self._formats = {c.name: c.format for c in self.schema.columns}
         self._encoding = Encoding(numbers, categories)
-        self.spec_ = self._encoding.spec(self.schema)
+        target = TargetSpec(task=self.schema.task, classes=self.schema.classes)
+        self.spec_ = InputSpec(tensors=self._encoding.tensors(), target=target)
 
     # -- applying
 
-    def transform(self, frame: pl.LazyFrame, rows: IntArray) -> Arrays:
-        """Arrays of the rows of `frame`, whose row numbers are `rows` (n,).
+    def transform(self, frame: pl.LazyFrame, rows: IntArray) -> Examples:
+        """Examples of the rows of `frame`, whose row numbers are `rows` (n,).
 
         Without the target column `y` is empty; without the weight column weights are 1.
 
@@ -205,8 +208,8 @@ class TableTransformer:
         """
         return _joined(self.transform_batches(frame, rows), len(rows))
 
-    def fit_transform(self, frame: pl.LazyFrame, rows: IntArray, seed: int) -> Arrays:
-        """`fit`, then the arrays of the training rows themselves.
+    def fit_transform(self, frame: pl.LazyFrame, rows: IntArray, seed: int) -> Examples:
+        """`fit`, then the examples of the training rows themselves.
 
         Differs from `transform` only where the target's mean encodes a column: each training
         row gets the mean of the folds that it is not in.
@@ -217,7 +220,7 @@ class TableTransformer:
 
     def transform_batches(
         self, frame: pl.LazyFrame, rows: IntArray, *, training: BoolArray | None = None
-    ) -> Iterator[Arrays]:
+    ) -> Iterator[Examples]:
         """As `transform`, in batches of bounded size; at least one, which may be empty.
 
         Args:
@@ -254,12 +257,12 @@ class TableTransformer:
         wanted = [*self.schema.names(Role.TARGET), *self.schema.names(Role.WEIGHT)]
         return [pl.col(name) for name in wanted if name in columns]
 
-    def _apply(self, batch: pl.DataFrame, rows: IntArray, fold: IntArray | None) -> Arrays:
+    def _apply(self, batch: pl.DataFrame, rows: IntArray, fold: IntArray | None) -> Examples:
         codes = [batch[s.source].to_numpy() for s in self.categories_]
         replace: Replace | None = None
         if fold is not None and self._training is not None:
             replace = partial(self._training.out_of_fold, fold)
-        num, cat = self._encoding(self._source.number_matrix(batch, rows), codes, replace)
+        inputs = self._encoding(self._source.number_matrix(batch, rows), codes, replace)
         target, weight = self.schema.target, self.schema.one(Role.WEIGHT)
         y: IntArray | FloatArray = np.empty(0, dtype=np.float32)
         if target in batch.columns:
@@ -267,10 +270,10 @@ class TableTransformer:
         weights = np.ones(len(rows), dtype=np.float32)
         if weight is not None and weight in batch.columns:
             weights = read_weights(batch[weight], rows)
-        return Arrays(num=num, cat=cat, y=y, rows=rows.astype(np.int64), weight=weights)
+        return Examples(inputs=inputs, y=y, rows=rows.astype(np.int64), weight=weights)
 
-    def transform_row(self, values: Mapping[str, Any]) -> tuple[FloatArray, IntArray]:
-        """One row given as column -> value: `num` (1, d_num) and `cat` (1, d_cat).
+    def transform_one(self, values: Mapping[str, Any]) -> Inputs:
+        """One row given as column -> value: its tensors, (1, *shape) each.
 
         Texts are read by the columns' formats, as those of a file are; native values as they
         are. Absent features count as missing.
@@ -340,19 +343,22 @@ def _column_json(column: Column) -> dict[str, Any]:
     return {**state, "format": form} if form else state
 
 
-def _joined(parts: Iterator[Arrays], rows: int) -> Arrays:
+def _joined(parts: Iterator[Examples], rows: int) -> Examples:
     """Batches in one piece, whose memory is taken once: so much is slow to come by."""
-    whole: dict[str, Any] = {}
+    inputs: dict[str, NDArray[Any]] = {}
+    beside: dict[str, NDArray[Any]] = {}
     start = 0
     for part in parts:
         count = len(part.rows)
-        for name, array in vars(part).items():
-            if name not in whole:  # without the target column `y` stays empty
-                length = rows if len(array) == count else 0
-                whole[name] = np.empty((length, *array.shape[1:]), dtype=array.dtype)
-            whole[name][start : start + len(array)] = array
+        own = {"y": part.y, "rows": part.rows, "weight": part.weight}
+        for whole, arrays in ((inputs, part.inputs), (beside, own)):
+            for name, array in arrays.items():
+                if name not in whole:  # without the target column `y` stays empty
+                    length = rows if len(array) == count else 0
+                    whole[name] = np.empty((length, *array.shape[1:]), dtype=array.dtype)
+                whole[name][start : start + len(array)] = array
         start += count
-    return Arrays(**whole)
+    return Examples(inputs=inputs, **beside)
 
 
 def _column_names(state: CategoryState, schema: Schema, width: int) -> tuple[str, ...]:

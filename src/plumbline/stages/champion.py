@@ -11,31 +11,31 @@ import polars as pl
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
 from plumbline.evaluation.gate import Candidate
-from plumbline.export.parity import open_session
+from plumbline.examples import Examples
 from plumbline.files import read_json, sha256
-from plumbline.kinds import DoubleArray, Role
+from plumbline.inference.decision import Decision
+from plumbline.inference.onnx_predictor import OnnxPredictor
+from plumbline.kinds import Role
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages.inputs import load_spec, load_table
-from plumbline.tables import Arrays
 
 EXTRA = "extra_files"
-BATCH_ROWS = 4096
 
 
 class Unfit(Exception):
     """A registered model cannot be scored on the present rows; says why."""
 
 
-def ask_present(paths: Paths, test: Arrays) -> Candidate:
+def ask_present(paths: Paths, test: Examples) -> Candidate:
     """The model that was just exported, on prepared test rows."""
     return Candidate(
-        prediction=run_graph(paths.onnx / "model.onnx", test),
-        threshold=read_json(paths.decision / "decision.json")["threshold"],
+        prediction=OnnxPredictor((paths.onnx / "model.onnx").read_bytes())(test.inputs),
+        threshold=Decision.read(paths.decision).threshold,
     )
 
 
-def ask_registered(folder: Path, config: Config, paths: Paths, test: Arrays) -> Candidate:
+def ask_registered(folder: Path, config: Config, paths: Paths, test: Examples) -> Candidate:
     """A registered model on the same rows: from the data, through its own preprocessor.
 
     Args:
@@ -47,7 +47,7 @@ def ask_registered(folder: Path, config: Config, paths: Paths, test: Arrays) -> 
     """
     extra, contract = folder / EXTRA, contract_of(folder)
     try:
-        threshold = read_json(extra / "decision.json")["threshold"]
+        threshold = Decision.read(extra).threshold
         own = read_json(extra / "preprocessor.json")
     except (OSError, ValueError, KeyError) as error:
         raise Unfit(f"its files cannot be read: {error}") from None
@@ -57,7 +57,8 @@ def ask_registered(folder: Path, config: Config, paths: Paths, test: Arrays) -> 
         raise Unfit(f"it answers another question ({was})")
     if sha256(extra / "preprocessor.json") != sha256(paths.model / "preprocessor.json"):
         test = _prepare(own, config, paths, test)
-    return Candidate(prediction=run_graph(folder / "model.onnx", test), threshold=threshold)
+    graph = OnnxPredictor((folder / "model.onnx").read_bytes())
+    return Candidate(prediction=graph(test.inputs), threshold=threshold)
 
 
 def contract_of(folder: Path | None) -> dict[str, Any]:
@@ -81,23 +82,7 @@ def contract_of(folder: Path | None) -> dict[str, Any]:
     return contract
 
 
-def run_graph(file: Path, rows: Arrays) -> DoubleArray:
-    """Predictions (n, C) of an ONNX file for prepared rows."""
-    session = open_session(file.read_bytes())
-    parts = [
-        session.run(
-            ["prediction"],
-            {
-                "num": np.ascontiguousarray(rows.num[i : i + BATCH_ROWS], dtype=np.float32),
-                "cat": np.ascontiguousarray(rows.cat[i : i + BATCH_ROWS], dtype=np.int64),
-            },
-        )[0]
-        for i in range(0, max(len(rows), 1), BATCH_ROWS)
-    ]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def _prepare(state: dict[str, object], config: Config, paths: Paths, test: Arrays) -> Arrays:
+def _prepare(state: dict[str, object], config: Config, paths: Paths, test: Examples) -> Examples:
     """The same rows, prepared as the registered model learnt it."""
     table, schema = load_table(config, paths)
     try:

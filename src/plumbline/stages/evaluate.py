@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.predictions import Judgement, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, make_slices, score_slices
 from plumbline.evaluation.verdict import compare
+from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
 from plumbline.kinds import DoubleArray, Part
 from plumbline.manifest import sealed_dir
@@ -23,7 +25,7 @@ from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
 from plumbline.store.bundle import load_bundle
-from plumbline.tables import Arrays, InputSpec, Schema, Table
+from plumbline.tables import Schema, Table
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
 
 PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
@@ -38,7 +40,8 @@ def run(config: Config, paths: Paths) -> Report:
     table, schema = load_table(config, paths)
     slices = _slices(config, table, schema, parts, spec)
 
-    raw = {part: bundle.predict(rows.num, rows.cat) for part, rows in parts.items()}
+    predict = bundle.predictor()
+    raw = {part: predict(rows.inputs) for part, rows in parts.items()}
     model = _judge(raw, parts, spec, config)
     fitted = sample_training_rows(parts[Part.TRAIN], schema, config)
     predicted = predict_baselines(config, table, schema, spec, fitted, held_out)
@@ -60,8 +63,7 @@ def run(config: Config, paths: Paths) -> Report:
     rows_table = predictions(spec, model, baselines, conformal)
 
     with sealed_dir(paths.decision) as folder:
-        decision = {**decided, "metric": metric, "conformal": conformal.to_json()}
-        write_json(folder / "decision.json", decision)
+        replace(test.decision, metric=metric, conformal=conformal.to_json()).write(folder)
     files = [paths.reports / "metrics.json", paths.reports / "summary.json"]
     for file, content in zip(files, (metrics, _summary(metric, metrics)), strict=True):
         write_json(file, content)
@@ -83,7 +85,7 @@ def run(config: Config, paths: Paths) -> Report:
 
 
 def _judge(
-    raw: Mapping[Part, DoubleArray], parts: Mapping[Part, Arrays], spec: InputSpec, config: Config
+    raw: Mapping[Part, DoubleArray], parts: Mapping[Part, Examples], spec: InputSpec, config: Config
 ) -> Judgement:
     """A model's raw predictions of some parts, decided on by its validation rows. Baselines are
     decided on as the model is, so that neither has the better threshold or calibration for it."""
@@ -101,7 +103,7 @@ def _judge(
 
 
 def _slices(
-    config: Config, table: Table, schema: Schema, parts: Mapping[Part, Arrays], spec: InputSpec
+    config: Config, table: Table, schema: Schema, parts: Mapping[Part, Examples], spec: InputSpec
 ) -> list[Slice]:
     """Slices of the test rows, by columns of the data as they are in the file."""
     wanted, rows = config.evaluate.slices, parts[Part.TEST].rows

@@ -10,22 +10,22 @@ import numpy as np
 
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
-from plumbline.evaluation.attribution import Inputs, Players
-from plumbline.evaluation.calibration import apply_temperature
 from plumbline.evaluation.effort import Effort, one_thread, operations, plan, used
 from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
 from plumbline.evaluation.faithfulness import deletions
+from plumbline.evaluation.masker import Masker
 from plumbline.evaluation.metrics import predicted_classes
 from plumbline.evaluation.picks import pick_rows
-from plumbline.files import read_json, write_json
-from plumbline.kinds import DoubleArray, FloatArray, IntArray, Part, Task
+from plumbline.examples import Examples, InputSpec, take_inputs
+from plumbline.files import write_json
+from plumbline.inference.decision import Decision
+from plumbline.kinds import DoubleArray, IntArray, Part, Task
 from plumbline.manifest import sealed_dir
 from plumbline.models.deployed import Deployed
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part, load_spec, load_table
-from plumbline.store.bundle import Bundle, load_bundle
-from plumbline.tables import Arrays, InputSpec
+from plumbline.store.bundle import load_bundle
 
 TOP = 10
 Budget = dict[str, dict[str, Any]]
@@ -55,12 +55,12 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
     """The rows to explain, the background, what the model's cost allows, and that in words."""
     settings, bundle = config.explain, load_bundle(paths.model)
     spec = bundle.spec
-    decision = read_json(paths.decision / "decision.json")
-    temperature = float(decision["temperature"])
+    decision = Decision.read(paths.decision)
+    predict = bundle.predictor(decision)
     train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
     if len(test) == 0:
         raise DataError("no test row to explain", file=paths.prepared / "test")
-    players = Players.of(spec)
+    players = Masker.of(spec)
     rng = np.random.default_rng(config.seed)
     at_hand = {"test": len(test), "train": len(train)}
     # in random order, so that the first few can stand for all
@@ -75,24 +75,17 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
     )
     train = train.take(rng.permutation(len(train))[: effort.background])
 
-    def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
-        prediction = bundle.predict(num, cat)
-        if not spec.task.is_classification:
-            return prediction
-        return apply_temperature(prediction, temperature)
-
-    outputs, of = _outputs(bundle, test)
-    prediction = predict(np.array(test.num), np.array(test.cat))
-    threshold = decision["threshold"]
+    prediction, threshold = predict(test.inputs), decision.threshold
+    outputs, of = _outputs(spec, prediction)
     reasons = pick_rows(test.y, prediction, spec.task, threshold, settings.lime_rows)
     case = Case(
         predict=predict,
-        deployed=Deployed(bundle.model, spec.task, bundle.target, temperature).eval(),
+        deployed=Deployed(bundle.model, spec.task, bundle.target, decision.temperature).eval(),
         architecture=bundle.model,
         players=players,
-        rows=_inputs(test),
+        rows=take_inputs(test.inputs, slice(None)),
         numbers=np.array(test.rows),
-        background=_inputs(train),
+        background=take_inputs(train.inputs, slice(None)),
         outputs=outputs,
         of=of,
         classes=spec.classes,
@@ -127,8 +120,8 @@ def _decided(
 def _picks(
     config: Config,
     paths: Paths,
-    players: Players,
-    test: Arrays,
+    players: Masker,
+    test: Examples,
     predicted: Sequence[str | float],
     reasons: Mapping[int, str],
 ) -> tuple[Pick, ...]:
@@ -162,19 +155,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
-def _inputs(arrays: Arrays) -> Inputs:
-    return Inputs(num=np.array(arrays.num), cat=np.array(arrays.cat))
-
-
-def _outputs(bundle: Bundle, rows: Arrays) -> tuple[IntArray, str]:
+def _outputs(spec: InputSpec, prediction: DoubleArray) -> tuple[IntArray, str]:
     """Which output is explained in each row, and in words."""
-    spec = bundle.spec
+    rows = len(prediction)
     if spec.task is Task.MULTICLASS:
-        predicted = bundle.predict(rows.num, rows.cat).argmax(1).astype(np.int64)
-        return predicted, "probability of the predicted class"
+        return prediction.argmax(1).astype(np.int64), "probability of the predicted class"
     if spec.task is Task.BINARY:
-        return np.ones(len(rows), dtype=np.int64), f"probability of '{spec.classes[1]}'"
-    return np.zeros(len(rows), dtype=np.int64), "value in the target's units"
+        return np.ones(rows, dtype=np.int64), f"probability of '{spec.classes[1]}'"
+    return np.zeros(rows, dtype=np.int64), "value in the target's units"
 
 
 def _rows(found: Explanation, budget: Budget) -> list[tuple[str, str]]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError, GateError
-from plumbline.evaluation.calibration import apply_temperature
 from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.export.parity import Parity, check_parity
-from plumbline.files import read_json, sha256, write_json
+from plumbline.files import sha256, write_json
+from plumbline.inference.decision import FILE, Decision
 from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
@@ -22,19 +22,18 @@ from plumbline.store.bundle import Bundle, load_bundle
 def run(config: Config, paths: Paths) -> Report:
     """Export the model with its calibration; refuse the graph where it differs from torch."""
     bundle = load_bundle(paths.model)
-    decision = paths.decision / "decision.json"
-    temperature = float(read_json(decision)["temperature"])
-    sources = {**bundle.facts["sha256"], decision.name: sha256(decision)}
+    decision = Decision.read(paths.decision)
+    sources = {**bundle.facts["sha256"], FILE: sha256(paths.decision / FILE)}
     facts = {f"sha256 of {name}": value for name, value in sources.items()}
     graph = to_onnx(
         bundle.model,
         bundle.spec,
         target=bundle.target,
-        temperature=temperature,
+        temperature=decision.temperature,
         opset=config.export.opset,
         facts={**facts, "task": str(bundle.spec.task), "classes": "\n".join(bundle.spec.classes)},
     )
-    parity = _parity(config, paths, bundle, temperature, graph)
+    parity = _parity(config, paths, bundle, decision, graph)
     report = paths.reports / "parity.json"
     write_json(report, parity.to_json())
     if not parity.passed:
@@ -49,13 +48,13 @@ def run(config: Config, paths: Paths) -> Report:
         (folder / "model.onnx").write_bytes(graph)
         described = contract(
             bundle.spec,
-            temperature=temperature,
+            temperature=decision.temperature,
             opset=config.export.opset,
             sha256=hashlib.sha256(graph).hexdigest(),
             sources=sources,
         )
         write_json(folder / "contract.json", described)
-    inputs = f"num (N, {len(bundle.spec.num_names)}), cat (N, {len(bundle.spec.cat_names)})"
+    inputs = ", ".join(f"{t.name} {('N', *t.shape)}".replace("'", "") for t in bundle.spec)
     return Report(
         rows=[
             ("graph", f"{len(graph) / 1000:,.0f} kB, opset {config.export.opset}"),
@@ -68,7 +67,7 @@ def run(config: Config, paths: Paths) -> Report:
 
 
 def _parity(
-    config: Config, paths: Paths, bundle: Bundle, temperature: float, graph: bytes
+    config: Config, paths: Paths, bundle: Bundle, decision: Decision, graph: bytes
 ) -> Parity:
     test = load_part(paths, Part.TEST)
     if len(test) == 0:
@@ -76,22 +75,15 @@ def _parity(
     test = test.take(
         np.linspace(0, len(test) - 1, min(len(test), config.export.parity_rows)).astype(int)
     )
-    reference = bundle.predict(test.num, test.cat)
-    if bundle.spec.task.is_classification:
-        return check_parity(
-            graph,
-            test.num,
-            test.cat,
-            apply_temperature(reference, temperature),
-            tolerance=config.export.tolerance,
-        )
+    targets = None
+    if not bundle.spec.task.is_classification:
+        targets = np.asarray(load_part(paths, Part.TRAIN).y, dtype=np.float32)
     return check_parity(
         graph,
-        test.num,
-        test.cat,
-        reference,
+        test.inputs,
+        bundle.predictor(decision)(test.inputs),
         tolerance=config.export.tolerance,
-        targets=np.asarray(load_part(paths, Part.TRAIN).y, dtype=np.float32),
+        targets=targets,
     )
 
 

@@ -12,10 +12,11 @@ from plumbline.data.load import load_expectations
 from plumbline.data.read import open_table
 from plumbline.errors import DataError, ParameterError
 from plumbline.evaluation.metrics import default_metric, metric_names
+from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json
 from plumbline.kinds import ByteArray, Part, Role, Task
-from plumbline.preprocessing.arrays import read_arrays
-from plumbline.tables import Arrays, InputSpec, Schema, SplitIndex, Table
+from plumbline.preprocessing.arrays import read_examples
+from plumbline.tables import Schema, SplitIndex, Table
 
 
 def load_table(config: Config, paths: Paths) -> tuple[Table, Schema]:
@@ -36,13 +37,13 @@ def load_split(paths: Paths) -> SplitIndex:
     return SplitIndex(part=frame["part"].to_numpy(), folds=folds)
 
 
-def load_part(paths: Paths, part: Part) -> Arrays:
-    """Prepared arrays of a part, memory-mapped."""
-    return read_arrays(paths.prepared / part.name.lower())
+def load_part(paths: Paths, part: Part) -> Examples:
+    """Prepared examples of a part, memory-mapped."""
+    return read_examples(paths.prepared / part.name.lower(), load_spec(paths).names)
 
 
 def load_spec(paths: Paths) -> InputSpec:
-    """What the prepared arrays hold."""
+    """What the prepared examples hold."""
     return InputSpec.from_json(read_json(paths.prepared / "spec.json"))
 
 
@@ -72,26 +73,27 @@ def chosen_metric(name: str, task: Task, key: str = "evaluate.metric") -> str:
     return name
 
 
-def refuse_unfit(arrays: Arrays, spec: InputSpec, part: str) -> None:
+def refuse_unfit(examples: Examples, spec: InputSpec, part: str) -> None:
     """Rows that no model can be fitted on or scored on.
 
     Raises:
         DataError: no rows, a number that is not finite, or training rows of one class.
     """
-    if len(arrays) == 0:
+    if len(examples) == 0:
         raise DataError(f"there are no {part} rows", mend="change the shares in split")
-    finite = np.isfinite(arrays.num).all(axis=0)
-    if not finite.all():
-        name = spec.num_names[int(np.argmin(finite))]
-        raise DataError(
-            f"the prepared {part} rows hold a number that is not finite",
-            where=f"column '{name}'",
-            mend=f"set normalize.columns.{name}.scale to robust or quantile",
-        )
-    if not np.isfinite(arrays.y).all():
+    for tensor in spec.of_kind("numbers"):
+        finite = np.isfinite(examples.inputs[tensor.name]).all(axis=0)
+        if not finite.all():
+            name = tensor.features[int(np.argmin(finite))]
+            raise DataError(
+                f"the prepared {part} rows hold a number that is not finite",
+                where=f"column '{name}'",
+                mend=f"set normalize.columns.{name}.scale to robust or quantile",
+            )
+    if not np.isfinite(examples.y).all():
         raise DataError(f"the target is not a finite number in all {part} rows")
-    if part == "training" and spec.task.is_classification and len(np.unique(arrays.y)) < 2:
-        only = spec.classes[int(arrays.y[0])]
+    if part == "training" and spec.task.is_classification and len(np.unique(examples.y)) < 2:
+        only = spec.classes[int(examples.y[0])]
         raise DataError(
             "the training rows hold one class only",
             wanted="two or more classes",

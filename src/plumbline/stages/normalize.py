@@ -7,10 +7,11 @@ from contextlib import ExitStack
 import numpy as np
 
 from plumbline.config import Config, Paths
+from plumbline.examples import TensorSpec
 from plumbline.files import write_json
 from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
-from plumbline.preprocessing.arrays import ArraysWriter
+from plumbline.preprocessing.arrays import ExamplesWriter
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
@@ -20,7 +21,7 @@ PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
 
 
 def run(config: Config, paths: Paths) -> Report:
-    """Read data and split; write the prepared arrays, their spec, the fitted transformer."""
+    """Read data and split; write the prepared examples, their spec, the fitted transformer."""
     table, schema = load_table(config, paths)
     part = load_split(paths).part
     transformer = TableTransformer(
@@ -34,11 +35,13 @@ def run(config: Config, paths: Paths) -> Report:
     used = take_rows(table, rows)
     with sealed_dir(paths.prepared) as folder:
         with ExitStack() as stack:
-            writers = {p: stack.enter_context(ArraysWriter(folder / p.name.lower())) for p in PARTS}
+            writers = {
+                p: stack.enter_context(ExamplesWriter(folder / p.name.lower())) for p in PARTS
+            }
             training = part[rows] == Part.TRAIN
-            for arrays in transformer.transform_batches(used, rows, training=training):
+            for batch in transformer.transform_batches(used, rows, training=training):
                 for p, writer in writers.items():
-                    writer.append(arrays.take(part[arrays.rows] == p))
+                    writer.append(batch.take(part[batch.rows] == p))
         write_json(folder / "spec.json", transformer.spec_.to_json())
         write_json(folder / "preprocessor.json", transformer.to_json())
 
@@ -46,8 +49,12 @@ def run(config: Config, paths: Paths) -> Report:
     counts = {p: int((part == p).sum()) for p in PARTS}
     lines = [
         ("rows", ", ".join(f"{n} {p.name.lower()}" for p, n in counts.items())),
-        ("numbers", str(len(spec.num_names))),
-        ("categories", f"{len(spec.cat_names)} ({sum(spec.cardinalities)} codes)"),
+        *((tensor.kind, _described(tensor)) for tensor in spec),
     ]
     lines += [("dropped", f"{name}: {why}") for name, why in transformer.dropped_.items()]
     return Report(rows=lines, look=[paths.prepared / "preprocessor.json"])
+
+
+def _described(tensor: TensorSpec) -> str:
+    codes = f" ({sum(tensor.cardinalities):,} codes)" if tensor.cardinalities else ""
+    return f"{len(tensor.features):,}{codes}"

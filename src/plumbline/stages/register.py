@@ -121,7 +121,7 @@ def _log_model(store: Store, run_id: str, paths: Paths, contract: Mapping[str, A
         paths.expectations,
     ]
     graph = paths.onnx / "model.onnx"
-    return registry.log_model(store, run_id, graph, contract, (test.num, test.cat), extra)
+    return registry.log_model(store, run_id, graph, contract, test.inputs, extra)
 
 
 def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapping[str, Any]:

@@ -13,10 +13,11 @@ import numpy as np
 from plumbline.config import Config, Paths
 from plumbline.config.model import TrainConfig
 from plumbline.evaluation.metrics import METRICS, score
+from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json, write_json, write_text
 from plumbline.kinds import DoubleArray, FloatArray, Part
 from plumbline.manifest import sealed_dir
-from plumbline.models import build_model, number_edges
+from plumbline.models import build_model, learn_inputs
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.balance import resample
 from plumbline.stages import Report
@@ -28,7 +29,6 @@ from plumbline.stages.inputs import (
     with_tuned,
 )
 from plumbline.store.bundle import save_bundle
-from plumbline.tables import Arrays, InputSpec
 from plumbline.training.batches import Rows
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.curve import constant_loss, learning_curve
@@ -105,7 +105,7 @@ def _train(config: Config, paths: Paths) -> None:
                 weights=fresh.fitted.weights,
                 config=config.model,
                 spec=spec,
-                edges=fresh.edges,
+                learned=fresh.learned,
                 target=fresh.target,
                 preprocessor=preprocessor,
                 facts=facts,
@@ -129,8 +129,8 @@ def _key(config: Config, paths: Paths) -> str:
 def _fit(
     config: Config,
     spec: InputSpec,
-    train: Arrays,
-    val: Arrays,
+    train: Examples,
+    val: Examples,
     world: World,
     checkpoints: Checkpoints,
 ) -> FreshFit:
@@ -180,8 +180,8 @@ def monitored(config: Config, spec: InputSpec) -> str | None:
 def _judge(
     config: Config,
     spec: InputSpec,
-    train: Arrays,
-    val: Arrays,
+    train: Examples,
+    val: Examples,
     world: World,
     fresh: FreshFit,
     per_class: FloatArray | None,
@@ -203,7 +203,7 @@ def _judge(
         scale = of.weight.double() * (len(of) / of.total_weight)
         return np.asarray((lost * scale).cpu(), dtype=np.float64)
 
-    def fit_rows(fewer: Arrays, how: TrainConfig) -> DoubleArray:
+    def fit_rows(fewer: Examples, how: TrainConfig) -> DoubleArray:
         # the target in the units of the fit on all rows, or losses could not be compared
         units = fresh.target
         fit = fit_fresh(
@@ -233,14 +233,14 @@ def _judge(
 
 
 def _find_rate(
-    config: Config, spec: InputSpec, train: Arrays, world: World
+    config: Config, spec: InputSpec, train: Examples, world: World
 ) -> dict[str, str | float]:
     """The learning-rate finder's sweep and proposal."""
-    edges = number_edges(config.model, train.num)
+    learned = learn_inputs(config.model, spec, train.inputs)
     target = None
     if not spec.task.is_classification:
         target = TargetTransform.fit(train.y, config.train.target_transform)
-    model = build_model(config.model, spec, edges, seed=config.seed)
+    model = build_model(config.model, spec, learned, seed=config.seed)
     found = sweep(
         model, train, spec.task, config.train, seed=config.seed, target=target, world=world
     )

@@ -16,6 +16,7 @@ from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
 from plumbline.errors import DataError, UserError
 from plumbline.evaluation.metrics import METRICS, score
+from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json, write_text
 from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.manifest import sealed_dir
@@ -24,7 +25,7 @@ from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
 from plumbline.stages.inputs import chosen_metric, load_split, load_table
-from plumbline.tables import Arrays, InputSpec, Schema, SplitIndex, Table
+from plumbline.tables import Schema, SplitIndex, Table
 from plumbline.training.checkpoint import fingerprint
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
@@ -35,7 +36,7 @@ from plumbline.training.progress import SearchBar
 from plumbline.training.search import Found, Values, search, std_error, trials_of
 from plumbline.training.search import Report as Told
 
-Fold = tuple[Arrays, Arrays, InputSpec]  # fitted on, scored on
+Fold = tuple[Examples, Examples, InputSpec]  # fitted on, scored on
 # keys of `train` that the search replaces, or that cannot change its result
 CANNOT_MATTER = (
     "epochs",
@@ -121,7 +122,7 @@ def prepare_fold(
     scored: IntArray,
     number: int,
 ) -> Fold:
-    """The arrays of one fold; the transformer sees the rows to fit on alone."""
+    """The examples of one fold; the transformer sees the rows to fit on alone."""
     rng = np.random.default_rng([config.seed, 5, number])
     fitted, scored = (_sample(rows, config.tune.max_rows, rng) for rows in (fitted, scored))
     transformer = TableTransformer(

@@ -1,6 +1,6 @@
 """The fitted model on disk: weights as safetensors, the rest as JSON, everything hashed.
 
-`model.json` names the architecture, what the arrays hold, the target's transform, and the hashes
+`model.json` names the architecture, what its inputs hold, the target's transform, and the hashes
 of the other files and of itself; no pickle is written or read.
 """
 
@@ -9,13 +9,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -23,16 +21,16 @@ from torch import Tensor, nn
 from plumbline.config.build import build
 from plumbline.config.model import ModelConfig
 from plumbline.errors import DataError
+from plumbline.examples import InputSpec
 from plumbline.files import read_json, sha256, write_json
-from plumbline.kinds import DoubleArray, FloatArray, IntArray
-from plumbline.models import build_model, to_prediction
+from plumbline.inference.decision import Decision
+from plumbline.inference.torch_predictor import TorchPredictor
+from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
-from plumbline.tables import InputSpec
 
-FORMAT = 2
-PARTS = ("model", "spec", "edges", "target", "sha256", "own_sha256")  # besides the format
+FORMAT = 3
+PARTS = ("model", "spec", "learned", "target", "sha256", "own_sha256")  # besides the format
 WEIGHTS, FACTS, PREPROCESSOR = "weights.safetensors", "model.json", "preprocessor.json"
-BATCH_ROWS = 4096  # rows per forward pass
 MEND = "run `dvc checkout`, or `dvc repro train`"
 
 
@@ -48,19 +46,9 @@ class Bundle:
     facts: dict[str, Any]
     preprocessor: dict[str, Any]
 
-    @torch.no_grad()
-    def predict(self, num: FloatArray, cat: IntArray) -> DoubleArray:
-        """num (n, d_num), cat (n, d_cat) to probabilities (n, C), or values (n, 1) in the
-        target's units; not calibrated."""
-        parts = []
-        for start in range(0, max(len(num), 1), BATCH_ROWS):
-            batch = slice(start, start + BATCH_ROWS)
-            x_num = torch.tensor(np.asarray(num[batch], dtype=np.float32))
-            x_cat = torch.tensor(np.asarray(cat[batch], dtype=np.int64))
-            output = self.model(x_num, x_cat)
-            parts.append(to_prediction(output, self.spec.task).double().numpy())
-        prediction = np.concatenate(parts)
-        return prediction if self.target is None else self.target.inverse(prediction)
+    def predictor(self, decision: Decision | None = None) -> TorchPredictor:
+        """Asks the model; without a decision its probabilities are not calibrated."""
+        return TorchPredictor(self.model, self.spec.task, target=self.target, decision=decision)
 
 
 def save_bundle(
@@ -69,7 +57,7 @@ def save_bundle(
     weights: dict[str, Tensor],
     config: ModelConfig,
     spec: InputSpec,
-    edges: list[list[float]] | None,
+    learned: Mapping[str, Any],
     target: TargetTransform | None,
     preprocessor: dict[str, Any],
     facts: dict[str, Any],
@@ -77,7 +65,7 @@ def save_bundle(
     """Write a bundle into a folder that exists; atomicity is the caller's.
 
     Args:
-        edges: bin edges of the number columns, where the embedding has them.
+        learned: what the encoders learned from training rows, by tensor.
         facts: more for model.json (epochs, seed, values the tuner found), fit for JSON.
     """
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS)
@@ -86,7 +74,7 @@ def save_bundle(
         "format": FORMAT,
         "model": dataclasses.asdict(config),
         "spec": spec.to_json(),
-        "edges": edges,
+        "learned": dict(learned),
         "target": target.to_json() if target else None,
         **facts,
         "sha256": {name: sha256(folder / name) for name in (WEIGHTS, PREPROCESSOR)},
@@ -114,7 +102,7 @@ def load_bundle(folder: Path) -> Bundle:
             )
     config = build(ModelConfig, facts["model"], file=str(folder / FACTS))
     spec = InputSpec.from_json(facts["spec"])
-    model = build_model(config, spec, facts["edges"], seed=0)
+    model = build_model(config, spec, facts["learned"], seed=0)
     _load_weights(model, folder / WEIGHTS)
     return Bundle(
         model=model.eval(),

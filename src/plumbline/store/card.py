@@ -49,7 +49,7 @@ def model_card(
         "## Made from",
         "\n".join(f"- {label}: {markdown_code(v)}" for label, v in lineage_words(lineage)),
         "## To use it",
-        "Inputs `num` and `cat` are prepared columns: `extra_files/preprocessor.json` makes them "
+        "Inputs are prepared tensors: `extra_files/preprocessor.json` makes them "
         "from rows of data. Output `prediction` is calibrated; `extra_files/decision.json` holds "
         "the threshold.",
     ]

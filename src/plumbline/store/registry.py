@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from plumbline.kinds import FloatArray, IntArray
+from plumbline.examples import Inputs, take_inputs
 from plumbline.store.tracking import Store, storage
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -51,17 +51,17 @@ def log_model(
     run_id: str,
     graph: Path,
     contract: Mapping[str, Any],
-    example: tuple[FloatArray, IntArray],
+    example: Inputs,
     files: Sequence[Path],
 ) -> str:
     """Log an ONNX file into a run as an MLflow model, and finish the run; gives the model's URI.
 
-    It loads by `mlflow.pyfunc.load_model` and takes `{"num": (n, d_num) float32, "cat": (n,
-    d_cat) int64}`, the prepared inputs; `files` (preprocessor, decision, …) lie in `extra_files`.
+    It loads by `mlflow.pyfunc.load_model` and takes the prepared tensors by name;
+    `files` (preprocessor, decision, …) lie in `extra_files`.
 
     Args:
         contract: of the export stage; names and shapes for the signature.
-        example: first rows of the prepared arrays.
+        example: prepared tensors, of which the first rows are kept.
     """
     inputs = [
         TensorSpec(np.dtype(contract["inputs"][name]["dtype"]), _shape(spec), name)
@@ -69,13 +69,13 @@ def log_model(
     ]
     output = contract["output"]
     outputs = [TensorSpec(np.dtype(output["dtype"]), _shape(output), output["name"])]
-    num, cat = (np.ascontiguousarray(part[:EXAMPLE_ROWS]) for part in example)
+    first = take_inputs(example, slice(EXAMPLE_ROWS))
     with storage(store.uri), _quiet(), mlflow.start_run(run_id=run_id):
         info = mlflow.onnx.log_model(
             onnx.load(graph),
             name="model",
             signature=ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs)),
-            input_example={"num": num, "cat": cat},
+            input_example={name: np.ascontiguousarray(array) for name, array in first.items()},
             pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
             onnx_execution_providers=["CPUExecutionProvider"],
             save_as_external_data=False,

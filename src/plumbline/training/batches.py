@@ -15,20 +15,19 @@ from torch import Tensor
 
 from plumbline.config.model import TrainConfig
 from plumbline.errors import ParameterError
+from plumbline.examples import Examples
 from plumbline.kinds import FloatArray, Task
 from plumbline.models.target import TargetTransform
-from plumbline.tables import Arrays
 
 GATHERED_BYTES = 4 << 20  # of rows gathered at once: what a core's cache may hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Prepared rows on a device: `num` (n, d_num), `cat` (n, d_cat), `y` (n,) class numbers
-    or standardised values, `weight` (n,) what each row counts in the loss."""
+    """Prepared rows on a device: `inputs` by tensor (n, *shape), `y` (n,) class numbers or
+    standardised values, `weight` (n,) what each row counts in the loss."""
 
-    num: Tensor
-    cat: Tensor
+    inputs: dict[str, Tensor]
     y: Tensor
     weight: Tensor
     total_weight: float
@@ -43,25 +42,24 @@ class Rows:
     @classmethod
     def of(
         cls,
-        arrays: Arrays,
+        examples: Examples,
         task: Task,
         device: torch.device,
         *,
         target: TargetTransform | None = None,
         per_class: FloatArray | None = None,
     ) -> Self:
-        """Arrays on the device. On a CPU a memory map stays one, shared by all processes."""
-        y: NDArray[Any] = np.asarray(arrays.y)
+        """Examples on the device. On a CPU a memory map stays one, shared by all processes."""
+        y: NDArray[Any] = np.asarray(examples.y)
         if task.is_classification:
             y = y.astype(np.int64)
         else:
             y = np.asarray(target.forward(y) if target else y, dtype=np.float32)
-        weight = np.asarray(arrays.weight, dtype=np.float32)
+        weight = np.asarray(examples.weight, dtype=np.float32)
         if per_class is not None:
             weight = weight * per_class[y]
         return cls(
-            num=_resident(arrays.num, device),
-            cat=_resident(arrays.cat, device),
+            inputs={name: _resident(array, device) for name, array in examples.inputs.items()},
             y=_resident(y, device),
             weight=_resident(weight, device),
             total_weight=max(float(weight.sum(dtype=np.float64)), 1e-12),
@@ -82,18 +80,21 @@ def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
 
 def read_batches(
     rows: Rows, order: Tensor, bounds: Sequence[tuple[int, int]]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """`num` (B, d_num) and `cat` (B, d_cat) of the rows at [start, stop) of `order`, for each of
-    `bounds` in turn. Many batches are gathered at once, which costs a tenth of one by one."""
+) -> Iterator[dict[str, Tensor]]:
+    """The inputs, (B, *shape) each, of the rows at [start, stop) of `order`, for each of `bounds`
+    in turn. Many batches are gathered at once, which costs a tenth of one by one."""
     most = max((stop - start for start, stop in bounds), default=0)
-    row = rows.num.shape[1] * rows.num.itemsize + rows.cat.shape[1] * rows.cat.itemsize
+    row = sum(t[:1].numel() * t.itemsize for t in rows.inputs.values())
     together = max(1, GATHERED_BYTES // max(1, most * row))
     for first in range(0, len(bounds), together):
         some = bounds[first : first + together]
         index = torch.cat([order[start:stop] for start, stop in some])
         sizes = [stop - start for start, stop in some]
-        num, cat = rows.num.index_select(0, index), rows.cat.index_select(0, index)
-        yield from zip(torch.split(num, sizes), torch.split(cat, sizes), strict=True)
+        parts = {
+            name: torch.split(t.index_select(0, index), sizes) for name, t in rows.inputs.items()
+        }
+        for number in range(len(some)):
+            yield {name: batches[number] for name, batches in parts.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

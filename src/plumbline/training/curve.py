@@ -9,17 +9,17 @@ import numpy as np
 import torch
 
 from plumbline.config.model import TrainConfig
+from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
-from plumbline.tables import Arrays
 from plumbline.training.batches import Rows
 from plumbline.training.losses import choose_loss
 from plumbline.training.verdict import Point
 
-FitRows = Callable[[Arrays, TrainConfig], DoubleArray]
+FitRows = Callable[[Examples, TrainConfig], DoubleArray]
 
 
 def learning_curve(
-    fit_rows: FitRows, train: Arrays, config: TrainConfig, *, seed: int
+    fit_rows: FitRows, train: Examples, config: TrainConfig, *, seed: int
 ) -> list[Point]:
     """A point per share of `train.learning_curve` that leaves rows out, fewest rows first.
 

@@ -53,7 +53,8 @@ def refuse_divergence(row: dict[str, float], job: Job) -> None:
 def _rows(job: Job) -> Iterator[tuple[str, str]]:
     """What the rows hold that a loss does not survive: (key, mend)."""
     for rows, part in ((job.train, "training"), (job.val, "validation")):
-        largest = _largest(rows.num)
+        numbers = [t for t in rows.inputs.values() if t.is_floating_point()]
+        largest = max((_largest(t) for t in numbers), default=0.0)
         if not largest <= LARGE:
             yield (
                 "normalize.scale",

@@ -11,10 +11,10 @@ from torch import nn
 
 from plumbline.config.model import TrainConfig
 from plumbline.errors import DataError, ParameterError
+from plumbline.examples import Examples
 from plumbline.kinds import Task
 from plumbline.models.layers import BatchNoise, SampleDropout
 from plumbline.models.target import TargetTransform
-from plumbline.tables import Arrays
 from plumbline.training.batches import Plan, Rows
 from plumbline.training.checkpoint import Run
 from plumbline.training.distributed import World, spread
@@ -42,8 +42,8 @@ class Job:
 
 def prepare(
     model: nn.Module,
-    train: Arrays,
-    val: Arrays,
+    train: Examples,
+    val: Examples,
     task: Task,
     config: TrainConfig,
     *,
@@ -52,8 +52,8 @@ def prepare(
     world: World,
 ) -> tuple[Job, Run]:
     """Rows onto the device, the model spread over processes, optimiser and schedule made."""
-    for arrays, key in ((train, "train"), (val, "validation")):
-        if len(arrays) == 0:
+    for examples, key in ((train, "train"), (val, "validation")):
+        if len(examples) == 0:
             raise DataError(f"there are no {key} rows", mend="change the shares in split")
     torch.manual_seed(seed)
     per_class = class_weights(config, task, train.y, _outputs(model, train))
@@ -104,6 +104,6 @@ def _compiled(forward: nn.Module, device: torch.device) -> nn.Module:
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, arrays: Arrays) -> int:
-    one = arrays.take(slice(0, 1))
-    return int(model.eval()(torch.tensor(one.num), torch.tensor(one.cat)).shape[-1])
+def _outputs(model: nn.Module, examples: Examples) -> int:
+    one = examples.take(slice(0, 1)).inputs
+    return int(model.eval()(**{n: torch.tensor(array) for n, array in one.items()}).shape[-1])

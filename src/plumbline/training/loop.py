@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from plumbline.config.model import TrainConfig
+from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.models import to_prediction
 from plumbline.models.target import TargetTransform
-from plumbline.tables import Arrays
 from plumbline.training.batches import Rows, epoch_order, read_batches
 from plumbline.training.checkpoint import Checkpoints, Run, whole
 from plumbline.training.distributed import ALONE, World
@@ -38,7 +38,7 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int, int, int], None]
 Context = contextlib.AbstractContextManager[object]
 Bounds = tuple[int, int]
-Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[tuple[Tensor, Tensor]]]
+Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[dict[str, Tensor]]]
 EVAL_ROWS = 2048  # rows per forward pass outside training, per process
 STEPS_AHEAD = 1024  # steps whose batches are laid out at once
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -69,8 +69,8 @@ class Fitted:
 
 def fit(
     model: nn.Module,
-    train: Arrays,
-    val: Arrays,
+    train: Examples,
+    val: Examples,
     task: Task,
     config: TrainConfig,
     *,
@@ -86,7 +86,7 @@ def fit(
     """Fit a model on `train`, stop by `val`, return it with the weights of its best epoch.
 
     Args:
-        model: maps num (B, d_num), cat (B, d_cat) to (B, K, C); fitted in place.
+        model: takes the examples' tensors by name, (B, *shape), gives (B, K, C); fitted in place.
         target: how a regression's target is scaled for the loss; fitted on training rows.
         score: of (y_true, prediction), the monitor; without one, or where it is no number in
             the first epoch (one class only, say), the validation loss is.
@@ -166,10 +166,10 @@ def train_epoch(
         set_rate(run.optimiser, run.schedule.rate(run.steps))
         for number, ((start, stop), (a, b)) in enumerate(batches):
             _tell_noise(run, job, number, start, stop, a, b)
-            num, cat = next(inputs)
+            batch = next(inputs)
             with _synced(job.forward, number == len(batches) - 1):
                 with _precision(config, job.world.device):
-                    output = job.forward(num, cat)  # (B, K, C)
+                    output = job.forward(**batch)  # (B, K, C)
                 per_row = job.loss(output.float(), y[a:b], config)  # (B,)
                 loss = torch.dot(weight[a:b], per_row)
                 run.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
@@ -223,7 +223,7 @@ def evaluate_rows(
     predictions, losses = [], []
     for a, b, n in _chunks(len(rows), world):
         with _precision(config, world.device):
-            output = model(rows.num[a:b], rows.cat[a:b])  # (B, K, C)
+            output = model(**{name: t[a:b] for name, t in rows.inputs.items()})  # (B, K, C)
         output = output.float()
         predictions.append(world.gather(to_prediction(output, task), n))
         losses.append(world.gather(loss(output, rows.y[a:b], config), n))
@@ -232,7 +232,7 @@ def evaluate_rows(
 
 def predict(
     model: nn.Module,
-    arrays: Arrays,
+    examples: Examples,
     task: Task,
     config: TrainConfig,
     *,
@@ -240,7 +240,7 @@ def predict(
     world: World = ALONE,
 ) -> DoubleArray:
     """Probabilities (n, C), or values (n, 1) in the target's units, of a fitted model."""
-    rows = Rows.of(arrays, task, world.device, target=target)
+    rows = Rows.of(examples, task, world.device, target=target)
     return to_units(evaluate_rows(model, rows, task, config, world)[0], task, target)
 
 

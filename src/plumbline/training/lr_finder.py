@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from plumbline.config.model import TrainConfig
+from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
 from plumbline.models.target import TargetTransform
-from plumbline.tables import Arrays
 from plumbline.training.batches import epoch_order
 from plumbline.training.distributed import ALONE, World
 from plumbline.training.job import prepare
@@ -39,7 +39,7 @@ class _Rising(Schedule):
 
 def sweep(
     model: nn.Module,
-    train: Arrays,
+    train: Examples,
     task: Task,
     config: TrainConfig,
     *,

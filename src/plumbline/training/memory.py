@@ -11,9 +11,9 @@ import torch
 
 from plumbline.config.model import ModelConfig, TrainConfig
 from plumbline.errors import ParameterError
-from plumbline.models.embeddings import Edges
-from plumbline.models.size import count_weights
-from plumbline.tables import InputSpec
+from plumbline.examples import InputSpec
+from plumbline.models import count_weights
+from plumbline.models.encoders import Learned
 
 LIMITS = (  # of a container: version 2 and 1 of control groups
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -39,7 +39,7 @@ def refuse_too_large(
     model: ModelConfig,
     config: TrainConfig,
     spec: InputSpec,
-    edges: Edges | None,
+    learned: Learned,
     device: torch.device,
 ) -> None:
     """Hold the weights that a model will have against the memory at hand.
@@ -48,7 +48,7 @@ def refuse_too_large(
         ParameterError: weights, gradients, the optimizer's state and the best weights so far
             need more than there is.
     """
-    weights = count_weights(model, spec, edges)
+    weights = count_weights(model, spec, learned)
     copies = 3 + MOMENTS[config.optimizer] + bool(config.average)
     needed, available = 4 * weights * copies, available_bytes(device)
     if needed > available:

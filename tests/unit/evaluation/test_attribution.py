@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.made import inputs_of, spec_of
 
 from plumbline.evaluation.attribution import (
     Attribution,
-    Inputs,
-    Players,
     exact_shapley,
     sampled_shapley,
 )
 from plumbline.evaluation.effort import FEWEST, FEWEST_TESTED, PAIRS, Effort, used
 from plumbline.evaluation.effort import plan as plan_effort
-from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
-from plumbline.tables import InputSpec
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs, InputSpec, count_rows, take_inputs
+from plumbline.kinds import DoubleArray, IntArray, Task
 
 
 def spec() -> InputSpec:
     """Six columns of the data: `day` became two numbers, `few` a number and a category."""
-    return InputSpec(
+    return spec_of(
         task=Task.BINARY,
         num_names=("a", "day.sin", "few", "day.cos", "b", "a=missing"),
         num_sources=("a", "day", "few", "day", "b", "a"),
         cat_names=("few", "c", "idle"),
-        cat_sources=("few", "c", "idle"),
         cardinalities=(4, 5, 3),
         classes=("no", "yes"),
     )
@@ -33,7 +32,7 @@ def spec() -> InputSpec:
 
 def inputs(n: int, seed: int) -> Inputs:
     rng = np.random.default_rng(seed)
-    return Inputs(
+    return inputs_of(
         num=rng.normal(size=(n, 6)).astype(np.float32),
         cat=np.stack([rng.integers(0, k, n) for k in (4, 5, 3)], axis=1),
     )
@@ -42,20 +41,26 @@ def inputs(n: int, seed: int) -> Inputs:
 TABLE = np.array([0.0, 1.0, -2.0, 0.5, 3.0])
 
 
-def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
+def predict(inputs: Inputs) -> DoubleArray:
     """Interactions of up to four columns; `idle` and `a=missing` do nothing."""
-    x = num.astype(np.float64)
+    x, cat = inputs["num"].astype(np.float64), inputs["cat"]
     value = np.tanh(x[:, 0] * x[:, 1] + TABLE[cat[:, 1]] * x[:, 4]) + x[:, 3] * (cat[:, 0] == 1)
     value += 0.5 * x[:, 2] * x[:, 0] * x[:, 4]
     return np.stack([-value, value], axis=1)
 
 
-def additive(num: FloatArray, cat: IntArray) -> DoubleArray:
-    value = num.astype(np.float64) @ [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] + TABLE[cat[:, 1]]
+def additive(inputs: Inputs) -> DoubleArray:
+    value = inputs["num"].astype(np.float64) @ [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    value += TABLE[inputs["cat"][:, 1]]
     return np.stack([-value, value], axis=1)
 
 
-PLAYERS = Players.of(spec())
+def numbers(*names: str) -> Masker:
+    """Players of a number each."""
+    return Masker.of(spec_of(task=Task.REGRESSION, num_names=names))
+
+
+PLAYERS = Masker.of(spec())
 ROWS, BACKGROUND = inputs(7, 1), inputs(40, 2)
 POSITIVE = np.ones(7, dtype=np.int64)
 
@@ -66,29 +71,24 @@ def sampled(pairs: int = 2, seed: int = 0, of: IntArray = POSITIVE) -> Attributi
 
 def test_players_are_the_columns_of_the_data() -> None:
     assert PLAYERS.names == ("a", "day", "few", "b", "c", "idle")
-    assert PLAYERS.num.tolist() == [0, 1, 2, 1, 3, 0]
-    assert PLAYERS.cat.tolist() == [2, 4, 5]
+    assert len(PLAYERS) == 6
     present = np.array([[True, False, False, False, True, False]])
-    mixed = PLAYERS.mix(
-        present,
-        Inputs(num=ROWS.num[:1], cat=ROWS.cat[:1]),
-        Inputs(num=-ROWS.num[:1], cat=9 + 0 * ROWS.cat[:1]),
-    )
+    own = take_inputs(ROWS, slice(1))
+    mixed = PLAYERS.mix(present, own, inputs_of(-own["num"], 9 + 0 * own["cat"]))
     sign = np.array([1, -1, -1, -1, -1, 1])
-    np.testing.assert_array_equal(mixed.num, ROWS.num[:1] * sign)
-    assert mixed.cat.tolist() == [[9, ROWS.cat[0, 1], 9]]
+    np.testing.assert_array_equal(mixed["num"], own["num"] * sign)
+    assert mixed["cat"].tolist() == [[9, own["cat"][0, 1], 9]]
 
 
 def test_exact_values_are_those_of_the_definition() -> None:
     """A game of two players by hand: half of what each adds first and last."""
-    two = Players(names=("x", "y"), num=np.array([0, 1]), cat=np.zeros(0, dtype=np.int64))
+    two = numbers("x", "y")
 
-    def product(num: FloatArray, cat: IntArray) -> DoubleArray:
-        return (num[:, :1] * num[:, 1:]).astype(np.float64)
+    def product(inputs: Inputs) -> DoubleArray:
+        return inputs["num"].astype(np.float64).prod(axis=1, keepdims=True)
 
-    none = np.zeros((1, 0), dtype=np.int64)
-    row = Inputs(num=np.array([[3.0, 5.0]], dtype=np.float32), cat=none)
-    back = Inputs(num=np.array([[1.0, 2.0]], dtype=np.float32), cat=none)
+    row = {"num": np.array([[3.0, 5.0]], dtype=np.float32)}
+    back = {"num": np.array([[1.0, 2.0]], dtype=np.float32)}
     told = exact_shapley(product, row, back, two, np.zeros(1, dtype=np.int64))
     # worth: none 2, x 6, y 5, both 15
     np.testing.assert_allclose(told.values, [[(4 + 10) / 2, (3 + 9) / 2]])
@@ -115,10 +115,10 @@ def test_values_and_base_add_up_to_the_prediction(how: str) -> None:
         if how == "sampled"
         else exact_shapley(predict, ROWS, BACKGROUND, PLAYERS, outputs)
     )
-    wanted = predict(ROWS.num, ROWS.cat)[np.arange(7), outputs]
+    wanted = predict(ROWS)[np.arange(count_rows(ROWS)), outputs]
     np.testing.assert_allclose(told.values.sum(1) + told.base, wanted, atol=1e-12)
     np.testing.assert_allclose(told.prediction, wanted)
-    at_base = predict(BACKGROUND.num, BACKGROUND.cat).mean(0)
+    at_base = predict(BACKGROUND).mean(0)
     np.testing.assert_allclose(told.base, at_base[outputs])
 
 
@@ -131,8 +131,7 @@ def test_an_additive_model_is_explained_exactly_by_one_pair() -> None:
     exact = exact_shapley(additive, ROWS, BACKGROUND, PLAYERS, POSITIVE)
     np.testing.assert_allclose(told.values, exact.values, atol=1e-9)
     # the parts of one column are added up
-    own = ROWS.num[:, 1] * 2 + ROWS.num[:, 3] * 4
-    back = BACKGROUND.num[:, 1] * 2 + BACKGROUND.num[:, 3] * 4
+    own, back = (inputs["num"][:, [1, 3]] @ [2, 4] for inputs in (ROWS, BACKGROUND))
     np.testing.assert_allclose(told.values[:, 1], own - back.mean(), rtol=1e-4, atol=1e-5)
 
 
@@ -142,14 +141,12 @@ def test_the_seed_decides() -> None:
 
 
 def test_one_column_and_one_background_row() -> None:
-    one = Players(names=("x",), num=np.array([0]), cat=np.zeros(0, dtype=np.int64))
-    none = np.zeros((1, 0), dtype=np.int64)
-    row, back = (Inputs(num=np.array([[v]], dtype=np.float32), cat=none) for v in (3.0, 1.0))
+    row, back = ({"num": np.array([[v]], dtype=np.float32)} for v in (3.0, 1.0))
     told = sampled_shapley(
-        lambda num, cat: num.astype(np.float64),
+        lambda inputs: inputs["num"].astype(np.float64),
         row,
         back,
-        one,
+        numbers("x"),
         np.zeros(1, dtype=np.int64),
         pairs=1,
         seed=0,

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.made import spec_of
 
-from plumbline.evaluation.attribution import Inputs, Players
 from plumbline.evaluation.faithfulness import Faithfulness, deletion_test
-from plumbline.kinds import DoubleArray, FloatArray, IntArray
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs, count_rows, take_inputs
+from plumbline.kinds import DoubleArray, Task
 
 WEIGHTS = np.array([5.0, -4.0, 2.0, 1.0, 0.5, -0.2, 0.1, 0.0, 0.0, 0.0])
 COUNT = len(WEIGHTS)
-PLAYERS = Players(names=tuple("abcdefghij"), num=np.arange(COUNT), cat=np.zeros(0, dtype=np.int64))
+PLAYERS = Masker.of(spec_of(task=Task.REGRESSION, num_names=tuple("abcdefghij")))
 RNG = np.random.default_rng(0)
-NONE = np.zeros((200, 0), dtype=np.int64)
-ROWS = Inputs(num=RNG.normal(size=(60, COUNT)).astype(np.float32), cat=NONE[:60])
-BACKGROUND = Inputs(num=RNG.normal(size=(200, COUNT)).astype(np.float32), cat=NONE)
+ROWS = {"num": RNG.normal(size=(60, COUNT)).astype(np.float32)}
+BACKGROUND = {"num": RNG.normal(size=(200, COUNT)).astype(np.float32)}
 OUTPUTS = np.zeros(60, dtype=np.int64)
-TRUE = ROWS.num.astype(np.float64) * WEIGHTS  # what each column adds in a linear model
+TRUE = ROWS["num"].astype(np.float64) * WEIGHTS  # what each column adds in a linear model
 
 
-def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
-    return (num.astype(np.float64) @ WEIGHTS)[:, None]
+def predict(inputs: Inputs) -> DoubleArray:
+    return (inputs["num"].astype(np.float64) @ WEIGHTS)[:, None]
 
 
 def measure(importance: DoubleArray, rows: int = 60) -> Faithfulness:
-    some = Inputs(num=ROWS.num[:rows], cat=ROWS.cat[:rows])
+    some = take_inputs(ROWS, slice(rows))
     return deletion_test(
         predict, some, BACKGROUND, PLAYERS, OUTPUTS[:rows], importance[:rows], seed=1
     )
@@ -62,7 +63,7 @@ def test_the_sign_does_not_matter_and_the_seed_decides() -> None:
 
 def test_a_model_that_says_always_the_same_leaves_nothing_to_tell() -> None:
     told = deletion_test(
-        lambda num, cat: np.full((len(num), 1), 0.5),
+        lambda inputs: np.full((count_rows(inputs), 1), 0.5),
         ROWS,
         BACKGROUND,
         PLAYERS,

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.made import as_tensors, made_examples, spec_of
 
 from plumbline.config.model import ModelConfig
-from plumbline.evaluation.attribution import Inputs, Players
 from plumbline.evaluation.effort import one_thread, operations
 from plumbline.evaluation.gradients import attention, integrated_gradients, saliency
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs, InputSpec
 from plumbline.kinds import Task
 from plumbline.models import MODELS, build_model
 from plumbline.models.deployed import Deployed
 from plumbline.models.embeddings import CategoryEmbedding
-from plumbline.tables import InputSpec
 
 SMALL: dict[str, Any] = {
     "width": 16,
@@ -32,24 +33,21 @@ OUTPUTS = np.array([0, 1, 2, 0, 1, 2])
 
 def spec(numbers: int = 3, categories: int = 2) -> InputSpec:
     names = tuple(f"n{i}" for i in range(numbers)), tuple(f"c{i}" for i in range(categories))
-    return InputSpec(
+    return spec_of(
         task=Task.MULTICLASS,
         num_names=names[0],
-        num_sources=names[0],
         cat_names=names[1],
-        cat_sources=names[1],
         cardinalities=tuple(range(3, 3 + categories)),
         classes=("a", "b", "c"),
     )
 
 
 def inputs(of: InputSpec, n: int, seed: int) -> Inputs:
-    rng = np.random.default_rng(seed)
-    cat = np.zeros((n, len(of.cat_names)), dtype=np.int64)
-    for j, k in enumerate(of.cardinalities):
+    made = dict(made_examples(of, n, seed).inputs)
+    if "cat" in made:
         # not the unknown slot, which is zero in a fresh model: layer normalisation jumps there
-        cat[:, j] = rng.integers(1, k, n)
-    return Inputs(num=rng.normal(size=(n, len(of.num_names))).astype(np.float32), cat=cat)
+        made["cat"] = np.clip(made["cat"], 1, None)
+    return made
 
 
 def deployed(name: str, of: InputSpec) -> Deployed:
@@ -65,15 +63,12 @@ def deployed(name: str, of: InputSpec) -> Deployed:
 @pytest.mark.parametrize(("numbers", "categories"), [(3, 2), (0, 2), (3, 0)])
 def test_integrated_gradients_add_up(name: str, numbers: int, categories: int) -> None:
     of = spec(numbers, categories)
-    model, players = deployed(name, of), Players.of(of)
+    model, players = deployed(name, of), Masker.of(of)
     rows, background = inputs(of, 6, 1), inputs(of, 1, 2)
     values = integrated_gradients(model, rows, background, players, OUTPUTS)
     assert values.shape == (6, numbers + categories)
     with torch.no_grad():
-        own, base = (
-            model(torch.tensor(x.num), torch.tensor(x.cat)).double().numpy()
-            for x in (rows, background)
-        )
+        own, base = (model(**as_tensors(x)).double().numpy() for x in (rows, background))
     # one background row is its own mean, so the path begins at its prediction
     wanted = own[np.arange(6), OUTPUTS] - base[0, OUTPUTS]
     np.testing.assert_allclose(values.sum(1), wanted, atol=5e-3)
@@ -84,7 +79,7 @@ def test_integrated_gradients_add_up(name: str, numbers: int, categories: int) -
 @pytest.mark.parametrize("name", list(MODELS))
 def test_saliency_is_the_gradient_times_the_deviation(name: str) -> None:
     of = spec()
-    model, players = deployed(name, of), Players.of(of)
+    model, players = deployed(name, of), Masker.of(of)
     rows, background = inputs(of, 6, 1), inputs(of, 50, 2)
     values = saliency(model, rows, background, players, OUTPUTS)
     assert values.shape == (6, 5) and (values >= 0).all() and (values > 0).any(0).all()
@@ -92,11 +87,11 @@ def test_saliency_is_the_gradient_times_the_deviation(name: str) -> None:
     with torch.no_grad():
         moved = []
         for sign in (1, -1):
-            num = torch.tensor(rows.num)
-            num[:, 0] += sign * step
-            moved.append(model(num, torch.tensor(rows.cat)).double().numpy())
+            given = as_tensors(rows)
+            given["num"][:, 0] += sign * step
+            moved.append(model(**given).double().numpy())
     slope = ((moved[0] - moved[1]) / (2 * step))[np.arange(6), OUTPUTS]
-    wanted = np.abs(slope) * background.num[:, 0].std()
+    wanted = np.abs(slope) * background["num"][:, 0].std()
     np.testing.assert_allclose(values[:, 0], wanted, rtol=0.05, atol=1e-4)
 
 
@@ -104,9 +99,9 @@ def test_the_model_is_left_as_it_was() -> None:
     of = spec()
     model = deployed("mlp", of)
     rows = inputs(of, 6, 1)
-    before = model(torch.tensor(rows.num), torch.tensor(rows.cat))
-    saliency(model, rows, rows, Players.of(of), OUTPUTS)
-    assert torch.equal(model(torch.tensor(rows.num), torch.tensor(rows.cat)), before)
+    before = model(**as_tensors(rows))
+    saliency(model, rows, rows, Masker.of(of), OUTPUTS)
+    assert torch.equal(model(**as_tensors(rows)), before)
     tables = [m for m in model.modules() if isinstance(m, CategoryEmbedding)]
     assert len(tables) == 1 and not tables[0]._forward_hooks
     assert all(p.grad is None for p in model.parameters())
@@ -114,7 +109,7 @@ def test_the_model_is_left_as_it_was() -> None:
 
 def test_attention_where_there_is_one() -> None:
     of = spec()
-    rows, players = inputs(of, 6, 1), Players.of(of)
+    rows, players = inputs(of, 6, 1), Masker.of(of)
     looked = attention(deployed("ft_transformer", of).model, rows, players)
     assert looked is not None and looked.shape == (6, 5)
     assert (looked > 0).all() and (looked.sum(1) < 1).all()  # the rest is the class token's own

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.made import inputs_of, spec_of
 
-from plumbline.evaluation.attribution import Inputs, Players
 from plumbline.evaluation.lime_local import LocalModel, explain_row
-from plumbline.kinds import DoubleArray, FloatArray, IntArray
+from plumbline.evaluation.masker import Masker
+from plumbline.examples import Inputs
+from plumbline.kinds import DoubleArray, Task
 
 # three numbers of two columns, and a category: `day` is two numbers
-PLAYERS = Players(names=("a", "day", "c"), num=np.array([0, 1, 1]), cat=np.array([2]))
+PLAYERS = Masker.of(
+    spec_of(
+        task=Task.BINARY,
+        num_names=("a", "day.sin", "day.cos"),
+        num_sources=("a", "day", "day"),
+        cat_names=("c",),
+        cardinalities=(3,),
+        classes=("no", "yes"),
+    )
+)
 TABLE = np.array([0.0, 4.0, -4.0])
 RNG = np.random.default_rng(0)
-BACKGROUND = Inputs(
+BACKGROUND = inputs_of(
     num=RNG.normal(size=(80, 3)).astype(np.float32), cat=RNG.integers(0, 3, (80, 1))
 )
-ROW = Inputs(num=np.array([[2.0, 1.0, 1.0]], dtype=np.float32), cat=np.array([[1]]))
+ROW = inputs_of(num=np.array([[2.0, 1.0, 1.0]], dtype=np.float32), cat=np.array([[1]]))
 
 
-def predict(num: FloatArray, cat: IntArray) -> DoubleArray:
-    value = num.astype(np.float64) @ [1.0, 1.0, 2.0] + TABLE[cat[:, 0]]
+def predict(inputs: Inputs) -> DoubleArray:
+    value = inputs["num"].astype(np.float64) @ [1.0, 1.0, 2.0] + TABLE[inputs["cat"][:, 0]]
     return np.stack([-value, value], axis=1)
 
 
@@ -30,12 +41,12 @@ def explained(seed: int = 0, output: int = 1, samples: int = 2000) -> LocalModel
 
 def test_weights_are_what_an_additive_model_gives_each_column() -> None:
     told = explained()
-    others = BACKGROUND.num.astype(np.float64).mean(0)
+    others, codes = BACKGROUND["num"].astype(np.float64).mean(0), BACKGROUND["cat"][:, 0]
     wanted = [
         2.0 - others[0],
         3.0 - (others[1] + 2 * others[2]),
         # another category than its own: 0 or 2
-        4.0 - TABLE[BACKGROUND.cat[BACKGROUND.cat[:, 0] != 1, 0]].mean(),
+        4.0 - TABLE[codes[codes != 1]].mean(),
     ]
     np.testing.assert_allclose(told.weights, wanted, rtol=0.15)
     assert told.prediction == pytest.approx(9.0)
@@ -49,7 +60,7 @@ def test_the_output_and_the_seed_decide() -> None:
 
 
 def test_a_column_that_is_the_same_everywhere_has_no_weight() -> None:
-    same = Inputs(num=BACKGROUND.num.copy(), cat=np.ones((80, 1), dtype=np.int64))
+    same = {**BACKGROUND, "cat": np.ones((80, 1), dtype=np.int64)}
     told = explain_row(predict, ROW, same, PLAYERS, 1, samples=500, seed=0)
     assert told.weights[2] == 0
     assert np.abs(told.weights[:2]).min() > 1

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.made import examples_of, spec_of
 
 from plumbline.errors import ParameterError
 from plumbline.evaluation.decision import Decision, Judged
@@ -19,8 +20,9 @@ from plumbline.evaluation.slices import (
     relation,
     score_slices,
 )
+from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ColumnType, Role, Task
-from plumbline.tables import Arrays, Column, InputSpec, Schema
+from plumbline.tables import Column, Schema
 
 
 def schema(**types: ColumnType) -> Schema:
@@ -36,11 +38,10 @@ def sliced(values: Any, kind: ColumnType, min_rows: int = 1, auto: bool = False)
     return {s.value: s.rows.tolist() for s in found}
 
 
-def arrays(num: Any, y: Any) -> Arrays:
+def arrays(num: Any, y: Any) -> Examples:
     n = len(num)
-    return Arrays(
+    return examples_of(
         num=num.astype(np.float32),
-        cat=np.zeros((n, 0), dtype=np.int64),
         y=y,
         rows=np.arange(n),
         weight=np.ones(n, dtype=np.float32),
@@ -48,13 +49,9 @@ def arrays(num: Any, y: Any) -> Arrays:
 
 
 def spec(*sources: str, task: Task = Task.BINARY) -> InputSpec:
-    return InputSpec(
+    return spec_of(
         task=task,
         num_names=sources,
-        num_sources=sources,
-        cat_names=(),
-        cat_sources=(),
-        cardinalities=(),
         classes=("no", "yes") if task is Task.BINARY else (),
     )
 

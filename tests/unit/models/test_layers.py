@@ -11,7 +11,7 @@ import tabm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.made import made_arrays, made_spec, small_model
+from tests.made import as_tensors, made_examples, made_spec, small_model
 from torch import nn
 
 from plumbline.errors import ParameterError
@@ -171,10 +171,10 @@ def test_an_ensemble_is_that_of_the_authors(name: str) -> None:
     with torch.no_grad():
         for other, own in zip(others, parameters, strict=True):
             other.copy_(own)
-    rows = made_arrays(spec, 7)
-    x = torch.from_numpy(rows.num), torch.from_numpy(rows.cat)
-    flat = ours.input(*x)[:, None].expand(-1, config.members, -1)  # type: ignore[operator]
-    torch.testing.assert_close(ours(*x), ours.heads(theirs(flat)))  # type: ignore[operator]
+    rows = made_examples(spec, 7)
+    x = as_tensors(rows.inputs)
+    flat = ours.input(x)[:, None].expand(-1, config.members, -1)  # type: ignore[operator]
+    torch.testing.assert_close(ours(**x), ours.heads(theirs(flat)))  # type: ignore[operator]
 
 
 def test_members_differ_by_a_scale_per_column() -> None:
@@ -189,10 +189,8 @@ def test_members_differ_by_a_scale_per_column() -> None:
 @pytest.mark.parametrize("name", ["tabm", "tabm_mini"])
 def test_members_answer_differently(name: str) -> None:
     spec = made_spec(Task.MULTICLASS)
-    rows = made_arrays(spec, 5)
-    out = build_model(small_model(name), spec, seed=0).eval()(
-        torch.from_numpy(rows.num), torch.from_numpy(rows.cat)
-    )
+    rows = made_examples(spec, 5)
+    out = build_model(small_model(name), spec, seed=0).eval()(**as_tensors(rows.inputs))
     assert not torch.allclose(out[:, 0], out[:, 1])
 
 
@@ -209,11 +207,13 @@ class TestEmbeddings:
         assert not torch.equal(out[0, 0], out[0, 1])
 
     def test_edges_are_quantiles_of_the_training_rows(self) -> None:
-        rows = made_arrays(made_spec(), 1000)
+        rows = made_examples(made_spec(), 1000)
         config = small_model(number_embedding="piecewise_linear", bins=4)
-        edges = number_edges(config, rows.num)
+        edges = number_edges(config, rows.inputs["num"])
         assert edges is not None
-        wanted = torch.quantile(torch.from_numpy(rows.num), torch.linspace(0, 1, 5), dim=0).T
+        wanted = torch.quantile(
+            torch.from_numpy(rows.inputs["num"]), torch.linspace(0, 1, 5), dim=0
+        ).T
         torch.testing.assert_close(torch.tensor(edges), wanted)
 
     def test_repeated_and_constant_values_give_fewer_bins(self) -> None:
@@ -238,21 +238,11 @@ class TestEmbeddings:
         edges = number_edges(config, x)
         assert edges is not None
         assert (np.diff(np.float32(edges[0])) > 0).all()
-        spec = dataclasses.replace(
-            made_spec(),
-            num_names=("x",),
-            num_sources=("x",),
-            cat_names=(),
-            cat_sources=(),
-            cardinalities=(),
-        )
+        spec = made_spec(numbers=1, cardinalities=())
         for name in ("mlp", "ft_transformer"):
-            made = build_model(dataclasses.replace(config, name=name), spec, edges, seed=0)
-            assert bool(
-                made(torch.from_numpy(x), torch.zeros(len(x), 0, dtype=torch.int64))
-                .isfinite()
-                .all()
-            )
+            own = dataclasses.replace(config, name=name)
+            made = build_model(own, spec, {"num": edges}, seed=0)
+            assert bool(made(num=torch.from_numpy(x)).isfinite().all())
 
 
 class TestFTTransformer:
@@ -270,11 +260,12 @@ class TestFTTransformer:
 
     def test_attention_maps_are_shares(self) -> None:
         spec = made_spec()
-        rows = made_arrays(spec, 6)
+        rows = made_examples(spec, 6)
         model = build_model(small_model("ft_transformer", depth=2), spec, seed=0).eval()
-        maps = model.attention(torch.from_numpy(rows.num), torch.from_numpy(rows.cat))  # type: ignore[operator]
-        assert maps.shape == (6, 2, 5)
-        assert bool((maps >= 0).all()) and bool((maps.sum(-1) < 1).all())
+        maps = model.attention(**as_tensors(rows.inputs))  # type: ignore[operator]
+        assert {name: m.shape for name, m in maps.items()} == {"num": (6, 2, 3), "cat": (6, 2, 2)}
+        joined = torch.cat([maps["num"], maps["cat"]], dim=-1)
+        assert bool((joined >= 0).all()) and bool((joined.sum(-1) < 1).all())
 
     @pytest.mark.parametrize(
         ("more", "where"),

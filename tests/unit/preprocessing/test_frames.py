@@ -117,5 +117,5 @@ def test_little_memory_changes_last_digits_at_most() -> None:
         )
         for mb in (1, 2048)
     ]
-    assert_allclose(made[0].num, made[1].num, atol=1e-6)
+    assert_allclose(made[0].inputs["num"], made[1].inputs["num"], atol=1e-6)
     assert_array_equal(made[0].y, made[1].y)

@@ -93,7 +93,7 @@ def test_a_cell_of_a_row_is_the_cell_of_a_file(data: Any) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_a_row_gives_the_arrays_of_the_file(data: Any) -> None:
+def test_a_row_gives_the_tensors_of_the_file(data: Any) -> None:
     """Over several columns at once, after the state went through JSON."""
     kinds = data.draw(st.lists(st.sampled_from(list(ColumnType)), min_size=1, max_size=5))
     columns = [
@@ -113,12 +113,13 @@ def test_a_row_gives_the_arrays_of_the_file(data: Any) -> None:
         assert "no feature is left" in str(nothing)
         reject()
     made = TableTransformer.from_json(json.loads(json.dumps(made.to_json())))
-    arrays = made.transform(read.lazy(), rows)
+    examples = made.transform(read.lazy(), rows)
     for i in rows:
         values = {name: None if bad[name][int(i)] else raw[name][i] for name in raw}
-        num, cat = made.transform_row(values)
-        assert num.tobytes() == arrays.num[i].tobytes(), values
-        assert cat.tobytes() == arrays.cat[i].tobytes(), values
+        one = made.transform_one(values)
+        assert one.keys() == examples.inputs.keys()
+        for name, array in examples.inputs.items():
+            assert one[name].tobytes() == array[i].tobytes(), (name, values)
 
 
 def test_a_row_is_read_by_the_format_of_the_data() -> None:
@@ -131,18 +132,18 @@ def test_a_row_is_read_by_the_format_of_the_data() -> None:
     made = TableTransformer(schema, NormalizeConfig(numbers_as_categories=False))
     made.fit(frame, seed=0)
     again = TableTransformer.from_json(json.loads(json.dumps(made.to_json())))
-    arrays = made.transform(frame, np.arange(4))
+    num = made.transform(frame, np.arange(4)).inputs["num"]
     for i, text in enumerate(["1,5", "2,5", "1.234,5", "-"]):
-        assert again.transform_row({"x": text})[0].tobytes() == arrays.num[i].tobytes()
+        assert again.transform_one({"x": text})["num"].tobytes() == num[i].tobytes()
     with pytest.raises(DataError, match=r"column 'x'.*decimal: ','.*got '1.5'"):
-        again.transform_row({"x": "1.5"})
+        again.transform_one({"x": "1.5"})
 
 
 def test_an_unfitted_transformer_says_so() -> None:
     target = Column(name="y", type=ColumnType.NUMBER, role=Role.TARGET)
     made = TableTransformer(Schema(columns=(target,), task=Task.REGRESSION), NormalizeConfig())
     with pytest.raises(DataError, match="Call fit first"):
-        made.transform_row({})
+        made.transform_one({})
     with pytest.raises(DataError, match="Call fit first"):
         made.transform(pl.LazyFrame({"y": [1.0]}), np.arange(1))
 

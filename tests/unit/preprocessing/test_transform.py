@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from tests.made import tensor
 
 from plumbline.config.data import ColumnConfig, NormalizeConfig
 from plumbline.errors import DataError, ParameterError
@@ -51,17 +52,18 @@ def ask(made: TableTransformer, values: Any, dtype: Any = None) -> Any:
 def test_few_values_are_embedded_and_stay_a_number() -> None:
     """Integer-valued floats included; a value not seen in training has code 0."""
     made = fit(NormalizeConfig(), NUMBER, [1.0] * 30 + [2.0] * 20 + [5.0] * 10)
-    assert (made.spec_.num_names, made.spec_.cat_names) == (("x", "x:linear"), ("x",))
-    assert made.spec_.cardinalities == (4,)
+    num, cat = made.spec_.tensors
+    assert (num.features, cat.features) == (("x", "x:linear"), ("x",))
+    assert cat.cardinalities == (4,)
     asked = ask(made, [1.0, 2.0, 5.0, 3.0, 2.0000001, np.nan, np.inf, -1e300])
-    assert_array_equal(asked.cat[:, 0], [1, 2, 3, 0, 0, 0, 0, 0])
-    assert len(np.unique(asked.num[:4, 0])) == 4
+    assert_array_equal(asked.inputs["cat"][:, 0], [1, 2, 3, 0, 0, 0, 0, 0])
+    assert len(np.unique(asked.inputs["num"][:4, 0])) == 4
 
 
 def test_zero_of_either_sign_is_one_value() -> None:
     made = fit(NormalizeConfig(), NUMBER, [0.0, -0.0] * 10 + [1.0] * 12 + [2.0] * 11)
-    assert made.spec_.cardinalities == (4,)
-    assert_array_equal(ask(made, [0.0, -0.0]).cat[:, 0], [1, 1])
+    assert tensor(made.spec_, "cat").cardinalities == (4,)
+    assert_array_equal(ask(made, [0.0, -0.0]).inputs["cat"][:, 0], [1, 1])
 
 
 def test_a_repeated_value_among_many_is_enough() -> None:
@@ -70,10 +72,10 @@ def test_a_repeated_value_among_many_is_enough() -> None:
     twice = np.repeat(rng.normal(100, 10, 20), 2)
     values = np.concatenate([np.zeros(600), twice, rng.normal(100, 10, 200)])
     made = fit(NormalizeConfig(), NUMBER, values)
-    assert made.spec_.cardinalities == (22,)
-    assert_array_equal(ask(made, [0.0, 123.456]).cat[:, 0], [1, 0])
+    assert tensor(made.spec_, "cat").cardinalities == (22,)
+    assert_array_equal(ask(made, [0.0, 123.456]).inputs["cat"][:, 0], [1, 0])
     fewer = NormalizeConfig(as_category_mode_share=0.9)
-    assert fit(fewer, NUMBER, values).spec_.cat_names == ()
+    assert tensor(fit(fewer, NUMBER, values).spec_, "cat").features == ()
 
 
 @pytest.mark.parametrize(
@@ -86,28 +88,29 @@ def test_a_repeated_value_among_many_is_enough() -> None:
     ],
 )
 def test_numbers_that_stay_numbers(values: Any, why: str) -> None:
-    assert fit(NormalizeConfig(), NUMBER, values).spec_.cat_names == (), why
+    assert tensor(fit(NormalizeConfig(), NUMBER, values).spec_, "cat").features == (), why
 
 
 def test_a_column_can_be_made_a_category_or_kept_from_it() -> None:
     values = np.tile(np.arange(30.0), 3)
     own = {"x": ColumnConfig(as_category=True, max_categories=7)}
     made = fit(NormalizeConfig(columns=own), NUMBER, values)
-    assert made.spec_.cardinalities == (8,)
+    assert tensor(made.spec_, "cat").cardinalities == (8,)
     own = {"x": ColumnConfig(as_category=False)}
-    assert fit(NormalizeConfig(columns=own), NUMBER, values[values < 4]).spec_.cat_names == ()
+    made = fit(NormalizeConfig(columns=own), NUMBER, values[values < 4])
+    assert tensor(made.spec_, "cat").features == ()
 
 
 def test_as_category_of_different_values_has_no_codes() -> None:
     own = {"x": ColumnConfig(as_category=True)}
     made = fit(NormalizeConfig(columns=own), NUMBER, np.arange(50.0))
-    assert made.spec_.cat_names == () and made.spec_.num_names == ("x",)
+    assert tensor(made.spec_, "cat").features == () and tensor(made.spec_, "num").features == ("x",)
 
 
 def test_whole_numbers_beyond_float64_stay_apart_as_far_as_they_can() -> None:
     made = fit(NormalizeConfig(), INTEGER, [2**60, 2**60 + 2**10, -5] * 20)
-    assert made.spec_.cardinalities == (4,)
-    assert np.isfinite(ask(made, [2**62, -(2**62)]).num).all()
+    assert tensor(made.spec_, "cat").cardinalities == (4,)
+    assert np.isfinite(ask(made, [2**62, -(2**62)]).inputs["num"]).all()
 
 
 # -- columns that say nothing
@@ -132,10 +135,13 @@ def test_dropped_with_the_reason(kind: ColumnType, values: Any, why: str) -> Non
     dtype = columns.column("x").dtype
     frame = rows(values, dtype).with_columns(z=pl.Series(np.arange(float(len(values)))))
     made = TableTransformer(columns, PLAIN).fit(frame, seed=0)
-    assert made.spec_.num_names == ("z",)
+    assert tensor(made.spec_, "num").features == ("z",)
     assert {name.split(".")[0] for name in made.dropped_} == {"x"}
     assert all(said.startswith(why) for said in made.dropped_.values())
-    assert made.transform(frame.select("z"), np.arange(len(values))).num.shape == (len(values), 1)
+    assert made.transform(frame.select("z"), np.arange(len(values))).inputs["num"].shape == (
+        len(values),
+        1,
+    )
     with pytest.raises(DataError, match=f"no feature is left.*got 'x.*{why}"):
         TableTransformer(schema(x=kind), PLAIN).fit(rows(values, dtype), seed=0)
 
@@ -147,7 +153,7 @@ def test_dropped_with_the_reason(kind: ColumnType, values: Any, why: str) -> Non
 def test_one_value_and_gaps_say_whether_it_is_there(kind: ColumnType, values: Any) -> None:
     made = fit(NormalizeConfig(), kind, values)
     asked = ask(made, [values[0], None], made.schema.column("x").dtype)
-    told = np.concatenate([asked.num, asked.cat], axis=1)
+    told = np.concatenate(list(asked.inputs.values()), axis=1)
     assert told.shape == (2, 1)
     assert told[0, 0] != told[1, 0]
 
@@ -155,13 +161,13 @@ def test_one_value_and_gaps_say_whether_it_is_there(kind: ColumnType, values: An
 def test_a_million_different_values_cost_as_many_codes_as_allowed() -> None:
     values = [f"user {k}" for k in range(300_000)] + ["guest"] * 50 + ["admin"] * 20
     made = fit(NormalizeConfig(max_categories=10), CATEGORY, values)
-    assert made.spec_.cardinalities == (11,)
+    assert tensor(made.spec_, "cat").cardinalities == (11,)
     assert made.categories_[0].values[:2] == ("guest", "admin")
     asked = ask(made, ["guest", "admin", "user 299999", "nobody"])
-    assert_array_equal(asked.cat[:, 0], [1, 2, 0, 0])
+    assert_array_equal(asked.inputs["cat"][:, 0], [1, 2, 0, 0])
     own = {"x": ColumnConfig(encode="frequency", max_categories=10)}
     asked = ask(fit(NormalizeConfig(columns=own), CATEGORY, values), ["guest", "admin", "nobody"])
-    assert (np.diff(asked.num[:, 0]) < 0).all()
+    assert (np.diff(asked.inputs["num"][:, 0]) < 0).all()
 
 
 def test_text_of_many_values_keeps_what_came_twice() -> None:
@@ -180,16 +186,16 @@ def test_infinite_is_missing_and_huge_is_cut(scale: str) -> None:
     config = NormalizeConfig(scale=scale, numbers_as_categories=False)  # type: ignore[arg-type]
     made = fit(config, NUMBER, [1.0, 2.0, 4.0, np.inf, None])
     asked = ask(made, [np.inf, -np.inf, None, 1e308, -1e308, 5e-324])
-    assert np.isfinite(asked.num).all()
-    indicator = made.spec_.num_names.index("x=missing")
-    assert_array_equal(asked.num[:, indicator], [1, 1, 1, 0, 0, 0])
-    assert_array_equal(asked.num[0], asked.num[2])
+    assert np.isfinite(asked.inputs["num"]).all()
+    indicator = tensor(made.spec_, "num").features.index("x=missing")
+    assert_array_equal(asked.inputs["num"][:, indicator], [1, 1, 1, 0, 0, 0])
+    assert_array_equal(asked.inputs["num"][0], asked.inputs["num"][2])
 
 
 def test_clip_cuts_scaled_values_alone() -> None:
     own = {"x": ColumnConfig(clip=2.0, scale="zscore")}
     made = fit(NormalizeConfig(columns=own), NUMBER, np.arange(10.0))
-    assert_array_equal(ask(made, [-1e9, 1e9]).num[:, 0], [-2, 2])
+    assert_array_equal(ask(made, [-1e9, 1e9]).inputs["num"][:, 0], [-2, 2])
 
 
 # -- dates
@@ -198,18 +204,17 @@ def test_clip_cuts_scaled_values_alone() -> None:
 def test_a_date_is_parts_circles_and_one_indicator() -> None:
     days = [dt.datetime(2024, 1 + k % 12, 1 + k % 28, k % 24) for k in range(50)]
     made = fit(PLAIN, DATE, [*days, None], pl.Datetime("us"))
-    names = made.spec_.num_names
+    names = tensor(made.spec_, "num").features
     assert "x.days" in names and "x.hour_sin" in names and "x.year" not in names
     assert made.dropped_ == {"x.year": "one value in all training rows"}
     assert [n for n in names if n.endswith("=missing")] == ["x=missing"]
-    assert set(made.spec_.num_sources) == {"x"}
+    assert set(tensor(made.spec_, "num").sources) == {"x"}
     for method, expected in (("parts", {"x.days"}), ("cyclic", {"x.yearday_cos"})):
         own = {"x": ColumnConfig(dates=method)}  # type: ignore[arg-type]
         made = fit(NormalizeConfig(columns=own), DATE, days, pl.Datetime("us"))
-        assert expected <= set(made.spec_.num_names)
-        assert not any(n.endswith(("_sin", "_cos")) for n in made.spec_.num_names) or (
-            method == "cyclic"
-        )
+        names = tensor(made.spec_, "num").features
+        assert expected <= set(names)
+        assert not any(n.endswith(("_sin", "_cos")) for n in names) or method == "cyclic"
 
 
 def test_points_on_circles_are_left_as_they_are() -> None:
@@ -217,16 +222,18 @@ def test_points_on_circles_are_left_as_they_are() -> None:
     config = NormalizeConfig(scale="minmax", dates="cyclic", clip=0.5, numbers_as_categories=True)
     made = fit(config, DATE, days, pl.Datetime("us"))
     asked = ask(made, days, pl.Datetime("us"))
-    column = made.spec_.num_names.index("x.weekday_sin")
-    assert_allclose(asked.num[:, column], np.sin(2 * np.pi * (np.arange(28) % 7) / 7), atol=1e-6)
-    assert made.spec_.cat_names == ()
+    column = tensor(made.spec_, "num").features.index("x.weekday_sin")
+    assert_allclose(
+        asked.inputs["num"][:, column], np.sin(2 * np.pi * (np.arange(28) % 7) / 7), atol=1e-6
+    )
+    assert tensor(made.spec_, "cat").features == ()
 
 
 def test_dates_as_text_of_another_kind() -> None:
     made = fit(PLAIN, DATE, ["2024-01-01", "2024-03-05T12:00:00Z", None, "NA"], pl.String)
     frame = pl.LazyFrame({"x": [dt.date(2024, 1, 1), dt.date(2024, 3, 5)], "y": [0.0, 0.0]})
-    typed = made.transform(frame, np.arange(2)).num
-    assert_array_equal(typed, ask(made, ["2024-01-01", "2024-03-05"], pl.String).num)
+    typed = made.transform(frame, np.arange(2)).inputs["num"]
+    assert_array_equal(typed, ask(made, ["2024-01-01", "2024-03-05"], pl.String).inputs["num"])
     with pytest.raises(DataError, match=r"column 'x', row 1.*wanted a date.*got 'someday'"):
         ask(made, ["2024-01-01", "someday"], pl.String)
 
@@ -241,9 +248,9 @@ def test_numbers_as_text_are_read_or_refused() -> None:
     with pytest.raises(DataError, match=r"column 'x', row 2.*wanted a number, got '1,5'"):
         ask(made, ["1", "2", "1,5"], pl.String)
     with pytest.raises(DataError, match=r"column 'x': a value of another kind.*got 'dear'"):
-        made.transform_row({"x": "dear"})
+        made.transform_one({"x": "dear"})
     with pytest.raises(DataError, match=r"column 'x'.*wanted true or false, got 'perhaps'"):
-        fit(PLAIN, BOOLEAN, [True, False]).transform_row({"x": "perhaps"})
+        fit(PLAIN, BOOLEAN, [True, False]).transform_one({"x": "perhaps"})
 
 
 def test_an_absent_column_is_refused_in_a_file_and_missing_in_a_row() -> None:
@@ -251,7 +258,9 @@ def test_an_absent_column_is_refused_in_a_file_and_missing_in_a_row() -> None:
     made.fit(rows([1.0, 2.0, None]).with_columns(z=pl.col("x") * 2), seed=0)
     with pytest.raises(DataError, match=r"column 'x': is absent, and 1 more.*got 'columns y'"):
         made.transform(pl.LazyFrame({"y": [0.0]}), np.arange(1))
-    assert_array_equal(made.transform_row({})[0], made.transform_row({"x": None, "z": None})[0])
+    assert_array_equal(
+        made.transform_one({})["num"], made.transform_one({"x": None, "z": None})["num"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,12 +288,12 @@ def test_without_target_and_weight_there_is_none() -> None:
     values = np.arange(1200.0)  # three batches
     made = TableTransformer(schema(x=NUMBER), PLAIN, max_memory_mb=1).fit(rows(values), seed=0)
     numbers = 3 * np.arange(1200)
-    arrays = made.transform(pl.LazyFrame({"x": values}), numbers)
-    assert len(arrays.y) == 0
-    assert_array_equal(arrays.weight, np.ones(1200))
-    assert_array_equal(arrays.rows, numbers)
-    assert_array_equal(arrays.num, made.transform(rows(values), numbers).num)
-    assert (np.diff(arrays.num[:, 0]) > 0).all()
+    examples = made.transform(pl.LazyFrame({"x": values}), numbers)
+    assert len(examples.y) == 0
+    assert_array_equal(examples.weight, np.ones(1200))
+    assert_array_equal(examples.rows, numbers)
+    assert_array_equal(examples.inputs["num"], made.transform(rows(values), numbers).inputs["num"])
+    assert (np.diff(examples.inputs["num"][:, 0]) > 0).all()
 
 
 def test_weights_are_read_and_checked() -> None:
@@ -303,8 +312,8 @@ def test_weights_are_read_and_checked() -> None:
 
 def test_no_rows_to_transform() -> None:
     made = fit(PLAIN, NUMBER, [1.0, 2.0])
-    arrays = ask(made, [], pl.Float64)
-    assert arrays.num.shape == (0, 1) and len(arrays) == 0
+    examples = ask(made, [], pl.Float64)
+    assert examples.inputs["num"].shape == (0, 1) and len(examples) == 0
     with pytest.raises(DataError, match="no feature is left"):
         fit(PLAIN, NUMBER, [], pl.Float64)
 
@@ -342,7 +351,7 @@ def test_settings_of_a_column_that_the_split_dropped_are_passed_over() -> None:
     )
     config = NormalizeConfig(columns={"gone": ColumnConfig(scale="log")})
     made = TableTransformer(columns, config).fit(rows([1.0, 2.0]), seed=0)
-    assert made.spec_.num_names == ("x",)
+    assert tensor(made.spec_, "num").features == ("x",)
 
 
 # -- target means
@@ -357,10 +366,10 @@ def test_target_means_of_few_rows_and_an_absent_class(n: int) -> None:
     )
     config = NormalizeConfig(encode="target_mean")
     made = TableTransformer(columns, config)
-    arrays = made.fit_transform(frame, np.arange(2 * n), seed=0)
-    assert made.spec_.num_names == ("x:target=b", "x:target=c")
-    assert np.isfinite(arrays.num).all()
-    assert (arrays.num[:, 1] == 0).all(), "nothing is known of class c"
+    examples = made.fit_transform(frame, np.arange(2 * n), seed=0)
+    assert tensor(made.spec_, "num").features == ("x:target=b", "x:target=c")
+    assert np.isfinite(examples.inputs["num"]).all()
+    assert (examples.inputs["num"][:, 1] == 0).all(), "nothing is known of class c"
 
 
 def test_a_training_row_s_mean_does_not_hold_its_own_target() -> None:
@@ -376,14 +385,14 @@ def test_a_training_row_s_mean_does_not_hold_its_own_target() -> None:
     def means(target: Any) -> Any:
         made = TableTransformer(columns, config)
         frame = pl.LazyFrame({"x": x, "y": target})
-        arrays = made.fit_transform(frame, np.arange(n), seed=0)
+        examples = made.fit_transform(frame, np.arange(n), seed=0)
         # undo the scaling, which is learnt from all training rows
         sums = made._training.sums[0]  # type: ignore[union-attr]
         count, total = sums.count.sum(0), sums.target.sum(0)
         raw = (total + total.sum() / n) / (count[:, None] + 1)
         share = count / n
         mean = share @ raw
-        return arrays.num[:, 0] * np.sqrt(share @ (raw - mean) ** 2) + mean
+        return examples.inputs["num"][:, 0] * np.sqrt(share @ (raw - mean) ** 2) + mean
 
     other = y.copy()
     other[17] += 1000
@@ -403,8 +412,8 @@ def test_a_column_without_signal_learns_nothing_from_its_own_target() -> None:
     frame = pl.LazyFrame({"x": x, "y": y})
     config = NormalizeConfig(encode="target_mean", target_mean_smoothing=0.1)
     made = TableTransformer(schema(x=CATEGORY), config)
-    fitted = made.fit_transform(frame, np.arange(n), seed=0).num[:, 0]
-    plain = made.transform(frame, np.arange(n)).num[:, 0]
+    fitted = made.fit_transform(frame, np.arange(n), seed=0).inputs["num"][:, 0]
+    plain = made.transform(frame, np.arange(n)).inputs["num"][:, 0]
     assert abs(np.corrcoef(fitted, y)[0, 1]) < 0.1 < 0.4 < np.corrcoef(plain, y)[0, 1]
 
 
@@ -435,12 +444,13 @@ def test_an_uncurved_number_goes_beside(which: str, channels: tuple[str, ...]) -
         task=Task.REGRESSION,
     )
     made = TableTransformer(schema, NormalizeConfig(linear_channel=which))  # type: ignore[arg-type]
-    arrays = made.fit_transform(frame.lazy(), np.arange(400), seed=0)
-    assert made.spec_.num_plain == channels
-    assert made.spec_.num_names == ("bell", "skewed", "flag", *channels)
-    assert made.spec_.num_sources[3:] == tuple(name.split(":")[0] for name in channels)
-    for name, source in zip(made.spec_.num_plain, made.spec_.num_sources[3:], strict=True):
-        channel = arrays.num[:, made.spec_.num_names.index(name)]
+    examples = made.fit_transform(frame.lazy(), np.arange(400), seed=0)
+    num = tensor(made.spec_, "num")
+    assert num.plain == channels
+    assert num.features == ("bell", "skewed", "flag", *channels)
+    assert num.sources[3:] == tuple(name.split(":")[0] for name in channels)
+    for name, source in zip(num.plain, num.sources[3:], strict=True):
+        channel = examples.inputs["num"][:, num.features.index(name)]
         near = frame[source] < frame[source].mean() + 2 * frame[source].std()
         assert np.corrcoef(channel[near], frame[source].filter(near))[0, 1] > 0.999
         assert np.abs(channel).max() < 10
@@ -448,7 +458,7 @@ def test_an_uncurved_number_goes_beside(which: str, channels: tuple[str, ...]) -
         own = {"skewed": ColumnConfig(linear_channel="none")}
         off = TableTransformer(schema, NormalizeConfig(linear_channel=which, columns=own))
         off.fit(frame.lazy(), seed=0)
-        assert off.spec_.num_plain == ()
+        assert tensor(off.spec_, "num").plain == ()
 
 
 def test_the_state_of_what_is_not_fitted_is_refused() -> None:

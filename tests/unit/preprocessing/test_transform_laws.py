@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from tests.made import block, tensor
 
 from plumbline.config.data import (
     ColumnConfig,
@@ -25,9 +26,10 @@ from plumbline.config.data import (
 )
 from plumbline.data.read import conform, scan
 from plumbline.errors import DataError
+from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.tables import Arrays, Column, InputSpec, Schema
+from plumbline.tables import Column, Schema
 
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
 CELLS: dict[ColumnType, st.SearchStrategy[Any]] = {
@@ -84,7 +86,7 @@ def tables(draw: Any) -> tuple[Schema, NormalizeConfig, pl.DataFrame, pl.DataFra
 
 def fitted(
     schema: Schema, config: NormalizeConfig, train: pl.DataFrame
-) -> tuple[TableTransformer, Arrays]:
+) -> tuple[TableTransformer, Examples]:
     """Only tables in which some column says anything."""
     made = TableTransformer(schema, config)
     try:
@@ -94,33 +96,40 @@ def fitted(
         reject()
 
 
-def same(a: Arrays, b: Arrays) -> None:
-    for name in ("num", "cat", "y", "rows", "weight"):
+def same(a: Examples, b: Examples) -> None:
+    assert a.inputs.keys() == b.inputs.keys()
+    for name, array in a.inputs.items():
+        assert array.tobytes() == b.inputs[name].tobytes(), name
+    for name in ("y", "rows", "weight"):
         assert getattr(a, name).tobytes() == getattr(b, name).tobytes(), name
 
 
 @quick
 @given(tables())
-def test_arrays_are_finite_and_as_described(given_table: Any) -> None:
+def test_tensors_are_finite_and_as_described(given_table: Any) -> None:
     schema, config, train, other = given_table
-    made, arrays = fitted(schema, config, train)
+    made, examples = fitted(schema, config, train)
     spec = made.spec_
     for part, frame in (
-        (arrays, train),
+        (examples, train),
         (made.transform(other.lazy(), np.arange(len(other))), other),
     ):
-        assert part.num.shape == (len(frame), len(spec.num_names))
-        assert part.cat.shape == (len(frame), len(spec.cat_names))
-        assert np.isfinite(part.num).all()
-        assert (part.cat >= 0).all() and (part.cat < np.array(spec.cardinalities)).all()
+        assert tuple(part.inputs) == spec.names
+        for own in spec:
+            array = part.inputs[own.name]
+            assert array.shape == (len(frame), len(own.features)) == (len(frame), *own.shape)
+            assert array.dtype == own.dtype and np.isfinite(array).all()
+            if own.cardinalities:
+                assert (array >= 0).all() and (array < np.array(own.cardinalities)).all()
         assert len(part) == len(part.rows) == len(part.weight) == len(frame)
     names = {c.name for c in schema.features}
-    assert {*spec.num_sources, *spec.cat_sources} <= names
-    assert len(spec.num_names) == len(spec.num_sources) == len(set(spec.num_names))
-    assert set(spec.num_plain) <= set(spec.num_names)
-    assert config.linear_channel != "none" or not spec.num_plain
-    assert len(spec.cat_names) == len(spec.cat_sources) == len(spec.cardinalities)
-    used = {*spec.num_sources, *spec.cat_sources}
+    used = {source for own in spec for source in own.sources}
+    assert used <= names
+    num, cat = tensor(spec, "num"), tensor(spec, "cat")
+    assert len(num.features) == len(num.sources) == len(set(num.features))
+    assert set(num.plain) <= set(num.features)
+    assert config.linear_channel != "none" or not num.plain
+    assert len(cat.features) == len(cat.sources) == len(cat.cardinalities)
     assert {name.split(".")[0] for name in made.dropped_} >= names - used
 
 
@@ -156,9 +165,10 @@ def test_one_row_is_the_same_row_of_a_file(
 
     together = made.transform(in_file(both), np.arange(len(both)))
     for i, values in enumerate(both.iter_rows(named=True)):
-        num, cat = made.transform_row(values)
-        assert num.tobytes() == together.num[i].tobytes()
-        assert cat.tobytes() == together.cat[i].tobytes()
+        one = made.transform_one(values)
+        assert one.keys() == together.inputs.keys()
+        for name, array in together.inputs.items():
+            assert one[name].tobytes() == array[i].tobytes()
     for i in (0, len(both) - 1):
         alone = made.transform(in_file(both[i : i + 1]), np.array([i]))
         same(alone, together.take(slice(i, i + 1)))
@@ -168,20 +178,21 @@ def test_one_row_is_the_same_row_of_a_file(
 @given(tables())
 def test_the_same_rows_and_seed_give_the_same_bytes(given_table: Any) -> None:
     schema, config, train, _ = given_table
-    made, arrays = fitted(schema, config, train)
+    made, examples = fitted(schema, config, train)
     again, others = fitted(schema, config, train)
     assert made.to_json() == again.to_json()
-    same(arrays, others)
+    same(examples, others)
 
 
 @quick
 @given(tables())
 def test_only_target_means_treat_training_rows_otherwise(given_table: Any) -> None:
     schema, config, train, _ = given_table
-    made, arrays = fitted(schema, config, train)
+    made, examples = fitted(schema, config, train)
     plain = made.transform(train.lazy(), np.arange(len(train)))
-    means = [name.split(":")[0] for name in made.spec_.num_names if ":target" in name]
-    columns = [j for j, s in enumerate(made.spec_.num_sources) if s not in means]
-    assert_array_equal(arrays.num[:, columns], plain.num[:, columns])
-    assert_array_equal(arrays.cat, plain.cat)
+    num = tensor(made.spec_, "num")
+    means = [name.split(":")[0] for name in num.features if ":target" in name]
+    columns = [j for j, s in enumerate(num.sources) if s not in means]
+    assert_array_equal(block(examples, "num")[:, columns], block(plain, "num")[:, columns])
+    assert_array_equal(block(examples, "cat"), block(plain, "cat"))
     assert bool(means) == (config.encode == "target_mean" and bool(made.categories_))

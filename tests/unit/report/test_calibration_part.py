@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from tests.unit.report.sample import config, write_sample
 
-from plumbline.evaluation.calibration import apply_temperature
 from plumbline.evaluation.curves import curve_tables
 from plumbline.evaluation.decision import Decision, Judged
+from plumbline.inference.decision import apply_temperature
 from plumbline.kinds import DoubleArray, Task
 from plumbline.report.about import about
 from plumbline.report.blocks import Figures, Part

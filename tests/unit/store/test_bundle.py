@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.made import made_arrays, made_spec, small_model
+from tests.made import as_tensors, made_examples, made_spec, small_model
 
 from plumbline.errors import DataError
 from plumbline.files import sha256
 from plumbline.kinds import Task
-from plumbline.models import MODELS, build_model, number_edges, to_prediction
+from plumbline.models import MODELS, build_model, learn_inputs, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
 from plumbline.models.target import TargetTransform
 from plumbline.store.bundle import (
@@ -35,17 +35,17 @@ def saved(
     folder: Path, name: str = "mlp", embedding: str = "none", task: Task = Task.MULTICLASS
 ) -> torch.nn.Module:
     spec = made_spec(task)
-    rows = made_arrays(spec, 80)
+    rows = made_examples(spec, 80)
     config = small_model(name, number_embedding=embedding, normalisation="batch")
-    edges = number_edges(config, rows.num)
-    model = build_model(config, spec, edges, seed=3).eval()
+    learned = learn_inputs(config, spec, rows.inputs)
+    model = build_model(config, spec, learned, seed=3).eval()
     folder.mkdir(exist_ok=True)
     save_bundle(
         folder,
         weights=model.state_dict(),
         config=config,
         spec=spec,
-        edges=edges,
+        learned=learned,
         target=None if task.is_classification else TargetTransform.fit(rows.y, "quantile"),
         preprocessor={"scale": [1.5]},
         facts={"best_epoch": 7},
@@ -58,11 +58,11 @@ def saved(
 def test_comes_back_with_the_same_predictions(tmp_path: Path, name: str, embedding: str) -> None:
     model = saved(tmp_path, name, embedding)
     bundle = load_bundle(tmp_path)
-    rows = made_arrays(made_spec(Task.MULTICLASS), 20, 9)
+    rows = made_examples(made_spec(Task.MULTICLASS), 20, 9)
     with torch.no_grad():
-        output = model(torch.from_numpy(rows.num), torch.from_numpy(rows.cat))
+        output = model(**as_tensors(rows.inputs))
     wanted = to_prediction(output, Task.MULTICLASS).double().numpy()
-    found = bundle.predict(rows.num, rows.cat)
+    found = bundle.predictor()(rows.inputs)
     assert np.array_equal(found, wanted) and found.dtype == np.float64
     assert bundle.preprocessor == {"scale": [1.5]} and bundle.facts["best_epoch"] == 7
     assert not bundle.model.training
@@ -70,15 +70,15 @@ def test_comes_back_with_the_same_predictions(tmp_path: Path, name: str, embeddi
 
 def test_a_regression_predicts_in_the_targets_units(tmp_path: Path) -> None:
     saved(tmp_path, task=Task.REGRESSION)
-    rows = made_arrays(made_spec(Task.REGRESSION), 20, 9)
-    found = load_bundle(tmp_path).predict(rows.num, rows.cat)
+    rows = made_examples(made_spec(Task.REGRESSION), 20, 9)
+    found = load_bundle(tmp_path).predictor()(rows.inputs)
     assert found.shape == (20, 1) and 0 < found.min() < found.max() < 100
 
 
 def test_no_rows_give_no_predictions(tmp_path: Path) -> None:
     saved(tmp_path)
-    none = made_arrays(made_spec(), 0)
-    assert load_bundle(tmp_path).predict(none.num, none.cat).shape == (0, 3)
+    none = made_examples(made_spec(), 0)
+    assert load_bundle(tmp_path).predictor()(none.inputs).shape == (0, 3)
 
 
 def test_the_same_bundle_is_the_same_bytes(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_no_safetensors_file(tmp_path: Path) -> None:
     [
         lambda facts: facts["model"].update(activation="gelu"),
         lambda facts: facts["target"].update(scale=2.0),
-        lambda facts: facts["spec"].update(num_names=["n1", "n0", "n2"]),
+        lambda facts: facts["spec"]["tensors"][0].update(features=["n1", "n0", "n2"]),
         lambda facts: facts["sha256"].update({PREPROCESSOR: "0" * 64}),
     ],
     ids=["activation", "target", "columns", "hash"],
@@ -180,17 +180,17 @@ def test_a_changed_description(tmp_path: Path, change: Any) -> None:
     assert str(tmp_path / FACTS) in str(caught.value) and "dvc checkout" in str(caught.value)
 
 
-@pytest.mark.parametrize("version", [0, 1, "2", None])
+@pytest.mark.parametrize("version", [0, 1, 2, "3", None])
 def test_another_format(tmp_path: Path, version: Any) -> None:
     saved(tmp_path)
     rewrite(tmp_path, lambda facts: facts.update(format=version))
     with pytest.raises(DataError, match="format that this version does not read") as caught:
         load_bundle(tmp_path)
-    assert "wanted format 2" in str(caught.value)
+    assert "wanted format 3" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b'"model"', b"{}", b"\xff\xfe", b'{"format": 2}']
+    "content", [b"", b"{", b"[]", b"null", b'"model"', b"{}", b"\xff\xfe", b'{"format": 3}']
 )
 def test_no_model_description(tmp_path: Path, content: bytes) -> None:
     saved(tmp_path)
@@ -200,7 +200,7 @@ def test_no_model_description(tmp_path: Path, content: bytes) -> None:
     assert str(tmp_path / FACTS) in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["sha256", "own_sha256", "model", "spec", "edges", "target"])
+@pytest.mark.parametrize("key", ["sha256", "own_sha256", "model", "spec", "learned", "target"])
 def test_a_description_without_a_part(tmp_path: Path, key: str) -> None:
     saved(tmp_path)
     rewrite(tmp_path, lambda facts: facts.pop(key), seal=False)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.made import made_arrays, made_spec, short_fit
+from tests.made import made_examples, made_spec, short_fit
 
 from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
-from plumbline.preprocessing.arrays import read_arrays, write_arrays
+from plumbline.preprocessing.arrays import read_examples, write_examples
 from plumbline.training import batches
 from plumbline.training.batches import Plan, Rows, epoch_order, read_batches
 from plumbline.training.distributed import World
@@ -63,15 +63,15 @@ def test_an_epochs_order_is_drawn_from_seed_and_epoch() -> None:
 
 def test_rows_stay_memory_mapped(tmp_path: Path) -> None:
     """Every process of a machine shares the pages of the one file."""
-    write_arrays(tmp_path, made_arrays(made_spec(), 50))
-    arrays = read_arrays(tmp_path)
-    rows = Rows.of(arrays, Task.BINARY, CPU)
-    for tensor, array in ((rows.num, arrays.num), (rows.cat, arrays.cat)):
-        assert tensor.data_ptr() == array.__array_interface__["data"][0]
+    write_examples(tmp_path, made_examples(made_spec(), 50))
+    examples = read_examples(tmp_path, ("num", "cat"))
+    rows = Rows.of(examples, Task.BINARY, CPU)
+    for name, array in examples.inputs.items():
+        assert rows.inputs[name].data_ptr() == array.__array_interface__["data"][0]
 
 
 def test_targets_and_weights() -> None:
-    made = made_arrays(made_spec(Task.MULTICLASS), 50)
+    made = made_examples(made_spec(Task.MULTICLASS), 50)
     made = replace(made, weight=np.linspace(0, 2, 50).astype(np.float32))
     per_class = np.array([1.0, 2.0, 3.0], dtype=np.float32)
     rows = Rows.of(made, Task.MULTICLASS, CPU, per_class=per_class)
@@ -82,7 +82,7 @@ def test_targets_and_weights() -> None:
         np.average(np.arange(50), weights=made.weight * per_class[made.y])
     )
 
-    values = made_arrays(made_spec(Task.REGRESSION), 50)
+    values = made_examples(made_spec(Task.REGRESSION), 50)
     target = TargetTransform.fit(values.y, "standard")
     scaled = Rows.of(values, Task.REGRESSION, CPU, target=target).y
     assert scaled.dtype == torch.float32
@@ -91,7 +91,7 @@ def test_targets_and_weights() -> None:
 
 
 def test_rows_that_weigh_nothing_have_the_mean_zero() -> None:
-    made = made_arrays(made_spec(), 5)
+    made = made_examples(made_spec(), 5)
     rows = Rows.of(replace(made, weight=np.zeros(5, dtype=np.float32)), Task.BINARY, CPU)
     assert rows.mean(torch.ones(5)) == 0
 
@@ -101,13 +101,13 @@ def test_batches_read_together_are_those_read_one_by_one(
     gathered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "GATHERED_BYTES", gathered)
-    arrays = made_arrays(made_spec(Task.BINARY), 50, seed=1)
-    rows = Rows.of(arrays, Task.BINARY, CPU)
+    rows = Rows.of(made_examples(made_spec(Task.BINARY), 50, seed=1), Task.BINARY, CPU)
     order = epoch_order(0, 0, 50)
     bounds = [(0, 8), (8, 16), (20, 20), (30, 31), (31, 50)]  # not all of them, one of no rows
     read = list(read_batches(rows, order, bounds))
     assert len(read) == len(bounds)
-    for (num, cat), (start, stop) in zip(read, bounds, strict=True):
-        assert torch.equal(num, rows.num[order[start:stop]])
-        assert torch.equal(cat, rows.cat[order[start:stop]])
+    for batch, (start, stop) in zip(read, bounds, strict=True):
+        assert batch.keys() == rows.inputs.keys()
+        for name, tensor in rows.inputs.items():
+            assert torch.equal(batch[name], tensor[order[start:stop]])
     assert list(read_batches(rows, order, [])) == []

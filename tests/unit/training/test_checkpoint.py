@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from tests.group import in_group
-from tests.made import made_arrays, made_spec, short_fit, small_model
+from tests.made import made_examples, made_spec, short_fit, small_model
 
 from plumbline.config.model import ModelConfig, OptimiserName, TrainConfig
 from plumbline.kinds import Task
@@ -24,7 +24,7 @@ from plumbline.training.loop import Fitted, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = made_spec(Task.MULTICLASS)
-TRAIN, VAL = made_arrays(SPEC, 70, 1), made_arrays(SPEC, 31, 2)
+TRAIN, VAL = made_examples(SPEC, 70, 1), made_examples(SPEC, 31, 2)
 MODEL = small_model("tabm", dropout=0.3, depth=2, normalisation="batch")
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.made import made_arrays, made_spec, short_fit
+from tests.made import made_examples, made_spec, short_fit
 
+from plumbline.examples import Examples
 from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
-from plumbline.tables import Arrays
 from plumbline.training.batches import Rows
 from plumbline.training.curve import constant_loss, learning_curve
 from plumbline.training.verdict import SIGMAS, Point, Verdict, curve_json, judge
@@ -134,21 +134,21 @@ class TestCurve:
 
 class TestConstant:
     def test_classes_lose_the_entropy_of_their_shares(self) -> None:
-        made = made_arrays(made_spec(Task.MULTICLASS), 300)
+        made = made_examples(made_spec(Task.MULTICLASS), 300)
         rows = Rows.of(made, Task.MULTICLASS, CPU)
         shares = np.bincount(made.y) / 300
         found = constant_loss(rows, rows, Task.MULTICLASS, short_fit(), 3)
         assert found == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-5)
 
     def test_a_class_that_only_validation_has_is_finite(self) -> None:
-        made = made_arrays(made_spec(Task.MULTICLASS), 300)
+        made = made_examples(made_spec(Task.MULTICLASS), 300)
         train = Rows.of(made.take(made.y != 1), Task.MULTICLASS, CPU)
         val = Rows.of(made, Task.MULTICLASS, CPU)
         assert np.isfinite(constant_loss(train, val, Task.MULTICLASS, short_fit(), 3))
 
     @pytest.mark.parametrize("loss", ["mse", "mae"])
     def test_values_lose_what_their_mean_or_median_loses(self, loss: str) -> None:
-        made = made_arrays(made_spec(Task.REGRESSION), 301)
+        made = made_examples(made_spec(Task.REGRESSION), 301)
         target = TargetTransform.fit(made.y, "standard")
         rows = Rows.of(made, Task.REGRESSION, CPU, target=target)
         z = target.forward(made.y)
@@ -158,10 +158,10 @@ class TestConstant:
 
 
 def test_a_learning_curve_keeps_the_steps_per_epoch() -> None:
-    made = made_arrays(made_spec(), 200)
+    made = made_examples(made_spec(), 200)
     seen: list[tuple[int, int]] = []
 
-    def fit_rows(rows: Arrays, config: Any) -> Any:
+    def fit_rows(rows: Examples, config: Any) -> Any:
         seen.append((len(rows), config.batch_size))
         assert sorted(rows.rows.tolist()) == rows.rows.tolist()
         return np.zeros(3)

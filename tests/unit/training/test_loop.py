@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.made import made_arrays, made_spec, short_fit, small_model
+from tests.made import as_tensors, made_examples, made_spec, short_fit, small_model
 from torch import nn
 
 from plumbline.config.model import TrainConfig
 from plumbline.errors import DataError, ParameterError
+from plumbline.examples import Examples
 from plumbline.kinds import Task
-from plumbline.models import build_model, number_edges
+from plumbline.models import build_model, learn_inputs
 from plumbline.models.target import TargetTransform
-from plumbline.tables import Arrays
 from plumbline.training import loop
 from plumbline.training.distributed import ALONE
 from plumbline.training.divergence import DivergedError
@@ -34,18 +34,20 @@ from plumbline.training.optim import Average
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = made_spec(Task.MULTICLASS)
-TRAIN, VAL = made_arrays(SPEC, 70, 1), made_arrays(SPEC, 31, 2)
+TRAIN, VAL = made_examples(SPEC, 70, 1), made_examples(SPEC, 31, 2)
 
 
 def network(**more: Any) -> nn.Module:
     return build_model(small_model(**{"dropout": 0.0, **more}), SPEC, seed=0)
 
 
-def fitted(config: TrainConfig, train: Arrays = TRAIN, val: Arrays = VAL, **more: Any) -> Fitted:
+def fitted(
+    config: TrainConfig, train: Examples = TRAIN, val: Examples = VAL, **more: Any
+) -> Fitted:
     return fit(network(), train, val, SPEC.task, config, seed=0, **more)
 
 
-def after_one_epoch(config: TrainConfig, train: Arrays = TRAIN) -> nn.Module:
+def after_one_epoch(config: TrainConfig, train: Examples = TRAIN) -> nn.Module:
     model = network()
     job, run = prepare(model, train, VAL, SPEC.task, config, seed=0, target=None, world=ALONE)
     train_epoch(job, run)
@@ -72,7 +74,7 @@ class TestSteps:
         order = np.random.default_rng([0, 0]).permutation(70)
         for start in range(0, 70, 16):
             rows = TRAIN.take(order[start : start + 16])
-            output = reference(torch.from_numpy(rows.num), torch.from_numpy(rows.cat))[:, 0]
+            output = reference(**as_tensors(rows.inputs))[:, 0]
             optimiser.zero_grad()
             nn.functional.cross_entropy(output, torch.from_numpy(rows.y)).backward()
             nn.utils.clip_grad_norm_(reference.parameters(), 0.3)
@@ -138,7 +140,7 @@ class TestSteps:
         rows = replace(TRAIN, weight=weight)
         found = fitted(short_fit(epochs=1, learning_rate=1e-12), rows, rows).history[0]
         with torch.no_grad():
-            output = network().eval()(torch.from_numpy(rows.num), torch.from_numpy(rows.cat))[:, 0]
+            output = network().eval()(**as_tensors(rows.inputs))[:, 0]
         lost = nn.functional.cross_entropy(output, torch.from_numpy(rows.y), reduction="none")
         wanted = float((lost.numpy() * weight).sum() / weight.sum())
         assert found["train_loss"] == pytest.approx(wanted, rel=1e-5)
@@ -239,12 +241,8 @@ class TestAverage:
 
     def test_running_statistics_belong_to_the_weights(self) -> None:
         """Averaged weights with the statistics of the last ones would be another model."""
-        model = build_model(
-            small_model("mlp", normalisation="batch", number_embedding="piecewise_linear"),
-            SPEC,
-            number_edges(small_model("mlp", number_embedding="piecewise_linear"), TRAIN.num),
-            seed=0,
-        )
+        config = small_model("mlp", normalisation="batch", number_embedding="piecewise_linear")
+        model = build_model(config, SPEC, learn_inputs(config, SPEC, TRAIN.inputs), seed=0)
         average = Average(model, 0.99)
         before = {k: t.clone() for k, t in model.state_dict().items()}
         with torch.no_grad():
@@ -279,7 +277,7 @@ class TestPrediction:
     @pytest.mark.parametrize("kind", ["none", "standard", "log", "quantile"])
     def test_a_regressions_values_are_in_the_targets_units(self, kind: str) -> None:
         spec = made_spec(Task.REGRESSION)
-        train, val = made_arrays(spec, 200, 1), made_arrays(spec, 200, 2)
+        train, val = made_examples(spec, 200, 1), made_examples(spec, 200, 2)
         target = TargetTransform.fit(train.y, kind)
         model = build_model(small_model(dropout=0.0), spec, seed=0)
         config = short_fit(epochs=30, learning_rate=0.03)
@@ -298,7 +296,7 @@ class TestPrediction:
 
     def test_validation_rows_change_no_weight(self) -> None:
         one = fitted(short_fit(patience=0, epochs=2), score=lambda y, p: 0.5)
-        other_rows = made_arrays(SPEC, 99, 7)
+        other_rows = made_examples(SPEC, 99, 7)
         other = fitted(short_fit(patience=0, epochs=2), val=other_rows, score=lambda y, p: 0.5)
         for key, value in one.weights.items():
             assert torch.equal(value, other.weights[key])
@@ -357,11 +355,10 @@ class TestRefusals:
         self, settings: dict[str, Any], change: dict[str, float], first: str, words: list[str]
     ) -> None:
         spec = made_spec(Task.REGRESSION)
-        rows = made_arrays(spec, 70)
+        rows = made_examples(spec, 70)
         for name, value in change.items():
-            changed = getattr(rows, name).copy()
+            changed = {"y": rows.y, **rows.inputs}[name]
             changed.reshape(70, -1)[3, 0] = value
-            rows = replace(rows, **{name: changed})
         model = build_model(small_model(), spec, seed=0)
         with pytest.raises(DivergedError, match="no longer a finite number") as caught:
             fit(model, rows, rows, spec.task, short_fit(**settings), seed=0)
@@ -372,7 +369,7 @@ class TestRefusals:
 
     def test_validation_rows_alone_are_told_from_training_rows(self) -> None:
         spec = made_spec(Task.REGRESSION)
-        train, val = made_arrays(spec, 70, 1), made_arrays(spec, 31, 2)
+        train, val = made_examples(spec, 70, 1), made_examples(spec, 31, 2)
         val.y[0] = 1e30
         config = short_fit()
         target = TargetTransform.fit(train.y, "standard")
@@ -426,7 +423,7 @@ class TestOddRows:
 
     def test_a_column_of_a_million_categories(self) -> None:
         spec = made_spec(Task.BINARY, cardinalities=(1_000_001,))
-        rows = made_arrays(spec, 64)
+        rows = made_examples(spec, 64)
         model = build_model(small_model(category_dim=4), spec, seed=0)
         found = fit(model, rows, rows, spec.task, short_fit(epochs=2), seed=0)
         assert found.history[1]["train_loss"] < found.history[0]["train_loss"]
@@ -454,8 +451,8 @@ class TestPrecision:
         model = network()
         job, run = prepare(model, TRAIN, VAL, SPEC.task, config, seed=0, target=None, world=ALONE)
         before = run.scaler.get_scale()
-        weight = replace(job.train, num=job.train.num * 100)
-        train_epoch(replace(job, train=weight), run)
+        inputs = {**job.train.inputs, "num": job.train.inputs["num"] * 100}
+        train_epoch(replace(job, train=replace(job.train, inputs=inputs)), run)
         assert run.scaler.get_scale() < before
         assert all(bool(p.isfinite().all()) for p in model.parameters())
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import polars as pl
 import pytest
-from tests.made import made_arrays, made_spec, short_fit, small_model
+from tests.made import made_examples, made_spec, short_fit, small_model
 
 from plumbline.kinds import Task
 from plumbline.models import build_model
@@ -48,7 +48,7 @@ def test_a_loss_that_only_rises_keeps_the_rate_low() -> None:
 @pytest.mark.parametrize("rows", [30, 400])
 def test_the_proposed_rate_trains_well(task: Task, rows: int) -> None:
     spec = made_spec(task)
-    train, val = made_arrays(spec, rows, 1), made_arrays(spec, 100, 2)
+    train, val = made_examples(spec, rows, 1), made_examples(spec, 100, 2)
     model = build_model(small_model(dropout=0.0), spec, seed=0)
     target = None if task.is_classification else TargetTransform.fit(train.y, "standard")
     found = sweep(model, train, spec.task, short_fit(), seed=0, target=target)
@@ -65,7 +65,7 @@ def test_is_the_same_each_time() -> None:
 
     def run() -> Sweep:
         model = build_model(small_model(), spec, seed=0)
-        return sweep(model, made_arrays(spec, 50), spec.task, short_fit(accumulate=2), seed=0)
+        return sweep(model, made_examples(spec, 50), spec.task, short_fit(accumulate=2), seed=0)
 
     one, other = run(), run()
     assert np.array_equal(one.losses, other.losses) and one.proposal == other.proposal

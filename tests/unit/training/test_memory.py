@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from tests.made import made_arrays, made_spec, short_fit, small_model
+from tests.made import made_examples, made_spec, short_fit, small_model
 
 from plumbline.errors import ParameterError
 from plumbline.kinds import Task
-from plumbline.models import MODELS, build_model, number_edges
-from plumbline.models.size import count_weights
+from plumbline.models import MODELS, build_model, count_weights, learn_inputs
 from plumbline.training import launch, memory
 from plumbline.training.fresh import fit_fresh
 
 SPEC = made_spec(Task.MULTICLASS, numbers=5, cardinalities=(40, 3))
-ROWS = made_arrays(SPEC, 40)
+ROWS = made_examples(SPEC, 40)
 
 
 @pytest.mark.parametrize("embedding", ["none", "periodic", "piecewise_linear"])
@@ -27,10 +26,11 @@ def test_the_count_is_that_of_the_model(name: str, embedding: str, depth: int) -
     config = small_model(
         name, depth=depth, width=64, token_width=64, number_embedding=embedding, category_dim=9
     )
-    edges = number_edges(config, ROWS.num)
-    model = build_model(config, SPEC, edges, seed=0)
-    weights = sum(p.numel() for p in model.parameters())
-    assert 0.8 * weights < count_weights(config, SPEC, edges) <= weights
+    learned = learn_inputs(config, SPEC, ROWS.inputs)
+    model = build_model(config, SPEC, learned, seed=0)
+    state = torch.random.get_rng_state()
+    assert count_weights(config, SPEC, learned) == sum(p.numel() for p in model.parameters())
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,185 @@
+"""What passes between layers: examples as named tensors, and what a model must know of them.
+
+A preparer makes tensors, an encoder reads them; both are found by the tensor's kind, so that
+neither a model nor what comes after it (graph, contract, signature, explanations) knows which
+kinds there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plumbline.kinds import BoolArray, FloatArray, IntArray, Task
+
+Inputs = Mapping[str, NDArray[Any]]  # tensor name -> (n, *shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One tensor that a model reads.
+
+    Attributes:
+        name: of the model's argument and of the exported graph's input.
+        kind: names its encoder and its masker (`numbers`, `categories`, …).
+        dtype: numpy's name.
+        shape: without the rows; None where the length is free.
+        features: what stands along the first axis of the shape.
+        sources: the column of the data that each feature was made from.
+        plain: features that no embedding may bend: uncurved channels of a column.
+        cardinalities: of codes, how many each feature has, the unknown code 0 included.
+        details: what else its encoder needs to be built, fit for JSON.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    features: tuple[str, ...]
+    sources: tuple[str, ...]
+    plain: tuple[str, ...] = ()
+    cardinalities: tuple[int, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "features": list(self.features),
+            "sources": list(self.sources),
+            "plain": list(self.plain),
+            "cardinalities": list(self.cardinalities),
+            "details": dict(self.details),
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        return cls(
+            name=state["name"],
+            kind=state["kind"],
+            dtype=state["dtype"],
+            shape=tuple(state["shape"]),
+            cardinalities=tuple(int(c) for c in state["cardinalities"]),
+            details=dict(state["details"]),
+            **{key: tuple(map(str, state[key])) for key in ("features", "sources", "plain")},
+        )
+
+    def empty(self, rows: int) -> NDArray[Any]:
+        """Zeros (rows, *shape) of its dtype; 1 where the length is free."""
+        return np.zeros((rows, *(n or 1 for n in self.shape)), dtype=self.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSpec:
+    """What a model answers. `classes` are the labels, index = class number; empty for values."""
+
+    task: Task
+    classes: tuple[str, ...] = ()
+
+    @property
+    def n_outputs(self) -> int:
+        """Logits per row, one per class (two for binary), or one value."""
+        return len(self.classes) if self.task.is_classification else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a model must know of its inputs and its answer to be built."""
+
+    tensors: tuple[TensorSpec, ...]
+    target: TargetSpec
+
+    @property
+    def task(self) -> Task:
+        return self.target.task
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.target.classes
+
+    @property
+    def n_outputs(self) -> int:
+        return self.target.n_outputs
+
+    def __iter__(self) -> Any:
+        return iter(self.tensors)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tensors."""
+        return tuple(tensor.name for tensor in self.tensors)
+
+    def of_kind(self, kind: str) -> tuple[TensorSpec, ...]:
+        return tuple(tensor for tensor in self.tensors if tensor.kind == kind)
+
+    def empty(self, rows: int) -> dict[str, NDArray[Any]]:
+        """Inputs of zeros."""
+        return {tensor.name: tensor.empty(rows) for tensor in self.tensors}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "task": str(self.task),
+            "classes": list(self.classes),
+            "tensors": [tensor.to_json() for tensor in self.tensors],
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        target = TargetSpec(task=Task(state["task"]), classes=tuple(map(str, state["classes"])))
+        tensors = tuple(TensorSpec.from_json(tensor) for tensor in state["tensors"])
+        return cls(tensors=tensors, target=target)
+
+
+def take_inputs(inputs: Inputs, keep: IntArray | BoolArray | slice) -> dict[str, NDArray[Any]]:
+    """The same tensors of some rows."""
+    return {name: array[keep] for name, array in inputs.items()}
+
+
+def count_rows(inputs: Inputs) -> int:
+    """How many rows the tensors have."""
+    return len(next(iter(inputs.values())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Prepared rows. Arrays may be memory-mapped.
+
+    Shapes: `inputs` by tensor (n, *shape); `y` (n,) int64 class numbers or float32 values;
+    `rows` (n,) row numbers; `weight` (n,) float32, 1 where the data has no weight column.
+    """
+
+    inputs: Inputs
+    y: IntArray | FloatArray
+    rows: IntArray
+    weight: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, keep: IntArray | BoolArray | slice) -> Self:
+        return type(self)(
+            inputs=take_inputs(self.inputs, keep),
+            y=self.y[keep],
+            rows=self.rows[keep],
+            weight=self.weight[keep],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[Examples]) -> Self:
+        """The rows of all parts, which have the same tensors."""
+        parts = list(parts)
+        return cls(
+            inputs={
+                name: np.concatenate([part.inputs[name] for part in parts])
+                for name in parts[0].inputs
+            },
+            y=np.concatenate([part.y for part in parts]),
+            rows=np.concatenate([part.rows for part in parts]),
+            weight=np.concatenate([part.weight for part in parts]),
+        )

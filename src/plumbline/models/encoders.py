@@ -1,0 +1,276 @@
+"""How each kind of tensor is read: as features, as tokens, or linearly. One entry per kind.
+
+B rows, F features of a tensor, W token width, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from plumbline.config.model import ModelConfig
+from plumbline.errors import choose
+from plumbline.examples import Inputs, InputSpec, TensorSpec
+from plumbline.models.embeddings import (
+    NUMBER_EMBEDDINGS,
+    CategoryEmbedding,
+    Edges,
+    LinearTokens,
+    number_edges,
+)
+
+Learned = Mapping[str, Any]  # tensor name -> what its encoder learned from training rows, as JSON
+
+
+def _nothing(config: ModelConfig, values: NDArray[Any]) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """How a kind of tensor is read.
+
+    Attributes:
+        features: builds a module, (B, *shape) to (B, width); its `chunks` are the widths that
+            each feature took, in order. A module that looks codes up in a table has the table as
+            `lookup`: codes have no gradient, what was looked up has.
+        tokens: builds a module, (B, *shape) to (B, T, W); None: the features, projected to one
+            token.
+        linear: builds a module, (B, *shape) to (B, outputs), linear in numbers and in one-hot
+            codes; None: the features, projected.
+        learn: what the modules need to know of the training rows, fit for JSON.
+    """
+
+    features: Callable[[ModelConfig, TensorSpec, Any], nn.Module]
+    tokens: Callable[[ModelConfig, TensorSpec, Any, int], nn.Module] | None = None
+    linear: Callable[[TensorSpec, int], nn.Module] | None = None
+    learn: Callable[[ModelConfig, NDArray[Any]], Any] = _nothing
+
+
+class NumberFeatures(nn.Module):
+    """Numbers as they are, then embedded ones: (B, F) to (B, width).
+
+    A number of two values is not embedded, which in one-hot data saves most of the work, nor is a
+    plain one (`TensorSpec.plain`), which is there to stay linear.
+    """
+
+    plain: Tensor
+    chosen: Tensor
+
+    def __init__(self, config: ModelConfig, tensor: TensorSpec, edges: Edges | None) -> None:
+        super().__init__()
+        count = len(tensor.features)
+        make = NUMBER_EMBEDDINGS[config.number_embedding]
+        unbent = {j for j, name in enumerate(tensor.features) if name in tensor.plain}
+        unbent |= {j for j in range(count) if edges is not None and len(edges[j]) == 2}
+        embedded = [j for j in range(count) if j not in unbent] if make else []
+        plain = sorted(unbent) if make else list(range(count))
+        self.register_buffer("plain", torch.tensor(plain, dtype=torch.int64), persistent=False)
+        self.register_buffer("chosen", torch.tensor(embedded, dtype=torch.int64), persistent=False)
+        self.embedding: nn.Module | None = None
+        if make and embedded:
+            own = None if edges is None else [edges[j] for j in embedded]
+            self.embedding = make(config, len(embedded), config.embedding_dim, own)
+        self.all_plain, self.all_chosen = len(plain) == count, len(embedded) == count
+        self.chunks = [1] * len(plain) + [config.embedding_dim] * len(embedded)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = []
+        if not self.all_chosen:
+            parts.append(x if self.all_plain else x[:, self.plain])
+        if self.embedding is not None:
+            chosen = x if self.all_chosen else x[:, self.chosen]
+            parts.append(self.embedding(chosen).flatten(1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+class NumberTokens(nn.Module):
+    """One vector per number: (B, F) to (B, F, W). A plain one (`TensorSpec.plain`) is never
+    embedded, but times a vector of its own."""
+
+    chosen: Tensor
+    plain: Tensor
+    order: Tensor
+
+    def __init__(
+        self, config: ModelConfig, tensor: TensorSpec, edges: Edges | None, width: int
+    ) -> None:
+        super().__init__()
+        make = NUMBER_EMBEDDINGS[config.number_embedding]
+        numbers = range(len(tensor.features))
+        plain = [j for j in numbers if make and tensor.features[j] in tensor.plain]
+        chosen = [j for j in numbers if j not in set(plain)]
+        where = {"chosen": chosen, "plain": plain, "order": np.argsort([*chosen, *plain])}
+        for name, columns in where.items():
+            indices = torch.as_tensor(np.asarray(columns, dtype=np.int64))
+            self.register_buffer(name, indices, persistent=False)
+        self.embedding: nn.Module | None = None
+        if chosen:
+            own = None if edges is None else [edges[j] for j in chosen]
+            self.embedding = (
+                make(config, len(chosen), width, own) if make else LinearTokens(len(chosen), width)
+            )
+        self.linear = LinearTokens(len(plain), width) if plain else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = []
+        if self.embedding is not None:
+            parts.append(self.embedding(x if self.linear is None else x[:, self.chosen]))
+        if self.linear is not None:
+            parts.append(self.linear(x if self.embedding is None else x[:, self.plain]))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)[:, self.order]
+
+
+class CategoryFeatures(nn.Module):
+    """Embedded codes side by side: (B, F) to (B, width)."""
+
+    def __init__(self, config: ModelConfig, tensor: TensorSpec, learned: None) -> None:
+        super().__init__()
+        self.lookup = CategoryEmbedding(tensor.cardinalities, config.category_dim)
+        self.chunks = [config.category_dim] * len(tensor.features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedded: Tensor = self.lookup(x)
+        return embedded.flatten(1)
+
+
+class CategoryTokens(nn.Module):
+    """One vector per code: (B, F) to (B, F, W)."""
+
+    def __init__(self, config: ModelConfig, tensor: TensorSpec, learned: None, width: int) -> None:
+        super().__init__()
+        self.lookup = CategoryEmbedding(tensor.cardinalities, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedded: Tensor = self.lookup(x)
+        return embedded
+
+
+class CategoryLinear(nn.Module):
+    """A weight per code and output, added up: (B, F) to (B, outputs)."""
+
+    def __init__(self, tensor: TensorSpec, outputs: int) -> None:
+        super().__init__()
+        self.lookup = CategoryEmbedding(tensor.cardinalities, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = self.lookup(x).sum(1)
+        return added
+
+
+def _linear_numbers(tensor: TensorSpec, outputs: int) -> nn.Module:
+    return nn.Linear(len(tensor.features), outputs, bias=False)
+
+
+ENCODERS: dict[str, Encoder] = {
+    "numbers": Encoder(
+        features=NumberFeatures, tokens=NumberTokens, linear=_linear_numbers, learn=number_edges
+    ),
+    "categories": Encoder(features=CategoryFeatures, tokens=CategoryTokens, linear=CategoryLinear),
+}
+
+
+def encoder_of(tensor: TensorSpec) -> Encoder:
+    """The encoder of a tensor's kind."""
+    return choose(ENCODERS, tensor.kind, f"the kind of tensor {tensor.name}")
+
+
+def learn_inputs(config: ModelConfig, spec: InputSpec, inputs: Inputs) -> dict[str, Any]:
+    """What the encoders learn from training rows alone; fit for JSON."""
+    return {t.name: encoder_of(t).learn(config, inputs[t.name]) for t in spec}
+
+
+def _chunks(features: nn.Module) -> list[int]:
+    """The widths that each feature took."""
+    chunks = features.chunks
+    assert isinstance(chunks, list)
+    return chunks
+
+
+class Projected(nn.Module):
+    """Features, projected to another width: (B, *shape) to (B, width)."""
+
+    def __init__(self, features: nn.Module, width: int) -> None:
+        super().__init__()
+        self.features = features
+        self.projection = nn.Linear(sum(_chunks(features)), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        projected: Tensor = self.projection(self.features(x))
+        return projected
+
+
+class OneToken(Projected):
+    """Features, projected to a single token: (B, *shape) to (B, 1, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, None]
+
+
+class FlatInput(nn.Module):
+    """The features of all tensors side by side: (B, width). `chunks` are the widths that each
+    feature took, in order."""
+
+    def __init__(self, config: ModelConfig, spec: InputSpec, learned: Learned) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(
+            {t.name: encoder_of(t).features(config, t, learned.get(t.name)) for t in spec}
+        )
+        self.chunks = [width for module in self.encoders.values() for width in _chunks(module)]
+        self.width = sum(self.chunks)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        parts = [encoder(inputs[name]) for name, encoder in self.encoders.items()]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+class TokenInput(nn.Module):
+    """The tokens of all tensors, one after the other: (B, T, width)."""
+
+    def __init__(self, config: ModelConfig, spec: InputSpec, learned: Learned, width: int) -> None:
+        super().__init__()
+
+        def build(tensor: TensorSpec) -> nn.Module:
+            encoder, own = encoder_of(tensor), learned.get(tensor.name)
+            if encoder.tokens is None:
+                return OneToken(encoder.features(config, tensor, own), width)
+            return encoder.tokens(config, tensor, own, width)
+
+        self.encoders = nn.ModuleDict({t.name: build(t) for t in spec})
+
+    def tokens(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """By tensor: (B, T, width) each."""
+        return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat(list(self.tokens(inputs).values()), dim=1)
+
+
+class LinearInput(nn.Module):
+    """A bias and what each tensor gives linearly, added up: (B, outputs)."""
+
+    def __init__(
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, outputs: int
+    ) -> None:
+        super().__init__()
+
+        def build(tensor: TensorSpec) -> nn.Module:
+            encoder, own = encoder_of(tensor), learned.get(tensor.name)
+            if encoder.linear is None:
+                return Projected(encoder.features(config, tensor, own), outputs)
+            return encoder.linear(tensor, outputs)
+
+        self.encoders = nn.ModuleDict({t.name: build(t) for t in spec})
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        out: Tensor = self.bias
+        for name, encoder in self.encoders.items():
+            out = out + encoder(inputs[name])
+        return out
