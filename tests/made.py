@@ -14,8 +14,11 @@ import numpy as np
 import torch
 import yaml
 
-from plumbline.config import Paths
+from plumbline.config import Config, Paths
 from plumbline.config.model import ModelConfig, TrainConfig
+from plumbline.data.load import load_expectations
+from plumbline.data.read import open_table
+from plumbline.data.rows import write_rows
 from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec, TensorSpec
 from plumbline.files import sha256, write_json
 from plumbline.kinds import Task
@@ -179,6 +182,20 @@ def made_checkout(
     write_json(paths.prepared / "preprocessor.json", {"made": True})
     write_params(paths, spec, model=model, train=train, **sections)
     return paths
+
+
+def write_table(config: Config, paths: Paths) -> None:
+    """What validate leaves to the other stages: the rows of the data, typed."""
+    schema = load_expectations(paths.expectations, config.data).schema
+    table = open_table(config.data, schema, paths.root)
+    paths.table.mkdir(parents=True, exist_ok=True)
+    write_rows(
+        paths.table,
+        table.frame,
+        schema,
+        test_rows=table.test_rows,
+        max_memory_mb=config.data.max_memory_mb,
+    )
 
 
 def write_params(

@@ -152,6 +152,43 @@ class Schema:
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
 
+    def to_json(self) -> dict[str, Any]:
+        """Task, classes and columns; a column's format where it is not the default one."""
+        return {
+            "task": str(self.task),
+            "classes": list(self.classes),
+            "columns": [_column_json(column) for column in self.columns],
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        """The schema whose `to_json` is among the state."""
+        classes = tuple(str(label) for label in state["classes"])
+        return cls(
+            columns=tuple(
+                Column(
+                    name=c["name"],
+                    type=ColumnType(c["type"]),
+                    role=Role(c["role"]),
+                    format=CellFormat.from_json(c.get("format", {})),
+                    labels=classes if c["role"] == Role.TARGET else (),
+                )
+                for c in state["columns"]
+            ),
+            task=Task(state["task"]),
+            classes=classes,
+        )
+
+
+def _column_json(column: Column) -> dict[str, Any]:
+    state: dict[str, Any] = {
+        "name": column.name,
+        "type": str(column.type),
+        "role": str(column.role),
+    }
+    form = column.format.to_json()
+    return {**state, "format": form} if form else state
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.made import write_table
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import ColumnConfig
@@ -152,7 +153,9 @@ def world(tmp_path: Path) -> World:
         paths.split.mkdir(parents=True)
         split_of().write_parquet(paths.split / "index.parquet")
         write_json(paths.split / "dropped.json", {})
-        return _config(task, form, **settings), paths
+        config = _config(task, form, **settings)
+        write_table(config, paths)
+        return config, paths
 
     return make
 
@@ -212,8 +215,10 @@ def test_normalize(task: Task, form: str, world: World) -> None:
         prepared.append(content(paths.prepared))
     before, after = prepared
     state = read_json(paths.prepared / "preprocessor.json")
-    assert {(n["scale"]["method"]) for n in state["numbers"] if n["scale"]} == set(SCALERS)
-    assert {c["encode"] for c in state["categories"]} == set(ENCODERS)
+    assert {
+        (n["scale"]["method"]) for n in state["preparers"]["scalars"]["numbers"] if n["scale"]
+    } == set(SCALERS)
+    assert {c["encode"] for c in state["preparers"]["scalars"]["categories"]} == set(ENCODERS)
     learnt = [n for n in before if not n.startswith(("val/", "test/"))]
     assert len(learnt) == 7
     for name in learnt:

@@ -130,7 +130,7 @@ def test_rare_values_share_the_unknown_slot(name: str) -> None:
     frame = rows(Task.BINARY)
     for settings, kept in (({"max_categories": 2}, 2), ({"min_count": 40}, 3)):
         made, _ = fit(name, Task.BINARY, frame, **settings)
-        assert made.categories_[0].values == ("red", "green", "blue")[:kept]
+        assert made.preparers_["scalars"].categories_[0].values == ("red", "green", "blue")[:kept]
         out = ask(made, ["a b=c", None])
         for array in out.inputs.values():
             assert_array_equal(array[0], array[1])
@@ -138,7 +138,7 @@ def test_rare_values_share_the_unknown_slot(name: str) -> None:
 
 def test_ordinal_codes_count_from_the_most_frequent() -> None:
     made, examples = fit("ordinal", Task.BINARY, rows(Task.BINARY))
-    assert made.categories_[0].values == ("red", "green", "blue", "a b=c")
+    assert made.preparers_["scalars"].categories_[0].values == ("red", "green", "blue", "a b=c")
     counts = np.bincount(examples.inputs["cat"][:, 0])[1:]
     assert (np.diff(counts) <= 0).all()
     assert_array_equal(ask(made, ["red", "a b=c", None]).inputs["cat"][:, 0], [1, 4, 0])
@@ -147,7 +147,7 @@ def test_ordinal_codes_count_from_the_most_frequent() -> None:
 def test_onehot_is_that_of_the_peer() -> None:
     frame = rows(Task.BINARY)
     made, examples = fit("onehot", Task.BINARY, frame)
-    order = list(made.categories_[0].values)
+    order = list(made.preparers_["scalars"].categories_[0].values)
     peer = OneHotEncoder(categories=[order], handle_unknown="ignore", sparse_output=False)
     theirs = peer.fit_transform(np.array(frame["c"].fill_null("?").to_list())[:, None])
     assert_array_equal(examples.inputs["num"], theirs)

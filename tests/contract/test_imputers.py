@@ -68,7 +68,7 @@ def test_gaps_take_the_value_and_are_marked(name: str, scale: str) -> None:
     )
     train = np.array([1.0, 2.0, 2.0, 7.0, np.nan])
     fitted = TableTransformer(SCHEMA, config).fit(frame(train), seed=0)
-    fill = fitted.numbers_[0].fill
+    fill = fitted.preparers_["scalars"].numbers_[0].fill
     assert fill == {"mean": 3.0, "median": 2.0, "mode": 2.0, "constant": 2.0}[name]
     asked = np.array([fill, np.nan, np.inf, -np.inf])
     out = fitted.transform(frame(asked), np.arange(4))

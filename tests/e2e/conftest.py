@@ -27,10 +27,21 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def run(folder: Path, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command in a checkout and hold its exit code against what was expected."""
+def run(
+    folder: Path, *command: str, code: int = 0, source: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a checkout and hold its exit code against what was expected.
+
+    Args:
+        source: where the code lies; None: in the checkout.
+    """
     done = subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env=environment(source or folder),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == code, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done

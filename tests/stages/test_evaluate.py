@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.made import write_table
 from torch import Tensor
 
 from plumbline.config import Config, Paths
@@ -104,6 +105,7 @@ def make(
         }
     ).write_parquet(paths.split / "index.parquet")
     write_json(paths.split / "dropped.json", {})
+    write_table(config, paths)
     normalize.run(config, paths)
     train_model(paths, task)
     return config, paths

@@ -55,7 +55,7 @@ def test_a_difference_stops_it_and_leaves_the_earlier_graph(finished: Any) -> No
     config, paths = finished()
     run(config, paths)
     before = (paths.onnx / "model.onnx").read_bytes()
-    write_json(paths.decision / "decision.json", {"temperature": 3.0})
+    write_json(paths.decision / "decision.json", {"temperature": 3.0, "threshold": None})
     strict = replace(config, export=ExportConfig(tolerance=1e-12))
     with pytest.raises(GateError, match=r"export\.tolerance") as caught:
         run(strict, paths)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import zstandard
 from numpy.testing import assert_array_equal
+from tests.made import write_table
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
@@ -19,7 +20,7 @@ from plumbline.errors import DataError, ParameterError
 from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.stages import normalize
+from plumbline.stages import Report, normalize
 from plumbline.stages.inputs import load_part, load_spec, load_table
 
 N = 300
@@ -72,6 +73,12 @@ def checkout(
     return parse_config(raw), paths
 
 
+def prepare(config: Config, paths: Paths) -> Report:
+    """As validate and normalize would, one after the other."""
+    write_table(config, paths)
+    return normalize.run(config, paths)
+
+
 def content(folder: Path) -> dict[str, bytes]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
@@ -80,7 +87,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_what_is_written(tmp_path: Path) -> None:
     config, paths = checkout(tmp_path)
     rows().write_csv(paths.data / "rows.csv")
-    report = normalize.run(config, paths)
+    report = prepare(config, paths)
     assert dict(report.rows)["rows"] == "180 train, 50 val, 40 test"
     spec, part = load_spec(paths), part_of()
     num, cat = spec.tensors
@@ -103,7 +110,7 @@ def test_again_gives_the_same_bytes(tmp_path: Path) -> None:
     for k in range(2):
         config, paths = checkout(tmp_path / str(k), encode="target_mean")
         rows().write_csv(paths.data / "rows.csv")
-        normalize.run(config, paths)
+        prepare(config, paths)
         made.append(content(paths.prepared))
     assert made[0] == made[1]
 
@@ -112,7 +119,7 @@ def test_the_state_prepares_a_file_and_a_row_alike(tmp_path: Path) -> None:
     """What serving does: the state from its file, without the data or the parameters."""
     config, paths = checkout(tmp_path)
     rows().write_csv(paths.data / "rows.csv")
-    normalize.run(config, paths)
+    prepare(config, paths)
     made = TableTransformer.from_json(read_json(paths.prepared / "preprocessor.json"))
     table, _ = load_table(config, paths)
     frame = table.frame.collect()
@@ -172,7 +179,7 @@ def test_every_kind_of_file_gives_the_same_bytes(form: str, tmp_path: Path) -> N
         (tmp_path / name / "data").mkdir(parents=True)
         path = write(tmp_path / name / "data")
         config, paths = checkout(tmp_path / name, path)
-        normalize.run(config, paths)
+        prepare(config, paths)
         made.append(content(paths.prepared))
     assert made[0] == made[1]
 
@@ -186,10 +193,10 @@ def test_a_partitioned_folder(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         frame.filter(pl.col("city") == city).drop("city").write_parquet(folder / "0.parquet")
     config, paths = checkout(tmp_path, "data/rows.parquet")
-    normalize.run(config, paths)
+    prepare(config, paths)
     train, spec = load_part(paths, Part.TRAIN), load_spec(paths)
     state = read_json(paths.prepared / "preprocessor.json")
-    (city_state,) = state["categories"]
+    (city_state,) = state["preparers"]["scalars"]["categories"]
     num, cat = spec.tensors
     codes = train.inputs["cat"][:, cat.features.index("city")]
     cities = np.array(["?", *city_state["values"]])[codes]
@@ -204,7 +211,7 @@ def test_a_column_that_the_split_dropped_is_no_feature(tmp_path: Path) -> None:
         tmp_path, dropped={"city": "giveaway"}, columns={"city": {"encode": "onehot"}}
     )
     rows().write_csv(paths.data / "rows.csv")
-    normalize.run(config, paths)
+    prepare(config, paths)
     spec = load_spec(paths)
     sources = {source for tensor in spec for source in tensor.sources}
     assert "city" not in sources and "income" in sources
@@ -217,7 +224,7 @@ def test_unused_rows_may_lack_a_target(tmp_path: Path) -> None:
         y=pl.select(pl.when(pl.Series(unused)).then(None).otherwise(rows()["y"])).to_series()
     )
     frame.write_csv(paths.data / "rows.csv")
-    normalize.run(config, paths)
+    prepare(config, paths)
     row = int(np.flatnonzero(part_of() == Part.TRAIN)[5])
     broken = frame.with_columns(
         y=pl.Series([None if i == row else v for i, v in enumerate(frame["y"])], dtype=pl.String)
@@ -225,17 +232,17 @@ def test_unused_rows_may_lack_a_target(tmp_path: Path) -> None:
     broken.write_csv(paths.data / "rows.csv")
     for encode in ("ordinal", "target_mean"):  # which reads the target when it learns
         with pytest.raises(DataError, match=rf"column 'y', row {row}"):
-            normalize.run(config.replace({"normalize.encode": encode}), paths)
+            prepare(config.replace({"normalize.encode": encode}), paths)
 
 
 def test_a_failed_run_leaves_what_was_there(tmp_path: Path) -> None:
     config, paths = checkout(tmp_path)
     rows().write_csv(paths.data / "rows.csv")
-    normalize.run(config, paths)
+    prepare(config, paths)
     before = content(paths.prepared)
     rows().with_columns(y=pl.lit("perhaps")).write_csv(paths.data / "rows.csv")
     with pytest.raises(DataError, match="one of no, yes"):
-        normalize.run(config, paths)
+        prepare(config, paths)
     assert content(paths.prepared) == before
     assert [p.name for p in paths.artifacts.iterdir() if p.name.startswith(".")] == []
 
@@ -244,4 +251,4 @@ def test_an_override_of_no_column_is_refused(tmp_path: Path) -> None:
     config, paths = checkout(tmp_path, columns={"incom": {"scale": "log"}})
     rows().write_csv(paths.data / "rows.csv")
     with pytest.raises(ParameterError, match=r"(?i)normalize.columns.incom.*did you mean 'income'"):
-        normalize.run(config, paths)
+        prepare(config, paths)

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 from mlflow.tracking import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
-from tests.made import tensor
+from tests.made import tensor, write_table
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
@@ -118,6 +118,7 @@ def write_reports(paths: Paths) -> None:
 
 def train(paths: Paths, config: Config, *, skill: float) -> None:
     """Prepare the rows; as the model, a logistic regression on x1 (skill 1) or x2 (skill 0)."""
+    write_table(config, paths)
     normalize.run(config, paths)
     spec = load_spec(paths)
     num = tensor(spec, "num")

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from benchmarks.planted import PLANTS, Data
+from tests.made import write_table
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import FormatConfig
@@ -67,6 +68,7 @@ def checkout(
             "split": {"folds": 3, **data.split, **settings, "leakage": leakage or {}},
         }
     )
+    write_table(config, paths)
     return config, paths
 
 

@@ -12,7 +12,7 @@ import optuna
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
-from tests.made import SHORT, SMALL
+from tests.made import SHORT, SMALL, write_table
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
@@ -75,7 +75,9 @@ def checkout(
         "normalize": {"scale": "quantile"},
         "tune": {"trials": 2, "epochs": 2, "sampler": "random", "space": SPACE, **settings},
     }
-    return parse_config(raw), paths
+    config = parse_config(raw)
+    write_table(config, paths)
+    return config, paths
 
 
 def written(paths: Paths) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -182,6 +184,7 @@ def test_a_fold_is_prepared_within_the_memory_that_data_allow(tmp_path: Path) ->
     frame = pl.DataFrame({"a": rng.normal(size=many), "b": rng.normal(size=many)})
     frame = frame.with_columns(y=pl.Series(rng.choice(["no", "yes"], many)))
     frame.write_csv(paths.data / "rows.csv")
+    write_table(config, paths)
     table, schema = load_table(config, paths)
     rows = np.arange(many)
     _, val, _ = tune.prepare_fold(table, schema, config, rows[:5000], rows[5000:], 0)

@@ -99,6 +99,7 @@ GROUND = (
     "address",
     "config",
     "errors",
+    "examples",
     "files",
     "kinds",
     "manifest",

@@ -31,6 +31,10 @@ class Paths:
         return self.root / "artifacts"
 
     @property
+    def table(self) -> Path:
+        return self.artifacts / "table"
+
+    @property
     def split(self) -> Path:
         return self.artifacts / "split"
 

@@ -16,8 +16,9 @@ import zstandard
 
 from plumbline.cells import typed
 from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.data.rows import limit_reading
 from plumbline.errors import DataError
-from plumbline.tables import Schema, Table, rows_at_once
+from plumbline.tables import Schema, Table
 
 Item = TypeVar("Item")
 MOST_CELLS = 4_000_000  # of a table that is kept in memory while it is looked at
@@ -41,11 +42,6 @@ def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
     frame = frames[0] if len(frames) == 1 else pl.concat(frames)
     limit_reading(len(schema.columns), config.max_memory_mb)
     return Table(frame=frame, rows=sum(counts), test_rows=sum(counts[1:]))
-
-
-def limit_reading(columns: int, max_memory_mb: int) -> None:
-    """Let polars read ahead no more than fits; holds for the process, which is one stage."""
-    pl.Config.set_streaming_chunk_size(rows_at_once(columns, max_memory_mb))
 
 
 def conform(raw: pl.LazyFrame, schema: Schema, name: str) -> pl.LazyFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import polars as pl
 
 from plumbline.cells import typed, unreadable, written
 from plumbline.config.data import DataConfig
-from plumbline.data.read import conform, limit_reading, readable, scan
+from plumbline.data.read import conform, readable, scan
+from plumbline.data.rows import limit_reading, sink_rows
 from plumbline.errors import DataError
 from plumbline.tables import ROW, Schema, internal
 
@@ -47,17 +48,31 @@ class Source:
 
 
 def open_source(
-    config: DataConfig, schema: Schema, root: Path, *, shown: str | None = None
+    config: DataConfig,
+    schema: Schema,
+    root: Path,
+    *,
+    shown: str | None = None,
+    into: Path | None = None,
+    patterned: Collection[str] | None = None,
 ) -> Source:
     """Open the data file and the supplied test file for validation.
 
     Args:
         shown: what messages call the data file, where that is not its path.
+        into: a folder to which the rows are written first, so that a file of text is parsed once
+            whatever is asked of it.
+        patterned: the columns whose cells are asked about as they are written; None: all.
 
     Raises:
         DataError: a file is missing, empty or broken, or lacks a column of the schema.
     """
-    typed_parts, written_parts, counts = [], [], []
+    limit_reading(2 * len(schema.columns), config.max_memory_mb)  # each with its flag
+    typed_parts, written_parts = [], []
+    counts: list[int] = []
+    texts_of: Sequence[int] = range(len(schema.columns))
+    if patterned is not None:
+        texts_of = [i for i, c in enumerate(schema.columns) if c.name in patterned]
     names: list[str] = []
     texts: set[str] = set()
     said = shown or config.path
@@ -73,19 +88,23 @@ def open_source(
         ]
         cells = [typed(c, dtypes[c.name]) for c in schema.columns]
         texts_written = [written(c, dtypes[c.name]) for c in schema.columns]
-        aside = [text.alias(_text(i)) for i, text in enumerate(texts_written)]
-        typed_parts.append(raw.select(*cells, *flags, *aside))
+        aside = [texts_written[i].alias(_text(i)) for i in texts_of]
+        frame = raw.select(*cells, *flags, *aside)
         written_parts.append(raw.select(texts_written))
         with readable(file):
-            counts.append(int(typed_parts[-1].select(pl.len()).collect(engine="streaming").item()))
+            if into is not None:
+                parsed = into / f"{len(counts)}.parquet"
+                sink_rows(frame, parsed, config.max_memory_mb)
+                frame = pl.scan_parquet(parsed)
+            counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
+        typed_parts.append(frame)
     if counts[0] == 0:
         raise DataError("has no rows", file=said, mend="add rows below the header")
-    limit_reading(2 * len(schema.columns), config.max_memory_mb)  # each with its flag
     return Source(
         frame=pl.concat(typed_parts),
         written=pl.concat(written_parts),
         unreadable={c.name: pl.col(_flag(i)) for i, c in enumerate(schema.columns)},
-        as_written={c.name: pl.col(_text(i)) for i, c in enumerate(schema.columns)},
+        as_written={schema.columns[i].name: pl.col(_text(i)) for i in texts_of},
         names=names,
         texts=frozenset(texts),
         rows=sum(counts),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -12,47 +10,25 @@ import polars as pl
 from numpy.typing import NDArray
 
 from plumbline.config.data import NormalizeConfig
-from plumbline.errors import DataError, choose
+from plumbline.errors import DataError
 from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec
-from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role, Task
-from plumbline.preprocessing.columns import (
-    CategoryState,
-    NumberState,
-    Settings,
-    check_columns,
-    fit_number,
-    fit_vocabulary,
-    needs_order,
-    settings_of,
-)
-from plumbline.preprocessing.crossfit import CrossFit
-from plumbline.preprocessing.dates import is_cyclic
-from plumbline.preprocessing.encode import (
-    ENCODERS,
-    EncoderInput,
-    standardise,
-)
-from plumbline.preprocessing.encoding import Encoding, Replace
+from plumbline.kinds import BoolArray, FloatArray, IntArray, Role
+from plumbline.preprocessing.columns import check_columns
 from plumbline.preprocessing.frames import batches, named
-from plumbline.preprocessing.source import Source, code_expression, read_targets, read_weights
-from plumbline.preprocessing.summary import (
-    SAMPLE_VALUES_PER_MB,
-    CategoryCounts,
-    NumberSummaries,
-)
-from plumbline.tables import CellFormat, Column, Schema, rows_at_once
+from plumbline.preprocessing.preparers import PREPARERS, Given, Preparer, columns_by_preparer
+from plumbline.preprocessing.source import read_targets, read_weights
+from plumbline.tables import Schema, rows_at_once
 
-FORMAT = 2  # of the state
+FORMAT = 3  # of the state; 2 had numbers and categories only
 
 
 class TableTransformer:
-    """Scales, imputes and encodes the features of a table.
+    """Makes tensors of a table's features: the composition of the preparers of their types.
 
-    Fitted state: `numbers_`, `categories_`, `dropped_` (feature -> why), `spec_`.
+    Fitted state: `preparers_` by name, `dropped_` (feature -> why), `spec_`.
     """
 
-    numbers_: list[NumberState]
-    categories_: list[CategoryState]
+    preparers_: dict[str, Preparer]
     dropped_: dict[str, str]
     spec_: InputSpec
 
@@ -68,9 +44,8 @@ class TableTransformer:
         check_columns(config, schema)
         self.schema = schema
         self.config = config
+        self._max_memory_mb = max_memory_mb
         self._batch_rows = rows_at_once(len(schema.columns), max_memory_mb)
-        self._sample_values = max_memory_mb * SAMPLE_VALUES_PER_MB
-        self._training: CrossFit | None = None
 
     # -- learning
 
@@ -86,26 +61,18 @@ class TableTransformer:
         Raises:
             DataError: no rows, no usable feature, a wrong target or number.
         """
-        settings = {c.name: settings_of(self.config, c) for c in self.schema.features}
-        source = Source(self.schema, settings)
-        ordered = [needs_order(settings[name], self.config) for name, _ in source.numbers]
-        numbers = NumberSummaries(
-            len(source.numbers),
-            seed,
-            ordered=np.array(ordered, dtype=bool),
-            most_values=self._sample_values,
-        )
-        counts = {name: CategoryCounts() for name in source.category_names}
+        preparers = {name: PREPARERS[name](given) for name, given in self._given().items()}
+        for preparer in preparers.values():
+            preparer.begin(seed)
+        reads = [expression for own in preparers.values() for expression in own.reads(frame)]
         seen = 0
-        for batch in batches(frame.select(source.raw(frame)), self._batch_rows):
-            numbers.add(source.number_matrix(batch, named(rows, seen, len(batch))))
+        for batch in batches(frame.select(reads), self._batch_rows):
+            for preparer in preparers.values():
+                preparer.observe(batch, named(rows, seen, len(batch)))
             seen += len(batch)
-            for name, counter in counts.items():
-                counter.add(batch[name])
-        self.dropped_ = {}
-        self._fit_numbers(source, numbers, settings)
-        self._fit_categories(frame, counts, settings, seed, rows)
-        self._compile()
+        for preparer in preparers.values():
+            preparer.finish(frame, rows)
+        self._hold(preparers)
         if not self.spec_.tensors:
             raise DataError(
                 "no feature is left that says anything",
@@ -114,87 +81,25 @@ class TableTransformer:
             )
         return self
 
-    def _fit_numbers(
-        self, source: Source, numbers: NumberSummaries, settings: dict[str, Settings]
-    ) -> None:
-        self.numbers_ = []
-        marked: set[str] = set()  # a date's numbers are missing together: one indicator
-        for (name, part), summary in zip(source.numbers, numbers.finish(), strict=True):
-            state = fit_number(
-                name,
-                part,
-                settings[name],
-                self.config,
-                summary,
-                indicator=settings[name].indicator and name not in marked,
-                fixed=part is not None and is_cyclic(part),
+    def _given(self) -> dict[str, Given]:
+        return {
+            name: Given(
+                schema=self.schema,
+                columns=columns,
+                config=self.config,
+                batch_rows=self._batch_rows,
+                max_memory_mb=self._max_memory_mb,
             )
-            if isinstance(state, str):
-                self.dropped_[name if part is None else f"{name}.{part}"] = state
-                continue
-            if state.indicator:
-                marked.add(name)
-            self.numbers_.append(state)
-
-    def _fit_categories(
-        self,
-        frame: pl.LazyFrame,
-        counts: dict[str, CategoryCounts],
-        settings: dict[str, Settings],
-        seed: int,
-        rows: IntArray | None,
-    ) -> None:
-        self.categories_, code_counts = [], []
-        for name, counter in counts.items():
-            fitted = fit_vocabulary(*counter.finish(), settings[name])
-            if isinstance(fitted, str):
-                self.dropped_[name] = fitted
-                continue
-            values, count = fitted
-            encode = settings[name].encode
-            if encode == "onehot" and len(values) > self.config.onehot_max:
-                encode = "ordinal"
-            self.categories_.append(CategoryState(source=name, encode=encode, values=values))
-            code_counts.append(count)
-        self._training = CrossFit(
-            folds=self.config.target_mean_folds, seed=seed, batch_rows=self._batch_rows
-        )
-        by_target = {j: s for j, s in enumerate(self.categories_) if s.encode == "target_mean"}
-        if by_target:
-            self._training.learn(frame, self.schema, by_target, rows)
-        for j, (state, count) in enumerate(zip(self.categories_, code_counts, strict=True)):
-            sums = self._training.sums.get(j)
-            table = choose(ENCODERS, state.encode, "normalize.encode")(
-                EncoderInput(count=count, sums=sums, smoothing=self.config.target_mean_smoothing)
-            )
-            if table is None:
-                continue
-            if state.encode != "onehot":
-                mean, spread = standardise(table, count)
-                table = (table - mean) / spread
-                if sums is not None:
-                    self._training.set_out_of_fold(
-                        j, self.config.target_mean_smoothing, mean, spread
-                    )
-            self.categories_[j] = replace(
-                state,
-                columns=_column_names(state, self.schema, table.shape[1]),
-                table=tuple(tuple(row) for row in table.tolist()),
-            )
-
-    def _compile(self) -> None:
-        """Make what was learnt ready to be applied."""
-        numbers, categories = self.numbers_, self.categories_
-        used = {s.source for s in numbers} | {s.source for s in categories}
-        settings = {
-            c.name: settings_of(self.config, c) for c in self.schema.features if c.name in used
+            for name, columns in columns_by_preparer(self.schema.features).items()
         }
-        self._source = Source(self.schema, settings, [(s.source, s.part) for s in numbers])
-        self._code_exprs = [code_expression(s) for s in categories]
-        self._formats = {c.name: c.format for c in self.schema.columns}
-        self._encoding = Encoding(numbers, categories)
-        target = TargetSpec(task=self.schema.task, classes=self.schema.classes)
-        self.spec_ = InputSpec(tensors=self._encoding.tensors(), target=target)
+
+    def _hold(self, preparers: dict[str, Preparer]) -> None:
+        self.preparers_ = preparers
+        self.dropped_ = {k: v for own in preparers.values() for k, v in own.dropped_.items()}
+        self.spec_ = InputSpec(
+            tensors=tuple(tensor for own in preparers.values() for tensor in own.tensors_),
+            target=TargetSpec(task=self.schema.task, classes=self.schema.classes),
+        )
 
     # -- applying
 
@@ -229,20 +134,19 @@ class TableTransformer:
         """
         self._check_fitted()
         columns = set(frame.collect_schema().names())
-        raw = self._source.raw(frame, categories=False)
-        selected = frame.select(*raw, *self._code_exprs, *self._extras(columns))
+        own = [e for preparer in self.preparers_.values() for e in preparer.selects(frame)]
+        selected = frame.select(*own, *self._extras(columns))
         start = seen = 0
         for batch in batches(selected, self._batch_rows):
             stop = start + len(batch)
             assert stop <= len(rows), f"more rows than the {len(rows)} row numbers given"
-            fold = None
-            if training is not None and self._training is not None:
+            positions = None
+            if training is not None:
                 mark = training[start:stop]
-                fold = np.full(len(batch), -1, dtype=np.int64)
-                count = int(mark.sum())
-                fold[mark] = self._training.fold(seen, seen + count)
-                seen += count
-            yield self._apply(batch, rows[start:stop], fold)
+                positions = np.full(len(batch), -1, dtype=np.int64)
+                positions[mark] = np.arange(seen, seen + int(mark.sum()))
+                seen += int(mark.sum())
+            yield self._apply(batch, rows[start:stop], positions)
             start = stop
         assert start == len(rows), f"{start} rows for {len(rows)} row numbers"
         if start == 0:
@@ -257,12 +161,10 @@ class TableTransformer:
         wanted = [*self.schema.names(Role.TARGET), *self.schema.names(Role.WEIGHT)]
         return [pl.col(name) for name in wanted if name in columns]
 
-    def _apply(self, batch: pl.DataFrame, rows: IntArray, fold: IntArray | None) -> Examples:
-        codes = [batch[s.source].to_numpy() for s in self.categories_]
-        replace: Replace | None = None
-        if fold is not None and self._training is not None:
-            replace = partial(self._training.out_of_fold, fold)
-        inputs = self._encoding(self._source.number_matrix(batch, rows), codes, replace)
+    def _apply(self, batch: pl.DataFrame, rows: IntArray, positions: IntArray | None) -> Examples:
+        inputs: dict[str, NDArray[Any]] = {}
+        for preparer in self.preparers_.values():
+            inputs |= preparer.apply(batch, rows, positions)
         target, weight = self.schema.target, self.schema.one(Role.WEIGHT)
         y: IntArray | FloatArray = np.empty(0, dtype=np.float32)
         if target in batch.columns:
@@ -282,8 +184,10 @@ class TableTransformer:
             DataError: not fitted, or a value that its column cannot hold.
         """
         self._check_fitted()
-        codes = self._encoding.codes_of_row(values, self._formats)
-        return self._encoding(self._source.number_row(values), codes)
+        inputs: dict[str, NDArray[Any]] = {}
+        for preparer in self.preparers_.values():
+            inputs |= preparer.apply_one(values)
+        return inputs
 
     # -- state
 
@@ -292,55 +196,34 @@ class TableTransformer:
         self._check_fitted()
         return {
             "format": FORMAT,
-            "task": str(self.schema.task),
-            "classes": list(self.schema.classes),
-            "columns": [_column_json(c) for c in self.schema.columns],
-            "numbers": [s.to_json() for s in self.numbers_],
-            "categories": [s.to_json() for s in self.categories_],
-            "dropped": dict(self.dropped_),
+            **self.schema.to_json(),
+            "preparers": {name: own.to_json() for name, own in self.preparers_.items()},
         }
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
         """The transformer whose `to_json` this is; applies the same, bit for bit."""
-        if state.get("format") != FORMAT:
+        if state.get("format") not in (2, FORMAT):
             raise DataError(
                 "the fitted preprocessor is of another format",
                 wanted=str(FORMAT),
                 got=state.get("format"),
                 mend="fit it again: dvc repro normalize --force",
             )
-        schema = Schema(
-            columns=tuple(
-                Column(
-                    name=c["name"],
-                    type=ColumnType(c["type"]),
-                    role=Role(c["role"]),
-                    format=CellFormat.from_json(c.get("format", {})),
-                    labels=tuple(state["classes"]) if c["role"] == Role.TARGET else (),
-                )
-                for c in state["columns"]
-            ),
-            task=Task(state["task"]),
-            classes=tuple(state["classes"]),
+        states = state["preparers"] if state["format"] == FORMAT else {"scalars": state}
+        self = cls(Schema.from_json(state), NormalizeConfig())
+        given = self._given()
+        unknown = [name for name in states if name not in PREPARERS]
+        if unknown:
+            raise DataError(
+                "the fitted preprocessor reads cells of a type that this version does not know",
+                wanted=", ".join(PREPARERS),
+                got=unknown[0],
+            )
+        self._hold(
+            {name: PREPARERS[name].from_json(given[name], own) for name, own in states.items()}
         )
-        self = cls(schema, NormalizeConfig())
-        self.numbers_ = [NumberState.from_json(s) for s in state["numbers"]]
-        self.categories_ = [CategoryState.from_json(s) for s in state["categories"]]
-        self.dropped_ = dict(state["dropped"])
-        self._compile()
         return self
-
-
-def _column_json(column: Column) -> dict[str, Any]:
-    """A column; its format is left out where it is the default one."""
-    state: dict[str, Any] = {
-        "name": column.name,
-        "type": str(column.type),
-        "role": str(column.role),
-    }
-    form = column.format.to_json()
-    return {**state, "format": form} if form else state
 
 
 def _joined(parts: Iterator[Examples], rows: int) -> Examples:
@@ -359,13 +242,3 @@ def _joined(parts: Iterator[Examples], rows: int) -> Examples:
                 whole[name][start : start + len(array)] = array
         start += count
     return Examples(inputs=inputs, **beside)
-
-
-def _column_names(state: CategoryState, schema: Schema, width: int) -> tuple[str, ...]:
-    if state.encode == "onehot":
-        return tuple(f"{state.source}={value}" for value in state.values)
-    if state.encode == "frequency":
-        return (f"{state.source}:frequency",)
-    if width == 1:
-        return (f"{state.source}:target",)
-    return tuple(f"{state.source}:target={c}" for c in schema.classes[1:])

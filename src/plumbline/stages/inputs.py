@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.config import Config, Paths
-from plumbline.data.load import load_expectations
-from plumbline.data.read import open_table
+from plumbline.data.rows import open_rows
 from plumbline.errors import DataError, ParameterError
 from plumbline.evaluation.metrics import default_metric, metric_names
 from plumbline.examples import Examples, InputSpec
@@ -20,9 +19,8 @@ from plumbline.tables import Schema, SplitIndex, Table
 
 
 def load_table(config: Config, paths: Paths) -> tuple[Table, Schema]:
-    """The data, typed by expectations.yaml; what the split stage dropped is no feature."""
-    schema = load_expectations(paths.expectations, config.data).schema
-    table = open_table(config.data, schema, paths.root)
+    """The typed rows; what the split stage dropped is no feature."""
+    table, schema = open_rows(paths.table, config.data.max_memory_mb)
     dropped = read_json(paths.split / "dropped.json")
     columns = tuple(
         replace(c, role=Role.IGNORE) if c.name in dropped else c for c in schema.columns

@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.config import Config, Paths
-from plumbline.data.load import load_expectations
-from plumbline.data.read import open_table
+from plumbline.data.rows import open_rows
 from plumbline.errors import DataError, GateError
 from plumbline.files import write_json
 from plumbline.manifest import sealed_dir
@@ -26,8 +25,8 @@ SHOWN = 5  # findings, and columns of one, that are printed
 
 def run(config: Config, paths: Paths) -> Report:
     """Split the rows, look for leaks, stop at a critical one whose policy is `fail`."""
-    schema = load_expectations(paths.expectations, config.data).schema
-    table = hold(open_table(config.data, schema, paths.root), config.data)
+    table, schema = open_rows(paths.table, config.data.max_memory_mb)
+    table = hold(table, config.data)
     rows = read_rows(table, schema, config.data, config.split)
     chosen = resolve(rows, config.split)
     split = make_split(rows, chosen, config.seed)

@@ -198,7 +198,7 @@ def _key(config: Config, paths: Paths) -> str:
         "tune": dataclasses.asdict(config.tune) | dict.fromkeys(("workers", "storage")),
         "metric": config.evaluate.metric,
     }
-    files = [p for folder in (paths.split, paths.prepared) for p in folder.rglob("*")]
+    files = [p for folder in (paths.split, paths.table) for p in folder.rglob("*")]
     return fingerprint(content, (p for p in files if p.is_file()))
 
 

@@ -10,20 +10,29 @@ import polars as pl
 from plumbline.config import Config, Paths
 from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks
 from plumbline.data.checks_page import results_page
+from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.overview import overview
+from plumbline.data.rows import write_rows
 from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError
-from plumbline.files import new_file, write_json, write_text
+from plumbline.files import new_file, scratch, write_json, write_text
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 
 
 def run(config: Config, paths: Paths) -> Report:
-    """Check the data; write what failed; stop at a critical failure."""
+    """Check the data; write what failed; stop at a critical failure, else write typed rows."""
     expectations = load_expectations(paths.expectations, config.data)
-    source = open_source(config.data, expectations.schema, paths.root)
+    with scratch(paths.state / "validate") as parsed:
+        return _run(config, paths, expectations, parsed)
+
+
+def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path) -> Report:
+    patterned = [name for name, c in expectations.columns.items() if c.pattern is not None]
+    schema = expectations.schema
+    source = open_source(config.data, schema, paths.root, into=parsed, patterned=patterned)
     outcomes = check_table(expectations, source)
     outcomes += run_checks(
         checks_of(expectations, source), source, max_memory_mb=config.data.max_memory_mb
@@ -41,6 +50,14 @@ def run(config: Config, paths: Paths) -> Report:
     page = folder / "index.html"
     if stopping:
         raise _refusal(stopping, listed, config, page.relative_to(paths.root))
+    with sealed_dir(paths.table) as new:
+        write_rows(
+            new,
+            source.frame,
+            schema,
+            test_rows=source.test_rows,
+            max_memory_mb=config.data.max_memory_mb,
+        )
     warnings = [f"{o.column or 'table'}: {_said(o)}" for o in failed]
     return Report(
         rows=[

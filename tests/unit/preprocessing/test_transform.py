@@ -162,7 +162,7 @@ def test_a_million_different_values_cost_as_many_codes_as_allowed() -> None:
     values = [f"user {k}" for k in range(300_000)] + ["guest"] * 50 + ["admin"] * 20
     made = fit(NormalizeConfig(max_categories=10), CATEGORY, values)
     assert tensor(made.spec_, "cat").cardinalities == (11,)
-    assert made.categories_[0].values[:2] == ("guest", "admin")
+    assert made.preparers_["scalars"].categories_[0].values[:2] == ("guest", "admin")
     asked = ask(made, ["guest", "admin", "user 299999", "nobody"])
     assert_array_equal(asked.inputs["cat"][:, 0], [1, 2, 0, 0])
     own = {"x": ColumnConfig(encode="frequency", max_categories=10)}
@@ -172,10 +172,10 @@ def test_a_million_different_values_cost_as_many_codes_as_allowed() -> None:
 
 def test_text_of_many_values_keeps_what_came_twice() -> None:
     made = fit(NormalizeConfig(), TEXT, ["a", "a", "b", "c", "c"])
-    assert made.categories_[0].values == ("a", "c")
+    assert made.preparers_["scalars"].categories_[0].values == ("a", "c")
     own = {"x": ColumnConfig(min_count=1)}
     made = fit(NormalizeConfig(columns=own), TEXT, ["a", "a", "b", "c", "c"])
-    assert made.categories_[0].values == ("a", "c", "b")
+    assert made.preparers_["scalars"].categories_[0].values == ("a", "c", "b")
 
 
 # -- infinite, huge
@@ -387,7 +387,7 @@ def test_a_training_row_s_mean_does_not_hold_its_own_target() -> None:
         frame = pl.LazyFrame({"x": x, "y": target})
         examples = made.fit_transform(frame, np.arange(n), seed=0)
         # undo the scaling, which is learnt from all training rows
-        sums = made._training.sums[0]  # type: ignore[union-attr]
+        sums = made.preparers_["scalars"]._training.sums[0]  # type: ignore[union-attr]
         count, total = sums.count.sum(0), sums.target.sum(0)
         raw = (total + total.sum() / n) / (count[:, None] + 1)
         share = count / n

@@ -195,4 +195,6 @@ def test_only_target_means_treat_training_rows_otherwise(given_table: Any) -> No
     columns = [j for j, s in enumerate(num.sources) if s not in means]
     assert_array_equal(block(examples, "num")[:, columns], block(plain, "num")[:, columns])
     assert_array_equal(block(examples, "cat"), block(plain, "cat"))
-    assert bool(means) == (config.encode == "target_mean" and bool(made.categories_))
+    assert bool(means) == (
+        config.encode == "target_mean" and bool(made.preparers_["scalars"].categories_)
+    )
