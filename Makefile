@@ -61,6 +61,7 @@ lint: $(READY) ## ruff, mypy, import contracts, declared dependencies
 
 soak: $(READY) | data ## the random tests (kills, fuzz, simulations) in full numbers; long
 	pytest -q -m soak
+	pytest -q tests/unit tests/contract tests/behaviour --hypothesis-profile random
 
 bench: $(READY) | data ## every published figure beside its peers, into docs/benchmarks.md
 	uv pip install --quiet --python python -r requirements-bench.lock -c requirements.lock
