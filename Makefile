@@ -36,16 +36,16 @@ repro: $(READY) | data ## run what has changed of the graph, then show the resul
 	@plumbline repro
 
 flow: $(READY) ## the same as one Prefect flow run; ARGS="evaluate --force" for a part
-	@python -m pipelines.local flow $(ARGS)
+	@python -m pipelines.dev_servers flow $(ARGS)
 
 ui: $(READY) ## MLflow and Prefect in the browser, on 127.0.0.1
-	@python -m pipelines.local ui
+	@python -m pipelines.dev_servers ui
 
 deploy: $(READY) ## Prefect server, worker and weekly training (prefect.yaml), on 127.0.0.1
-	@python -m pipelines.local deploy
+	@python -m pipelines.dev_servers deploy
 
 deploy-down: $(READY) ## end what deploy and ui started
-	@python -m pipelines.local deploy-down
+	@python -m pipelines.dev_servers deploy-down
 
 test: $(READY) | data ## every test that needs no GPU, after lint
 	$(MAKE) --no-print-directory lint

@@ -28,11 +28,11 @@ from plumbline.evaluation.baselines import fit_baseline
 from plumbline.evaluation.metrics import METRICS, default_metric, score
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, IntArray, Part, Task
+from plumbline.leakage import Evidence
 from plumbline.preprocessing.frames import take_rows
-from plumbline.preprocessing.leakage import Evidence
 from plumbline.preprocessing.plain import PlainReader
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.training.fresh import fit_fresh
+from plumbline.training.build import fit_fresh
 from plumbline.training.loop import predict
 
 ROOT = Path(__file__).resolve().parents[1]

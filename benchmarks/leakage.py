@@ -30,7 +30,7 @@ from benchmarks.honest import data_sets, known_leaks
 from benchmarks.planted import PART, PLANTS, Data, Planted, evidence_of
 from benchmarks.result import Figure, Result, Table
 from plumbline.kinds import Part, Task
-from plumbline.preprocessing.leakage import Evidence, find_leaks
+from plumbline.leakage import Evidence, find_leaks
 
 ROWS, COLUMNS = 500_000, 40
 CORES = 2
@@ -40,7 +40,7 @@ Said = list[tuple[str, tuple[str, ...], bool]]
 # Reports that count: that a column gives the target away, or tells the source. That a column
 # looks like an id or a date is advice, and not counted against a peer.
 OF_COLUMNS = {
-    "plumbline": ("giveaway", "identifier", "target_text", "source_shift"),
+    "plumbline": ("giveaway", "identifier", "target_text", "adversarial_validation"),
     "targetleak": (
         "target-proxy",
         "pure-categories",
@@ -67,7 +67,7 @@ def targetleak(data: Data, part: np.ndarray[Any, Any]) -> Said:
     frame = pandas_of(data)
     kept = part != Part.UNUSED
     frame["split_"] = np.where(part == Part.TEST, "test", "train")
-    found = peer.analyse(frame[kept], data.target, split="split_", group=data.group)
+    found = peer.analyze(frame[kept], data.target, split="split_", group=data.group)
     return [
         (f.kind, () if f.column is None else (str(f.column),), f.severity == "critical")
         for f in found

@@ -1,7 +1,7 @@
 """Normalizing a table beside scikit-learn's ColumnTransformer: rows per second and memory.
 
 Both read one Parquet file of 20 number columns (six with gaps) and 10 text columns of 50 values,
-learn from all rows and prepare all rows: numbers standardised, gaps filled with the mean and
+learn from all rows and prepare all rows: numbers standardized, gaps filled with the mean and
 marked, texts as whole numbers with a place for unknown ones. Each attempt is a process of its
 own, so that its memory can be told; imports are not timed. What they make is compared cell by
 cell.

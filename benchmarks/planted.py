@@ -17,8 +17,8 @@ from plumbline.config.data import DataConfig, FormatConfig, LeakageConfig, Split
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import conform
 from plumbline.kinds import Task
-from plumbline.preprocessing.leakage import Evidence, Finding, find_leaks
-from plumbline.preprocessing.split import make_split, read_rows, resolve
+from plumbline.leakage import Evidence, Finding, find_leaks
+from plumbline.split import make_split, read_rows, resolve
 from plumbline.tables import Table
 
 PART = "assigned"  # the column that says which part a row is in, where the owner says so
@@ -407,7 +407,7 @@ def other_source(data: Data, rng: np.random.Generator) -> Planted | None:
         data=_with(
             changed, {"method": "predefined", "column": PART}, **moved, **{PART: part.tolist()}
         ),
-        checks=("source_shift",),
+        checks=("adversarial_validation",),
         columns=tuple(off),
     )
 

@@ -35,13 +35,13 @@ from plumbline.examples import Examples, InputSpec
 from plumbline.files import sha256
 from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.preprocessing.frames import take_rows
-from plumbline.preprocessing.split import make_split, read_rows, resolve
 from plumbline.preprocessing.transform import TableTransformer
+from plumbline.split import make_split, read_rows, resolve
 from plumbline.stages.inputs import chosen_metric
 from plumbline.tables import Schema
+from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.device import count_threads, set_up
 from plumbline.training.distributed import CPU
-from plumbline.training.fresh import FreshFit, fit_fresh
 from plumbline.training.loop import predict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,7 +117,7 @@ def run() -> Result:
 
 
 def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
-    """Read, infer, split and normalise, as init and the first stages do."""
+    """Read, infer, split and normalize, as init and the first stages do."""
     defaults = load_config(ROOT / "params.yaml")
     form = make_canonical(file, ROOT / ".plumbline" / "bench", target=target).form
     raw, *others = [scan(f, form) for f in (file, test) if f]

@@ -16,7 +16,7 @@ from torch import nn
 from benchmarks.result import Figure, Result, Table, times
 from plumbline.config.model import ModelConfig
 from plumbline.evaluation.attribution import exact_shapley, sampled_shapley
-from plumbline.evaluation.effort import PAIRS, one_thread
+from plumbline.evaluation.explanation_budget import PAIRS, one_thread
 from plumbline.evaluation.masker import Masker
 from plumbline.examples import InputSpec, TargetSpec, TensorSpec
 from plumbline.inference import Predict

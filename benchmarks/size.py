@@ -34,7 +34,7 @@ NUMBERS = [f"n{j}" for j in range(20)]
 TEXTS = [f"c{j}" for j in range(10)]
 VALUES = 50
 PROMISED = 2.0  # GB per stage
-SLACK = 1.25  # of the time per further million rows
+TOLERANCE = 1.25  # of the time per further million rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,8 +128,8 @@ def growth(taken: dict[tuple[int, str], Taken], sizes: tuple[int, ...]) -> list[
                 f"{sizes[0]:,} to {sizes[1]:,}",
                 reached=after / before,
                 unit="×",
-                target=f"≤ {SLACK} ×",
-                holds=after / before <= SLACK,
+                target=f"≤ {TOLERANCE} ×",
+                holds=after / before <= TOLERANCE,
             )
         )
     return figures

@@ -150,9 +150,9 @@ def our_loop(name: str, world: Any = None) -> Callable[[], float]:
     """Seconds of an epoch of `plumbline.training.loop`."""
     from plumbline.config.model import TrainConfig
     from plumbline.kinds import Task
-    from plumbline.training.distributed import ALONE
-    from plumbline.training.job import prepare
+    from plumbline.training.distributed import SINGLE_PROCESS
     from plumbline.training.loop import train_epoch
+    from plumbline.training.setup import prepare
 
     made = examples(FAMILIES[name][0])
     config = TrainConfig(batch_size=BATCH, learning_rate=RATE, clip_norm=None, device="cpu")
@@ -164,7 +164,7 @@ def our_loop(name: str, world: Any = None) -> Callable[[], float]:
         config,
         seed=SEED,
         target=None,
-        world=world or ALONE,
+        world=world or SINGLE_PROCESS,
     )
 
     def epoch() -> float:
@@ -182,7 +182,7 @@ def fixed_batch(name: str) -> Callable[[], float]:
 
     model, made = network(name), examples(BATCH)
     num, y = torch.from_numpy(made.inputs["num"]), torch.from_numpy(made.y)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, fused=True)
     steps = FAMILIES[name][0] / BATCH
 
     def epoch() -> float:
@@ -190,9 +190,9 @@ def fixed_batch(name: str) -> Callable[[], float]:
         begun = time.perf_counter()
         for _ in range(round(steps)):
             loss = member_loss(model(num=num), y)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         return (time.perf_counter() - begun) * steps / round(steps)
 
     return epoch

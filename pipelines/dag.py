@@ -28,7 +28,7 @@ def load_graph(path: Path) -> Graph:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(
-            "no such file", file=path, mend="run from the root of the checkout"
+            "no such file", file=path, hint="run from the root of the checkout"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"not readable as YAML: {error}", file=path) from None
@@ -51,7 +51,7 @@ def build_graph(stages: Mapping[str, Mapping[str, Any]]) -> Graph:
                     f"'{key}' is not followed by the flow",
                     file="dvc.yaml",
                     where=f"stages.{name}",
-                    mend="write the stages out, with paths relative to dvc.yaml",
+                    hint="write the stages out, with paths relative to dvc.yaml",
                 )
     written = {name: _outputs(stage) for name, stage in stages.items()}
     _refuse_shared(written)
@@ -80,7 +80,7 @@ def waves(graph: Graph) -> tuple[tuple[str, ...], ...]:
                     f"needs '{other}', which is no stage",
                     file="dvc.yaml",
                     where=f"stages.{name}",
-                    mend=nearest(other, graph),
+                    hint=nearest(other, graph),
                 )
     sorter = graphlib.TopologicalSorter(graph)
     try:
@@ -113,7 +113,7 @@ def select(graph: Graph, targets: Iterable[str]) -> Graph:
         name = rest.pop()
         if name not in graph:
             raise ParameterError(
-                f"'{name}' is no stage", file="dvc.yaml", where="targets", mend=nearest(name, graph)
+                f"'{name}' is no stage", file="dvc.yaml", where="targets", hint=nearest(name, graph)
             )
         if name not in wanted:
             wanted.add(name)

@@ -30,8 +30,12 @@ def main() -> int:
     except (DvcException, OSError, sqlite3.Error) as error:
         causes = _causes(error)
         words = ": ".join(dict.fromkeys(str(cause) for cause in causes if str(cause)))
-        passing = any(isinstance(cause, (LockError, sqlite3.OperationalError)) for cause in causes)
-        Path(answer).write_text(json.dumps({"error": words, "passing": passing}), encoding="utf-8")
+        retryable = any(
+            isinstance(cause, (LockError, sqlite3.OperationalError)) for cause in causes
+        )
+        Path(answer).write_text(
+            json.dumps({"error": words, "retryable": retryable}), encoding="utf-8"
+        )
         return FAILED
     Path(answer).write_text(json.dumps(content), encoding="utf-8")
     return 0

@@ -81,14 +81,14 @@ def start(folder: Path, service: Service, environment: Mapping[str, str], root: 
         if record.port != service.port:
             raise StorageError(
                 f"{service.name} already runs on port {record.port}, not {service.port}",
-                mend="make deploy-down, then start it on the other port",
+                hint="make deploy-down, then start it on the other port",
             )
         _wait(folder, service, record)
         return False
     if service.port is not None and not is_free(service.port):
         raise StorageError(
             f"port {service.port} on {HOST}, wanted for {service.name}, is taken",
-            mend=f"end what listens there, or set {service.port_variable} to a free port",
+            hint=f"end what listens there, or set {service.port_variable} to a free port",
         )
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{service.name}.log").open("wb") as log:

@@ -20,9 +20,9 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from pipelines import command
-from pipelines.command import CommandError, Outcome
+from pipelines import dvc_cli
 from pipelines.dag import Graph, load_graph, select
+from pipelines.dvc_cli import CommandError, Outcome
 from plumbline.errors import DataError, UserError
 from plumbline.markup import markdown
 from plumbline.results import fact_rows, metric_rows
@@ -77,14 +77,14 @@ def training(
         wait(list(futures.values()))
         states = {name: future.state for name, future in futures.items()}
     finally:
-        command.stop_all()  # what still runs when the flow is cancelled
+        dvc_cli.stop_all()  # what still runs when the flow is cancelled
     return _conclude(root, states)
 
 
-def retry_passing(_task: Any, _run: Any, state: State[Any]) -> bool:
+def retry_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Try again after a lock or storage that did not answer; never after a stage said no."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, CommandError) and error.passing
+    return isinstance(error, CommandError) and error.retryable
 
 
 @task(
@@ -92,25 +92,25 @@ def retry_passing(_task: Any, _run: Any, state: State[Any]) -> bool:
     task_run_name="data",
     retries=len(RETRY_SECONDS),
     retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=retry_passing,
+    retry_condition_fn=retry_retryable,
 )
 def data_task(root: Path, *, pull: bool) -> State[Any]:
     """Fetch missing data, record changed data; gives what is left to do, by stage."""
     log = get_run_logger()
-    changed = command.status(root)
+    changed = dvc_cli.status(root)
     touched = False
     for name in [key for key in changed if key.endswith(".dvc")]:
-        missing = not command.present(name, root)
+        missing = not dvc_cli.present(name, root)
         if missing and not pull:
-            error = DataError("the data are not there", file=name, mend=f"run `dvc pull {name}`")
+            error = DataError("the data are not there", file=name, hint=f"run `dvc pull {name}`")
             return Failed(name=REFUSED[2], message=str(error), data=error)
         if missing:
-            command.pull(name, root, log.info)
+            dvc_cli.pull(name, root, log.info)
         else:
-            command.repro(name, root, log.info)
+            dvc_cli.repro(name, root, log.info)
         touched = True
     if touched:
-        changed = command.status(root)
+        changed = dvc_cli.status(root)
     message = f"{len(changed)} of the graph's stages changed" if changed else "nothing changed"
     return Completed(message=message, data=changed)
 
@@ -118,7 +118,7 @@ def data_task(root: Path, *, pull: bool) -> State[Any]:
 @task(
     retries=len(RETRY_SECONDS),
     retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=retry_passing,
+    retry_condition_fn=retry_retryable,
 )
 def stage_task(
     name: str, root: Path, changed: Changed, before: Sequence[Any], *, force: bool
@@ -133,9 +133,9 @@ def stage_task(
     if untouched and not force:
         return Completed(name="Cached", message="nothing changed", data=Outcome.UNCHANGED)
     try:
-        outcome = command.repro(name, root, log.info, force=force)
+        outcome = dvc_cli.repro(name, root, log.info, force=force)
     except CommandError as error:
-        if error.passing:
+        if error.retryable:
             raise
         if error.code == 3:
             create_markdown_artifact(
@@ -184,7 +184,7 @@ def _result(root: Path) -> str:
     """The summary in Markdown. The page is named as text: a browser opens no file: link from
     Prefect's interface."""
     header, rows = metric_rows(root)
-    facts = [[label, value] for label, value in fact_rows(root)]
+    metadata = [[label, value] for label, value in fact_rows(root)]
     page = f"`{root / 'reports' / 'index.html'}`"
     return "\n".join(
         [
@@ -192,7 +192,7 @@ def _result(root: Path) -> str:
             "",
             *_table(header, rows),
             "",
-            *_table(["", ""], facts),
+            *_table(["", ""], metadata),
         ]
     )
 

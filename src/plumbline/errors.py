@@ -36,7 +36,7 @@ class UserError(PlumblineError, ValueError):
         where: column, key or row inside the file.
         wanted: what would have been right.
         got: what came; long values are cut.
-        mend: what to do about it, in the imperative.
+        hint: what to do about it, in the imperative.
     """
 
     exit_code = 2
@@ -49,10 +49,10 @@ class UserError(PlumblineError, ValueError):
         where: str | None = None,
         wanted: str | None = None,
         got: object = None,
-        mend: str | None = None,
+        hint: str | None = None,
     ) -> None:
         self.what, self.file, self.where = what, file, where
-        self.wanted, self.got, self.mend = wanted, got, mend
+        self.wanted, self.got, self.hint = wanted, got, hint
         super().__init__(self._message())
 
     def _message(self) -> str:
@@ -65,9 +65,9 @@ class UserError(PlumblineError, ValueError):
             details.append(f"got {shorten(self.got)}")
         if details:
             text += f" ({', '.join(details)})"
-        if self.mend:
-            mend = self.mend[0].upper() + self.mend[1:]
-            text += f". {mend}" if mend[-1] in ".?!" else f". {mend}."
+        if self.hint:
+            hint = self.hint[0].upper() + self.hint[1:]
+            text += f". {hint}" if hint[-1] in ".?!" else f". {hint}."
         return shown(text)
 
 
@@ -92,10 +92,10 @@ class GateError(PlumblineError):
 
     exit_code = 3
 
-    def __init__(self, what: str, *, report: str | Path, mend: str | None = None) -> None:
+    def __init__(self, what: str, *, report: str | Path, hint: str | None = None) -> None:
         self.report = report
         text = f"{what} See {report}."
-        super().__init__(f"{text} {mend.rstrip('.')}." if mend else text)
+        super().__init__(f"{text} {hint.rstrip('.')}." if hint else text)
 
 
 def shorten(value: object, limit: int = 120) -> str:
@@ -127,5 +127,5 @@ def choose(choices: Mapping[str, T], name: str, key: str) -> T:
             f"'{name}' is not one of {', '.join(sorted(choices))}",
             file="params.yaml",
             where=key,
-            mend=nearest(name, choices),
+            hint=nearest(name, choices),
         ) from None

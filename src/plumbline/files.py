@@ -122,7 +122,7 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
             raise StorageError(
                 f"{what} is already running (process {_holder(file)})",
                 file=path,
-                mend="wait until it has ended, then run again",
+                hint="wait until it has ended, then run again",
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -24,7 +24,7 @@ def refusal_behind(error: BaseException | None) -> UserError | None:
         if isinstance(error, MemoryError) or any(w in str(error).lower() for w in EXHAUSTED):
             return StorageError(
                 "memory ran out",
-                mend="close other programs or use a larger machine; previous outputs are intact",
+                hint="close other programs or use a larger machine; previous outputs are intact",
             )
         if isinstance(error, OSError) and error.errno in REFUSED:
             what, file = error.strerror, error.filename
@@ -36,7 +36,7 @@ def refusal_behind(error: BaseException | None) -> UserError | None:
         return StorageError(
             f"cannot write: {what}",
             file=file,
-            mend="free disk space or fix permissions and rerun; previous outputs are intact",
+            hint="free disk space or fix permissions and rerun; previous outputs are intact",
         )
     return None
 
@@ -52,5 +52,5 @@ def _in_the_way(error: OSError) -> UserError | None:
     return StorageError(
         f"is not {wanted}, and {wanted} belongs there",
         file=place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place,
-        mend="move it away and run again",
+        hint="move it away and run again",
     )

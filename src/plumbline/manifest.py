@@ -58,22 +58,22 @@ def check_beside(root: Path, name: str, folder: str | None, hint: str) -> None:
 
 def _manifest(root: Path, name: str, hint: str) -> dict[str, dict[str, Any]]:
     if not (root / name).is_dir():
-        raise DataError("is not there", file=name, mend=hint)
+        raise DataError("is not there", file=name, hint=hint)
     place = f"{name}/{MANIFEST}"
     try:
         found = read_json(root / place)
         return {part: dict(found[part]) for part in ("files", "beside")}
     except FileNotFoundError:
-        raise DataError("is not there", file=place, mend=hint) from None
+        raise DataError("is not there", file=place, hint=hint) from None
     except (ValueError, KeyError, TypeError):
         raise DataError(
-            "is not the list of files that was written", file=place, mend=hint
+            "is not the list of files that was written", file=place, hint=hint
         ) from None
 
 
 def _check(root: Path, name: str, saved: str | None, hint: str) -> None:
     if not (root / name).is_file():
-        raise DataError("is not there", file=name, mend=hint)
+        raise DataError("is not there", file=name, hint=hint)
     if saved is None:
         return
     found = sha256(root / name)
@@ -83,5 +83,5 @@ def _check(root: Path, name: str, saved: str | None, hint: str) -> None:
             file=name,
             wanted=f"SHA-256 {saved[:12]}…",
             got=f"{found[:12]}…",
-            mend=hint,
+            hint=hint,
         )

@@ -50,9 +50,9 @@ def _missing(path: str, stages: Mapping[str, Any]) -> DataError:
             return DataError(
                 f"not there: the stage '{name}' writes it",
                 file=path,
-                mend=f"run `dvc repro {name}` (that stage and what it needs)",
+                hint=f"run `dvc repro {name}` (that stage and what it needs)",
             )
-    return DataError("not there", file=path, mend=GIVEN.get(path.split("/")[0]))
+    return DataError("not there", file=path, hint=GIVEN.get(path.split("/")[0]))
 
 
 def _stages(root: Path) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ def summary(root: Path) -> str:
     Raises:
         StorageError: a stage has not left its report yet; names the file and the stage.
     """
-    parts = [table(*metric_rows(root)), facts(fact_rows(root)), facts(LOOK, arrow="→ ")]
+    parts = [table(*metric_rows(root)), metadata(fact_rows(root)), metadata(LOOK, arrow="→ ")]
     return "\n\n".join(parts)
 
 
@@ -91,7 +91,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def facts(rows: Sequence[tuple[str, str]], arrow: str = "") -> str:
+def metadata(rows: Sequence[tuple[str, str]], arrow: str = "") -> str:
     """One line per fact, values under each other."""
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{arrow}{label:<{width}}  {value}" for label, value in rows)
@@ -109,5 +109,5 @@ def _read(root: Path, name: str, stage: str) -> Any:
         return json.loads((root / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StorageError(
-            f"not there yet: the stage '{stage}' writes it", file=name, mend="run `plumbline repro`"
+            f"not there yet: the stage '{stage}' writes it", file=name, hint="run `plumbline repro`"
         ) from None

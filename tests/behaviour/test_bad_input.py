@@ -98,7 +98,7 @@ def test_broken_tables(
         (["y"] * 59 + ["n"], ["'bought'", "class 'n' has one row"]),
     ],
 )
-def test_targets_that_cannot_be_learnt(
+def test_targets_that_cannot_be_learned(
     checkout: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

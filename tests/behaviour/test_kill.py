@@ -22,7 +22,7 @@ from plumbline.files import sha256
 from plumbline.kinds import Task
 
 SPEC = made_spec(Task.MULTICLASS)
-MODEL = {"name": "mlp", "normalisation": "batch", "dropout": 0.2, "width": 64}
+MODEL = {"name": "mlp", "normalization": "batch", "dropout": 0.2, "width": 64}
 # long enough to be hit between and within epochs
 FIT: dict[str, Any] = {
     "epochs": 12,

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plumbline.kinds import Task
-from plumbline.preprocessing.leakage import LEAKAGE_CHECKS
+from plumbline.leakage import LEAKAGE_CHECKS
 
 TASKS = [Task.BINARY, Task.MULTICLASS, Task.REGRESSION]
 
@@ -135,7 +135,9 @@ def test_no_clean_real_table_is_stopped(real_data: Path, name: str) -> None:
     few = np.sort(np.random.default_rng(2).permutation(len(data.frame))[:2_500])
     findings = findings_of(replace(data, frame=data.frame[few]))
     assert not [f.detail for f in findings if f.severity == "critical"]
-    strong = [f for f in findings if f.check in ("giveaway", "identifier", "source_shift")]
+    strong = [
+        f for f in findings if f.check in ("giveaway", "identifier", "adversarial_validation")
+    ]
     assert not strong, [f.detail for f in strong]
 
 

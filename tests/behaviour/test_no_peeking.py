@@ -1,4 +1,4 @@
-"""Nothing is learnt from rows that are held out: they are changed beyond recognition, and
+"""Nothing is learned from rows that are held out: they are changed beyond recognition, and
 everything fitted stays the same to the byte.
 
 The rows changed hold values a billion times larger, categories that no other row has, gaps and
@@ -219,9 +219,9 @@ def test_normalize(task: Task, form: str, world: World) -> None:
         (n["scale"]["method"]) for n in state["preparers"]["scalars"]["numbers"] if n["scale"]
     } == set(SCALERS)
     assert {c["encode"] for c in state["preparers"]["scalars"]["categories"]} == set(ENCODERS)
-    learnt = [n for n in before if not n.startswith(("val/", "test/"))]
-    assert len(learnt) == 7
-    for name in learnt:
+    learned = [n for n in before if not n.startswith(("val/", "test/"))]
+    assert len(learned) == 7
+    for name in learned:
         assert before[name] == after[name], name
     for part in ("val", "test"):
         num = f"{part}/inputs/num.npy"

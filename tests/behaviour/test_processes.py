@@ -11,8 +11,8 @@ from tests.made import made_examples, made_spec, short_fit, small_model
 
 from plumbline.config.model import ModelConfig, ModelName, TrainConfig
 from plumbline.kinds import Task
-from plumbline.training.distributed import ALONE, World
-from plumbline.training.fresh import fit_fresh
+from plumbline.training.build import fit_fresh
+from plumbline.training.distributed import SINGLE_PROCESS, World
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,7 +27,7 @@ CASES: dict[str, Case] = {
     **{
         f"{name}, batch norm": (
             Task.BINARY,
-            small_model(name, normalisation="batch", **DROPPED),
+            small_model(name, normalization="batch", **DROPPED),
             # a last batch of one row, which joins the batch before it
             short_fit(batch_size=23, schedule="onecycle"),
         )
@@ -40,7 +40,7 @@ CASES: dict[str, Case] = {
     ),
     "everything at once": (
         Task.MULTICLASS,
-        small_model("tabm", number_embedding="periodic", normalisation="layer", **DROPPED),
+        small_model("tabm", number_embedding="periodic", normalization="layer", **DROPPED),
         short_fit(
             accumulate=3,
             average=0.9,
@@ -108,7 +108,7 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str,
 def test_two_processes_have_the_loss_curve_of_one(
     name: str, by_two: list[dict[str, dict[str, Any]]]
 ) -> None:
-    alone = fit_case(ALONE, CASES[name])
+    alone = fit_case(SINGLE_PROCESS, CASES[name])
     first, second = (found[name] for found in by_two)
     assert first["history"] == second["history"]
     assert first["best"] == alone["best"]

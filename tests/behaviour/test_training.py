@@ -52,10 +52,10 @@ def test_two_processes_through_the_launcher(tmp_path: Path) -> None:
     assert runs[0] == runs[1]
     for ours, wanted in zip(curves(two), curves(one), strict=True):
         assert ours == pytest.approx(wanted, rel=1e-4)
-    facts = [json.loads((paths.model / "model.json").read_text()) for paths in (one, two)]
-    for fact in facts:
+    metadata = [json.loads((paths.model / "model.json").read_text()) for paths in (one, two)]
+    for fact in metadata:
         del fact["sha256"], fact["own_sha256"]  # of weights whose last digits differ
-    assert facts[0] == facts[1]
+    assert metadata[0] == metadata[1]
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -49,13 +49,15 @@ def _typographic(letter: str) -> str:
     )
 
 
-def is_right(file: Path, clean: Path, facts: dict[str, Any], place: Path, **options: Any) -> bool:
+def is_right(
+    file: Path, clean: Path, metadata: dict[str, Any], place: Path, **options: Any
+) -> bool:
     found = make_canonical(file, place, ReadingOptions.of(options))
     frame = scan(found.path, found.form).collect()
     with clean.open(encoding="utf-8", newline="") as opened:
         expected = tidy(csv.reader(opened))
     made_up = expected[0][0] in ("col_0", "col_1")
-    if int(facts["header_lines"]) or made_up:
+    if int(metadata["header_lines"]) or made_up:
         header, *expected = expected
         if not made_up and [n for n in header if n] != _shown(frame.columns, header):
             return False
@@ -75,15 +77,17 @@ def test_real_files_are_read_right_or_refused(real_data: Path, tmp_path: Path) -
         pytest.skip("no csv_in_the_wild")
     right, wrong, refused = [], [], []
     for file in sorted((wild / "csv").iterdir()):
-        facts = json.loads((wild / "parameters" / f"{file.name}.json").read_text(encoding="utf-8"))
+        metadata = json.loads(
+            (wild / "parameters" / f"{file.name}.json").read_text(encoding="utf-8")
+        )
         clean = wild / "clean" / file.name
         try:
-            (right if is_right(file, clean, facts, tmp_path) else wrong).append(file.name)
+            (right if is_right(file, clean, metadata, tmp_path) else wrong).append(file.name)
         except DataError as error:
             refused.append(file.name)
             option, values = OPTIONS[file.name]
             assert option in str(error)
-            assert is_right(file, clean, facts, tmp_path, **values)
+            assert is_right(file, clean, metadata, tmp_path, **values)
     assert wrong == []
     assert len(right) >= 24
     assert len(right) + len(refused) == len(list((wild / "csv").iterdir()))

@@ -1,4 +1,4 @@
-"""Activations, initialisations and normalisations are what their names say."""
+"""Activations, initializations and normalizations are what their names say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from plumbline.kinds import Task
 from plumbline.models import build_model
-from plumbline.models.layers import ACTIVATIONS, INITIALISERS, NORMALISATIONS, initialise
+from plumbline.models.layers import ACTIVATIONS, INITIALIZERS, NORMALIZATIONS, initialize
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,13 +50,13 @@ def deviation(name: str, fan_in: int, fan_out: int) -> float:
     }[name]
 
 
-@pytest.mark.filterwarnings("ignore:model.initialisation is zero:UserWarning")
-@pytest.mark.parametrize("name", list(INITIALISERS))
+@pytest.mark.filterwarnings("ignore:model.initialization is zero:UserWarning")
+@pytest.mark.parametrize("name", list(INITIALIZERS))
 @pytest.mark.parametrize(("fan_in", "fan_out"), [(300, 200), (120, 240)])
-def test_an_initialisation_has_its_spread(name: str, fan_in: int, fan_out: int) -> None:
+def test_an_initialization_has_its_spread(name: str, fan_in: int, fan_out: int) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(fan_in, fan_out)
-    initialise(layer, name)
+    initialize(layer, name)
     assert layer.weight.std().item() == pytest.approx(deviation(name, fan_in, fan_out), rel=0.02)
     assert layer.weight.mean().item() == pytest.approx(0, abs=0.002)
     if name != "default":
@@ -65,14 +65,14 @@ def test_an_initialisation_has_its_spread(name: str, fan_in: int, fan_out: int) 
 
 def test_orthogonal_is_orthogonal() -> None:
     layer = nn.Linear(30, 20)
-    initialise(layer, "orthogonal")
+    initialize(layer, "orthogonal")
     torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(20), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["mlp", "resmlp", "ft_transformer", "tabm", "tabm_mini"])
-def test_an_initialisation_reaches_every_linear_layer(name: str) -> None:
+def test_an_initialization_reaches_every_linear_layer(name: str) -> None:
     model = build_model(
-        small_model(name, initialisation="normal", width=64, depth=2),
+        small_model(name, initialization="normal", width=64, depth=2),
         made_spec(Task.MULTICLASS, numbers=40),
         seed=0,
     )
@@ -87,11 +87,11 @@ def test_an_initialisation_reaches_every_linear_layer(name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(32, 8), (32, 3, 8)])
-@pytest.mark.parametrize("name", list(NORMALISATIONS))
-def test_a_normalisation_normalises(name: str, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("name", list(NORMALIZATIONS))
+def test_a_normalization_normalizes(name: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     x = 5 + 3 * torch.randn(shape)
-    out = NORMALISATIONS[name](8)(x)
+    out = NORMALIZATIONS[name](8)(x)
     assert out.shape == x.shape
     if name == "none":
         assert torch.equal(out, x)

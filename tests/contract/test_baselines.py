@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from plumbline.config.judge import BaselineName
+from plumbline.config.evaluation import BaselineName
 from plumbline.errors import ParameterError
 from plumbline.evaluation.baselines import BASELINES, fit_baseline
 from plumbline.evaluation.metrics import score
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_bytes(name: str, task: Task) -> None:
 
 @pytest.mark.parametrize("name", FITTED)
 @pytest.mark.parametrize("task", list(Task))
-def test_it_learns_what_can_be_learnt(name: str, task: Task) -> None:
+def test_it_learns_what_can_be_learned(name: str, task: Task) -> None:
     train, spec = make(task, n=1000)
     test, _ = make(task, n=1000, seed=1)
     metric = "rmse" if task is Task.REGRESSION else "accuracy"

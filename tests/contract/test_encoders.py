@@ -171,7 +171,7 @@ def test_frequency_orders_by_share_and_the_unknown_is_least() -> None:
 
 @pytest.mark.parametrize("task", list(Task))
 def test_target_means_follow_the_formula(task: Task) -> None:
-    """(sum + smoothing · overall mean) / (count + smoothing), per class, standardised."""
+    """(sum + smoothing · overall mean) / (count + smoothing), per class, standardized."""
     frame = rows(task)
     made, _ = fit("target_mean", task, frame, target_mean_smoothing=5.0)
     labels = CLASSES[task]

@@ -69,8 +69,8 @@ def reference(
 
 
 def exported(model: torch.nn.Module, of: InputSpec, target: Transform | None = None) -> bytes:
-    facts = {"sha256 of weights": "0" * 64}
-    return to_onnx(model, of, target=target, temperature=TEMPERATURE, opset=18, facts=facts)
+    metadata = {"sha256 of weights": "0" * 64}
+    return to_onnx(model, of, target=target, temperature=TEMPERATURE, opset=18, metadata=metadata)
 
 
 EVERY = [(m, e) for m in MODELS for e in NUMBER_EMBEDDINGS if m != "perceptron" or e == "none"]
@@ -152,14 +152,14 @@ def _text(graph: bytes) -> bytes:
 @pytest.mark.parametrize("opset", [18, 20, 25])
 def test_the_opset_is_the_one_asked_for(opset: int) -> None:
     of = spec(2, 1, Task.BINARY)
-    graph = to_onnx(model_of(of), of, target=None, temperature=1.0, opset=opset, facts={})
+    graph = to_onnx(model_of(of), of, target=None, temperature=1.0, opset=opset, metadata={})
     assert onnx.load_from_string(graph).opset_import[0].version == opset
 
 
 def test_a_small_temperature_does_not_underflow() -> None:
     of = spec(2, 1, Task.MULTICLASS)
     model = model_of(of)
-    graph = to_onnx(model, of, target=None, temperature=0.01, opset=18, facts={})
+    graph = to_onnx(model, of, target=None, temperature=0.01, opset=18, metadata={})
     np.testing.assert_allclose(OnnxPredictor(graph)(rows(of, 5)).sum(1), 1, rtol=1e-5)
 
 

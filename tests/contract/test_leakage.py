@@ -13,7 +13,7 @@ from benchmarks.planted import PLANTS, Data, Planted, evidence_of
 
 from plumbline.config.data import LeakageConfig, Policy
 from plumbline.kinds import Part, Task
-from plumbline.preprocessing.leakage import LEAKAGE_CHECKS, Evidence, Leaks, find_leaks
+from plumbline.leakage import LEAKAGE_CHECKS, Evidence, Leaks, find_leaks
 
 POLICIES = get_args(Policy)
 # what an honest column could be, too: a warning, and no stop
@@ -82,7 +82,7 @@ def test_a_finding_says_what_where_and_what_to_do(kind: str) -> None:
         assert (np.diff(finding.rows) > 0).all()
         assert ((finding.rows >= 0) & (finding.rows < evidence.table.rows)).all()
         assert set(finding.drop_columns) <= set(evidence.features)
-        assert finding.detail and finding.mend
+        assert finding.detail and finding.hint
         # rows counts what is concerned, and no handful of examples
         at_least = 0.1 * evidence.part.size if finding.drop_columns else 1
         assert len(finding.rows) >= at_least, finding.detail
@@ -91,7 +91,7 @@ def test_a_finding_says_what_where_and_what_to_do(kind: str) -> None:
     assert bool(critical) == (kind not in MERELY_STRONG)
     report = leaks.to_json()["findings"][0]
     assert report["row_count"] == len(leaks.findings[0][0].rows)
-    assert {"check", "columns", "rows", "detail", "severity", "mend", "policy"} <= set(report)
+    assert {"check", "columns", "rows", "detail", "severity", "hint", "policy"} <= set(report)
     assert len(report["rows"]) <= 100
 
 
@@ -109,9 +109,9 @@ def test_policies_stop_tell_or_mend(kind: str) -> None:
         critical = any(f.severity == "critical" for f in findings)
         assert bool(leaks.stopping) == (policy == "fail" and critical)
         taken = len(leaks.dropped_rows) + len(leaks.dropped_columns)
-        assert bool(taken) == (policy == "drop" and any(f.mendable for f in findings))
-        mended = policy == "drop" and all(f.mendable for f in findings)
-        assert leaks.to_json()["clean"] is mended
+        assert bool(taken) == (policy == "drop" and any(f.fixable for f in findings))
+        fixed = policy == "drop" and all(f.fixable for f in findings)
+        assert leaks.to_json()["clean"] is fixed
 
 
 def test_a_check_has_the_policy_of_its_name_and_off_is_not_asked() -> None:

@@ -11,10 +11,10 @@ from tests.made import as_tensors, made_examples, spec_of
 
 from plumbline.config.model import (
     Activation,
-    Initialisation,
+    Initialization,
     ModelConfig,
     ModelName,
-    Normalisation,
+    Normalization,
     NumberEmbedding,
     TargetTransform,
 )
@@ -23,7 +23,7 @@ from plumbline.examples import InputSpec
 from plumbline.kinds import Task
 from plumbline.models import MODELS, build_model, learn_inputs, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
-from plumbline.models.layers import ACTIVATIONS, INITIALISERS, NORMALISATIONS
+from plumbline.models.layers import ACTIVATIONS, INITIALIZERS, NORMALIZATIONS
 from plumbline.models.target import TARGET_TRANSFORMS
 
 SMALL = {
@@ -61,8 +61,8 @@ def test_choices_and_parameters_agree() -> None:
     assert set(MODELS) == set(get_args(ModelName))
     assert set(NUMBER_EMBEDDINGS) == set(get_args(NumberEmbedding))
     assert set(ACTIVATIONS) == set(get_args(Activation))
-    assert set(INITIALISERS) == set(get_args(Initialisation))
-    assert set(NORMALISATIONS) == set(get_args(Normalisation))
+    assert set(INITIALIZERS) == set(get_args(Initialization))
+    assert set(NORMALIZATIONS) == set(get_args(Normalization))
     assert set(TARGET_TRANSFORMS) | {"auto"} == set(get_args(TargetTransform))
 
 
@@ -118,9 +118,9 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_torch_alone(
 
 
 @pytest.mark.parametrize(("name", "embedding"), EVERY)
-@pytest.mark.parametrize("normalisation", list(NORMALISATIONS))
-def test_gradients_reach_every_parameter(name: str, embedding: str, normalisation: str) -> None:
-    model = make(name, embedding, spec(), normalisation=normalisation, activation="gelu")
+@pytest.mark.parametrize("normalization", list(NORMALIZATIONS))
+def test_gradients_reach_every_parameter(name: str, embedding: str, normalization: str) -> None:
+    model = make(name, embedding, spec(), normalization=normalization, activation="gelu")
     model.train()
     model(**rows(spec(), 64)).square().sum().backward()
     for key, parameter in model.named_parameters():
@@ -146,15 +146,15 @@ def test_dropout_masks_do_not_depend_on_the_number_of_processes(name: str) -> No
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-@pytest.mark.parametrize("initialisation", sorted(set(INITIALISERS) - {"zero"}))
-def test_initialisations(name: str, initialisation: str) -> None:
-    model = make(name, "none", spec(), initialisation=initialisation).eval()
+@pytest.mark.parametrize("initialization", sorted(set(INITIALIZERS) - {"zero"}))
+def test_initializations(name: str, initialization: str) -> None:
+    model = make(name, "none", spec(), initialization=initialization).eval()
     assert bool(model(**rows(spec())).isfinite().all())
 
 
-def test_zero_initialisation_warns() -> None:
-    with pytest.warns(UserWarning, match=r"model\.initialisation is zero"):
-        make("mlp", "none", spec(), initialisation="zero")
+def test_zero_initialization_warns() -> None:
+    with pytest.warns(UserWarning, match=r"model\.initialization is zero"):
+        make("mlp", "none", spec(), initialization="zero")
 
 
 def test_no_feature_is_refused() -> None:

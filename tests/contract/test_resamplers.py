@@ -144,7 +144,7 @@ def test_oversampling_repeats_every_row_equally_often() -> None:
     assert len(times) == 12 and set(times) == {4, 5}
 
 
-def test_smote_draws_between_neighbours_of_the_class() -> None:
+def test_smote_draws_between_neighbors_of_the_class() -> None:
     examples, spec = make((80, 20), cards=())
     out = resample(examples, spec, config("smote"), seed=0)
     made = out.take(out.rows == SYNTHETIC)

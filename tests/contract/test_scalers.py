@@ -45,7 +45,7 @@ SHAPES: dict[str, DoubleArray] = {
 FLAT = ("mostly zero", "two values")  # their quartiles agree
 
 
-def summarise(values: DoubleArray) -> NumberSummary:
+def summarize(values: DoubleArray) -> NumberSummary:
     summaries = NumberSummaries(1, seed=0)
     summaries.add(np.asarray(values, dtype=np.float64)[:, None])
     return summaries.finish()[0]
@@ -64,7 +64,7 @@ def test_choices_and_parameters_agree() -> None:
 @pytest.mark.parametrize("name", [*NAMES, "auto"])
 def test_finite_monotone_and_readable(name: str, shape: str) -> None:
     values = np.sort(SHAPES[shape])
-    state = fit_scaler(name, summarise(values))
+    state = fit_scaler(name, summarize(values))
     scaled = apply(values, state)[:, 0]
     assert np.isfinite(scaled).all()
     assert (np.diff(scaled) >= 0).all()
@@ -78,7 +78,7 @@ def test_finite_monotone_and_readable(name: str, shape: str) -> None:
 @pytest.mark.parametrize("name", [*NAMES, "auto"])
 def test_the_inverse_brings_the_values_back(name: str, shape: str) -> None:
     values = SHAPES[shape]
-    state = fit_scaler(name, summarise(values))
+    state = fit_scaler(name, summarize(values))
     back = inverse_scale(apply(values, state)[:, 0], state)
     if state["method"] == "quantile" and len(np.unique(values)) > 100:
         # the ends stand for half a step of the stored quantiles: what lies there comes back as it
@@ -92,7 +92,7 @@ def test_the_inverse_brings_the_values_back(name: str, shape: str) -> None:
 @pytest.mark.parametrize("name", PEERS)
 def test_the_same_numbers_as_the_peer(name: str, shape: str) -> None:
     values = SHAPES[shape]
-    ours = apply(values, fit_scaler(name, summarise(values)))[:, 0]
+    ours = apply(values, fit_scaler(name, summarize(values)))[:, 0]
     theirs = PEERS[name].fit_transform(values[:, None])[:, 0]
     if name == "robust" and shape in FLAT:  # the deviation, where the peer divides by 1
         theirs = (values - np.median(values)) / values.std()
@@ -106,7 +106,7 @@ def test_the_same_numbers_as_the_peer(name: str, shape: str) -> None:
 def test_normal_scores_are_those_of_the_peer() -> None:
     values = SHAPES["lognormal"]
     peer = Quantiles(n_quantiles=500, output_distribution="normal")
-    ours = apply(values, fit_scaler("quantile", summarise(values)))[:, 0]
+    ours = apply(values, fit_scaler("quantile", summarize(values)))[:, 0]
     theirs = peer.fit_transform(values[:, None])[:, 0]
     inner = np.abs(theirs) < 2.5
     assert inner.mean() > 0.97
@@ -117,7 +117,7 @@ def test_normal_scores_are_those_of_the_peer() -> None:
 def test_the_formula(name: str) -> None:
     """What the page of the documentation says, on values that can be worked out by hand."""
     values = np.array([-1.0, 0.0, 1.0, 3.0, 7.0])
-    state = fit_scaler(name, summarise(values))
+    state = fit_scaler(name, summarize(values))
     scaled = apply(values, state)[:, 0]
     if name == "zscore":
         expected = (values - 2) / values.std()
@@ -149,7 +149,7 @@ def test_the_formula(name: str) -> None:
 def test_values_never_seen_stay_finite_and_in_order(name: str) -> None:
     """Far below, far above: a test row may hold anything."""
     for values in SHAPES.values():
-        state = fit_scaler(name, summarise(values))
+        state = fit_scaler(name, summarize(values))
         far = np.array([-FLOAT32_MAX, -1e9, values.min(), values.max(), FLOAT32_MAX])
         far.sort()
         scaled = apply(far, state)[:, 0]
@@ -161,7 +161,7 @@ def test_values_never_seen_stay_finite_and_in_order(name: str) -> None:
 def test_degenerate_columns_do_no_harm(name: str) -> None:
     """A constant, a single row: finite, and the scale is never nought."""
     for values in ([5.0], [5.0] * 10, [0.0, 0.0], [1e300, 1e300], [-1e-300]):
-        state = fit_scaler(name, summarise(np.array(values)))
+        state = fit_scaler(name, summarize(np.array(values)))
         assert np.isfinite(apply(np.clip(values, -FLOAT32_MAX, FLOAT32_MAX), state)).all()
 
 
@@ -175,7 +175,7 @@ columns = st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=2, max_si
 def test_one_row_is_the_same_row_of_many(name: str, rows: list[list[float]]) -> None:
     """To the byte: vectorised arithmetic must not depend on what stands beside a value."""
     x = np.array(rows)
-    states = [fit_scaler(name, summarise(x[:, j])) for j in range(3)]
+    states = [fit_scaler(name, summarize(x[:, j])) for j in range(3)]
     scaler = ColumnScaler(states)
     together = scaler(x.copy())
     for i in range(len(x)):
@@ -186,9 +186,9 @@ def test_one_row_is_the_same_row_of_many(name: str, rows: list[list[float]]) -> 
 @settings(max_examples=60, deadline=None)
 @given(values=st.lists(numbers, min_size=1, max_size=60))
 def test_laws(name: str, values: list[float]) -> None:
-    """Finite and monotone on whatever it learnt from; the inverse undoes it where it can."""
+    """Finite and monotone on whatever it learned from; the inverse undoes it where it can."""
     x = np.array(sorted(values))
-    state = fit_scaler(name, summarise(x))
+    state = fit_scaler(name, summarize(x))
     scaled = apply(x, state)[:, 0]
     assert np.isfinite(scaled).all()
     assert (np.diff(scaled) >= -1e-9 * np.maximum(1, np.abs(scaled[1:]))).all()
@@ -201,7 +201,7 @@ def test_laws(name: str, values: list[float]) -> None:
 def test_a_scaler_of_many_columns_is_a_scaler_of_each() -> None:
     names = [*NAMES, *NAMES]
     x = rng.lognormal(1, 1, (200, len(names)))
-    states = [fit_scaler(n, summarise(x[:, j])) for j, n in enumerate(names)]
+    states = [fit_scaler(n, summarize(x[:, j])) for j, n in enumerate(names)]
     together = ColumnScaler(states)(x.copy())
     for j, state in enumerate(states):
         assert_array_equal(apply(x[:, j], state)[:, 0], together[:, j])
@@ -220,13 +220,13 @@ def test_a_scaler_of_many_columns_is_a_scaler_of_each() -> None:
     ],
 )
 def test_auto_follows_the_shape(shape: str, expected: str) -> None:
-    assert fit_scaler("auto", summarise(SHAPES[shape]))["method"] == expected
+    assert fit_scaler("auto", summarize(SHAPES[shape]))["method"] == expected
 
 
 def test_yeo_johnson_makes_skewed_values_symmetric() -> None:
     for shape in ("lognormal", "negative"):
         values = SHAPES[shape]
-        scaled = apply(values, fit_scaler("yeo_johnson", summarise(values)))[:, 0]
+        scaled = apply(values, fit_scaler("yeo_johnson", summarize(values)))[:, 0]
         assert abs(scale.skewness(scaled)) < 0.3 < abs(scale.skewness(values))
 
 
@@ -234,16 +234,16 @@ def test_yeo_johnson_makes_skewed_values_symmetric() -> None:
 def test_a_scale_next_to_nothing_is_cut_without_a_warning(name: str) -> None:
     """Values of 1e-300 make scales that float64 cannot divide a plain number by."""
     values = np.array([0.0, 1e-300, 2e-300, 5e-300])
-    scaled = apply(np.array([0.0, 4e7]), fit_scaler(name, summarise(values)))[:, 0]
+    scaled = apply(np.array([0.0, 4e7]), fit_scaler(name, summarize(values)))[:, 0]
     assert not np.isnan(scaled).any() and scaled[0] <= scaled[1]
 
 
 def test_robust_takes_the_deviation_where_the_quartiles_agree() -> None:
     for values in ([0.0] * 8 + [1.0, 9.0], [0.0] * 6 + [1e-300, 2e-300, 3e-300, 9.0]):
-        state = fit_scaler("robust", summarise(np.array(values)))
+        state = fit_scaler("robust", summarize(np.array(values)))
         assert state["center"] == 0 and state["scale"] == np.std(values)
 
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ParameterError, match="zcore"):
-        fit_scaler("zcore", summarise(SHAPES["normal"]))
+        fit_scaler("zcore", summarize(SHAPES["normal"]))

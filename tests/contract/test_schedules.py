@@ -28,12 +28,12 @@ def rates(name: str, **more: Any) -> list[float]:
 
 
 def of_torch(make: Callable[[torch.optim.Optimizer], Any]) -> list[float]:
-    """The rates of a scheduler of torch that steps with every optimiser step."""
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
-    scheduler, found = make(optimiser), []
+    """The rates of a scheduler of torch that steps with every optimizer step."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
+    scheduler, found = make(optimizer), []
     for _ in range(STEPS):
-        found.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         scheduler.step()
     return found
 
@@ -116,9 +116,9 @@ class TestPlateau:
 
     def test_is_that_of_torch(self) -> None:
         losses = [1.0, 0.9, 0.9, 0.95, 0.9, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]
-        optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
         reference = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimiser, factor=0.25, patience=2, threshold=0.0
+            optimizer, factor=0.25, patience=2, threshold=0.0
         )
         # torch drops once more than `patience` epochs were no better, we after so many
         schedule = Schedule(config("plateau", plateau_epochs=3), PER_EPOCH)
@@ -127,7 +127,7 @@ class TestPlateau:
             schedule.observe(loss < best)
             best = min(best, loss)
             reference.step(loss)
-            assert schedule.rate(0) == pytest.approx(optimiser.param_groups[0]["lr"])
+            assert schedule.rate(0) == pytest.approx(optimizer.param_groups[0]["lr"])
         assert schedule.drops == 3
 
     @pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"plateau"}))

@@ -129,7 +129,7 @@ def test_diverging_values_are_avoided_and_a_search_of_them_refused(tmp_path: Pat
     assert any(t.state == "pruned" for t in found.trials)
 
     def always(values: Values, report: Report) -> list[float]:
-        raise DivergedError("too large", where="train.l1", mend="set it to 0")
+        raise DivergedError("too large", where="train.l1", hint="set it to 0")
 
     with pytest.raises(ParameterError, match=r"no trial came.*In one, train\.l1: set it"):
         run(tmp_path / "all", evaluate=always, trials=3)

@@ -85,7 +85,7 @@ def test_values_far_outside_the_training_rows_stay_numbers(kind: str, value: flo
     assert np.isfinite(back).all()
 
 
-def test_log_is_log1p_standardised() -> None:
+def test_log_is_log1p_standardized() -> None:
     y = TARGETS["skewed"]
     logs = np.log1p(y)
     wanted = (logs - logs.mean()) / logs.std()

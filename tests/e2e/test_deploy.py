@@ -17,7 +17,7 @@ from tests.e2e.conftest import environment, run
 from tests.made import free_port
 
 pytestmark = pytest.mark.e2e
-LOCAL = ("python", "-m", "pipelines.local")
+LOCAL = ("python", "-m", "pipelines.dev_servers")
 
 
 @pytest.fixture

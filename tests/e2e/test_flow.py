@@ -15,7 +15,7 @@ from tests.e2e.conftest import run
 from plumbline.results import metric_rows
 
 pytestmark = pytest.mark.e2e
-FLOW = ("python", "-m", "pipelines.local", "flow")
+FLOW = ("python", "-m", "pipelines.dev_servers", "flow")
 
 
 def set_parameter(folder: Path, section: str, key: str, value: object) -> None:

@@ -22,7 +22,7 @@ def test_the_real_graph(root: Path) -> None:
     assert tuple(graph) == STAGES
     assert graph["validate"] == ()
     assert graph["split"] == ("validate",)
-    assert set(graph["explain"]) == {"split", "normalize", "train", "evaluate"}
+    assert set(graph["explain"]) == {"validate", "split", "normalize", "train", "evaluate"}
     assert "export" in graph["register"] and "register" in graph["report"]
     assert {"explain", "drift", "export"} in [set(wave) for wave in waves(graph)]
 

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from pipelines.local import environment
+from pipelines.dev_servers import environment
 from pipelines.services import HOST, Service, ask, is_free, running, start, stop
 from tests.made import free_port
 
-from pipelines import local, services
+from pipelines import dev_servers, services
 from plumbline import telemetry
 from plumbline.errors import StorageError
 
@@ -110,15 +110,17 @@ def test_the_interface_opens_at_the_last_run_and_version(
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "register.json").write_text(json.dumps(made))
     known = {"run": {"info": {"experiment_id": "7"}}}
-    monkeypatch.setattr(local, "ask", lambda url, **_: known if "run_id=ab12" in url else None)
-    assert local._last_run(tmp_path, "http://h:1") == {
+    monkeypatch.setattr(
+        dev_servers, "ask", lambda url, **_: known if "run_id=ab12" in url else None
+    )
+    assert dev_servers._last_run(tmp_path, "http://h:1") == {
         "runs": "http://h:1/#/experiments/7/runs",
         "run": "http://h:1/#/experiments/7/runs/ab12",
         "model": "http://h:1/#/models/shop%20sales",
         "version": "http://h:1/#/models/shop%20sales/versions/3",
     }
-    monkeypatch.setattr(local, "ask", lambda url, **_: None)  # another store, or no answer
-    assert local._last_run(tmp_path, "http://h:1") == {}
+    monkeypatch.setattr(dev_servers, "ask", lambda url, **_: None)  # another store, or no answer
+    assert dev_servers._last_run(tmp_path, "http://h:1") == {}
 
 
 def test_what_is_started_sends_no_statistics(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_flow_and_its_stages_ask_nobody(root: Path, toy: Path, tmp_path: Path)
         f'stages:\n  one: {{cmd: "{sys.executable} stage.py && echo a > a", outs: [a]}}\n'
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.local", "flow", "--no-pull"],
+        [sys.executable, "-m", "pipelines.dev_servers", "flow", "--no-pull"],
         cwd=toy,
         env=variables(root, tmp_path / "watch"),
         capture_output=True,

@@ -12,7 +12,7 @@ from tests.made import examples_of, small_model, spec_of
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
-from plumbline.config.judge import ExplainConfig
+from plumbline.config.evaluation import ExplainConfig
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
 from plumbline.kinds import Task
@@ -96,5 +96,5 @@ def _bundle(paths: Paths, spec: InputSpec, name: str) -> None:
         learned={},
         target=target,
         preprocessor={},
-        facts={},
+        metadata={},
     )

@@ -12,7 +12,7 @@ import pytest
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
-from plumbline.config.judge import DriftConfig
+from plumbline.config.evaluation import DriftConfig
 from plumbline.files import read_json
 from plumbline.kinds import ColumnType, Part, Role, Task
 from plumbline.stages import drift

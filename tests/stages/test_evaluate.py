@@ -65,21 +65,21 @@ def make(
     """A checkout in which everything before evaluate has run; `part` (n,) and `target` (n,)
     in place of a random split and of a target that follows the features."""
     rng = np.random.default_rng(0)
-    x, noise, colour = rng.normal(size=n), rng.normal(size=n), rng.choice(["red", "blue"], n)
-    z = 2 * x + 1.5 * (colour == "red") + 0.5 * rng.normal(size=n)
+    x, noise, color = rng.normal(size=n), rng.normal(size=n), rng.choice(["red", "blue"], n)
+    z = 2 * x + 1.5 * (color == "red") + 0.5 * rng.normal(size=n)
     labels = {Task.BINARY: ["good", "bad"]}.get(task, [f"c{i:02d}" for i in range(classes)])
     if target is None and task is Task.REGRESSION:
         target = 100 + 10 * z
     elif target is None:
         edges = np.quantile(z, np.arange(1, len(labels)) / len(labels))
         target = np.array(labels)[np.searchsorted(edges, z)]
-    frame = pl.DataFrame({"x": x, "noise": noise, "colour": colour, "y": target})
+    frame = pl.DataFrame({"x": x, "noise": noise, "color": color, "y": target})
     (root / "data").mkdir()
     frame.write_csv(root / "data" / "rows.csv")
     only = "" if task is Task.REGRESSION else f", values: {{only: [{', '.join(labels)}]}}"
     kind = "number" if task is Task.REGRESSION else "category"
     (root / "expectations.yaml").write_text(
-        "columns:\n  x: {type: number}\n  noise: {type: number}\n  colour: {type: category}\n"
+        "columns:\n  x: {type: number}\n  noise: {type: number}\n  color: {type: category}\n"
         f"  y: {{type: {kind}, role: target{only}}}\n"
     )
     data = {"name": "t", "path": "data/rows.csv", "target": "y", "task": str(task)}
@@ -130,7 +130,7 @@ def save_model(paths: Paths, weights: dict[str, Tensor], target: TargetTransform
         learned={},
         target=target,
         preprocessor={},
-        facts={},
+        metadata={},
     )
 
 
@@ -173,7 +173,7 @@ def test_every_file_is_written_as_the_contract_says(task: Task, tmp_path: Path) 
     if task.is_classification:
         for name in ("baseline_roc", "baseline_pr"):
             assert {line[0] for line in found[name][1:]} == BASELINES
-    assert {s["column"] for s in found["slices"]["slices"]} == {"x", "noise", "colour"}
+    assert {s["column"] for s in found["slices"]["slices"]} == {"x", "noise", "color"}
     rows = dict(report.rows)
     assert set(rows) == {*map(metric_label, metric_names(task)), "verdict"}
     assert "linear" in rows["accuracy" if task.is_classification else "RMSE"]
@@ -201,8 +201,8 @@ def test_predictions_are_what_the_metrics_are_of(task: Task, tmp_path: Path) -> 
         assert frame["actual"].to_list() == truth.to_list()
         y = np.array([spec.classes.index(label) for label in frame["actual"]])
         p = frame.select([f"p_{name}" for name in spec.classes]).to_numpy()
-        agree = frame["predicted"] == frame["actual"]
-        assert agree.mean() == pytest.approx(found["metrics"]["test"]["accuracy"])
+        broadcast = frame["predicted"] == frame["actual"]
+        assert broadcast.mean() == pytest.approx(found["metrics"]["test"]["accuracy"])
     for name in ("log_loss", "roc_auc") if task.is_classification else ("rmse", "r2"):
         expected = found["metrics"]["test"][name]
         assert score(name, y, p, task) == pytest.approx(expected, rel=1e-5)
@@ -362,7 +362,7 @@ def test_settings_are_followed(tmp_path: Path) -> None:
         Task.BINARY,
         calibrate=False,
         baselines=["majority"],
-        slices=["colour"],
+        slices=["color"],
         metric="f1",
         coverage=0.8,
         threshold="cost",
@@ -375,7 +375,7 @@ def test_settings_are_followed(tmp_path: Path) -> None:
     assert found["decision"]["metric"] == found["verdict"]["metric"] == "f1"
     assert found["verdict"]["conformal"]["promised"] == 0.8
     assert set(found["metrics"]["baselines"]) == {"majority"}
-    assert {s["column"] for s in found["slices"]["slices"]} == {"colour"}
+    assert {s["column"] for s in found["slices"]["slices"]} == {"color"}
 
 
 @pytest.mark.parametrize(

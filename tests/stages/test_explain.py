@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from plumbline.config.judge import ExplainConfig
+from plumbline.config.evaluation import ExplainConfig
 from plumbline.errors import DataError
-from plumbline.evaluation import effort
+from plumbline.evaluation import explanation_budget
 from plumbline.files import read_json, write_json
 from plumbline.inference.decision import apply_temperature
 from plumbline.kinds import Part, Task
@@ -158,10 +158,10 @@ def test_what_was_used_stands_beside_what_was_asked_for(
     }
     assert budget["lime_rows"] == {"requested": 2, "used": 2, "limited_by": None}
     assert dict(report.rows)["test rows"] == "40 of 70 (only 40 test rows)"
-    monkeypatch.setattr(effort, "BUDGET", 1.0)
+    monkeypatch.setattr(explanation_budget, "BUDGET", 1.0)
     report = run(config, paths)
     importance = read_json(paths.reports / "explain" / "importance.json")
-    assert importance["background"] == effort.FEWEST
+    assert importance["background"] == explanation_budget.FEWEST
     assert importance["budget"]["background"]["limited_by"] == "computing budget"
     assert dict(report.rows)["background rows"] == "10 of 500 (computing budget)"
     assert importance["budget"]["faithfulness_rows"]["used"] == 10

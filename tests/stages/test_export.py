@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plumbline.config.judge import ExportConfig
+from plumbline.config.evaluation import ExportConfig
 from plumbline.errors import DataError, GateError
 from plumbline.files import read_json, sha256, write_json
 from plumbline.inference.decision import apply_temperature

@@ -147,10 +147,10 @@ def train(paths: Paths, config: Config, *, skill: float) -> None:
     for folder in (paths.onnx, paths.model):
         folder.mkdir(parents=True, exist_ok=True)
     onnx.save(model, paths.onnx / "model.onnx")
-    facts = contract(
+    metadata = contract(
         spec, temperature=1.0, opset=18, sha256=sha256(paths.onnx / "model.onnx"), sources={}
     )
-    write_json(paths.onnx / "contract.json", facts)
+    write_json(paths.onnx / "contract.json", metadata)
     shutil.copy(paths.prepared / "preprocessor.json", paths.model)
     write_json(paths.model / "model.json", {"skill": skill})
 

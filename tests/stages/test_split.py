@@ -19,7 +19,7 @@ from plumbline.data.propose import to_yaml
 from plumbline.errors import DataError, GateError
 from plumbline.files import read_json, write_text
 from plumbline.kinds import Part, Role, Task
-from plumbline.preprocessing.leakage import LEAKAGE_CHECKS
+from plumbline.leakage import LEAKAGE_CHECKS
 from plumbline.stages import normalize, split
 from plumbline.stages.inputs import load_spec, load_split, load_table
 

@@ -24,7 +24,7 @@ from plumbline.kinds import Task
 from plumbline.preprocessing.arrays import read_examples, write_examples
 from plumbline.stages import train
 from plumbline.store.bundle import load_bundle
-from plumbline.training.fresh import fit_fresh
+from plumbline.training.build import fit_fresh
 from plumbline.training.losses import CLASSIFICATION
 
 pytestmark = pytest.mark.usefixtures("one_thread", "torch_as_it_was")
@@ -138,9 +138,9 @@ class TestOutputs:
         write_json(paths.tuning / "best.json", {"values": {"train.learning_rate": 0.0123}})
         run(paths)
         assert summary(paths)["values"] == {"train.learning_rate": 0.0123}
-        facts = load_bundle(paths.model).facts
-        assert facts["train"]["learning_rate"] == 0.0123
-        assert facts["values"] == {"train.learning_rate": 0.0123}
+        metadata = load_bundle(paths.model).metadata
+        assert metadata["train"]["learning_rate"] == 0.0123
+        assert metadata["values"] == {"train.learning_rate": 0.0123}
 
     @pytest.mark.parametrize("monitor", ["loss", "log_loss", "auto"])
     def test_the_monitor_is_chosen(self, tmp_path: Path, monitor: str) -> None:
@@ -229,7 +229,7 @@ class TestChoices:
     @pytest.mark.parametrize(
         "model",
         [
-            dict(zip(("activation", "initialisation", "normalisation"), values, strict=True))
+            dict(zip(("activation", "initialization", "normalization"), values, strict=True))
             for values in zip(
                 get_args(Activation),
                 ("default", "xavier", "he", "orthogonal", "normal", "xavier"),
@@ -253,8 +253,8 @@ class TestChoices:
         assert {key: getattr(built, key) for key in model} == model
 
     def test_zero_weights_are_warned_of(self, tmp_path: Path) -> None:
-        paths = made_checkout(tmp_path, made_spec(), model={"initialisation": "zero"})
-        with pytest.warns(UserWarning, match=r"model\.initialisation is zero"):
+        paths = made_checkout(tmp_path, made_spec(), model={"initialization": "zero"})
+        with pytest.warns(UserWarning, match=r"model\.initialization is zero"):
             run(paths)
 
 

@@ -77,7 +77,7 @@ def test_errors_are_one_message_and_a_code(
     assert captured.err.count("\n") == 1
 
 
-def test_a_wrapped_full_disk_is_recognised(
+def test_a_wrapped_full_disk_is_recognized(
     stage: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrapped = RuntimeError("write failed")

@@ -22,7 +22,7 @@ def test_message_names_place_wish_and_mend() -> None:
         where="column 'age'",
         wanted="a number",
         got="x\n",
-        mend="rename it",
+        hint="rename it",
     )
     assert str(error) == (
         "data/a.csv: column 'age': no such column (wanted a number, got 'x\\n'). Rename it."

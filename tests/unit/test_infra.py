@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from pipelines.local import COMMANDS, PORTS
+from pipelines.dev_servers import COMMANDS, PORTS
 
 SERVICE_KEYS = {
     *("image", "build", "restart", "command", "environment", "ports", "volumes"),

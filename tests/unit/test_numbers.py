@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plumbline.config.judge import BaselineName
+from plumbline.config.evaluation import BaselineName
 from plumbline.config.model import MetricName
 from plumbline.evaluation.metrics import METRICS, default_metric
 from plumbline.kinds import Task

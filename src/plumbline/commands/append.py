@@ -155,7 +155,7 @@ def _check(
             file=place.name,
             wanted=f"{count + len(rows)} rows",
             got=f"{count + len(found)}",
-            mend="look for cells with quotes or line ends in the new rows",
+            hint="look for cells with quotes or line ends in the new rows",
         )
     for column in schema.columns:
         wanted = rows[column.name]
@@ -167,5 +167,5 @@ def _check(
                 where=f"column '{column.name}'",
                 wanted=str(wanted.filter(differs)[0]),
                 got=str(found[column.name].filter(differs)[0]),
-                mend="write the new rows in the format of the data, as CSV",
+                hint="write the new rows in the format of the data, as CSV",
             )

@@ -31,7 +31,7 @@ def replacing_data(paths: Paths, what: str) -> Iterator[None]:
             held.enter_context(exclusive(paths.locks / "data", what))
         except StorageError:
             raise StorageError(
-                f"{what} would replace the data, and {_reader(paths)}", file="data", mend=WAIT
+                f"{what} would replace the data, and {_reader(paths)}", file="data", hint=WAIT
             ) from None
         # DVC takes its lock before it starts a stage, and lets go after it has recorded the data
         process = _held_by_dvc(paths)
@@ -39,7 +39,7 @@ def replacing_data(paths: Paths, what: str) -> Iterator[None]:
             raise StorageError(
                 f"{what} would replace the data, and DVC works with them (process {process})",
                 file="data",
-                mend=WAIT,
+                hint=WAIT,
             )
         for left in sorted(paths.data.glob(".*.tmp")):  # or it would become part of a version
             remove_stale(left.with_name(left.name[1:].rsplit(".", 2)[0]))

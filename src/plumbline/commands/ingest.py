@@ -93,7 +93,7 @@ def ingest(
         raise DataError(
             "holds no new row" + (": the data have them all" if len(rows) else ""),
             file=file.name,
-            mend="nothing is left to do; pass --again to append them once more"
+            hint="nothing is left to do; pass --again to append them once more"
             if rows.height
             else None,
         )
@@ -205,7 +205,7 @@ def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -
             f"{file.name}: {len(incoming.bad)} of {incoming.source.rows} rows fail a critical "
             f"expectation (column '{first.column}': {first.unexpected} values {first.said}{cell}).",
             report=place.relative_to(paths.root),
-            mend="Write them as the data are written (expectations.yaml says how), or pass "
+            hint="Write them as the data are written (expectations.yaml says how), or pass "
             "--quarantine to append the others",
         )
     return place

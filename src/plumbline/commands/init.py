@@ -60,7 +60,7 @@ def init(request: Request, paths: Paths) -> Report:
     """Make the checkout work on the user's file.
 
     Raises:
-        DataError: the file, or what it holds, cannot be learnt from; says how to mend it.
+        DataError: the file, or what it holds, cannot be learned from; says how to fix it.
         StorageError: DVC refused.
     """
     load_config(paths.params)  # refuses a folder that is no checkout, before anything is read
@@ -170,7 +170,7 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
                 file=request.test.name,
                 wanted=first.words,
                 got=other.words,
-                mend="export both the same way",
+                hint="export both the same way",
             )
         tables.append(other)
         files.append((other.path, form, request.test.name))
@@ -220,7 +220,7 @@ def _frames(files: list[tuple[Path, FormatConfig, str]]) -> list[pl.LazyFrame]:
                 where=f"column '{gone[0]}'",
                 wanted=", ".join(first[:SHOWN]) + (" …" if len(first) > SHOWN else ""),
                 got=", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else ""),
-                mend="add the column to the file, rename one that has another name there, or "
+                hint="add the column to the file, rename one that has another name there, or "
                 "remove it from the data",
             )
     return [f.select(first) for f in frames]
@@ -290,7 +290,7 @@ def request_of(arguments: Any) -> Request:
     if arguments.data is None or arguments.target is None:
         raise ParameterError(
             "init needs a file and its target",
-            mend="plumbline init --data FILE --target COLUMN",
+            hint="plumbline init --data FILE --target COLUMN",
         )
     given = vars(arguments)
     fields = {f.name for f in dataclasses.fields(Request)}

@@ -38,4 +38,4 @@ def repro(root: Path, stages: Sequence[str], *, force: bool) -> int:
         return 0
     if ended is not None and ended.code:
         return ended.code
-    raise StorageError("DVC could not run the stages", mend="its message above says why")
+    raise StorageError("DVC could not run the stages", hint="its message above says why")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from plumbline.data.expectations import ColumnExpectations
 from plumbline.data.infer import Inferred
-from plumbline.data.look import Seen
+from plumbline.data.profile import ColumnProfile
 from plumbline.kinds import Role, Task
 
 SHOWN = 60  # columns listed in the table
@@ -32,7 +32,7 @@ def columns_table(inferred: Inferred) -> list[tuple[str, str]]:
     return lines
 
 
-def _line(column: ColumnExpectations, seen: Seen, note: str | None) -> str:
+def _line(column: ColumnExpectations, seen: ColumnProfile, note: str | None) -> str:
     share = seen.missing / max(seen.rows, 1)
     words = [
         f"{column.type!s:<9}",

@@ -29,7 +29,7 @@ def add_data(root: Path) -> None:
         raise StorageError(
             f"`dvc add data` failed: {' '.join(done.stderr.split())[-300:]}",
             file="data",
-            mend="fix that, then run `dvc add data`; everything else is written",
+            hint="fix that, then run `dvc add data`; everything else is written",
         )
 
 

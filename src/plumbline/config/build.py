@@ -37,7 +37,7 @@ def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str, file: str
     if unknown:
         names = _field_names(cls, location[:-1])
         return ParameterError(
-            "unknown key", file=file, where=key, mend=nearest(location[-1], names)
+            "unknown key", file=file, where=key, hint=nearest(location[-1], names)
         )
     if absent:
         return ParameterError("is missing", file=file, where=key)
@@ -57,7 +57,7 @@ def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str, file: str
         where=key or None,
         wanted=text if wish else None,
         got=error["input"] if not isinstance(error["input"], dict) else None,
-        mend=hint,
+        hint=hint,
     )
 
 

@@ -117,7 +117,7 @@ class LeakageConfig:
     giveaway: Policy = "fail"
     identifier: Policy = "warn"
     target_text: Policy = "fail"
-    source_shift: Policy = "warn"
+    adversarial_validation: Policy = "warn"
     giveaway_score: Probability = 1.0
     near_distance: float = Field(default=0.05, gt=0, le=1000)
     max_rows: int = Field(default=50_000, ge=100, le=1_000_000)

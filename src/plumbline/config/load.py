@@ -15,7 +15,7 @@ from pydantic import Field
 from plumbline.address import has_password
 from plumbline.config.build import build
 from plumbline.config.data import DataConfig, NormalizeConfig, SplitConfig, ValidateConfig
-from plumbline.config.judge import (
+from plumbline.config.evaluation import (
     DriftConfig,
     EvaluateConfig,
     ExplainConfig,
@@ -77,7 +77,7 @@ def load_config(path: Path) -> Config:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(
-            "no such file", file=path, mend="run from the root of the checkout"
+            "no such file", file=path, hint="run from the root of the checkout"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"not readable as YAML: {error}", file=path) from None
@@ -99,7 +99,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
                 "is 'tuned', and the search space does not have it",
                 file="params.yaml",
                 where=key,
-                mend=f"give it a value, or add {key} to tune.space",
+                hint=f"give it a value, or add {key} to tune.space",
             )
         _set(raw, key, space[key].center)
     if "tuned" in raw:
@@ -112,7 +112,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
             "may hold a password, and this file is shown on the page, in MLflow and in git",
             file="params.yaml",
             where="tune.storage",
-            mend=f"leave user and password out and give the whole address in {TUNE_STORAGE}, or "
+            hint=f"leave user and password out and give the whole address in {TUNE_STORAGE}, or "
             "the password in the database's own variable (PGPASSWORD, say)",
         )
     _check_space(config)
@@ -131,7 +131,7 @@ def _check_paths(data: DataConfig) -> None:
                 where=f"data.{key}",
                 wanted="a path under data/",
                 got=path,
-                mend="move it there and run `dvc add data`, or run `plumbline init` with it",
+                hint="move it there and run `dvc add data`, or run `plumbline init` with it",
             )
 
 
@@ -168,7 +168,7 @@ def _check_space(config: Config) -> None:
             f"the search space lacks {', '.join(missing)}",
             file="params.yaml",
             where="tune.space",
-            mend="add it, or set tune.trials to 0",
+            hint="add it, or set tune.trials to 0",
         )
 
 
@@ -186,7 +186,7 @@ def _blaming_the_space(keys: Sequence[str]) -> Iterator[None]:
             where=f"tune.space: {error.where}",
             wanted=error.wanted,
             got=error.got,
-            mend=error.mend,
+            hint=error.hint,
         ) from None
 
 
@@ -198,7 +198,7 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(node, dict) or not isinstance(node.get(name), dict):
             known = node if isinstance(node, dict) else {}
             raise ParameterError(
-                "unknown key", file="params.yaml", where=key, mend=nearest(name, known)
+                "unknown key", file="params.yaml", where=key, hint=nearest(name, known)
             )
         node = node[name]
     node[last] = value

@@ -19,10 +19,10 @@ from plumbline.config.section import (
 ModelName = Literal["perceptron", "mlp", "resmlp", "ft_transformer", "tabm", "tabm_mini"]
 NumberEmbedding = Literal["none", "piecewise_linear", "periodic"]
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid"]
-Initialisation = Literal["default", "xavier", "he", "orthogonal", "normal", "zero"]
-Normalisation = Literal["none", "batch", "layer"]
+Initialization = Literal["default", "xavier", "he", "orthogonal", "normal", "zero"]
+Normalization = Literal["none", "batch", "layer"]
 LossName = Literal["auto", "cross_entropy", "focal", "hinge", "mse", "mae", "huber"]
-OptimiserName = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"]
+OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"]
 ScheduleName = Literal["constant", "step", "cosine", "onecycle", "cyclic", "plateau"]
 Precision = Literal["fp32", "bf16", "fp16"]
 TargetTransform = Literal["auto", "none", "standard", "log", "quantile"]
@@ -57,8 +57,8 @@ class ModelConfig:
     depth: int = Field(default=2, ge=0, le=100)
     dropout: ShareOrZero = 0.1
     activation: Activation = "relu"
-    initialisation: Initialisation = "default"
-    normalisation: Normalisation = "none"
+    initialization: Initialization = "default"
+    normalization: Normalization = "none"
     number_embedding: NumberEmbedding = "periodic"
     embedding_dim: int = Field(default=16, ge=1, le=1024)
     frequencies: int = Field(default=24, ge=1, le=1024)
@@ -129,7 +129,7 @@ class TuneConfig:
 
 @section
 class TrainConfig:
-    """Optimisation. A value `tuned` takes what the tune stage found."""
+    """Optimization. A value `tuned` takes what the tune stage found."""
 
     learning_rate: Positive = 1e-3
     weight_decay: float = Field(default=0.0, ge=0, le=1000)
@@ -139,7 +139,7 @@ class TrainConfig:
     huber_delta: float = Field(default=1.0, gt=0, le=1e6)
     class_weights: Literal["none", "balanced"] | list[Positive] = "none"
     target_transform: TargetTransform = "auto"
-    optimizer: OptimiserName = "adamw"
+    optimizer: OptimizerName = "adamw"
     momentum: ShareOrZero = 0.9
     schedule: ScheduleName = "constant"
     warmup_epochs: float = Field(default=0.0, ge=0, le=100_000)

@@ -30,7 +30,7 @@ def refuse_unreadable(raw: pl.LazyFrame, columns: list[Column], *, file: str) ->
                 where=f"column '{column.name}'",
                 wanted=describe(column),
                 got=cell,
-                mend="write the file as the data are written, or name the format that reads "
+                hint="write the file as the data are written, or name the format that reads "
                 "both in expectations.yaml",
             )
 
@@ -47,12 +47,12 @@ def refuse_classes(target: Column, test: pl.LazyFrame, *, file: str) -> tuple[st
     new = sorted(set(found) - set(target.labels))
     if new:
         raise DataError(
-            f"class '{new[0]}' is not in the data, so no model can have learnt it"
+            f"class '{new[0]}' is not in the data, so no model can have learned it"
             + (f" (so it is with {len(new)} classes)" if len(new) > 1 else ""),
             file=file,
             where=f"column '{target.name}'",
             wanted=", ".join(target.labels[:20]),
             got=", ".join(new[:20]),
-            mend="give the classes the same names in both files, or leave these rows out",
+            hint="give the classes the same names in both files, or leave these rows out",
         )
     return tuple(label for label in target.labels if label not in set(found))

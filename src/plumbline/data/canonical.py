@@ -83,7 +83,7 @@ def make_canonical(
         return _canonical(source, folder, opened, options, like, columns)
     except Unclear as reason:
         raise DataError(
-            reason.what, file=source.name, got=reason.got or None, mend=reason.hint
+            reason.what, file=source.name, got=reason.got or None, hint=reason.hint
         ) from None
 
 
@@ -112,7 +112,7 @@ def _canonical(
         raise DataError(
             "has a header and no rows" if found.headers else "has no rows",
             file=source.name,
-            mend="add rows below the header",
+            hint="add rows below the header",
         )
     kept = max(first.used, _named(found.given))
     names, renamed = name_columns(found.given[:kept])
@@ -142,7 +142,7 @@ def _canonical(
         raise DataError(
             f"does not read back as it was read, from row {wrong:,} on",
             file=source.name,
-            mend="look for a character that CSV cannot hold; export the file as Parquet",
+            hint="look for a character that CSV cannot hold; export the file as Parquet",
         )
     return Canonical(
         path=place,

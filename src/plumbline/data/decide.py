@@ -77,7 +77,7 @@ def refuse_unusable(schema: pl.Schema, file: str) -> None:
                 file=file,
                 where=f"column {name!r}",
                 wanted="a name that is not *, not ^…$, and begins with an ordinary character",
-                mend="rename the column",
+                hint="rename the column",
             )
         if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
             raise DataError(
@@ -85,7 +85,7 @@ def refuse_unusable(schema: pl.Schema, file: str) -> None:
                 file=file,
                 where=f"column '{name}'",
                 wanted="one number, text, date or truth value in a cell",
-                mend="remove the column, or write its parts as columns of their own",
+                hint="remove the column, or write its parts as columns of their own",
             )
 
 
@@ -138,7 +138,7 @@ def _sample(raw: pl.LazyFrame, texts: list[str], file: str) -> pl.DataFrame:
     with readable(file):
         count = int(raw.select(pl.len()).collect(engine="streaming").item())
         if count == 0:
-            raise DataError("has a header and no rows", file=file, mend="add rows below the header")
+            raise DataError("has a header and no rows", file=file, hint="add rows below the header")
         picked = raw.select(pl.col(n).cast(pl.String).str.strip_chars() for n in texts)
         head = picked.head(HEAD).collect()
         if count <= HEAD:

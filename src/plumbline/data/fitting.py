@@ -51,7 +51,7 @@ def _check_format(own: ColumnExpectations, where: str, file: str) -> None:
             f"has no effect on a column of type {own.type}",
             file=file,
             where=f"{where}.format.{wrong[0]}",
-            mend="leave it out, or change the type",
+            hint="leave it out, or change the type",
         )
     if form.date is not None and not is_date_pattern(form.date):
         raise ParameterError(
@@ -69,7 +69,7 @@ def _check_limits(own: ColumnExpectations, column: Column, where: str, file: str
             f"a column of type {own.type} has no range",
             file=file,
             where=f"{where}.range",
-            mend="leave it out, or make the column a number",
+            hint="leave it out, or make the column a number",
         )
     if own.pattern is not None:
         try:
@@ -91,7 +91,7 @@ def _check_limits(own: ColumnExpectations, column: Column, where: str, file: str
                 file=file,
                 where=f"{where}.values.only",
                 got=value,
-                mend="write the values as the cells of the column are written",
+                hint="write the values as the cells of the column are written",
             )
 
 
@@ -110,7 +110,7 @@ def _check_rule(rule: Rule, expectations: Expectations, file: str) -> None:
                 file=file,
                 where="rules",
                 got=side,
-                mend=nearest(side, expectations.columns),
+                hint=nearest(side, expectations.columns),
             )
     kinds = [_group(expectations.columns[side].type) for side in (rule.left, rule.right)]
     if kinds[0] != kinds[1]:

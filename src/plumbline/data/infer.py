@@ -1,4 +1,4 @@
-"""What a table holds: type and role of each column, the task, and expectations with slack.
+"""What a table holds: type and role of each column, the task, and expectations with tolerance.
 
 Looks at all rows, in one streaming pass and another for the values of columns of few. What is
 inferred becomes expectations.yaml, which its owner edits.
@@ -19,9 +19,9 @@ from plumbline.data.choose import MOST_VALUES
 from plumbline.data.decide import decide
 from plumbline.data.expectations import Expectations, RowCount
 from plumbline.data.formats import Reading
-from plumbline.data.look import Seen, look
+from plumbline.data.profile import ColumnProfile, look
 from plumbline.data.read import resident
-from plumbline.data.slack import expect, rules
+from plumbline.data.tolerance import expect, rules
 from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.tables import CellFormat, Column
@@ -48,7 +48,7 @@ class Inferred:
     """The expectations, and what the owner should know of each column and of the whole."""
 
     expectations: Expectations
-    seen: dict[str, Seen]
+    seen: dict[str, ColumnProfile]
     notes: dict[str, str] = field(default_factory=dict)  # column -> what was guessed
     general: list[str] = field(default_factory=list)
 
@@ -95,7 +95,7 @@ def infer(
                 where=f"--{key}",
                 wanted="a column of the file",
                 got=wished,
-                mend=nearest(wished, names),
+                hint=nearest(wished, names),
             )
     words = tuple(w for w in form.missing if w)
     raw, at_once = resident(raw, file)
@@ -122,7 +122,7 @@ def infer(
     counts = _counts(raw, seen[target].reading.column(target))
     spelt = merged(counts)
     task, note = _task(seen[target], types[target], spelt, wishes, file)
-    _refuse_unlabelled(both, seen[target], target, file)
+    _refuse_unlabeled(both, seen[target], target, file)
     notes[target] += [note] if note else []
     classes: tuple[str, ...] = ()
     if task.is_classification:
@@ -154,7 +154,7 @@ def infer(
 
 
 def _task(
-    seen: Seen, kind: ColumnType, spelt: Mapping[str, list[str]], wishes: Wishes, file: str
+    seen: ColumnProfile, kind: ColumnType, spelt: Mapping[str, list[str]], wishes: Wishes, file: str
 ) -> tuple[Task, str | None]:
     where = f"column '{wishes.target}'"
     numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
@@ -168,7 +168,7 @@ def _task(
             where=where,
             wanted="two or more values",
             got=next(iter(spelt), None),
-            mend="choose another --target, or add rows of other values",
+            hint="choose another --target, or add rows of other values",
         )
     if wishes.task is not None:
         if wishes.task is Task.REGRESSION and not numeric:
@@ -181,7 +181,7 @@ def _task(
                 file=file,
                 where=where,
                 got=f"{distinct} values",
-                mend="leave --task out, or say multiclass",
+                hint="leave --task out, or say multiclass",
             )
         return wishes.task, None
     if distinct == 2:
@@ -195,13 +195,13 @@ def _task(
             f"the target has {distinct} different texts: too many to be classes",
             file=file,
             where=where,
-            mend="choose another --target",
+            hint="choose another --target",
         )
     return Task.MULTICLASS, None
 
 
-def _refuse_unlabelled(raw: pl.LazyFrame, seen: Seen, target: str, file: str) -> None:
-    """Rows without a target can be neither learnt from nor scored on."""
+def _refuse_unlabeled(raw: pl.LazyFrame, seen: ColumnProfile, target: str, file: str) -> None:
+    """Rows without a target can be neither learned from nor scored on."""
     if not seen.missing:
         return
     column, dtype = seen.reading.column(target), raw.collect_schema()[target]
@@ -226,7 +226,7 @@ def _refuse_unlabelled(raw: pl.LazyFrame, seen: Seen, target: str, file: str) ->
         where=f"column '{target}'",
         wanted="a value in every row",
         got=f"none in row {shown}{' …' if seen.missing > 5 else ''} (counted from 0{said})",
-        mend=f"remove these rows, or fill them in{outside}"
+        hint=f"remove these rows, or fill them in{outside}"
         + ("; if the word is a class, pass --missing without it" if cells else ""),
     )
 
@@ -270,11 +270,11 @@ def _refuse_alone(
     alone = [name for name, texts in spelt.items() if sum(rows[t] for t in texts) < 2]
     if alone:
         raise DataError(
-            f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on",
+            f"class '{alone[0]}' has one row, which cannot be both learned from and tested on",
             file=file,
             where=f"column '{target}'",
             wanted="two rows or more in every class",
-            mend="add rows, merge the class with another, or leave the row out"
+            hint="add rows, merge the class with another, or leave the row out"
             + (f" (so it is with {len(alone)} classes)" if len(alone) > 1 else ""),
         )
 
@@ -288,14 +288,16 @@ def _positive(classes: tuple[str, ...], wishes: Wishes, file: str) -> str:
                 file=file,
                 where="--positive",
                 got=wishes.positive,
-                mend=nearest(wishes.positive, classes),
+                hint=nearest(wishes.positive, classes),
             )
         return wishes.positive
     words = [c for c in classes if c.lower() in POSITIVE or c.lower() in TRUE]
     return words[0] if len(words) == 1 else classes[-1]
 
 
-def _role(name: str, seen: Seen, kind: ColumnType, wishes: Wishes) -> tuple[Role, str | None]:
+def _role(
+    name: str, seen: ColumnProfile, kind: ColumnType, wishes: Wishes
+) -> tuple[Role, str | None]:
     for role in (Role.TARGET, Role.TIME, Role.GROUP, Role.ID):
         if getattr(wishes, role) == name:
             return role, None

@@ -86,7 +86,7 @@ def _parse(path: Path, line: int, text: str) -> Any:
             file=path.name,
             wanted="an object in every line, or an array of objects",
             got=text.strip()[:80],
-            mend="the file may be cut there",
+            hint="the file may be cut there",
         ) from None
 
 
@@ -108,7 +108,7 @@ def _text(path: Path, line: int, name: str, value: Any) -> str:
             file=path.name,
             where=f"column '{name}'",
             wanted="one value in every cell",
-            mend="leave the key out, or make keys of its own of what is inside",
+            hint="leave the key out, or make keys of its own of what is inside",
         )
     if isinstance(value, Native):
         return value

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plumbline.data.encoding import guess_encoding
+from plumbline.data.charset import guess_encoding
 from plumbline.data.read import open_bytes, readable
 from plumbline.errors import DataError
 
@@ -40,7 +40,7 @@ def find_encoding(path: Path) -> str:
                 "holds NUL bytes, so it is no text table",
                 file=path.name,
                 wanted="CSV, TSV, Excel, JSON lines or Parquet",
-                mend="export it again; for UTF-16 without a mark pass --encoding utf-16-le",
+                hint="export it again; for UTF-16 without a mark pass --encoding utf-16-le",
             )
         while head:
             try:
@@ -74,7 +74,7 @@ def _checked(lines: Iterator[str], name: str, encoding: str) -> Iterator[str]:
                 raise DataError(
                     f"line {number} holds a NUL, so it is no text table",
                     file=name,
-                    mend="export it again; for UTF-16 without a mark pass --encoding utf-16-le",
+                    hint="export it again; for UTF-16 without a mark pass --encoding utf-16-le",
                 )
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError as error:
@@ -82,7 +82,7 @@ def _checked(lines: Iterator[str], name: str, encoding: str) -> Iterator[str]:
         raise DataError(
             f"is not {encoding}: {reason}, behind line {number}",
             file=name,
-            mend="pass --encoding NAME",
+            hint="pass --encoding NAME",
         ) from None
 
 

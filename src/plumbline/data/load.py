@@ -25,7 +25,7 @@ def load_expectations(path: Path, config: DataConfig) -> Expectations:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(
-            "no such file", file=path.name, mend="make it with `plumbline init`"
+            "no such file", file=path.name, hint="make it with `plumbline init`"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"not readable as YAML: {error}", file=path.name) from None
@@ -59,7 +59,7 @@ def _check(loaded: Expectations, config: DataConfig, file: str) -> None:
                 file="params.yaml",
                 where=f"data.{role}",
                 got=name,
-                mend=nearest(name, loaded.columns),
+                hint=nearest(name, loaded.columns),
             )
         fits = has == ([] if name is None else [name])
         if role is Role.ID:  # others may be found to name the row, too
@@ -70,7 +70,7 @@ def _check(loaded: Expectations, config: DataConfig, file: str) -> None:
                 file=file,
                 wanted=f"{name or 'no column'} (data.{role})",
                 got=", ".join(has) or "none",
-                mend="make both the same, or run `plumbline init` again",
+                hint="make both the same, or run `plumbline init` again",
             )
     target = loaded.columns[config.target]
     if config.task.is_classification:
@@ -89,7 +89,7 @@ def _check(loaded: Expectations, config: DataConfig, file: str) -> None:
                 file="params.yaml",
                 where="data.positive",
                 got=config.positive,
-                mend=nearest(str(config.positive), classes),
+                hint=nearest(str(config.positive), classes),
             )
     elif target.type not in (ColumnType.NUMBER, ColumnType.INTEGER):
         raise ParameterError(

@@ -50,14 +50,14 @@ def kind_of(path: Path, options: ReadingOptions) -> FileKind:
         ParameterError: options that this kind does not have.
     """
     if not path.exists():
-        raise DataError("no such file", file=path, mend="check the path")
+        raise DataError("no such file", file=path, hint="check the path")
     if path.is_dir():
         if not any(path.rglob("*.parquet")):
             raise DataError(
                 "is a folder and holds no .parquet file",
                 file=path.name,
                 wanted=f"a file ({READ}), or a folder of Parquet files",
-                mend="join the files to one, or name one of them",
+                hint="join the files to one, or name one of them",
             )
         kind = FileKind.PARQUET
     else:
@@ -89,7 +89,7 @@ def _kind_of_file(path: Path) -> FileKind:
         return _kind_of_zip(path)
     for magic, what in FOREIGN:
         if head.startswith(magic):
-            raise DataError(f"is {what}", file=path.name, wanted=READ, mend="export or unpack it")
+            raise DataError(f"is {what}", file=path.name, wanted=READ, hint="export or unpack it")
     name = path.name.removesuffix(".gz").removesuffix(".zst").removesuffix(".zstd").lower()
     if name.endswith(JSON_NAMES) or head.lstrip().startswith((b'{"', b'[{"', b"[\n")):
         return FileKind.JSON
@@ -105,7 +105,7 @@ def _kind_of_zip(path: Path) -> FileKind:
             "is a zip archive or an Excel workbook, cut or damaged",
             file=path.name,
             wanted=READ,
-            mend="get it whole",
+            hint="get it whole",
         ) from None
     if any(n.startswith("xl/") for n in inside) or "mimetype" in inside:
         return FileKind.EXCEL
@@ -115,7 +115,7 @@ def _kind_of_zip(path: Path) -> FileKind:
         file=path.name,
         wanted=READ,
         got=shown,
-        mend="unpack it and name the file inside",
+        hint="unpack it and name the file inside",
     )
 
 
@@ -138,5 +138,5 @@ def refuse_types(path: Path) -> None:
                 file=path.name,
                 where=f"column '{name}'",
                 wanted="numbers, booleans, text, dates, times",
-                mend="leave the column out, or convert it (a list to columns)",
+                hint="leave the column out, or convert it (a list to columns)",
             )

@@ -11,8 +11,8 @@ import yaml
 from plumbline.data.expectations import ColumnExpectations, Expectations
 from plumbline.data.formats import Reading
 from plumbline.data.infer import Inferred
-from plumbline.data.look import Seen
-from plumbline.data.slack import limits
+from plumbline.data.profile import ColumnProfile
+from plumbline.data.tolerance import limits
 from plumbline.kinds import Role
 from plumbline.tables import CellFormat
 
@@ -26,7 +26,7 @@ HEADER = """\
 #           thousands: '.', unit: '$' (`%` divides by 100), parentheses: true for (5) = -5,
 #           date: '%d/%m/%Y', missing: [words for a missing cell]}
 # missing   {max: largest share of missing cells}
-# range     {min: , max: } both allowed; inferred with slack around what was seen
+# range     {min: , max: } both allowed; inferred with tolerance around what was seen
 # values    {only: [...]} nothing else; of the target: its classes
 # pattern   {regex: } that every value matches
 # unique, increasing   {} no value twice; no value smaller than the one before
@@ -114,7 +114,9 @@ def propose(current: Expectations, inferred: Inferred) -> Expectations:
     return dataclasses.replace(current, columns=columns, rules=kept)
 
 
-def _widen(own: ColumnExpectations, found: ColumnExpectations, seen: Seen) -> ColumnExpectations:
+def _widen(
+    own: ColumnExpectations, found: ColumnExpectations, seen: ColumnProfile
+) -> ColumnExpectations:
     if own.type is not found.type:  # the own type does not read every cell
         return dataclasses.replace(found, role=own.role)
     changes: dict[str, Any] = {"format": found.format}

@@ -38,7 +38,7 @@ def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
         with readable(name):
             counts.append(int(frames[-1].select(pl.len()).collect(engine="streaming").item()))
     if counts[0] == 0:
-        raise DataError("has no rows", file=config.path, mend="add rows below the header")
+        raise DataError("has no rows", file=config.path, hint="add rows below the header")
     frame = frames[0] if len(frames) == 1 else pl.concat(frames)
     limit_reading(len(schema.columns), config.max_memory_mb)
     return Table(frame=frame, rows=sum(counts), test_rows=sum(counts[1:]))
@@ -59,7 +59,7 @@ def conform(raw: pl.LazyFrame, schema: Schema, name: str) -> pl.LazyFrame:
             where=f"column '{missing[0]}'",
             wanted=f"the columns of expectations.yaml ({len(missing)} missing)",
             got=", ".join(present.names()),
-            mend="add the column, or run `plumbline init` again for these data",
+            hint="add the column, or run `plumbline init` again for these data",
         )
     return raw.select(typed(c, present[c.name]) for c in schema.columns)
 
@@ -73,7 +73,7 @@ def scan(path: Path, form: FormatConfig, *, shown: str | None = None) -> pl.Lazy
     shown = shown or path.name
     if not path.exists():
         raise DataError(
-            "no such file", file=shown, mend="check the path, or fetch the data with `dvc pull`"
+            "no such file", file=shown, hint="check the path, or fetch the data with `dvc pull`"
         )
     if path.is_file() and path.stat().st_size == 0:
         raise DataError("is empty", file=shown, wanted="a header and rows")
@@ -118,7 +118,7 @@ def _header(path: Path, form: FormatConfig, shown: str) -> list[str]:
             "column name appears more than once" if twice[0] else "a column has no name",
             file=shown,
             where=f"column '{twice[0]}'" if twice[0] else f"column {header.index('') + 1}",
-            mend="rename it, or run `plumbline init` on the file, which names columns",
+            hint="rename it, or run `plumbline init` on the file, which names columns",
         )
     return header
 
@@ -167,7 +167,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def readable(shown: str) -> Iterator[None]:
-    """Turn a reader's complaint into the user's: the file, what is wrong, the mend."""
+    """Turn a reader's complaint into the user's: the file, what is wrong, the fix."""
     try:
         yield
     except pl.exceptions.NoDataError:
@@ -178,7 +178,7 @@ def readable(shown: str) -> Iterator[None]:
             f"cannot be read: {first}",
             file=shown,
             wanted="a whole file, the same number of fields in every line, in UTF-8",
-            mend="look for a cut or damaged file, a stray quote or separator; "
+            hint="look for a cut or damaged file, a stray quote or separator; "
             "data.format in params.yaml says how it is read",
         ) from None
     except OSError as error:

@@ -47,17 +47,17 @@ def open_rows(folder: Path, max_memory_mb: int) -> tuple[Table, Schema]:
         state = read_json(about)
         schema, test_rows = Schema.from_json(state), int(state["test_rows"])
     except FileNotFoundError:
-        raise DataError("no such file", file=about, mend=HINT) from None
+        raise DataError("no such file", file=about, hint=HINT) from None
     except (ValueError, KeyError, TypeError):
-        raise DataError("is not a description of the rows", file=about, mend=HINT) from None
+        raise DataError("is not a description of the rows", file=about, hint=HINT) from None
     if not rows.is_file():
-        raise DataError("no such file", file=rows, mend=HINT)
+        raise DataError("no such file", file=rows, hint=HINT)
     frame = pl.scan_parquet(rows)
     try:
         count = int(frame.select(pl.len()).collect().item())
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
-        raise DataError(f"cannot be read: {reason}", file=rows, mend=HINT) from None
+        raise DataError(f"cannot be read: {reason}", file=rows, hint=HINT) from None
     limit_reading(len(schema.columns), max_memory_mb)
     return Table(frame=frame, rows=count, test_rows=test_rows), schema
 

@@ -99,7 +99,7 @@ def open_source(
             counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
         typed_parts.append(frame)
     if counts[0] == 0:
-        raise DataError("has no rows", file=said, mend="add rows below the header")
+        raise DataError("has no rows", file=said, hint="add rows below the header")
     return Source(
         frame=pl.concat(typed_parts),
         written=pl.concat(written_parts),

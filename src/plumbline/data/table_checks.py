@@ -51,7 +51,7 @@ def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
 
 def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
     """Two values at least, two rows of each class, and every class of the test file, in the data
-    that are learnt from."""
+    that are learned from."""
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
     trained = source.rows - source.test_rows
     own = source.frame.head(trained).select(value=target).drop_nulls()
@@ -69,9 +69,9 @@ def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
     elif len(counts) < 2:
         said = f"the target is constant ('{counts.item(0, 0)}')"
     elif alone:
-        said = f"class '{alone[0]}' has one row, which cannot be both learnt from and tested on"
+        said = f"class '{alone[0]}' has one row, which cannot be both learned from and tested on"
     elif new:
-        said = f"class '{new[0]}' is in the test file alone, so no model can have learnt it"
+        said = f"class '{new[0]}' is in the test file alone, so no model can have learned it"
     return [
         Outcome(
             column=target,

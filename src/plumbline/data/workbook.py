@@ -36,7 +36,7 @@ def open_workbook(
         raise DataError(
             f"cannot be read as an Excel workbook: {str(error).splitlines()[0]}",
             file=path.name,
-            mend="the workbook may be cut, damaged or protected by a password; save it again",
+            hint="the workbook may be cut, damaged or protected by a password; save it again",
         ) from None
     timed = [
         any(isinstance(c, datetime.datetime) for c in column) for column in zip(*grid, strict=True)
@@ -72,7 +72,7 @@ def _sheet(path: Path, book: python_calamine.CalamineWorkbook, asked: str | None
             f"{len(full)} sheets hold cells",
             file=path.name,
             got=", ".join(full[:10]),
-            mend="pass --sheet NAME",
+            hint="pass --sheet NAME",
         )
     return full[0]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plumbline.config.judge import EvaluateConfig
+from plumbline.config.evaluation import EvaluateConfig
 from plumbline.errors import ParameterError
 from plumbline.evaluation.calibration import fit_temperature
 from plumbline.evaluation.intervals import intervals

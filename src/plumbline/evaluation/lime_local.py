@@ -1,6 +1,6 @@
 """LIME for single rows, on columns of the data (Ribeiro et al. 2016, "Why Should I Trust You?").
 
-The `lime` library draws the neighbours, weighs them by nearness and fits the sparse linear model.
+The `lime` library draws the neighbors, weighs them by nearness and fits the sparse linear model.
 It is given, per column, not a number but which background row the value is taken from, as a
 category; 0 is the explained row's own value, which every column keeps half of the time. So
 "present" means "has its own value", a date or a category is drawn whole, and no value occurs that
@@ -24,7 +24,7 @@ from plumbline.kinds import DoubleArray
 class LocalModel:
     """The linear model around one row: `weights` (M,) for each column's own value instead of
     another one, `intercept`, what it says of the row itself (`local`) and what the model says
-    (`prediction`), and `r2`, how well it fits the neighbours."""
+    (`prediction`), and `r2`, how well it fits the neighbors."""
 
     weights: DoubleArray
     intercept: float
@@ -48,7 +48,7 @@ def explain_row(
     Args:
         row: the only row.
         output: which output of `predict` is explained.
-        samples: neighbours drawn, the row itself among them.
+        samples: neighbors drawn, the row itself among them.
     """
     # 1 + the background row's number, or 0 where its value is the row's own: (B, M)
     numbers = np.arange(1, count_rows(background) + 1)[:, None]

@@ -69,7 +69,7 @@ def choose_columns(
                 f"{shorten(name)} {what}",
                 file="params.yaml",
                 where="evaluate.slices",
-                mend=nearest(name, names),
+                hint=nearest(name, names),
             )
     return list(dict.fromkeys(wanted))
 

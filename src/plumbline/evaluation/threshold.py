@@ -70,7 +70,7 @@ def _check(rule: str, costs: Mapping[str, float]) -> None:
             f"'{rule}' does not depend on the threshold",
             file="params.yaml",
             where="evaluate.threshold",
-            mend=f"choose one of {', '.join(RULES)}",
+            hint=f"choose one of {', '.join(RULES)}",
         )
     if rule == "cost" and (set(costs) != {"fp", "fn"} or min(costs.values()) < 0):
         raise ParameterError(

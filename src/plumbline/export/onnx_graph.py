@@ -33,7 +33,7 @@ def to_onnx(
     target: TargetTransform | None,
     temperature: float,
     opset: int,
-    facts: Mapping[str, str],
+    metadata: Mapping[str, str],
 ) -> bytes:
     """The graph as bytes of an .onnx file; the number of rows is free.
 
@@ -42,7 +42,7 @@ def to_onnx(
     Args:
         target: how a regression's target was scaled, None where it was not.
         temperature: of the calibration, T > 0; 1 changes nothing.
-        facts: text to carry in the file's metadata (hashes, the task).
+        metadata: text to carry in the file's metadata (hashes, the task).
     """
     deployed = _ByPosition(Deployed(model, spec.task, target, temperature), spec.names).eval()
     # more than one row: torch takes a dimension of size 0 or 1 for a constant
@@ -65,8 +65,8 @@ def to_onnx(
     NameFixPass()(program.model)  # an operation may bear the name that an input was given (`cat`)
     graph = program.model_proto
     _strip(graph)
-    # sorted, so that the order in which facts were collected does not change the file
-    onnx.helper.set_model_props(graph, dict(sorted(facts.items())))
+    # sorted, so that the order in which they were collected does not change the file
+    onnx.helper.set_model_props(graph, dict(sorted(metadata.items())))
     onnx.checker.check_model(graph)
     assert graph.opset_import[0].version == opset, graph.opset_import
     content: bytes = graph.SerializeToString(deterministic=True)

@@ -17,12 +17,12 @@ from plumbline.examples import InputSpec
 from plumbline.kinds import Task
 from plumbline.models.encoders import Learned, learn_inputs
 from plumbline.models.ft_transformer import FTTransformer
-from plumbline.models.layers import BatchNoise, initialise, number_dropouts
+from plumbline.models.layers import DropoutContext, initialize, number_dropouts
 from plumbline.models.mlp import MLP, Perceptron, ResidualMLP
 from plumbline.models.tabm import TabM, TabMMini
 from plumbline.models.without_memory import WithoutMemory
 
-MODELS: dict[str, Callable[[ModelConfig, InputSpec, Learned, BatchNoise], nn.Module]] = {
+MODELS: dict[str, Callable[[ModelConfig, InputSpec, Learned, DropoutContext], nn.Module]] = {
     "perceptron": Perceptron,
     "mlp": MLP,
     "resmlp": ResidualMLP,
@@ -50,13 +50,13 @@ def build_model(
         raise DataError(
             "no feature is left to learn from",
             file="expectations.yaml",
-            mend="give at least one column the role feature",
+            hint="give at least one column the role feature",
         )
-    noise = BatchNoise(seed=seed)
+    noise = DropoutContext(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = MODELS[config.name](config, spec, learned or {}, noise)
-        initialise(model, config.initialisation)
+        initialize(model, config.initialization)
     number_dropouts(model)
     model.noise = noise  # type: ignore[assignment]
     return model
@@ -65,7 +65,7 @@ def build_model(
 def count_weights(config: ModelConfig, spec: InputSpec, learned: Learned | None = None) -> int:
     """How many weights a model has, without the memory that building it would take."""
     with torch.random.fork_rng(devices=[]), WithoutMemory():
-        model = MODELS[config.name](config, spec, learned or {}, BatchNoise(seed=0))
+        model = MODELS[config.name](config, spec, learned or {}, DropoutContext(seed=0))
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -34,7 +34,7 @@ class Deployed(nn.Module):
         if self.task.is_classification:
             if self.temperature == 1.0:
                 return prediction
-            # p ** (1 / T), normalised, by way of logarithms so that a small T does not underflow
+            # p ** (1 / T), normalized, by way of logarithms so that a small T does not underflow
             return softmax(prediction.clamp_min(TINY).log() / self.temperature, dim=-1)
         if self.inverse is None:
             return prediction

@@ -13,7 +13,7 @@ from plumbline.config.model import ModelConfig
 from plumbline.errors import ParameterError
 from plumbline.examples import InputSpec
 from plumbline.models.encoders import Learned, TokenInput
-from plumbline.models.layers import ACTIVATIONS, BatchNoise, SampleDropout
+from plumbline.models.layers import ACTIVATIONS, DropoutContext, SampleDropout
 
 
 class SelfAttention(nn.Module):
@@ -65,11 +65,13 @@ class Gated(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-normalised attention and gated feed-forward, each with a residual and dropout. The
+    """Pre-normalized attention and gated feed-forward, each with a residual and dropout. The
     first block's attention sees the tokens as they are; of the last one's answers the class
     token's alone is made, as no other is looked at."""
 
-    def __init__(self, config: ModelConfig, noise: BatchNoise, *, first: bool, last: bool) -> None:
+    def __init__(
+        self, config: ModelConfig, noise: DropoutContext, *, first: bool, last: bool
+    ) -> None:
         super().__init__()
         width, hidden = config.token_width, max(config.token_width * 4 // 3, 1)
         self.asking = 1 if last else None
@@ -93,7 +95,7 @@ class FTTransformer(nn.Module):
     """A transformer encoder over one token per column; the class token's end gives the output."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
         if config.depth == 0:

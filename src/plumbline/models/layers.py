@@ -1,4 +1,4 @@
-"""What all architectures share: dropout, normalisation, activations, initialisation.
+"""What all architectures share: dropout, normalization, activations, initialization.
 
 B rows on this process, K ensemble members, D features.
 """
@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 @dataclass
-class BatchNoise:
+class DropoutContext:
     """Which rows of which global batch a forward pass sees; the training loop sets it.
 
     Masks are drawn for the whole global batch from (seed, step, layer) and cut to the rows of
@@ -46,7 +46,7 @@ class BatchNoise:
 class SampleDropout(nn.Module):
     """Dropout (Srivastava et al. 2014) whose mask follows the row, not the process."""
 
-    def __init__(self, rate: float, noise: BatchNoise) -> None:
+    def __init__(self, rate: float, noise: DropoutContext) -> None:
         super().__init__()
         self.rate = rate
         self.noise = noise
@@ -112,10 +112,10 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation (Ioffe and Szegedy 2015) over the rows of all processes.
+    """Batch normalization (Ioffe and Szegedy 2015) over the rows of all processes.
 
     Takes (B, D) or (B, K, D). A global batch of a single value per feature has no variance and
-    is normalised by the running statistics.
+    is normalized by the running statistics.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,22 +155,22 @@ class BatchNorm(nn.BatchNorm1d):
         return self.running_var
 
 
-NORMALISATIONS: dict[str, Callable[[int], nn.Module]] = {
+NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda width: nn.Identity(),
     "batch": BatchNorm,
     "layer": nn.LayerNorm,
 }
 
 
-def has_use_of_bias(normalisation: str) -> bool:
-    """Whether a layer that feeds a normalisation needs a bias. Batch normalisation takes a shift
-    away again: the bias's slope is rounding alone, which Adam-like optimisers blow up to full
+def has_use_of_bias(normalization: str) -> bool:
+    """Whether a layer that feeds a normalization needs a bias. Batch normalization takes a shift
+    away again: the bias's slope is rounding alone, which Adam-like optimizers blow up to full
     steps, and the running means lag behind them."""
-    return normalisation != "batch"
+    return normalization != "batch"
 
 
 def _keep(weight: Tensor) -> None:
-    """torch's own initialisation stays."""
+    """torch's own initialization stays."""
 
 
 def _zero(weight: Tensor) -> None:
@@ -180,7 +180,7 @@ def _zero(weight: Tensor) -> None:
 LINEAR = (nn.Linear, LinearEnsemble, LinearBatchEnsemble)
 EMBEDDINGS = (PeriodicEmbeddings, PiecewiseLinearEmbeddings)
 
-INITIALISERS: dict[str, Callable[[Tensor], object]] = {
+INITIALIZERS: dict[str, Callable[[Tensor], object]] = {
     "default": _keep,
     "xavier": nn.init.xavier_uniform_,  # Glorot and Bengio 2010
     "he": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),  # He et al. 2015
@@ -190,14 +190,14 @@ INITIALISERS: dict[str, Callable[[Tensor], object]] = {
 }
 
 
-def initialise(model: nn.Module, name: str) -> None:
-    """Initialise the weight of every linear layer, ensembles of them included, and set biases to
+def initialize(model: nn.Module, name: str) -> None:
+    """Initialize the weight of every linear layer, ensembles of them included, and set biases to
     zero. Embeddings of numbers and categories keep their own. `default` changes nothing."""
     if name == "default":
         return
     if name == "zero":
         warnings.warn(
-            "model.initialisation is zero: units of a layer stay equal and most gradients vanish",
+            "model.initialization is zero: units of a layer stay equal and most gradients vanish",
             PlumblineWarning,
             stacklevel=2,
         )
@@ -207,6 +207,6 @@ def initialise(model: nn.Module, name: str) -> None:
             continue
         with torch.no_grad():
             for weight in module.weight.mT if module.weight.ndim == 3 else [module.weight]:
-                INITIALISERS[name](weight)  # (outputs, inputs)
+                INITIALIZERS[name](weight)  # (outputs, inputs)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -9,8 +9,8 @@ from plumbline.examples import InputSpec
 from plumbline.models.encoders import FlatInput, Learned, LinearInput
 from plumbline.models.layers import (
     ACTIVATIONS,
-    NORMALISATIONS,
-    BatchNoise,
+    NORMALIZATIONS,
+    DropoutContext,
     SampleDropout,
     has_use_of_bias,
 )
@@ -20,7 +20,7 @@ class Perceptron(nn.Module):
     """Linear in the numbers and in one-hot categories (Rosenblatt 1958)."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
         self.input = LinearInput(config, spec, learned, spec.n_outputs)
@@ -30,14 +30,14 @@ class Perceptron(nn.Module):
         return out[:, None]
 
 
-def hidden_layers(config: ModelConfig, width_in: int, noise: BatchNoise) -> nn.Sequential:
-    """`depth` times linear, normalisation, activation, dropout: (B, ..., width_in) to
+def hidden_layers(config: ModelConfig, width_in: int, noise: DropoutContext) -> nn.Sequential:
+    """`depth` times linear, normalization, activation, dropout: (B, ..., width_in) to
     (B, ..., width)."""
     layers: list[nn.Module] = []
     for _ in range(config.depth):
         layers += [
-            nn.Linear(width_in, config.width, bias=has_use_of_bias(config.normalisation)),
-            NORMALISATIONS[config.normalisation](config.width),
+            nn.Linear(width_in, config.width, bias=has_use_of_bias(config.normalization)),
+            NORMALIZATIONS[config.normalization](config.width),
             ACTIVATIONS[config.activation](),
             SampleDropout(config.dropout, noise),
         ]
@@ -49,7 +49,7 @@ class MLP(nn.Module):
     """Multi-layer perceptron over embedded columns."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
         self.input = FlatInput(config, spec, learned)
@@ -66,15 +66,15 @@ class MLP(nn.Module):
 class ResidualBlock(nn.Module):
     """x + dropout(linear(dropout(activation(linear(norm(x))))))."""
 
-    def __init__(self, config: ModelConfig, noise: BatchNoise) -> None:
+    def __init__(self, config: ModelConfig, noise: DropoutContext) -> None:
         super().__init__()
         inner = 2 * config.width
         self.steps = nn.Sequential(
-            NORMALISATIONS[config.normalisation](config.width),
+            NORMALIZATIONS[config.normalization](config.width),
             nn.Linear(config.width, inner),
             ACTIVATIONS[config.activation](),
             SampleDropout(config.dropout, noise),
-            nn.Linear(inner, config.width, bias=has_use_of_bias(config.normalisation)),
+            nn.Linear(inner, config.width, bias=has_use_of_bias(config.normalization)),
             SampleDropout(config.dropout / 2, noise),
         )
 
@@ -87,14 +87,14 @@ class ResidualMLP(nn.Module):
     """The ResNet for tables of Gorishniy et al. 2021 (section 3.2)."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
         self.input = FlatInput(config, spec, learned)
-        bias = has_use_of_bias(config.normalisation)
+        bias = has_use_of_bias(config.normalization)
         self.first = nn.Linear(self.input.width, config.width, bias=bias)
         self.blocks = nn.Sequential(*[ResidualBlock(config, noise) for _ in range(config.depth)])
-        self.last = NORMALISATIONS[config.normalisation](config.width)
+        self.last = NORMALIZATIONS[config.normalization](config.width)
         self.activation = ACTIVATIONS[config.activation]()
         self.head = nn.Linear(config.width, spec.n_outputs)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from plumbline.config.model import ModelConfig
 from plumbline.examples import InputSpec
 from plumbline.models.encoders import FlatInput, Learned
-from plumbline.models.layers import ACTIVATIONS, NORMALISATIONS, BatchNoise, SampleDropout
+from plumbline.models.layers import ACTIVATIONS, NORMALIZATIONS, DropoutContext, SampleDropout
 from plumbline.models.mlp import hidden_layers
 
 
@@ -38,7 +38,7 @@ class TabMMini(nn.Module):
     """Members differ by a scale per column at the input, and by their heads (section 3.3)."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
         self.input = FlatInput(config, spec, learned)
@@ -59,7 +59,7 @@ class TabM(nn.Module):
     """Members differ by scales and biases in every layer, and by their heads."""
 
     def __init__(
-        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: BatchNoise
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
         self.input = FlatInput(config, spec, learned)
@@ -72,7 +72,7 @@ class TabM(nn.Module):
                 linear.r = nn.Parameter(scales)
             layers += [
                 linear,
-                NORMALISATIONS[config.normalisation](config.width),
+                NORMALIZATIONS[config.normalization](config.width),
                 ACTIVATIONS[config.activation](),
                 SampleDropout(config.dropout, noise),
             ]

@@ -39,17 +39,17 @@ def read_examples(folder: Path, names: Sequence[str]) -> Examples:
 
 
 def _read(path: Path) -> NDArray[Any]:
-    mend = "run the stage that writes it again: dvc repro normalize --force"
+    hint = "run the stage that writes it again: dvc repro normalize --force"
     try:
         # an empty file cannot be mapped, and an array without elements has no bytes
         array: NDArray[Any] = np.load(path, mmap_mode="r")
     except FileNotFoundError:
-        raise DataError("no such file", file=path, mend=mend) from None
+        raise DataError("no such file", file=path, hint=hint) from None
     except ValueError as error:
         try:
             array = np.load(path)
         except ValueError:
-            raise DataError(f"not a whole .npy file: {error}", file=path, mend=mend) from None
+            raise DataError(f"not a whole .npy file: {error}", file=path, hint=hint) from None
     return array
 
 

@@ -80,15 +80,15 @@ def _undersample(examples: Examples, spec: InputSpec, config: BalanceConfig, see
 def _smote(examples: Examples, spec: InputSpec, config: BalanceConfig, seed: int) -> Examples:
     """SMOTE, and SMOTE-NC where there are categories (Chawla et al. 2002).
 
-    A class of few rows takes fewer neighbours; one of a single row is repeated. Synthetic
-    rows have row number -1, codes that occur among their neighbours, and weight 1.
+    A class of few rows takes fewer neighbors; one of a single row is repeated. Synthetic
+    rows have row number -1, codes that occur among their neighbors, and weight 1.
     """
     y = examples.y.astype(np.int64)
     wanted = raised_counts(y, config.ratio)
     size = {label: int((y == label).sum()) for label in wanted}
     alone = {label for label, n in size.items() if n == 1}
     made = examples
-    # a call per number of neighbours: imbalanced-learn takes one for all classes
+    # a call per number of neighbors: imbalanced-learn takes one for all classes
     for neighbors in sorted({min(config.neighbors, size[c] - 1) for c in wanted} - {0}):
         group = {
             c: n

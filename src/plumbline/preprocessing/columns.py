@@ -1,4 +1,4 @@
-"""One feature column: its settings, what was learnt of it, and that as JSON."""
+"""One feature column: its settings, what was learned of it, and that as JSON."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def check_columns(config: NormalizeConfig, schema: Schema) -> None:
                 "the column is not a feature" if known else "no such column",
                 file="params.yaml",
                 where=where,
-                mend=nearest(name, features),
+                hint=nearest(name, features),
             )
         valid = _keys_of(features[name].type)
         for key in (f.name for f in dataclasses.fields(own)):
@@ -84,7 +84,7 @@ def check_columns(config: NormalizeConfig, schema: Schema) -> None:
                     f"has no effect on a column of type {features[name].type}",
                     file="params.yaml",
                     where=f"{where}.{key}",
-                    mend=f"keys for this column: {', '.join(valid)}",
+                    hint=f"keys for this column: {', '.join(valid)}",
                 )
 
 
@@ -131,7 +131,7 @@ class NumberState:
 
 @dataclass(frozen=True, kw_only=True)
 class CategoryState:
-    """A category column. `table` (K + 1, w), standardised, where it becomes numbers."""
+    """A category column. `table` (K + 1, w), standardized, where it becomes numbers."""
 
     source: str
     encode: str

@@ -88,7 +88,7 @@ def frequency_table(count: IntArray) -> DoubleArray:
     return share[:, None]
 
 
-def standardise(table: DoubleArray, count: IntArray) -> tuple[DoubleArray, DoubleArray]:
+def standardize(table: DoubleArray, count: IntArray) -> tuple[DoubleArray, DoubleArray]:
     """Mean and deviation (w,) of a table's columns over the training rows."""
     weight = count / max(int(count.sum()), 1)
     mean = weight @ table

@@ -170,6 +170,6 @@ def wrong_value(column: Column, value: object, *, row: int | None = None) -> Dat
         where=place,
         wanted=describe(column),
         got=value,
-        mend="write it as the data are written, or change the column's type or format in "
+        hint="write it as the data are written, or change the column's type or format in "
         "expectations.yaml",
     )

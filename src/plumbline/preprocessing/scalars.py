@@ -18,6 +18,7 @@ from plumbline.config.data import NormalizeConfig
 from plumbline.errors import choose
 from plumbline.examples import TensorSpec
 from plumbline.kinds import IntArray
+from plumbline.preprocessing.apply import Encoding, Replace
 from plumbline.preprocessing.columns import (
     CategoryState,
     NumberState,
@@ -29,8 +30,7 @@ from plumbline.preprocessing.columns import (
 )
 from plumbline.preprocessing.crossfit import CrossFit
 from plumbline.preprocessing.dates import is_cyclic
-from plumbline.preprocessing.encode import ENCODERS, EncoderInput, standardise
-from plumbline.preprocessing.encoding import Encoding, Replace
+from plumbline.preprocessing.encode import ENCODERS, EncoderInput, standardize
 from plumbline.preprocessing.preparer import Given, Tensors
 from plumbline.preprocessing.source import Source, code_expression
 from plumbline.preprocessing.summary import (
@@ -145,7 +145,7 @@ class ScalarPreparer:
             if table is None:
                 continue
             if state.encode != "onehot":
-                mean, spread = standardise(table, count)
+                mean, spread = standardize(table, count)
                 table = (table - mean) / spread
                 if sums is not None:
                     self._training.set_out_of_fold(
@@ -158,7 +158,7 @@ class ScalarPreparer:
             )
 
     def _compile(self) -> None:
-        """Make what was learnt ready to be applied."""
+        """Make what was learned ready to be applied."""
         numbers, categories = self.numbers_, self.categories_
         used = {s.source for s in numbers} | {s.source for s in categories}
         settings = {c.name: settings_of(self.config, c) for c in self._columns if c.name in used}

@@ -72,13 +72,13 @@ def fit_soft_clip(summary: NumberSummary) -> ScaleState:
 
 
 def fit_log(summary: NumberSummary) -> ScaleState:
-    """log(1 + x - shift), standardised. The shift is 0, or the least value if negative."""
+    """log(1 + x - shift), standardized. The shift is 0, or the least value if negative."""
     shift = min(summary.low, 0.0)
     return {"shift": shift, **_moments(np.log1p(summary.ordered - shift))}
 
 
 def fit_yeo_johnson(summary: NumberSummary) -> ScaleState:
-    """Yeo and Johnson 2000, the power by maximum likelihood in [-5, 5], standardised after it.
+    """Yeo and Johnson 2000, the power by maximum likelihood in [-5, 5], standardized after it.
 
     Values that no power tells from a constant (1e15 and 1e15 + 1) keep the power 1.
     """
@@ -218,7 +218,7 @@ def thin(ordered: DoubleArray, most: int) -> DoubleArray:
 
 
 def skewness(values: DoubleArray) -> float:
-    """Third standardised moment; 0 for a constant."""
+    """Third standardized moment; 0 for a constant."""
     spread = float(values.std())
     if not spread > 0:
         return 0.0

@@ -137,11 +137,11 @@ def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray 
     bad = np.flatnonzero(~np.isfinite(y) | (np.abs(y) > FLOAT32_MAX))
     if len(bad):
         raise DataError(
-            f"{len(bad)} of the target's values cannot be learnt from",
+            f"{len(bad)} of the target's values cannot be learned from",
             where=f"column '{schema.target}', row {rows[bad[0]]}",
             wanted=f"one of {', '.join(schema.classes)}" if schema.classes else "a finite number",
             got=values[int(bad[0])],
-            mend="fix or remove the rows without a usable target",
+            hint="fix or remove the rows without a usable target",
         )
     return y.astype(np.int64) if schema.task.is_classification else y.astype(np.float32)
 

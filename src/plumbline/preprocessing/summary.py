@@ -1,4 +1,4 @@
-"""What is learnt of the training rows in one pass: moments, a sample, category counts.
+"""What is learned of the training rows in one pass: moments, a sample, category counts.
 
 Everything is added batch by batch, so memory does not grow with the rows. Batches of one
 size in one order give the same bytes.

@@ -154,7 +154,7 @@ class TableTransformer:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "spec_"):
-            raise DataError("the transformer is not fitted", mend="call fit first")
+            raise DataError("the transformer is not fitted", hint="call fit first")
 
     def _extras(self, columns: set[str]) -> list[pl.Expr]:
         """Target and weight, where the frame has them."""
@@ -192,7 +192,7 @@ class TableTransformer:
     # -- state
 
     def to_json(self) -> dict[str, Any]:
-        """What was learnt and what it needs to be applied; readable, exact."""
+        """What was learned and what it needs to be applied; readable, exact."""
         self._check_fitted()
         return {
             "format": FORMAT,
@@ -208,7 +208,7 @@ class TableTransformer:
                 "the fitted preprocessor is of another format",
                 wanted=str(FORMAT),
                 got=state.get("format"),
-                mend="fit it again: dvc repro normalize --force",
+                hint="fit it again: dvc repro normalize --force",
             )
         states = state["preparers"] if state["format"] == FORMAT else {"scalars": state}
         self = cls(Schema.from_json(state), NormalizeConfig())

@@ -13,7 +13,7 @@ State = Literal["good", "warn", "bad", "info"]
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A judgement: never a colour alone, always an icon and a word."""
+    """A judgement: never a color alone, always an icon and a word."""
 
     state: State
     word: str
@@ -37,10 +37,10 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Short facts side by side: (label, value)."""
+class Metadata:
+    """Short figures side by side: (label, value)."""
 
-    kind: ClassVar[str] = "facts"
+    kind: ClassVar[str] = "metadata"
     items: Sequence[tuple[str, str | Status]]
 
 
@@ -120,7 +120,7 @@ class Links:
     links: Sequence[tuple[str, str]]
 
 
-Block = Text | Note | Facts | Figures | Grid | Items | Links
+Block = Text | Note | Metadata | Figures | Grid | Items | Links
 
 
 @dataclass(frozen=True, kw_only=True)

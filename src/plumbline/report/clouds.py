@@ -172,7 +172,7 @@ def swarm(rows: Sequence[tuple[str, DoubleArray]], *, title: str, axis: str) -> 
 
 
 def _pile(x: Scale, middle: float, values: DoubleArray) -> list[Markup]:
-    """Dots that would cover each other are moved apart; the sign has a colour as well."""
+    """Dots that would cover each other are moved apart; the sign has a color as well."""
     positions = np.array([x(v) for v in values.tolist()])
     slot = np.round(positions / 3.0).astype(int)
     offset = np.zeros(len(values))

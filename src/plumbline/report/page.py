@@ -30,7 +30,7 @@ def render(config: Config, reports: Reports) -> str:
     page = _environment().get_template("page.html")
     text = page.render(
         title=run.title,
-        about=_facts(reports, run),
+        about=_metadata(reports, run),
         sections=sections,
         problem=reports.problem,
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -38,14 +38,14 @@ def render(config: Config, reports: Reports) -> str:
     return printable(text)
 
 
-def _facts(reports: Reports, run: About) -> list[tuple[str, str]]:
+def _metadata(reports: Reports, run: About) -> list[tuple[str, str]]:
     """What a reader must know before anything else."""
     data = run.config.data
     rows = whole(pick(reports.json("split/summary.json"), "rows"))
-    facts = [("predicts", data.target), ("task", TASK_WORDS[data.task])]
+    metadata = [("predicts", data.target), ("task", TASK_WORDS[data.task])]
     if data.positive is not None:
-        facts.append(("positive class", data.positive))
-    return [*facts, ("rows", number(rows)), ("data", data.path)]
+        metadata.append(("positive class", data.positive))
+    return [*metadata, ("rows", number(rows)), ("data", data.path)]
 
 
 @cache

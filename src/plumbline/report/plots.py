@@ -51,7 +51,7 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Profile:
     """What a plane of lines is called, its limits (None: the data's), and its guide line."""
 
     title: str
@@ -73,7 +73,7 @@ def thin(values: DoubleArray, limit: int = MAX_POINTS) -> DoubleArray:
     return kept
 
 
-def lines(series: Sequence[Series], look: Look) -> Markup:
+def lines(series: Sequence[Series], look: Profile) -> Markup:
     """Lines (or clouds) in one plane, the legend above."""
     xs = [v for s in series for v in s.x.tolist()]
     ys = [v for s in series for v in s.y.tolist()]
@@ -95,7 +95,7 @@ def lines(series: Sequence[Series], look: Look) -> Markup:
 
 
 def _plane(
-    look: Look, xs: Sequence[float], ys: Sequence[float], top: float, height: float
+    look: Profile, xs: Sequence[float], ys: Sequence[float], top: float, height: float
 ) -> Plane:
     low, high = look.x_limits or span(xs, pad=0.0)
     y_low, y_high = look.y_limits or span(ys)

@@ -1,4 +1,4 @@
-"""Drawing in SVG: scales, axes, marks. Colours are classes, so that the page's light, dark and
+"""Drawing in SVG: scales, axes, marks. Colors are classes, so that the page's light, dark and
 print styles decide them; the bytes depend on the data alone."""
 
 from __future__ import annotations

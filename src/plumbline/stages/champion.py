@@ -83,7 +83,7 @@ def contract_of(folder: Path | None) -> dict[str, Any]:
 
 
 def _prepare(state: dict[str, object], config: Config, paths: Paths, test: Examples) -> Examples:
-    """The same rows, prepared as the registered model learnt it."""
+    """The same rows, prepared as the registered model learned it."""
     table, schema = load_table(config, paths)
     try:
         transformer = TableTransformer.from_json(state)

@@ -10,8 +10,8 @@ import numpy as np
 
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
-from plumbline.evaluation.effort import Effort, one_thread, operations, plan, used
 from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
+from plumbline.evaluation.explanation_budget import Effort, one_thread, operations, plan, used
 from plumbline.evaluation.faithfulness import deletions
 from plumbline.evaluation.masker import Masker
 from plumbline.evaluation.metrics import predicted_classes

@@ -23,15 +23,19 @@ def run(config: Config, paths: Paths) -> Report:
     """Export the model with its calibration; refuse the graph where it differs from torch."""
     bundle = load_bundle(paths.model)
     decision = Decision.read(paths.decision)
-    sources = {**bundle.facts["sha256"], FILE: sha256(paths.decision / FILE)}
-    facts = {f"sha256 of {name}": value for name, value in sources.items()}
+    sources = {**bundle.metadata["sha256"], FILE: sha256(paths.decision / FILE)}
+    metadata = {f"sha256 of {name}": value for name, value in sources.items()}
     graph = to_onnx(
         bundle.model,
         bundle.spec,
         target=bundle.target,
         temperature=decision.temperature,
         opset=config.export.opset,
-        facts={**facts, "task": str(bundle.spec.task), "classes": "\n".join(bundle.spec.classes)},
+        metadata={
+            **metadata,
+            "task": str(bundle.spec.task),
+            "classes": "\n".join(bundle.spec.classes),
+        },
     )
     parity = _parity(config, paths, bundle, decision, graph)
     report = paths.reports / "parity.json"
@@ -41,7 +45,7 @@ def run(config: Config, paths: Paths) -> Report:
             f"parity: ONNX Runtime differs from torch by {_amount(parity)}, "
             f"more than export.tolerance ({parity.tolerance:g}).",
             report=report.relative_to(paths.root).as_posix(),
-            mend="Raise export.tolerance, try another export.opset, or scale the target "
+            hint="Raise export.tolerance, try another export.opset, or scale the target "
             "(train.target_transform)",
         )
     with sealed_dir(paths.onnx, beside=[report]) as folder:

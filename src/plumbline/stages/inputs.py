@@ -78,7 +78,7 @@ def refuse_unfit(examples: Examples, spec: InputSpec, part: str) -> None:
         DataError: no rows, a number that is not finite, or training rows of one class.
     """
     if len(examples) == 0:
-        raise DataError(f"there are no {part} rows", mend="change the shares in split")
+        raise DataError(f"there are no {part} rows", hint="change the shares in split")
     for tensor in spec.of_kind("numbers"):
         finite = np.isfinite(examples.inputs[tensor.name]).all(axis=0)
         if not finite.all():
@@ -86,7 +86,7 @@ def refuse_unfit(examples: Examples, spec: InputSpec, part: str) -> None:
             raise DataError(
                 f"the prepared {part} rows hold a number that is not finite",
                 where=f"column '{name}'",
-                mend=f"set normalize.columns.{name}.scale to robust or quantile",
+                hint=f"set normalize.columns.{name}.scale to robust or quantile",
             )
     if not np.isfinite(examples.y).all():
         raise DataError(f"the target is not a finite number in all {part} rows")
@@ -96,5 +96,5 @@ def refuse_unfit(examples: Examples, spec: InputSpec, part: str) -> None:
             "the training rows hold one class only",
             wanted="two or more classes",
             got=only,
-            mend="use a stratified split, or more rows",
+            hint="use a stratified split, or more rows",
         )

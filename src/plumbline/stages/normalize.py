@@ -1,4 +1,4 @@
-"""Columns become numbers; everything is learnt from training rows."""
+"""Columns become numbers; everything is learned from training rows."""
 
 from __future__ import annotations
 

@@ -136,18 +136,20 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
         by_hand=settings.promote == "review",
     )
     current = registry.champion(store, version.model)
-    rival = current if current is not None and current.number != version.number else None
+    baseline = current if current is not None and current.number != version.number else None
     circumstances = {
-        "against": rival.number if rival else None,
+        "against": baseline.number if baseline else None,
         "rules": dataclasses.asdict(rules),
     }
     known = version.decision
-    is_champion = current is not None and rival is None
+    is_champion = current is not None and baseline is None
     if known is None or not (
         is_champion or all(known.get(name) == value for name, value in circumstances.items())
     ):
         judged = (
-            _judge(store, version, rival, rules, config, paths) if rival else judge_first(rules)
+            _judge(store, version, baseline, rules, config, paths)
+            if baseline
+            else judge_first(rules)
         )
         known = {**judged.to_json(), **circumstances}
         registry.write_decision(store, version, known)
@@ -161,18 +163,18 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
 
 
 def _judge(
-    store: Store, version: Version, rival: Version, rules: Rules, config: Config, paths: Paths
+    store: Store, version: Version, baseline: Version, rules: Rules, config: Config, paths: Paths
 ) -> Judgement:
     """Score both on the same test rows; a person decides where that cannot be done."""
     test = load_part(paths, Part.TEST)
-    name = f"version {rival.number}"
-    folder = registry.files_of(store, rival)
+    name = f"version {baseline.number}"
+    folder = registry.files_of(store, baseline)
     try:
         contract_of(folder)
         assert folder is not None
         champion = ask_registered(folder, config, paths, test)
     except Unfit as why:
-        if rival.tags.get(tracking.KEY) == version.tags.get(tracking.KEY) and not rules.by_hand:
+        if baseline.tags.get(tracking.KEY) == version.tags.get(tracking.KEY) and not rules.by_hand:
             reason = f"takes the place of {name}, the same model: {why}"
             return Judgement(decision=Decision.PROMOTE, reasons=(reason,))
         reason = f"the champion, {name}, cannot be scored on these rows: {why}"
@@ -181,7 +183,7 @@ def _judge(
         test.y, ask_present(paths, test), champion, _slices(config, paths), rules, config.seed
     )
     reasons = [f"champion is {name}"]
-    if rival.tags.get(SPLIT) != _split_hash(paths):
+    if baseline.tags.get(SPLIT) != _split_hash(paths):
         reasons.append(
             "the champion was trained on another split and may have seen some of these rows: "
             "its score may be too good"

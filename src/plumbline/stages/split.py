@@ -13,10 +13,10 @@ from plumbline.config import Config, Paths
 from plumbline.data.rows import open_rows
 from plumbline.errors import DataError, GateError
 from plumbline.files import write_json
+from plumbline.leakage import Evidence, Finding, Leaks, check_title, find_leaks
 from plumbline.manifest import sealed_dir
-from plumbline.preprocessing.leakage import Evidence, Finding, Leaks, check_title, find_leaks
-from plumbline.preprocessing.split import hold, make_split, read_rows, resolve, without
-from plumbline.preprocessing.split.summary import summarise
+from plumbline.split import hold, make_split, read_rows, resolve, without
+from plumbline.split.summary import summarize
 from plumbline.stages import Report
 from plumbline.tables import SplitIndex
 
@@ -48,7 +48,7 @@ def run(config: Config, paths: Paths) -> Report:
     _gate(leaks, report.relative_to(paths.root).as_posix())
 
     split = without(split, leaks.dropped_rows)
-    summary = summarise(rows, split, chosen)
+    summary = summarize(rows, split, chosen)
     dropped = leaks.dropped_columns
     if chosen.column is not None and chosen.column in {c.name for c in schema.features}:
         dropped[chosen.column] = "split.column: it says which part a row is in"
@@ -56,7 +56,7 @@ def run(config: Config, paths: Paths) -> Report:
         raise DataError(
             "no feature is left after the leaking ones were dropped",
             file=config.data.path,
-            mend=f"see {report.relative_to(paths.root)}",
+            hint=f"see {report.relative_to(paths.root)}",
         )
     _write(paths, split, {**summary, "dropped_columns": dropped})
     return Report(
@@ -77,7 +77,7 @@ def _gate(leaks: Leaks, report: str) -> None:
         raise GateError(
             f"{check_title(first.check)}{_columns(first)}: {first.detail}{more}.",
             report=report,
-            mend=first.mend[0].upper() + first.mend[1:],
+            hint=first.hint[0].upper() + first.hint[1:],
         )
 
 
@@ -86,7 +86,7 @@ def _verdict(leaks: Leaks) -> list[str]:
     if not leaks.findings:
         return ["clean"]
     lines = [
-        f"{check_title(f.check)}{_columns(f)} ({f.severity}, policy {policy}): {f.mend}"
+        f"{check_title(f.check)}{_columns(f)} ({f.severity}, policy {policy}): {f.hint}"
         for f, policy in leaks.findings[:SHOWN]
     ]
     more = len(leaks.findings) - SHOWN

@@ -30,17 +30,17 @@ from plumbline.stages.inputs import (
 )
 from plumbline.store.bundle import save_bundle
 from plumbline.training.batches import Rows
+from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.curve import constant_loss, learning_curve
+from plumbline.training.diagnosis import Point, Verdict, curve_json, judge
 from plumbline.training.distributed import World, join
-from plumbline.training.fresh import FreshFit, fit_fresh
 from plumbline.training.launch import guarded, launch
 from plumbline.training.launched import is_launched
 from plumbline.training.loop import evaluate_rows
 from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import sweep, sweep_csv
 from plumbline.training.progress import ProgressBar
-from plumbline.training.verdict import Point, Verdict, curve_json, judge
 
 # keys of `train` that say how, not what: a killed run may go on with others
 HOW_ONLY = (
@@ -80,23 +80,23 @@ def _train(config: Config, paths: Paths) -> None:
         every_steps=config.train.checkpoint_steps,
     )
     with join(config.train) as world:
-        if world.first:
+        if world.is_main:
             checkpoints.clean_siblings()
         fresh = _fit(config, spec, fitted, val, world, checkpoints)
         weights = fit_weights(config.train, spec.task, train.y, fitted.y, spec.n_outputs)
         verdict, points = _judge(config, spec, train, val, world, fresh, weights)
         finder = _find_rate(config, spec, fitted, world) if config.train.find_learning_rate else {}
-        if not world.first:
+        if not world.is_main:
             return
         values = {key: _at(config, key) for key in sorted(config.tune.space)}
-        facts: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "best_epoch": fresh.fitted.best_epoch,
             "seed": config.seed,
             "values": values,
             "train": dataclasses.asdict(config.train),
         }
         for how in HOW_ONLY:  # the same model, however many processes made it
-            facts["train"].pop(how)
+            metadata["train"].pop(how)
         with sealed_dir(paths.reports / "training") as folder:
             _write_report(folder, config, spec, fresh, verdict, points, values, finder)
         with sealed_dir(paths.model) as folder:
@@ -108,7 +108,7 @@ def _train(config: Config, paths: Paths) -> None:
                 learned=fresh.learned,
                 target=fresh.target,
                 preprocessor=preprocessor,
-                facts=facts,
+                metadata=metadata,
             )
         checkpoints.remove()
 
@@ -138,7 +138,7 @@ def _fit(
         epochs=config.train.epochs,
         rows=len(train),
         metric=monitored(config, spec),
-        enabled=world.first,
+        enabled=world.is_main,
     )
     with bar:
         return fit_fresh(

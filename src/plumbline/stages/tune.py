@@ -26,10 +26,10 @@ from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
 from plumbline.stages.inputs import chosen_metric, load_split, load_table
 from plumbline.tables import Schema, SplitIndex, Table
+from plumbline.training.build import fit_fresh
 from plumbline.training.checkpoint import fingerprint
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
-from plumbline.training.fresh import fit_fresh
 from plumbline.training.loop import predict
 from plumbline.training.memory import refuse_too_many
 from plumbline.training.progress import SearchBar
@@ -182,7 +182,7 @@ def score_folds(
             f"{metric} cannot be computed in any fold: each scores rows of one class",
             file="params.yaml",
             where="split.folds",
-            mend="lower it, or raise tune.max_rows",
+            hint="lower it, or raise tune.max_rows",
         )
     return scores
 

@@ -116,5 +116,5 @@ def _refusal(
     return GateError(
         f"validation: {text}.",
         report=page,
-        mend="Fix the data, or change expectations.yaml if the data are right",
+        hint="Fix the data, or change expectations.yaml if the data are right",
     )

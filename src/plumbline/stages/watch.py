@@ -49,7 +49,7 @@ class Watch:
                 raise DataError(
                     f"changed while stage '{self.stage}' ran",
                     file=name,
-                    mend="previous outputs are kept; run again: dvc repro",
+                    hint="previous outputs are kept; run again: dvc repro",
                 )
 
 

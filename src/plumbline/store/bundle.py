@@ -30,20 +30,20 @@ from plumbline.models.target import TargetTransform
 
 FORMAT = 3
 PARTS = ("model", "spec", "learned", "target", "sha256", "own_sha256")  # besides the format
-WEIGHTS, FACTS, PREPROCESSOR = "weights.safetensors", "model.json", "preprocessor.json"
-MEND = "run `dvc checkout`, or `dvc repro train`"
+WEIGHTS, METADATA, PREPROCESSOR = "weights.safetensors", "model.json", "preprocessor.json"
+HINT = "run `dvc checkout`, or `dvc repro train`"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A fitted model, ready to predict. `facts` is model.json, `preprocessor` the state of the
+    """A fitted model, ready to predict. `metadata` is model.json, `preprocessor` the state of the
     transformer that made its inputs."""
 
     model: nn.Module
     config: ModelConfig
     spec: InputSpec
     target: TargetTransform | None
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     preprocessor: dict[str, Any]
 
     def predictor(self, decision: Decision | None = None) -> TorchPredictor:
@@ -60,13 +60,13 @@ def save_bundle(
     learned: Mapping[str, Any],
     target: TargetTransform | None,
     preprocessor: dict[str, Any],
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
 ) -> None:
     """Write a bundle into a folder that exists; atomicity is the caller's.
 
     Args:
         learned: what the encoders learned from training rows, by tensor.
-        facts: more for model.json (epochs, seed, values the tuner found), fit for JSON.
+        metadata: more for model.json (epochs, seed, values the tuner found), fit for JSON.
     """
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS)
     write_json(folder / PREPROCESSOR, preprocessor)
@@ -76,10 +76,10 @@ def save_bundle(
         "spec": spec.to_json(),
         "learned": dict(learned),
         "target": target.to_json() if target else None,
-        **facts,
+        **metadata,
         "sha256": {name: sha256(folder / name) for name in (WEIGHTS, PREPROCESSOR)},
     }
-    write_json(folder / FACTS, {**whole, "own_sha256": own_hash(whole)})
+    write_json(folder / METADATA, {**whole, "own_sha256": own_hash(whole)})
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -88,8 +88,8 @@ def load_bundle(folder: Path) -> Bundle:
     Raises:
         DataError: a file is missing, broken or other than the one that was saved; says which.
     """
-    facts = _facts(folder)
-    for name, saved in facts["sha256"].items():
+    metadata = _metadata(folder)
+    for name, saved in metadata["sha256"].items():
         _need(folder / name)
         found = sha256(folder / name)
         if found != saved:
@@ -98,69 +98,71 @@ def load_bundle(folder: Path) -> Bundle:
                 file=folder / name,
                 wanted=f"SHA-256 {saved[:12]}…",
                 got=f"{found[:12]}…",
-                mend=MEND,
+                hint=HINT,
             )
-    config = build(ModelConfig, facts["model"], file=str(folder / FACTS))
-    spec = InputSpec.from_json(facts["spec"])
-    model = build_model(config, spec, facts["learned"], seed=0)
+    config = build(ModelConfig, metadata["model"], file=str(folder / METADATA))
+    spec = InputSpec.from_json(metadata["spec"])
+    model = build_model(config, spec, metadata["learned"], seed=0)
     _load_weights(model, folder / WEIGHTS)
     return Bundle(
         model=model.eval(),
         config=config,
         spec=spec,
-        target=TargetTransform.from_json(facts["target"]) if facts["target"] else None,
-        facts=facts,
+        target=TargetTransform.from_json(metadata["target"]) if metadata["target"] else None,
+        metadata=metadata,
         preprocessor=read_json(folder / PREPROCESSOR),
     )
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    path = folder / FACTS
+def _metadata(folder: Path) -> dict[str, Any]:
+    path = folder / METADATA
     _need(path)
     try:
-        facts = read_json(path)
+        metadata = read_json(path)
     except ValueError as error:  # no JSON, or no UTF-8
-        raise DataError(f"not a model description: {error}", file=path, mend=MEND) from None
-    if _lacks(facts, ["format"]):
-        raise DataError("not a model description: it has no format", file=path, mend=MEND)
-    if facts["format"] != FORMAT:
+        raise DataError(f"not a model description: {error}", file=path, hint=HINT) from None
+    if _lacks(metadata, ["format"]):
+        raise DataError("not a model description: it has no format", file=path, hint=HINT)
+    if metadata["format"] != FORMAT:
         raise DataError(
             "written in a format that this version does not read",
             file=path,
             wanted=f"format {FORMAT}",
-            got=facts["format"],
-            mend="use the version of plumbline that wrote it, or train again",
+            got=metadata["format"],
+            hint="use the version of plumbline that wrote it, or train again",
         )
-    lacks = _lacks(facts, PARTS) or _lacks(facts["sha256"], [WEIGHTS, PREPROCESSOR])
+    lacks = _lacks(metadata, PARTS) or _lacks(metadata["sha256"], [WEIGHTS, PREPROCESSOR])
     if lacks:
-        raise DataError(f"not a model description: it has no {lacks}", file=path, mend=MEND)
-    if own_hash(facts) != facts["own_sha256"]:
-        raise DataError("has been changed since it was saved with the model", file=path, mend=MEND)
-    return dict(facts)
+        raise DataError(f"not a model description: it has no {lacks}", file=path, hint=HINT)
+    if own_hash(metadata) != metadata["own_sha256"]:
+        raise DataError("has been changed since it was saved with the model", file=path, hint=HINT)
+    return dict(metadata)
 
 
-def own_hash(facts: dict[str, Any]) -> str:
+def own_hash(metadata: dict[str, Any]) -> str:
     """The SHA-256 of all but itself, however it is laid out."""
-    content = {key: value for key, value in facts.items() if key != "own_sha256"}
+    content = {key: value for key, value in metadata.items() if key != "own_sha256"}
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _lacks(facts: Any, keys: Sequence[str]) -> str | None:
+def _lacks(metadata: Any, keys: Sequence[str]) -> str | None:
     """The first of the keys that is absent."""
-    return next((key for key in keys if not isinstance(facts, dict) or key not in facts), None)
+    return next(
+        (key for key in keys if not isinstance(metadata, dict) or key not in metadata), None
+    )
 
 
 def _need(path: Path) -> None:
     if not path.is_file():
-        raise DataError("no such file", file=path, mend=MEND)
+        raise DataError("no such file", file=path, hint=HINT)
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
     try:
         weights = load_file(path)
     except SafetensorError as error:
-        raise DataError(f"not a safetensors file: {error}", file=path, mend=MEND) from None
+        raise DataError(f"not a safetensors file: {error}", file=path, hint=HINT) from None
     own = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     got = {name: tuple(t.shape) for name, t in weights.items()}
     for name in sorted(own.keys() | got.keys()):
@@ -177,6 +179,6 @@ def _load_weights(model: nn.Module, path: Path) -> None:
             where=f"tensor '{name}'",
             wanted=str(own[name]) if name in own else None,
             got=got.get(name),
-            mend=MEND,
+            hint=HINT,
         )
     model.load_state_dict(weights)

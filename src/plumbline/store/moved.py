@@ -55,7 +55,7 @@ def follow_move(folder: Path, uri: str, seconds: float) -> None:
                 file=shown(uri),
                 wanted=f"MLflow's schema {SCHEMA}",
                 got=schema,
-                mend="move the folder mlflow/ away: `plumbline register` makes a new one from "
+                hint="move the folder mlflow/ away: `plumbline register` makes a new one from "
                 "the files of this checkout",
             )
         for old in before:

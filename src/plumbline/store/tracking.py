@@ -115,7 +115,7 @@ def storage(uri: str) -> Iterator[None]:
         ImportError,
     ) as error:
         if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
-            raise  # ours to mend
+            raise  # a defect of ours
         raise _refusal(uri, str(error)) from None
 
 
@@ -200,7 +200,7 @@ def _check(uri: str) -> None:
         raise StorageError(
             "is not an address that reads in one way",
             file="MLFLOW_TRACKING_URI",
-            mend="percent-encode user and password (%40 for @, %2F for /, %20 for a blank), or "
+            hint="percent-encode user and password (%40 for @, %2F for /, %20 for a blank), or "
             "give them in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         )
 
@@ -242,19 +242,19 @@ def _refusal(uri: str, message: str) -> StorageError:
         return StorageError(
             "another process writes to MLflow's database",
             file=shown(uri),
-            mend="wait until it has ended (another training, the MLflow UI), then run again",
+            hint="wait until it has ended (another training, the MLflow UI), then run again",
         )
     if "readonly" in message or "read-only" in message:
         return StorageError(
             "MLflow's database is read-only",
             file=shown(uri),
-            mend="make the file and its folder writable (chmod u+w), then run again",
+            hint="make the file and its folder writable (chmod u+w), then run again",
         )
     named = "MLFLOW_TRACKING_URI" in os.environ
     return StorageError(
         f"MLflow refused or did not answer: {first}",
         file=shown(uri),
-        mend="start it, or fix or unset MLFLOW_TRACKING_URI"
+        hint="start it, or fix or unset MLFLOW_TRACKING_URI"
         if named
         else "fix the file or move the folder mlflow/ away; a new one is made",
     )

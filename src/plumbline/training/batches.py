@@ -25,7 +25,7 @@ GATHERED_BYTES = 4 << 20  # of rows gathered at once: what a core's cache may ho
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Prepared rows on a device: `inputs` by tensor (n, *shape), `y` (n,) class numbers or
-    standardised values, `weight` (n,) what each row counts in the loss."""
+    standardized values, `weight` (n,) what each row counts in the loss."""
 
     inputs: dict[str, Tensor]
     y: Tensor
@@ -102,7 +102,7 @@ class Plan:
     """How the ordered rows of an epoch fall into steps, and those into batches.
 
     The last step takes what is left over. Where a batch of one row is impossible (batch
-    normalisation has no variance then), a single left-over row joins the batch before it.
+    normalization has no variance then), a single left-over row joins the batch before it.
     """
 
     rows: int
@@ -115,22 +115,22 @@ class Plan:
         """The plan of the parameters.
 
         Raises:
-            ParameterError: single-row batches for a model with batch normalisation.
+            ParameterError: single-row batches for a model with batch normalization.
         """
         batch = min(config.batch_size or rows, rows)
         if has_batch_norm and batch == 1:
             raise ParameterError(
-                "batch normalisation needs at least two rows per batch",
+                "batch normalization needs at least two rows per batch",
                 file="params.yaml",
                 where="train.batch_size",
                 got=f"{config.batch_size} with {rows} training rows",
-                mend="raise it, or set model.normalisation to layer",
+                hint="raise it, or set model.normalization to layer",
             )
         return cls(rows=rows, batch=batch, accumulate=config.accumulate, join_single=has_batch_norm)
 
     @property
     def steps(self) -> int:
-        """Optimiser steps per epoch."""
+        """Optimizer steps per epoch."""
         return math.ceil(self._batches / self.accumulate)
 
     def batches(self, step: int) -> list[tuple[int, int]]:

@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from plumbline.config.model import TrainConfig
 from plumbline.files import new_file, sha256
 from plumbline.training.distributed import World
-from plumbline.training.optim import Average
+from plumbline.training.optim import EMA
 from plumbline.training.schedule import Schedule
 
 FILE = "state.safetensors"
@@ -44,7 +44,7 @@ class Progress:
     monitor: str = ""
     best_epoch: int = 0
     best_score: float = -float("inf")  # larger is better, whatever the monitor
-    waited: int = 0
+    epochs_without_improvement: int = 0
     done: bool = False
 
     def observe(self, row: dict[str, float], monitored: float, config: TrainConfig) -> bool:
@@ -62,9 +62,9 @@ class Progress:
         better = monitored > self.best_score
         if better:
             self.best_epoch, self.best_score = self.epoch, monitored
-        self.waited = 0 if better else self.waited + 1
-        tired = 0 < config.patience <= self.waited
-        self.done = tired or self.epoch >= config.epochs
+        self.epochs_without_improvement = 0 if better else self.epochs_without_improvement + 1
+        patience_exhausted = 0 < config.patience <= self.epochs_without_improvement
+        self.done = patience_exhausted or self.epoch >= config.epochs
         return better
 
 
@@ -73,9 +73,9 @@ class Run:
     """Everything that moves while a model is fitted."""
 
     model: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     schedule: Schedule
-    average: Average
+    average: EMA
     scaler: torch.amp.GradScaler
     losses: Tensor  # (steps,) float64, of the running epoch: weighted sums over own rows
     progress: Progress = field(default_factory=Progress)
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps made."""
+        """Optimizer steps made."""
         return self.progress.epoch * len(self.losses) + self.progress.step
 
     def tensors(self, world: World) -> dict[str, Tensor]:
@@ -97,30 +97,35 @@ class Run:
         found |= {f"model.{name}": t for name, t in self.model.state_dict().items()}
         found |= {f"best.{name}": t for name, t in self.best.items()}
         found |= {f"average.{i}": t for i, t in enumerate(self.average.tensors)}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            found |= {f"optimiser.{i}.{k}": t for k, t in state.items() if t is not None}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{i}.{k}": t for k, t in state.items() if t is not None}
         return {name: whole(tensor) for name, tensor in found.items()}
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What is no tensor, fit for JSON."""
         return {
             "progress": dataclasses.asdict(self.progress),
-            "schedule": {"drops": self.schedule.drops, "waited": self.schedule.waited},
+            "schedule": {
+                "drops": self.schedule.drops,
+                "epochs_without_improvement": self.schedule.epochs_without_improvement,
+            },
             "average": self.average.steps,
             "scaler": self.scaler.state_dict(),
         }
 
-    def load(self, tensors: dict[str, Tensor], facts: dict[str, Any], world: World) -> None:
+    def load(self, tensors: dict[str, Tensor], metadata: dict[str, Any], world: World) -> None:
         """Be where the checkpoint was."""
-        self.progress = Progress(**facts["progress"])
-        self.schedule.drops = facts["schedule"]["drops"]
-        self.schedule.waited = facts["schedule"]["waited"]
-        self.average.steps = facts["average"]
-        if facts["scaler"]:
-            self.scaler.load_state_dict(facts["scaler"])
+        self.progress = Progress(**metadata["progress"])
+        self.schedule.drops = metadata["schedule"]["drops"]
+        self.schedule.epochs_without_improvement = metadata["schedule"][
+            "epochs_without_improvement"
+        ]
+        self.average.steps = metadata["average"]
+        if metadata["scaler"]:
+            self.scaler.load_state_dict(metadata["scaler"])
         own = self.model.state_dict()
         with torch.no_grad():
-            if world.first:  # the sum over processes stays the same
+            if world.is_main:  # the sum over processes stays the same
                 self.losses.copy_(tensors["losses"])
             for name, tensor in own.items():
                 tensor.copy_(_like(tensors[f"model.{name}"], tensor))
@@ -131,17 +136,17 @@ class Run:
             for name, tensor in own.items()
             if f"best.{name}" in tensors
         }
-        self._load_optimiser(tensors)
+        self._load_optimizer(tensors)
         torch.set_rng_state(tensors["rng.cpu"])
         if "rng.cuda" in tensors and world.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["rng.cuda"], world.device)
 
-    def _load_optimiser(self, tensors: dict[str, Tensor]) -> None:
-        layout = self.optimiser.state_dict()
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        layout = self.optimizer.state_dict()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for name in sorted(tensors):  # a file's order differs by process, and shards are dealt out
-            if name.startswith("optimiser."):
+            if name.startswith("optimizer."):
                 tensor = tensors[name]
                 _, number, key = name.split(".")
                 parameter = parameters[int(number)]
@@ -149,7 +154,7 @@ class Run:
                 state.setdefault(int(number), {})[key] = (
                     _like(tensor, parameter) if fits else tensor
                 )
-        self.optimiser.load_state_dict({**layout, "state": state})
+        self.optimizer.load_state_dict({**layout, "state": state})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,23 +177,23 @@ class Checkpoints:
     def save(self, run: Run, world: World) -> None:
         """Replace the checkpoint."""
         tensors = run.tensors(world)
-        if world.first:
+        if world.is_main:
             with new_file(self.folder / FILE) as temporary:
-                save_file(tensors, temporary, {"facts": json.dumps(run.facts())})
+                save_file(tensors, temporary, {"metadata": json.dumps(run.metadata())})
 
     def restore(self, run: Run, world: World) -> bool:
         """Go on from the checkpoint, if there is a whole one; says whether."""
         content = None
-        if world.first and (self.folder / FILE).exists():
+        if world.is_main and (self.folder / FILE).exists():
             content = (self.folder / FILE).read_bytes()
-        content = world.hand_out(content)
+        content = world.broadcast_bytes(content)
         if content is None:
             return False
         try:
-            tensors, facts = load(content), _facts(content)
+            tensors, metadata = load(content), _metadata(content)
         except (SafetensorError, ValueError):  # a broken disk; writes are whole
             return False
-        run.load(tensors, facts, world)
+        run.load(tensors, metadata, world)
         return True
 
     def clean_siblings(self) -> None:
@@ -222,11 +227,11 @@ def fingerprint(content: Any, files: Iterable[Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _facts(content: bytes) -> dict[str, Any]:
+def _metadata(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    facts: dict[str, Any] = json.loads(header["__metadata__"]["facts"])
-    return facts
+    metadata: dict[str, Any] = json.loads(header["__metadata__"]["metadata"])
+    return metadata
 
 
 def _like(tensor: Tensor, reference: Tensor) -> Tensor:

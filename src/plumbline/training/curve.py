@@ -12,8 +12,8 @@ from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
 from plumbline.training.batches import Rows
+from plumbline.training.diagnosis import Point
 from plumbline.training.losses import choose_loss
-from plumbline.training.verdict import Point
 
 FitRows = Callable[[Examples, TrainConfig], DoubleArray]
 
@@ -33,7 +33,7 @@ def learning_curve(
         rows = np.sort(order[: max(2, round(share * len(train)))])
         if len(rows) == len(train):
             break
-        least = min(config.batch_size, 2)  # batch normalisation refuses a single row
+        least = min(config.batch_size, 2)  # batch normalization refuses a single row
         batch = config.batch_size and max(least, round(share * config.batch_size))
         losses = fit_rows(train.take(rows), dataclasses.replace(config, batch_size=batch))
         points.append(Point(rows=len(rows), losses=losses))

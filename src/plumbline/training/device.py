@@ -23,7 +23,7 @@ def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
             "no CUDA device is at hand",
             file="params.yaml",
             where="train.device",
-            mend="set it to auto or cpu, or install a CUDA build of torch",
+            hint="set it to auto or cpu, or install a CUDA build of torch",
         )
     if local_rank >= torch.cuda.device_count():
         raise ParameterError(
@@ -32,7 +32,7 @@ def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
             where="train.processes",
             wanted=f"at most {torch.cuda.device_count()}",
             got=local_rank + 1,
-            mend="lower it, or set train.device to cpu",
+            hint="lower it, or set train.device to cpu",
         )
     return torch.device("cuda", local_rank)
 

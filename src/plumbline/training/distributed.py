@@ -41,7 +41,7 @@ class World:
     device: torch.device = CPU
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
@@ -69,7 +69,7 @@ class World:
         counts = [n * (r + 1) // self.size - n * r // self.size for r in range(self.size)]
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
-    def agree(self, *values: float) -> tuple[float, ...]:
+    def broadcast(self, *values: float) -> tuple[float, ...]:
         """The first process's numbers, so that all decide the same."""
         if self.size == 1:
             return values
@@ -77,11 +77,11 @@ class World:
         dist.broadcast(told, src=0)
         return tuple(told.tolist())
 
-    def hand_out(self, content: bytes | None) -> bytes | None:
+    def broadcast_bytes(self, content: bytes | None) -> bytes | None:
         """The first process's bytes, on all: files need to lie on its machine only."""
         if self.size == 1:
             return content
-        (length,) = self.agree(-1 if content is None else len(content))
+        (length,) = self.broadcast(-1 if content is None else len(content))
         if length < 0:
             return None
         told = bytearray(int(length) if content is None else content)
@@ -93,7 +93,7 @@ class World:
         return bytes(told)
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 from plumbline.config.model import TrainConfig
 from plumbline.errors import ParameterError
 from plumbline.training.batches import Rows
-from plumbline.training.job import Job
+from plumbline.training.setup import Job
 
 SOUND_RATE = 1e-3  # a learning rate that any optimizer survives
 LARGE = 1e4  # of what a model reads or is fitted to; scaled numbers are about 1
@@ -40,18 +40,18 @@ def refuse_divergence(row: dict[str, float], job: Job) -> None:
         if not job.config.clip_norm:
             causes.append(("train.clip_norm", "set it to 1.0 (it is null)"))
     (where, first), *others = causes
-    also = "".join(f"; or {key}: {mend}" for key, mend in others)
+    also = "".join(f"; or {key}: {hint}" for key, hint in others)
     raise DivergedError(
         f"the loss is no longer a finite number in epoch {row['epoch']}",
         file="params.yaml",
         where=where,
         got=f"train loss {row['train_loss']}, validation loss {row['val_loss']}",
-        mend=first + also,
+        hint=first + also,
     )
 
 
 def _rows(job: Job) -> Iterator[tuple[str, str]]:
-    """What the rows hold that a loss does not survive: (key, mend)."""
+    """What the rows hold that a loss does not survive: (key, hint)."""
     for rows, part in ((job.train, "training"), (job.val, "validation")):
         numbers = [t for t in rows.inputs.values() if t.is_floating_point()]
         largest = max((_largest(t) for t in numbers), default=0.0)
@@ -85,7 +85,7 @@ def _weights(rows: Rows, config: TrainConfig) -> Iterator[tuple[str, str]]:
 
 
 def _settings(config: TrainConfig) -> Iterator[tuple[str, str]]:
-    """Settings that make weights grow, or numbers too large for their type: (key, mend)."""
+    """Settings that make weights grow, or numbers too large for their type: (key, hint)."""
     if config.precision == "fp16":
         yield "train.precision", f"fp16 holds no number above {HALF}; set it to bf16 or fp32"
     pull = config.learning_rate * config.weight_decay

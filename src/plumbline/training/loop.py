@@ -1,7 +1,7 @@
 """The training loop: rows in, fitted model out; one process or many, on CPU or GPU.
 
 Reads top to bottom: `fit` is the loop over epochs, `train_epoch` the loop over steps,
-`update` one optimiser step. Rows are resident tensors, a batch is an index into them, and
+`update` one optimizer step. Rows are resident tensors, a batch is an index into them, and
 nothing waits for the device inside an epoch.
 
 B rows of a batch, K ensemble members, C outputs.
@@ -27,11 +27,11 @@ from plumbline.models import to_prediction
 from plumbline.models.target import TargetTransform
 from plumbline.training.batches import Rows, epoch_order, read_batches
 from plumbline.training.checkpoint import Checkpoints, Run, whole
-from plumbline.training.distributed import ALONE, World
+from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.divergence import refuse_divergence
-from plumbline.training.job import Job, prepare
 from plumbline.training.losses import choose_loss
 from plumbline.training.optim import add_l1, set_rate
+from plumbline.training.setup import Job, prepare
 
 Score = Callable[[IntArray | FloatArray, DoubleArray], float]
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -78,7 +78,7 @@ def fit(
     score: Score | None = None,
     greater_is_better: bool = True,
     target: TargetTransform | None = None,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
     checkpoints: Checkpoints | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
@@ -113,9 +113,9 @@ def fit(
             prediction, losses = evaluate_rows(model, job.val, task, config, world)
             val_loss = job.val.mean(losses)
             value = math.nan
-            if score and world.first:
+            if score and world.is_main:
                 value = score(val.y, to_units(prediction, task, target))
-            train_loss, val_loss, value = world.agree(train_loss, val_loss, value)
+            train_loss, val_loss, value = world.broadcast(train_loss, val_loss, value)
             row = {"epoch": progress.epoch + 1, "learning_rate": run.schedule.rate(run.steps - 1)}
             row |= {"train_loss": train_loss, "val_loss": val_loss}
             row |= {"val_score": value} if score else {}
@@ -163,9 +163,9 @@ def train_epoch(
     for step, (scale, batches, inputs) in enumerate(
         _laid_out(job, order, weight, progress.step), start=progress.step
     ):
-        set_rate(run.optimiser, run.schedule.rate(run.steps))
+        set_rate(run.optimizer, run.schedule.rate(run.steps))
         for number, ((start, stop), (a, b)) in enumerate(batches):
-            _tell_noise(run, job, number, start, stop, a, b)
+            _set_dropout_position(run, job, number, start, stop, a, b)
             batch = next(inputs)
             with _synced(job.forward, number == len(batches) - 1):
                 with _precision(config, job.world.device):
@@ -200,21 +200,21 @@ def _laid_out(job: Job, order: Tensor, weight: Tensor, first: int) -> Iterator[S
 
 
 def update(job: Job, run: Run) -> None:
-    """One optimiser step from the gradients at hand."""
-    run.scaler.unscale_(run.optimiser)
+    """One optimizer step from the gradients at hand."""
+    run.scaler.unscale_(run.optimizer)
     if job.config.l1:
-        add_l1(job.penalised, job.config.l1)
+        add_l1(job.penalized, job.config.l1)
     if job.config.clip_norm:
         nn.utils.clip_grad_norm_(run.model.parameters(), job.config.clip_norm)
-    run.scaler.step(run.optimiser)
+    run.scaler.step(run.optimizer)
     run.scaler.update()
-    run.optimiser.zero_grad(set_to_none=True)
+    run.optimizer.zero_grad(set_to_none=True)
     run.average.update()
 
 
 @torch.no_grad()
 def evaluate_rows(
-    model: nn.Module, rows: Rows, task: Task, config: TrainConfig, world: World = ALONE
+    model: nn.Module, rows: Rows, task: Task, config: TrainConfig, world: World = SINGLE_PROCESS
 ) -> tuple[Tensor, Tensor]:
     """Predictions (n, C) and losses (n,), unweighted, of all rows, on every process; each row
     is computed by one."""
@@ -237,7 +237,7 @@ def predict(
     config: TrainConfig,
     *,
     target: TargetTransform | None = None,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> DoubleArray:
     """Probabilities (n, C), or values (n, 1) in the target's units, of a fitted model."""
     rows = Rows.of(examples, task, world.device, target=target)
@@ -275,7 +275,9 @@ def _synced(forward: nn.Module, last: bool) -> Context:
     return forward.no_sync()
 
 
-def _tell_noise(run: Run, job: Job, number: int, start: int, stop: int, a: int, b: int) -> None:
+def _set_dropout_position(
+    run: Run, job: Job, number: int, start: int, stop: int, a: int, b: int
+) -> None:
     """Which rows of which batch come next: dropout masks follow the rows, not the process."""
     if job.noise is not None:
         job.noise.step = run.steps * job.config.accumulate + number

@@ -1,7 +1,7 @@
 """Losses per row, and what each row weighs.
 
 Every loss maps an output (B, K, C) of K ensemble members to one value per row (B,), the mean
-over members: C logits for a classification, one standardised value for a regression. Weighting
+over members: C logits for a classification, one standardized value for a regression. Weighting
 and averaging over rows happen in one place, the loop, so that they are exact over processes.
 """
 
@@ -83,7 +83,7 @@ def choose_loss(config: TrainConfig, task: Task) -> Loss:
             f"'{name}' is no loss for a {task} task",
             file="params.yaml",
             where="train.loss",
-            mend=f"choose auto, {' or '.join(fitting)}",
+            hint=f"choose auto, {' or '.join(fitting)}",
         )
     return choose(fitting, name, "train.loss")
 
@@ -106,7 +106,7 @@ def class_weights(
             "a regression has no classes to weigh",
             file="params.yaml",
             where="train.class_weights",
-            mend="set it to none",
+            hint="set it to none",
         )
     if config.class_weights == "balanced":
         counts = np.bincount(y.astype(np.int64), minlength=n_classes)

@@ -13,10 +13,10 @@ from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
 from plumbline.models.target import TargetTransform
 from plumbline.training.batches import epoch_order
-from plumbline.training.distributed import ALONE, World
-from plumbline.training.job import prepare
+from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.loop import train_epoch
 from plumbline.training.schedule import Schedule
+from plumbline.training.setup import prepare
 
 LOW, HIGH, STEPS = 1e-6, 1.0, 120
 
@@ -45,7 +45,7 @@ def sweep(
     *,
     seed: int,
     target: TargetTransform | None = None,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> Sweep:
     """Run the test on a fresh model, which is spent afterwards."""
     most = STEPS * config.accumulate * (config.batch_size or len(train))

@@ -58,7 +58,7 @@ def refuse_too_large(
             file="params.yaml",
             where=", ".join(_keys(model)),
             wanted=f"at most {available / 2**30:.1f} GiB, what is free",
-            mend="lower them",
+            hint="lower them",
         )
 
 
@@ -76,7 +76,7 @@ def refuse_too_many(processes: int, key: str) -> None:
             where=key,
             wanted=f"at most {max(1, fitting)}",
             got=processes,
-            mend="lower it",
+            hint="lower it",
         )
 
 
@@ -96,7 +96,7 @@ def within_memory(model: ModelConfig) -> Iterator[None]:
             "memory ran out in training",
             file="params.yaml",
             where=", ".join(("train.batch_size", *_keys(model))),
-            mend="lower them",
+            hint="lower them",
         ) from None
 
 

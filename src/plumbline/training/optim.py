@@ -1,4 +1,4 @@
-"""Optimisers, fused where torch has a fused kernel; weight decay, L1, and weight averaging."""
+"""Optimizers, fused where torch has a fused kernel; weight decay, L1, and weight averaging."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _adagrad(groups: Groups, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.Adagrad(groups, lr=config.learning_rate, **fast)
 
 
-OPTIMISERS: dict[str, Make] = {
+OPTIMIZERS: dict[str, Make] = {
     "sgd": _sgd,
     "adam": _adam,
     "adamw": _adamw,
@@ -81,10 +81,10 @@ def decayed_names(model: nn.Module) -> frozenset[str]:
     )
 
 
-def make_optimiser(
+def make_optimizer(
     model: nn.Module, config: TrainConfig, decayed: frozenset[str]
 ) -> torch.optim.Optimizer:
-    """The optimiser over two groups of parameters, decayed and not; or over one of all."""
+    """The optimizer over two groups of parameters, decayed and not; or over one of all."""
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     if not config.weight_decay:
         decayed = frozenset()
@@ -95,13 +95,13 @@ def make_optimiser(
         },
         {"params": [p for n, p in named if n not in decayed], "weight_decay": 0.0},
     ]
-    make = choose(OPTIMISERS, config.optimizer, "train.optimizer")
+    make = choose(OPTIMIZERS, config.optimizer, "train.optimizer")
     return make([group for group in groups if group["params"]], config)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of all groups."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = rate
 
 
@@ -112,7 +112,7 @@ def add_l1(parameters: list[nn.Parameter], strength: float) -> None:
             parameter.grad.add_(parameter.detach().sign(), alpha=strength)
 
 
-class Average:
+class EMA:
     """An exponential average of the weights (Polyak and Juditsky 1992), used to validate and
     kept as the result, and of the running statistics that belong to them. It follows fast at
     first: the decay of step t is at most (1 + t) / (10 + t), so that the initial weights do not
@@ -127,7 +127,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follow the weights after an optimiser step."""
+        """Follow the weights after an optimizer step."""
         if self.tensors:
             decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
             move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]

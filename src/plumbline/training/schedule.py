@@ -63,7 +63,7 @@ SCHEDULES: dict[str, Shape] = {
 
 @dataclass
 class Schedule:
-    """The learning rate of every optimiser step: linear warm-up, then the chosen shape.
+    """The learning rate of every optimizer step: linear warm-up, then the chosen shape.
 
     `drops` and `waited` move with `plateau` alone: after `plateau_epochs` epochs without a
     better monitor the rate is multiplied by `decay`.
@@ -72,7 +72,7 @@ class Schedule:
     config: TrainConfig
     steps_per_epoch: int
     drops: int = 0
-    waited: int = 0
+    epochs_without_improvement: int = 0
 
     def rate(self, done: int) -> float:
         """The learning rate of the next step after `done` steps."""
@@ -88,9 +88,9 @@ class Schedule:
         """Tell the outcome of an epoch."""
         if self.config.schedule != "plateau":
             return
-        self.waited = 0 if better else self.waited + 1
-        if self.waited >= self.config.plateau_epochs:
-            self.drops, self.waited = self.drops + 1, 0
+        self.epochs_without_improvement = 0 if better else self.epochs_without_improvement + 1
+        if self.epochs_without_improvement >= self.config.plateau_epochs:
+            self.drops, self.epochs_without_improvement = self.drops + 1, 0
 
 
 def _anneal(start: float, end: float, share: float) -> float:

@@ -231,7 +231,7 @@ def _objective(trial: Trial, evaluate: Evaluate, config: TuneConfig) -> float:
     try:
         scores = evaluate(values, report)
     except DivergedError as error:  # these values do not work: so the sampler learns
-        trial.set_user_attr("diverged", f"in one, {error.where}: {error.mend}")
+        trial.set_user_attr("diverged", f"in one, {error.where}: {error.hint}")
         raise optuna.TrialPruned from None
     trial.set_user_attr("scores", scores)
     return float(np.mean(scores))
@@ -264,7 +264,7 @@ def _open(address: str | None, folder: Path, key: str) -> Iterator[BaseStorage]:
             file="params.yaml",
             where="tune.storage",
             got=shown(address),
-            mend="start the database, or set tune.storage to null",
+            hint="start the database, or set tune.storage to null",
         ) from None
     yield opened
 
@@ -316,7 +316,7 @@ def _found(study: optuna.Study, config: TuneConfig) -> Found:
             "no trial came to a result: the loss diverged in every one",
             file="params.yaml",
             where="tune.space",
-            mend=next(filter(None, causes), None),
+            hint=next(filter(None, causes), None),
         )
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
     best = max(done, key=lambda t: (sign * (t.value or 0.0), -t.number))

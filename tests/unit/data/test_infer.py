@@ -95,7 +95,7 @@ def test_the_positive_class() -> None:
         ([f"free text {i}" for i in range(N)], "too many"),
     ],
 )
-def test_targets_that_cannot_be_learnt(target: list[object], words: str) -> None:
+def test_targets_that_cannot_be_learned(target: list[object], words: str) -> None:
     with pytest.raises(DataError, match=words):
         inferred(frame(y=target, x=list(range(N))))
 

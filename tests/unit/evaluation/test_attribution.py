@@ -11,8 +11,8 @@ from plumbline.evaluation.attribution import (
     exact_shapley,
     sampled_shapley,
 )
-from plumbline.evaluation.effort import FEWEST, FEWEST_TESTED, PAIRS, Effort, used
-from plumbline.evaluation.effort import plan as plan_effort
+from plumbline.evaluation.explanation_budget import FEWEST, FEWEST_TESTED, PAIRS, Effort, used
+from plumbline.evaluation.explanation_budget import plan as plan_effort
 from plumbline.evaluation.masker import Masker
 from plumbline.examples import Inputs, InputSpec, count_rows, take_inputs
 from plumbline.kinds import DoubleArray, IntArray, Task

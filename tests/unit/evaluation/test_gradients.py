@@ -10,7 +10,7 @@ import torch
 from tests.made import as_tensors, made_examples, spec_of
 
 from plumbline.config.model import ModelConfig
-from plumbline.evaluation.effort import one_thread, operations
+from plumbline.evaluation.explanation_budget import one_thread, operations
 from plumbline.evaluation.gradients import attention, integrated_gradients, saliency
 from plumbline.evaluation.masker import Masker
 from plumbline.examples import Inputs, InputSpec
@@ -45,7 +45,7 @@ def spec(numbers: int = 3, categories: int = 2) -> InputSpec:
 def inputs(of: InputSpec, n: int, seed: int) -> Inputs:
     made = dict(made_examples(of, n, seed).inputs)
     if "cat" in made:
-        # not the unknown slot, which is zero in a fresh model: layer normalisation jumps there
+        # not the unknown slot, which is zero in a fresh model: layer normalization jumps there
         made["cat"] = np.clip(made["cat"], 1, None)
     return made
 

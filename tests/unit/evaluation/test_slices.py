@@ -127,9 +127,9 @@ def test_auto_takes_categories_and_the_numbers_that_matter() -> None:
     num[:, 6] += 2 * y
     names = [f"n{i}" for i in range(8)]
     types = dict.fromkeys(names, ColumnType.NUMBER)
-    of = schema(colour=ColumnType.CATEGORY, flag=ColumnType.BOOLEAN, note=ColumnType.TEXT, **types)
+    of = schema(color=ColumnType.CATEGORY, flag=ColumnType.BOOLEAN, note=ColumnType.TEXT, **types)
     found = choose_columns("auto", of, arrays(num, y), spec(*names))
-    assert found[:2] == ["colour", "flag"]
+    assert found[:2] == ["color", "flag"]
     assert "n6" in found and len(found) == 7 and "note" not in found
 
 
@@ -146,10 +146,10 @@ def test_relation_is_the_share_of_variance() -> None:
 
 
 def test_a_wrong_name_is_refused() -> None:
-    of, train = schema(colour=ColumnType.CATEGORY), arrays(np.zeros((3, 0)), np.zeros(3))
-    assert choose_columns(["colour"], of, train, spec()) == ["colour"]
-    with pytest.raises(ParameterError, match=r"'color' is no column.*[Dd]id you mean 'colour'"):
-        choose_columns(["color"], of, train, spec())
+    of, train = schema(color=ColumnType.CATEGORY), arrays(np.zeros((3, 0)), np.zeros(3))
+    assert choose_columns(["color"], of, train, spec()) == ["color"]
+    with pytest.raises(ParameterError, match=r"'colr' is no column.*[Dd]id you mean 'color'"):
+        choose_columns(["colr"], of, train, spec())
     with pytest.raises(ParameterError, match=r"'target' is the target"):
         choose_columns(["target"], of, train, spec())
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plumbline.config.judge import EvaluateConfig
+from plumbline.config.evaluation import EvaluateConfig
 from plumbline.errors import ParameterError
 from plumbline.evaluation.decision import Decision, Judged, decide
 from plumbline.evaluation.intervals import Difference

@@ -35,7 +35,7 @@ def test_torch_and_onnx_predict_alike(task: Task, rows: int) -> None:
     target = None if task.is_classification else TargetTransform.fit(made.y, "standard")
     decision = Decision(temperature=1.7)
     by_torch = TorchPredictor(model, task, target=target, decision=decision)
-    graph = to_onnx(model, spec, target=target, temperature=1.7, opset=18, facts={})
+    graph = to_onnx(model, spec, target=target, temperature=1.7, opset=18, metadata={})
     inputs = made.take(slice(rows)).inputs
     told = by_torch(inputs)
     assert told.shape == (rows, spec.n_outputs) and told.dtype == np.float64

@@ -19,7 +19,7 @@ from plumbline.kinds import Task
 from plumbline.models import build_model
 from plumbline.models.embeddings import CategoryEmbedding, LinearTokens, number_edges
 from plumbline.models.ft_transformer import Gated, SelfAttention
-from plumbline.models.layers import BatchNoise, BatchNorm, SampleDropout
+from plumbline.models.layers import BatchNorm, DropoutContext, SampleDropout
 from plumbline.models.tabm import member_scales
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,7 +36,7 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "linear tokens": (lambda: LinearTokens(3, 4), (5, 3)),
     "attention": (lambda: SelfAttention(4, 2), (3, 4, 4)),
     "gated": (lambda: Gated(3, 4, nn.SiLU()), (5, 3)),
-    "dropout": (lambda: SampleDropout(0.4, BatchNoise(seed=1)), (6, 3)),
+    "dropout": (lambda: SampleDropout(0.4, DropoutContext(seed=1)), (6, 3)),
 }
 
 
@@ -80,7 +80,7 @@ class TestBatchNorm:
         out = BatchNorm(3)(x)
         torch.testing.assert_close(out.var(0, correction=0), torch.ones(3), atol=0.01, rtol=0)
 
-    def test_a_single_row_is_normalised_by_the_running_statistics(self) -> None:
+    def test_a_single_row_is_normalized_by_the_running_statistics(self) -> None:
         layer = BatchNorm(3)
         layer(torch.randn(32, 3))
         before = layer.running_mean.clone()
@@ -104,7 +104,7 @@ class TestBatchNorm:
 
 class TestSampleDropout:
     def test_drops_the_share_and_keeps_the_mean(self) -> None:
-        layer = SampleDropout(0.3, BatchNoise(seed=0))
+        layer = SampleDropout(0.3, DropoutContext(seed=0))
         out = layer(torch.ones(2000, 50))
         assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
         assert out.mean().item() == pytest.approx(1, abs=0.02)
@@ -112,13 +112,13 @@ class TestSampleDropout:
 
     def test_is_nothing_in_evaluation(self) -> None:
         x = torch.randn(4, 3)
-        assert SampleDropout(0.9, BatchNoise(seed=0)).eval()(x) is x
+        assert SampleDropout(0.9, DropoutContext(seed=0)).eval()(x) is x
 
     def test_masks_follow_seed_step_and_layer(self) -> None:
         x = torch.ones(50, 20)
 
         def mask(seed: int, step: int, number: int) -> torch.Tensor:
-            layer = SampleDropout(0.5, BatchNoise(seed=seed, step=step))
+            layer = SampleDropout(0.5, DropoutContext(seed=seed, step=step))
             layer.layer = number
             return layer(x)
 
@@ -128,7 +128,7 @@ class TestSampleDropout:
 
     def test_torchs_own_random_state_is_left_alone(self) -> None:
         before = torch.random.get_rng_state()
-        SampleDropout(0.5, BatchNoise(seed=0))(torch.ones(3, 3))
+        SampleDropout(0.5, DropoutContext(seed=0))(torch.ones(3, 3))
         assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -247,7 +247,7 @@ class TestEmbeddings:
 
 class TestFTTransformer:
     def test_the_first_block_sees_the_tokens_as_they_are(self) -> None:
-        """Gorishniy et al. 2021: without its first normalisation, the others in their place."""
+        """Gorishniy et al. 2021: without its first normalization, the others in their place."""
         model = build_model(small_model("ft_transformer", depth=2), made_spec(), seed=0)
         first, second = model.blocks  # type: ignore[misc]
         assert isinstance(first.norm_1, nn.Identity) and isinstance(second.norm_1, nn.LayerNorm)

@@ -22,7 +22,7 @@ from plumbline.preprocessing.summary import (
 cells = st.one_of(st.floats(-1e6, 1e6), st.just(np.nan), st.just(np.inf), st.just(-np.inf))
 
 
-def summarise(
+def summarize(
     x: DoubleArray, *cuts: int, seed: int = 0, most_values: int = 10_000_000
 ) -> list[NumberSummary]:
     """In pieces."""
@@ -36,7 +36,7 @@ def summarise(
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=50), st.integers(0, 50))
 def test_moments_and_values_are_those_of_numpy(rows: list[tuple[float, float]], cut: int) -> None:
     x = np.array(rows)
-    for j, found in enumerate(summarise(x, min(cut, len(x)))):
+    for j, found in enumerate(summarize(x, min(cut, len(x)))):
         known = x[:, j][np.isfinite(x[:, j])]
         assert (found.rows, found.count) == (len(x), len(known))
         assert_array_equal(found.ordered, np.sort(known))
@@ -51,11 +51,11 @@ def test_moments_and_values_are_those_of_numpy(rows: list[tuple[float, float]], 
 
 def test_a_large_offset_does_not_cost_the_deviation() -> None:
     x = 1e9 + np.random.default_rng(0).normal(size=(10_000, 1))
-    assert_allclose(summarise(x, 3000, 3001)[0].std, x.std(), rtol=1e-9)
+    assert_allclose(summarize(x, 3000, 3001)[0].std, x.std(), rtol=1e-9)
 
 
 def test_values_beyond_float32_are_cut() -> None:
-    found = summarise(np.array([[1e300], [-1e300], [0.0]]))[0]
+    found = summarize(np.array([[1e300], [-1e300], [0.0]]))[0]
     assert (found.low, found.high, found.count) == (-FLOAT32_MAX, FLOAT32_MAX, 3)
     assert np.isfinite([found.mean, found.std]).all()
 
@@ -65,7 +65,7 @@ def test_beyond_the_limit_a_sample_stands_for_all() -> None:
     the rows' positions alone."""
     x = np.random.default_rng(0).normal(size=(50_000, 2))
     cuts = range(5000, 50_000, 5000)
-    first, again, other = (summarise(x, *cuts, seed=s, most_values=10_000)[0] for s in (1, 1, 2))
+    first, again, other = (summarize(x, *cuts, seed=s, most_values=10_000)[0] for s in (1, 1, 2))
     assert 2000 < len(first.ordered) <= 5000
     assert_array_equal(first.ordered, again.ordered)
     assert not np.array_equal(first.ordered, other.ordered)
@@ -75,7 +75,7 @@ def test_beyond_the_limit_a_sample_stands_for_all() -> None:
     assert_allclose(first.quantile(q), np.quantile(x[:, 0], q), atol=0.1)
     changed = x.copy()
     changed[:, 1] = 0
-    again = summarise(changed, *cuts, seed=1, most_values=10_000)[0]
+    again = summarize(changed, *cuts, seed=1, most_values=10_000)[0]
     assert_array_equal(again.ordered, first.ordered)
 
 

@@ -386,7 +386,7 @@ def test_a_training_row_s_mean_does_not_hold_its_own_target() -> None:
         made = TableTransformer(columns, config)
         frame = pl.LazyFrame({"x": x, "y": target})
         examples = made.fit_transform(frame, np.arange(n), seed=0)
-        # undo the scaling, which is learnt from all training rows
+        # undo the scaling, which is learned from all training rows
         sums = made.preparers_["scalars"]._training.sums[0]  # type: ignore[union-attr]
         count, total = sums.count.sum(0), sums.target.sum(0)
         raw = (total + total.sum() / n) / (count[:, None] + 1)

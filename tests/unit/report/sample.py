@@ -206,7 +206,7 @@ def _split(made: Made) -> None:
         "row_count": 2,
         "detail": "2 held-out rows (1.67%) equal 2 rows of an earlier part in every feature",
         "severity": "warning",
-        "mend": "set split.keep_duplicates_together: true",
+        "hint": "set split.keep_duplicates_together: true",
         "policy": "warn",
     }
     made.json("leakage.json", {"clean": False, "findings": [finding]})

@@ -11,7 +11,7 @@ from tests.unit.report.sample import config
 
 from plumbline.evaluation.drift import ColumnDrift, chance
 from plumbline.report.about import about
-from plumbline.report.blocks import Facts, Grid, Section, Text
+from plumbline.report.blocks import Grid, Metadata, Section, Text
 from plumbline.report.read import Reports
 from plumbline.report.sections.drift import drift
 
@@ -74,9 +74,9 @@ def test_distances_speak_for_themselves(tmp_path: Path) -> None:
 
 def test_the_rule_and_the_missing_are_told(tmp_path: Path) -> None:
     (part,) = section(tmp_path, 2).parts
-    facts = dict(next(b for b in part.blocks if isinstance(b, Facts)).items)
-    assert facts["limit for the data set"] == "50% of columns"
-    assert facts["training rows"] == "342" and facts["test rows"] == "114"
+    metadata = dict(next(b for b in part.blocks if isinstance(b, Metadata)).items)
+    assert metadata["limit for the data set"] == "50% of columns"
+    assert metadata["training rows"] == "342" and metadata["test rows"] == "114"
     (table, _) = (b for b in part.blocks if isinstance(b, Grid))
     assert table.rows[0][-1].text == "0.0% → 12.5%"
 

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.report.sample import config, write_sample
 
 from plumbline.report.about import about
-from plumbline.report.blocks import Facts, Figures, Grid, Part
+from plumbline.report.blocks import Figures, Grid, Metadata, Part
 from plumbline.report.read import Reports
 from plumbline.report.sections.explanations import explanations
 
@@ -35,8 +35,8 @@ def change(folder: Path, name: str, **values: Any) -> None:
     file.write_text(json.dumps(content))
 
 
-def facts(part: Part) -> dict[str, Any]:
-    return dict(next(b for b in part.blocks if isinstance(b, Facts)).items)
+def metadata(part: Part) -> dict[str, Any]:
+    return dict(next(b for b in part.blocks if isinstance(b, Metadata)).items)
 
 
 def figures(part: Part) -> list[Any]:
@@ -63,12 +63,12 @@ def test_what_the_budget_cut_is_said(tmp_path: Path) -> None:
         "importance.json",
         budget={"background": cut, "rows": all_rows, "faithfulness_rows": {**cut, "used": 20}},
     )
-    found = facts(parts(folder, "binary")[0])
+    found = metadata(parts(folder, "binary")[0])
     assert found["background rows"] == "12 of 100 (computing budget)"
     assert found["test rows"] == "114 of 200 (only 114 test rows)"
     assert found["rows of the deletion test"] == "20 of 100 (computing budget)"
     change(folder, "importance.json", budget=None)
-    assert facts(parts(folder, "binary")[0])["background rows"] == "100"
+    assert metadata(parts(folder, "binary")[0])["background rows"] == "100"
 
 
 @pytest.mark.parametrize("task", list(OUTPUT))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from plumbline.report.clouds import cloud, heat_map, swarm
 from plumbline.report.forest import Estimate, forest
-from plumbline.report.plots import Look, Series, bars, histogram, lines
+from plumbline.report.plots import Profile, Series, bars, histogram, lines
 from plumbline.report.split_figure import split_figure
 from plumbline.report.typeface import SIZE, WIDTHS, shorten, text_width
 
@@ -112,7 +112,7 @@ def test_bars_and_swarms(items: list[tuple[str, float]], axis: str) -> None:
 def test_planes(values: list[float], x: str, y: str, place: float, whole: bool) -> None:
     along, up = np.array(sorted(values)), np.array(values)
     where = along[0] + place * (along[-1] - along[0])
-    look = Look(title="t", x=x, y=y, x_whole=whole, rule=(float(where), "best: 22"))
+    look = Profile(title="t", x=x, y=y, x_whole=whole, rule=(float(where), "best: 22"))
     check(lines([Series(name=y, x=along, y=up), Series(name=x, x=along, y=-up)], look))
     check(lines([Series(name=n, x=along, y=up) for n in (x, y, "gradient boosting", "a")], look))
     check(cloud(along, up, title="t", axes=(x, y), diagonal=whole))

@@ -25,9 +25,9 @@ IN_CELLS = [("ink", f"h{i}") for i in range(4)] + [("on", f"h{i}") for i in rang
 MARKS = [(f"s{i}", "paper") for i in (0, 1, 9)]
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance, WCAG 2.2."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -45,7 +45,7 @@ def test_text_has_contrast(theme: str) -> None:
         assert contrast(theme, mark, ground) >= 3, (mark, ground)
 
 
-def test_dark_gives_every_colour_of_its_own() -> None:
+def test_dark_gives_every_color_of_its_own() -> None:
     assert set(DARK) == set(LIGHT)
 
 

@@ -18,7 +18,7 @@ from plumbline.report.blocks import Figures, Text
 from plumbline.report.page import TEMPLATES
 from plumbline.report.read import Reports
 from plumbline.report.sections.training import LOSS_CAPTIONS, ROWS_CAPTIONS, training
-from plumbline.training.verdict import GAIN, Fit, More, Point, Verdict, curve_json, judge
+from plumbline.training.diagnosis import GAIN, Fit, More, Point, Verdict, curve_json, judge
 
 CONSTANT = 0.7
 # every verdict on the fit, by losses as shares of a constant's

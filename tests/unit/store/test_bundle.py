@@ -20,7 +20,7 @@ from plumbline.models import MODELS, build_model, learn_inputs, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
 from plumbline.models.target import TargetTransform
 from plumbline.store.bundle import (
-    FACTS,
+    METADATA,
     PREPROCESSOR,
     WEIGHTS,
     load_bundle,
@@ -36,7 +36,7 @@ def saved(
 ) -> torch.nn.Module:
     spec = made_spec(task)
     rows = made_examples(spec, 80)
-    config = small_model(name, number_embedding=embedding, normalisation="batch")
+    config = small_model(name, number_embedding=embedding, normalization="batch")
     learned = learn_inputs(config, spec, rows.inputs)
     model = build_model(config, spec, learned, seed=3).eval()
     folder.mkdir(exist_ok=True)
@@ -48,7 +48,7 @@ def saved(
         learned=learned,
         target=None if task.is_classification else TargetTransform.fit(rows.y, "quantile"),
         preprocessor={"scale": [1.5]},
-        facts={"best_epoch": 7},
+        metadata={"best_epoch": 7},
     )
     return model
 
@@ -64,7 +64,7 @@ def test_comes_back_with_the_same_predictions(tmp_path: Path, name: str, embeddi
     wanted = to_prediction(output, Task.MULTICLASS).double().numpy()
     found = bundle.predictor()(rows.inputs)
     assert np.array_equal(found, wanted) and found.dtype == np.float64
-    assert bundle.preprocessor == {"scale": [1.5]} and bundle.facts["best_epoch"] == 7
+    assert bundle.preprocessor == {"scale": [1.5]} and bundle.metadata["best_epoch"] == 7
     assert not bundle.model.training
 
 
@@ -84,17 +84,17 @@ def test_no_rows_give_no_predictions(tmp_path: Path) -> None:
 def test_the_same_bundle_is_the_same_bytes(tmp_path: Path) -> None:
     saved(tmp_path / "one")
     saved(tmp_path / "other")
-    for name in (WEIGHTS, FACTS, PREPROCESSOR):
+    for name in (WEIGHTS, METADATA, PREPROCESSOR):
         assert sha256(tmp_path / "one" / name) == sha256(tmp_path / "other" / name)
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, seal: bool = True) -> None:
     """Change model.json by hand, and its hash of itself too unless told otherwise."""
-    facts = json.loads((folder / FACTS).read_text())
-    change(facts)
+    metadata = json.loads((folder / METADATA).read_text())
+    change(metadata)
     if seal:
-        facts["own_sha256"] = own_hash(facts)
-    (folder / FACTS).write_text(json.dumps(facts))
+        metadata["own_sha256"] = own_hash(metadata)
+    (folder / METADATA).write_text(json.dumps(metadata))
 
 
 def reweigh(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -102,7 +102,7 @@ def reweigh(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     weights = load_file(folder / WEIGHTS)
     change(weights)
     save_file(weights, folder / WEIGHTS)
-    rewrite(folder, lambda facts: facts["sha256"].update({WEIGHTS: sha256(folder / WEIGHTS)}))
+    rewrite(folder, lambda metadata: metadata["sha256"].update({WEIGHTS: sha256(folder / WEIGHTS)}))
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, PREPROCESSOR])
@@ -117,7 +117,7 @@ def test_a_flipped_byte(tmp_path: Path, name: str) -> None:
     assert str(tmp_path / name) in message and "SHA-256" in message and "dvc checkout" in message
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, PREPROCESSOR, FACTS])
+@pytest.mark.parametrize("name", [WEIGHTS, PREPROCESSOR, METADATA])
 def test_a_missing_file(tmp_path: Path, name: str) -> None:
     saved(tmp_path)
     (tmp_path / name).unlink()
@@ -154,7 +154,9 @@ def test_a_tensor_too_few_or_too_many(tmp_path: Path, change: Any, wanted: str) 
 def test_no_safetensors_file(tmp_path: Path) -> None:
     saved(tmp_path)
     (tmp_path / WEIGHTS).write_bytes(b"junk")
-    rewrite(tmp_path, lambda facts: facts["sha256"].update({WEIGHTS: sha256(tmp_path / WEIGHTS)}))
+    rewrite(
+        tmp_path, lambda metadata: metadata["sha256"].update({WEIGHTS: sha256(tmp_path / WEIGHTS)})
+    )
     with pytest.raises(DataError, match="not a safetensors file"):
         load_bundle(tmp_path)
 
@@ -162,28 +164,28 @@ def test_no_safetensors_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda facts: facts["model"].update(activation="gelu"),
-        lambda facts: facts["target"].update(scale=2.0),
-        lambda facts: facts["spec"]["tensors"][0].update(features=["n1", "n0", "n2"]),
-        lambda facts: facts["sha256"].update({PREPROCESSOR: "0" * 64}),
+        lambda metadata: metadata["model"].update(activation="gelu"),
+        lambda metadata: metadata["target"].update(scale=2.0),
+        lambda metadata: metadata["spec"]["tensors"][0].update(features=["n1", "n0", "n2"]),
+        lambda metadata: metadata["sha256"].update({PREPROCESSOR: "0" * 64}),
     ],
     ids=["activation", "target", "columns", "hash"],
 )
 def test_a_changed_description(tmp_path: Path, change: Any) -> None:
     """What fits the weights all the same, and would predict otherwise."""
     saved(tmp_path, task=Task.REGRESSION)
-    rewrite(tmp_path, lambda facts: None, seal=False)  # laid out in another way: the same
+    rewrite(tmp_path, lambda metadata: None, seal=False)  # laid out in another way: the same
     load_bundle(tmp_path)
     rewrite(tmp_path, change, seal=False)
     with pytest.raises(DataError, match="has been changed since it was saved") as caught:
         load_bundle(tmp_path)
-    assert str(tmp_path / FACTS) in str(caught.value) and "dvc checkout" in str(caught.value)
+    assert str(tmp_path / METADATA) in str(caught.value) and "dvc checkout" in str(caught.value)
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, "3", None])
 def test_another_format(tmp_path: Path, version: Any) -> None:
     saved(tmp_path)
-    rewrite(tmp_path, lambda facts: facts.update(format=version))
+    rewrite(tmp_path, lambda metadata: metadata.update(format=version))
     with pytest.raises(DataError, match="format that this version does not read") as caught:
         load_bundle(tmp_path)
     assert "wanted format 3" in str(caught.value)
@@ -194,16 +196,16 @@ def test_another_format(tmp_path: Path, version: Any) -> None:
 )
 def test_no_model_description(tmp_path: Path, content: bytes) -> None:
     saved(tmp_path)
-    (tmp_path / FACTS).write_bytes(content)
+    (tmp_path / METADATA).write_bytes(content)
     with pytest.raises(DataError, match="not a model description") as caught:
         load_bundle(tmp_path)
-    assert str(tmp_path / FACTS) in str(caught.value)
+    assert str(tmp_path / METADATA) in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["sha256", "own_sha256", "model", "spec", "learned", "target"])
 def test_a_description_without_a_part(tmp_path: Path, key: str) -> None:
     saved(tmp_path)
-    rewrite(tmp_path, lambda facts: facts.pop(key), seal=False)
+    rewrite(tmp_path, lambda metadata: metadata.pop(key), seal=False)
     with pytest.raises(DataError, match="not a model description") as caught:
         load_bundle(tmp_path)
     assert key in str(caught.value)
@@ -212,21 +214,21 @@ def test_a_description_without_a_part(tmp_path: Path, key: str) -> None:
 def test_a_hash_is_wanted_of_every_file(tmp_path: Path) -> None:
     """Leaving a hash out must not be a way around the check."""
     saved(tmp_path)
-    rewrite(tmp_path, lambda facts: facts["sha256"].pop(WEIGHTS))
+    rewrite(tmp_path, lambda metadata: metadata["sha256"].pop(WEIGHTS))
     with pytest.raises(DataError, match="not a model description"):
         load_bundle(tmp_path)
 
 
 def test_an_unknown_parameter_of_the_architecture(tmp_path: Path) -> None:
     saved(tmp_path)
-    rewrite(tmp_path, lambda facts: facts["model"].update(colour="blue"))
-    with pytest.raises(ValueError, match="colour") as caught:
+    rewrite(tmp_path, lambda metadata: metadata["model"].update(color="blue"))
+    with pytest.raises(ValueError, match="color") as caught:
         load_bundle(tmp_path)
-    assert FACTS in str(caught.value)
+    assert METADATA in str(caught.value)
 
 
 def test_the_architecture_of_the_weights_is_checked(tmp_path: Path) -> None:
     saved(tmp_path)
-    rewrite(tmp_path, lambda facts: facts["model"].update(width=8))
+    rewrite(tmp_path, lambda metadata: metadata["model"].update(width=8))
     with pytest.raises(DataError, match="another shape than the architecture"):
         load_bundle(tmp_path)

@@ -15,17 +15,17 @@ from safetensors import safe_open
 from tests.group import in_group
 from tests.made import made_examples, made_spec, short_fit, small_model
 
-from plumbline.config.model import ModelConfig, OptimiserName, TrainConfig
+from plumbline.config.model import ModelConfig, OptimizerName, TrainConfig
 from plumbline.kinds import Task
 from plumbline.models import build_model
 from plumbline.training.checkpoint import FILE, Checkpoints, Progress, Run, fingerprint
-from plumbline.training.distributed import ALONE, World
+from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.loop import Fitted, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = made_spec(Task.MULTICLASS)
 TRAIN, VAL = made_examples(SPEC, 70, 1), made_examples(SPEC, 31, 2)
-MODEL = small_model("tabm", dropout=0.3, depth=2, normalisation="batch")
+MODEL = small_model("tabm", dropout=0.3, depth=2, normalization="batch")
 
 
 class KilledError(Exception):
@@ -55,7 +55,7 @@ def run(
     config: TrainConfig,
     checkpoints: Checkpoints | None,
     model: ModelConfig = MODEL,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> Fitted:
     def score(y: Any, prediction: Any) -> float:
         return float((prediction.argmax(1) == y).mean())
@@ -82,11 +82,11 @@ def assert_same(found: Fitted, wanted: Fitted) -> None:
         assert torch.equal(found.weights[key], value), key
 
 
-@pytest.mark.parametrize("optimiser", get_args(OptimiserName))
-def test_cut_after_every_checkpoint(tmp_path: Path, optimiser: str) -> None:
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_cut_after_every_checkpoint(tmp_path: Path, optimizer: str) -> None:
     """At the end of epochs and within them, with everything on that moves."""
     config = short_fit(
-        optimizer=optimiser,
+        optimizer=optimizer,
         average=0.9,
         schedule="plateau",
         plateau_epochs=1,
@@ -140,7 +140,7 @@ def test_shards_go_on_whole_and_the_other_way_round(tmp_path: Path) -> None:
     in_group(2, tmp_path, cut_in_shards, tmp_path / "key")
     shutil.copytree(tmp_path / "key", tmp_path / "copy")
     by_two, _ = in_group(2, tmp_path, go_on, SHARDED, tmp_path / "key")
-    alone = go_on(ALONE, replace(SHARDED, shard=False), tmp_path / "copy")
+    alone = go_on(SINGLE_PROCESS, replace(SHARDED, shard=False), tmp_path / "copy")
     unbroken = run(replace(SHARDED, shard=False), None, WIDE).history
     assert len(alone) == SHARDED.epochs
     assert alone[:2] == by_two[:2]  # the epochs before the cut are those of the group
@@ -191,7 +191,7 @@ def test_a_checkpoint_holds_no_pickle(tmp_path: Path) -> None:
     run(short_fit(), checkpoints)
     with safe_open(checkpoints.folder / FILE, "pt") as file:
         assert {"losses", "rng.cpu"} < set(file.keys())
-        assert set(file.metadata()) == {"facts"}
+        assert set(file.metadata()) == {"metadata"}
     assert [p.name for p in checkpoints.folder.iterdir()] == [FILE]
 
 

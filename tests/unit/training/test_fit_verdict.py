@@ -14,7 +14,7 @@ from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
 from plumbline.training.batches import Rows
 from plumbline.training.curve import constant_loss, learning_curve
-from plumbline.training.verdict import SIGMAS, Point, Verdict, curve_json, judge
+from plumbline.training.diagnosis import SIGMAS, Point, Verdict, curve_json, judge
 
 CPU = torch.device("cpu")
 

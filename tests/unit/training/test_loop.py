@@ -20,9 +20,8 @@ from plumbline.kinds import Task
 from plumbline.models import build_model, learn_inputs
 from plumbline.models.target import TargetTransform
 from plumbline.training import loop
-from plumbline.training.distributed import ALONE
+from plumbline.training.distributed import SINGLE_PROCESS
 from plumbline.training.divergence import DivergedError
-from plumbline.training.job import prepare
 from plumbline.training.loop import (
     Fitted,
     evaluate_rows,
@@ -30,7 +29,8 @@ from plumbline.training.loop import (
     predict,
     train_epoch,
 )
-from plumbline.training.optim import Average
+from plumbline.training.optim import EMA
+from plumbline.training.setup import prepare
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = made_spec(Task.MULTICLASS)
@@ -49,7 +49,9 @@ def fitted(
 
 def after_one_epoch(config: TrainConfig, train: Examples = TRAIN) -> nn.Module:
     model = network()
-    job, run = prepare(model, train, VAL, SPEC.task, config, seed=0, target=None, world=ALONE)
+    job, run = prepare(
+        model, train, VAL, SPEC.task, config, seed=0, target=None, world=SINGLE_PROCESS
+    )
     train_epoch(job, run)
     return model
 
@@ -67,7 +69,7 @@ class TestSteps:
         reference = network()
         decayed = [p for p in reference.parameters() if p.ndim == 2 and len(p) != 7]
         rest = [p for p in reference.parameters() if not any(p is d for d in decayed)]
-        optimiser = torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}],
             lr=0.01,
         )
@@ -75,10 +77,10 @@ class TestSteps:
         for start in range(0, 70, 16):
             rows = TRAIN.take(order[start : start + 16])
             output = reference(**as_tensors(rows.inputs))[:, 0]
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             nn.functional.cross_entropy(output, torch.from_numpy(rows.y)).backward()
             nn.utils.clip_grad_norm_(reference.parameters(), 0.3)
-            optimiser.step()
+            optimizer.step()
         assert difference(after_one_epoch(config), reference) < 1e-6
 
     def test_accumulated_batches_equal_a_larger_one(self) -> None:
@@ -241,9 +243,9 @@ class TestAverage:
 
     def test_running_statistics_belong_to_the_weights(self) -> None:
         """Averaged weights with the statistics of the last ones would be another model."""
-        config = small_model("mlp", normalisation="batch", number_embedding="piecewise_linear")
+        config = small_model("mlp", normalization="batch", number_embedding="piecewise_linear")
         model = build_model(config, SPEC, learn_inputs(config, SPEC, TRAIN.inputs), seed=0)
-        average = Average(model, 0.99)
+        average = EMA(model, 0.99)
         before = {k: t.clone() for k, t in model.state_dict().items()}
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
@@ -305,7 +307,7 @@ class TestPrediction:
         model = network()
         before = copy.deepcopy(model.state_dict())
         job, _ = prepare(
-            model, TRAIN, VAL, SPEC.task, short_fit(), seed=0, target=None, world=ALONE
+            model, TRAIN, VAL, SPEC.task, short_fit(), seed=0, target=None, world=SINGLE_PROCESS
         )
         prediction, losses = evaluate_rows(model, job.val, SPEC.task, short_fit())
         assert prediction.shape == (31, 3) and losses.shape == (31,)
@@ -391,18 +393,18 @@ class TestRefusals:
         with pytest.raises(DataError, match=f"no {part} rows"):
             fitted(short_fit(), **rows)
 
-    def test_batches_of_one_row_with_batch_normalisation(self) -> None:
-        model = network(normalisation="batch")
+    def test_batches_of_one_row_with_batch_normalization(self) -> None:
+        model = network(normalization="batch")
         with pytest.raises(ParameterError, match=r"train\.batch_size") as caught:
             fit(model, TRAIN, VAL, SPEC.task, short_fit(batch_size=1), seed=0)
-        assert "model.normalisation to layer" in str(caught.value)
+        assert "model.normalization to layer" in str(caught.value)
 
 
 class TestOddRows:
-    @pytest.mark.parametrize("normalisation", ["none", "batch", "layer"])
-    def test_a_last_batch_of_one_row(self, normalisation: str) -> None:
+    @pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+    def test_a_last_batch_of_one_row(self, normalization: str) -> None:
         rows = TRAIN.take(slice(0, 65))  # 4 batches of 16 and a single row
-        model = network(normalisation=normalisation)
+        model = network(normalization=normalization)
         found = fit(model, rows, VAL, SPEC.task, short_fit(), seed=0)
         assert all(bool(t.isfinite().all()) for t in found.weights.values())
 
@@ -449,7 +451,9 @@ class TestPrecision:
         """Gradients that overflow at the first scale are skipped, and the scale lowered."""
         config = short_fit(precision="fp16", epochs=2)
         model = network()
-        job, run = prepare(model, TRAIN, VAL, SPEC.task, config, seed=0, target=None, world=ALONE)
+        job, run = prepare(
+            model, TRAIN, VAL, SPEC.task, config, seed=0, target=None, world=SINGLE_PROCESS
+        )
         before = run.scaler.get_scale()
         inputs = {**job.train.inputs, "num": job.train.inputs["num"] * 100}
         train_epoch(replace(job, train=replace(job.train, inputs=inputs)), run)
@@ -463,7 +467,7 @@ class TestCompile:
     @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
     def test_learns_the_same(self) -> None:
         def run(**more: Any) -> list[dict[str, float]]:
-            model = network(dropout=0.3, normalisation="batch")
+            model = network(dropout=0.3, normalization="batch")
             return fit(model, TRAIN, VAL, SPEC.task, short_fit(**more), seed=0).history
 
         compiled, eager = run(compile=True), run()

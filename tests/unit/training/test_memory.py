@@ -13,7 +13,7 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models import MODELS, build_model, count_weights, learn_inputs
 from plumbline.training import launch, memory
-from plumbline.training.fresh import fit_fresh
+from plumbline.training.build import fit_fresh
 
 SPEC = made_spec(Task.MULTICLASS, numbers=5, cardinalities=(40, 3))
 ROWS = made_examples(SPEC, 40)

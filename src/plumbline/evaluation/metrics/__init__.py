@@ -84,7 +84,7 @@ def score(
         raise ParameterError(
             f"'{name}' is no metric of a {task} task",
             file="params.yaml",
-            mend=f"choose one of {', '.join(metric_names(task))}",
+            hint=f"choose one of {', '.join(metric_names(task))}",
         )
     return METRICS[name].function(y, prediction, threshold)
 

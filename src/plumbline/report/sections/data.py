@@ -12,13 +12,13 @@ from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
     Cell,
-    Facts,
     Figure,
     Figures,
     Grid,
     Item,
     Items,
     Links,
+    Metadata,
     Part,
     Section,
     Status,
@@ -42,7 +42,7 @@ def data(reports: Reports, about: About) -> Section:
     failed = [f for f in listed(pick(result, "failed")) if isinstance(f, dict)]
     blocks: list[Block] = []
     if isinstance(result, dict):
-        blocks.append(_validation_facts(reports, result, failed))
+        blocks.append(_validation_metadata(reports, result, failed))
         blocks.append(
             _failed_table(failed) if failed else Text("Every expectation held on every row.")
         )
@@ -80,13 +80,13 @@ def validation_status(reports: Reports) -> Status:
     return passed(success)
 
 
-def _validation_facts(
+def _validation_metadata(
     reports: Reports, result: dict[str, Any], failed: Sequence[dict[str, Any]]
-) -> Facts:
+) -> Metadata:
     critical = sum(f.get("severity") == "critical" for f in failed)
     frame = reports.frame(FAILING) if failed else pl.DataFrame()
     rows = None if reports.problem(FAILING) else len(set(texts(frame, "row")))
-    return Facts(
+    return Metadata(
         [
             ("rows", number(whole(result.get("rows")))),
             ("expectations", number(whole(result.get("evaluated")))),
@@ -149,15 +149,15 @@ def _split_part(reports: Reports) -> Part:
     if isinstance(summary, dict):
         method = _method(summary.get("method"))
         folds = _method(summary.get("folds_method"))
-        facts: list[tuple[str, str | Status]] = [
+        metadata: list[tuple[str, str | Status]] = [
             ("method", method),
             ("folds", f"{len(listed(summary.get('folds')))} · {folds}"),
         ]
         for part, words_of in (("train", "training"), ("val", "validation"), ("test", "test")):
             rows = whole(pick(summary, "parts", part, "rows"))
             share = real(pick(summary, "parts", part, "share"))
-            facts.append((f"{words_of} rows", f"{number(rows)} ({percent(share)})"))
-        blocks.append(Facts(facts))
+            metadata.append((f"{words_of} rows", f"{number(rows)} ({percent(share)})"))
+        blocks.append(Metadata(metadata))
     drawn = split_figure(summary) if isinstance(summary, dict) else None
     if drawn is not None:
         by = " and by class" if isinstance(pick(summary, "classes"), dict) else ""
@@ -230,7 +230,7 @@ def _findings(findings: Sequence[dict[str, Any]]) -> Items:
                 texts=[
                     ("evidence", str(f.get("detail") or NOTHING)[:800]),
                     ("columns", _columns([str(c) for c in listed(f.get("columns"))])),
-                    ("fix", str(f.get("mend") or NOTHING)[:600]),
+                    ("fix", str(f.get("hint") or NOTHING)[:600]),
                 ],
             )
             for f in findings[:SHOWN]

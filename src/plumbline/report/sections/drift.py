@@ -9,9 +9,9 @@ from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
     Cell,
-    Facts,
     Grid,
     Links,
+    Metadata,
     Part,
     Section,
     State,
@@ -32,7 +32,7 @@ def drift(reports: Reports, about: About) -> Section:
     status = _status(result, columns)
     blocks: list[Block] = []
     if status is not None:
-        blocks.append(Facts(_facts(result, columns, status.state, about)))
+        blocks.append(Metadata(_metadata(result, columns, status.state, about)))
         blocks += _chance(pick(result, "chance"))
     both = [
         (key, v) for key in ("target", "prediction") if isinstance(v := pick(result, key), dict)
@@ -73,7 +73,7 @@ def _status(result: Any, columns: list[tuple[str, dict[str, Any]]]) -> Status | 
     return Status(state="good", word="no drift")
 
 
-def _facts(
+def _metadata(
     result: Any, columns: list[tuple[str, dict[str, Any]]], state: State, about: About
 ) -> list[tuple[str, str | Status]]:
     share = percent(real(pick(result, "drifted_share")))

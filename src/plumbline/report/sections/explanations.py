@@ -12,10 +12,10 @@ from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
     Cell,
-    Facts,
     Figure,
     Figures,
     Grid,
+    Metadata,
     Part,
     Section,
     Status,
@@ -120,10 +120,10 @@ def _global(reports: Reports, about: About) -> Part:
     return Part(title="What moves predictions", read=read, blocks=blocks, files=files)
 
 
-def _explained(content: Any, about: About) -> Facts:
+def _explained(content: Any, about: About) -> Metadata:
     exact = pick(content, "exact") is True
     orders = whole(pick(content, "orders"))
-    facts: list[tuple[str, str | Status]] = [
+    metadata: list[tuple[str, str | Status]] = [
         ("explained", _output(about).removeprefix("the ")),
         ("test rows", _used(content, "rows")),
         ("background rows", _used(content, "background")),
@@ -131,10 +131,10 @@ def _explained(content: Any, about: About) -> Facts:
     ]
     error = real(pick(content, "std_error"))
     if error:
-        facts.append(("sampling error of a value", f"± {number(error, 2)}"))
+        metadata.append(("sampling error of a value", f"± {number(error, 2)}"))
     if pick(content, "budget", "faithfulness_rows") is not None:
-        facts.append(("rows of the deletion test", _used(content, "faithfulness_rows")))
-    return Facts(facts)
+        metadata.append(("rows of the deletion test", _used(content, "faithfulness_rows")))
+    return Metadata(metadata)
 
 
 def _used(content: Any, key: str) -> str:
@@ -182,11 +182,11 @@ def _local(reports: Reports, about: About) -> Part:
     if figures:
         budget = reports.json("explain/importance.json")
         if pick(budget, "budget", "lime_rows") is not None:
-            facts: list[tuple[str, str | Status]] = [
+            metadata: list[tuple[str, str | Status]] = [
                 ("rows", _used(budget, "lime_rows")),
                 ("samples per row", _used(budget, "lime_samples")),
             ]
-            blocks.append(Facts(facts))
+            blocks.append(Metadata(metadata))
         blocks += [Figures(figures), *(_values(row) for row in rows if pick(row, "values"))]
     elif reports.problem("explain/lime.json") is None:
         blocks.append(Text("No single row was explained (explain.lime_rows is 0)."))

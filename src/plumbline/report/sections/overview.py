@@ -9,7 +9,7 @@ import numpy as np
 
 from plumbline.numbers import NBSP, NOTHING, aligned, cell, number, percent, plural
 from plumbline.report.about import About
-from plumbline.report.blocks import Block, Facts, Figure, Figures, Grid, Part, figure_cell, name
+from plumbline.report.blocks import Block, Figure, Figures, Grid, Metadata, Part, figure_cell, name
 from plumbline.report.plots import bars, counts
 from plumbline.report.read import Reports, listed, pick, real, whole, words
 
@@ -27,7 +27,7 @@ def overview(reports: Reports, about: About) -> Part:
     if columns and rows:
         for column in columns:
             column["present"] = rows - (whole(column.get("missing")) or 0)
-        blocks += [Facts(_facts(columns, rows)), *_target(content, columns, about)]
+        blocks += [Metadata(_metadata(columns, rows)), *_target(content, columns, about)]
         blocks.append(_table(columns, rows))
     read = (
         "All rows of the data, before any is left out; missing cells are the empty ones and those "
@@ -36,17 +36,17 @@ def overview(reports: Reports, about: About) -> Part:
     return Part(title="Overview", read=read, blocks=blocks, files=[FILE])
 
 
-def _facts(columns: list[Any], rows: int) -> list[tuple[str, str]]:
+def _metadata(columns: list[Any], rows: int) -> list[tuple[str, str]]:
     types = Counter(str(c.get("type")) for c in columns)
     missing = [whole(c.get("missing")) or 0 for c in columns]
     gaps = sum(count > 0 for count in missing)
-    facts = [("rows", number(rows)), ("columns", number(len(columns)))]
-    facts += [(f"of type {kind}", number(count)) for kind, count in types.most_common()]
+    metadata = [("rows", number(rows)), ("columns", number(len(columns)))]
+    metadata += [(f"of type {kind}", number(count)) for kind, count in types.most_common()]
     if gaps:
-        facts.append(("columns with missing cells", number(gaps)))
+        metadata.append(("columns with missing cells", number(gaps)))
     cells = percent(sum(missing) / (rows * len(columns))) if gaps else "none"
-    facts.append(("missing cells", cells))
-    return facts
+    metadata.append(("missing cells", cells))
+    return metadata
 
 
 def _target(content: Any, columns: list[Any], about: About) -> list[Block]:

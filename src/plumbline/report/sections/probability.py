@@ -10,8 +10,8 @@ import polars as pl
 from plumbline.kinds import Task
 from plumbline.numbers import number, percent
 from plumbline.report.about import About
-from plumbline.report.blocks import Block, Facts, Figure, Figures, Part, Text
-from plumbline.report.plots import Look, Series, lines, thin
+from plumbline.report.blocks import Block, Figure, Figures, Metadata, Part, Text
+from plumbline.report.plots import Profile, Series, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts
 from plumbline.words import baseline_label, metric_label, metric_value
 
@@ -43,7 +43,7 @@ def ranking(reports: Reports, about: About) -> Part:
         series = [replace(series[0], name="deep model"), *_of_baselines(frame, x, y)]
         value = real(pick(metrics, "test", metric))
         said = "test rows" if value is None else _areas(reports, metric, value)
-        look = Look(
+        look = Profile(
             title="ROC curve" if diagonal else "Precision-recall curve",
             x=x.replace("_", " "),
             y=y.replace("_", " "),
@@ -96,11 +96,11 @@ def calibration(reports: Reports, about: About) -> Part:
     frame = reports.frame("evaluation/calibration.csv")
     series = curve(frame, "predicted", "observed", marks=True)
     blocks: list[Block] = []
-    facts = _calibration_facts(reports)
-    if facts:
-        blocks.append(Facts(facts))
+    metadata = _calibration_metadata(reports)
+    if metadata:
+        blocks.append(Metadata(metadata))
     if series:
-        look = Look(
+        look = Profile(
             title="Reliability diagram",
             x="predicted probability",
             y="observed share",
@@ -151,20 +151,20 @@ def _positive(about: About) -> str:
     return about.config.data.positive or "the positive class"
 
 
-def _calibration_facts(reports: Reports) -> list[tuple[str, str]]:
+def _calibration_metadata(reports: Reports) -> list[tuple[str, str]]:
     """The temperature and what the calibration error is with it."""
     judged = reports.json("evaluation/verdict.json")
     temperature = real(pick(judged, "temperature"))
-    facts = []
+    metadata = []
     if temperature is not None:
-        facts.append(("temperature", number(temperature, 3)))
+        metadata.append(("temperature", number(temperature, 3)))
     threshold = real(pick(judged, "threshold"))
     if threshold is not None:
-        facts.append(("threshold", number(threshold, 3)))
+        metadata.append(("threshold", number(threshold, 3)))
     error = real(pick(reports.json("metrics.json"), "test", "ece"))
     if error is not None:
-        facts.append((f"{metric_label('ece')}, test", metric_value("ece", error)))
-    return facts
+        metadata.append((f"{metric_label('ece')}, test", metric_value("ece", error)))
+    return metadata
 
 
 def coverage(reports: Reports, about: About) -> Part:
@@ -175,7 +175,7 @@ def coverage(reports: Reports, about: About) -> Part:
     if promised is not None or found is not None:
         size = "mean width" if not about.task.is_classification else "classes per set"
         blocks.append(
-            Facts(
+            Metadata(
                 [
                     ("target coverage", percent(promised)),
                     ("coverage of test rows", percent(found)),

@@ -11,8 +11,8 @@ from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
     Cell,
-    Facts,
     Grid,
+    Metadata,
     Part,
     Section,
     Status,
@@ -30,15 +30,15 @@ def export(reports: Reports, about: About) -> Section:
     if isinstance(parity, dict):
         unit = words(parity.get("unit"))
         difference = number(real(parity.get("max_difference")), 3)
-        facts: list[tuple[str, str | Status]] = [
+        metadata: list[tuple[str, str | Status]] = [
             ("parity", parity_status(reports)),
             ("rows compared", number(whole(parity.get("rows")))),
             ("largest difference", difference),
             ("tolerance", number(real(parity.get("tolerance")), 3)),
         ]
         if unit:
-            facts.append(("measured in", unit))
-        blocks.append(Facts(facts))
+            metadata.append(("measured in", unit))
+        blocks.append(Metadata(metadata))
     read = (
         "The ONNX file is what is registered: its predictions must equal those of the model "
         "evaluated above, within the tolerance."
@@ -54,7 +54,7 @@ def export(reports: Reports, about: About) -> Section:
 def lineage(reports: Reports, about: About) -> Section:
     """What this model was made from, and where it is registered."""
     register = reports.json("register.json")
-    facts: list[tuple[str, Any]] = [
+    metadata: list[tuple[str, Any]] = [
         ("model", pick(register, "model")),
         ("version", pick(register, "version")),
         ("alias", pick(register, "alias")),
@@ -62,10 +62,10 @@ def lineage(reports: Reports, about: About) -> Section:
         ("MLflow run", pick(register, "run_id")),
     ]
     made_from = {key: _written(v) for key, v in entries(pick(register, "lineage"))}
-    facts += lineage_words(made_from)[:20]
+    metadata += lineage_words(made_from)[:20]
     known = [
         [Cell(text=key), Cell(text=_written(v)[:200], name=True, code=True)]
-        for key, v in facts
+        for key, v in metadata
         if v not in (None, "")
     ]
     blocks = registry_notes(reports)

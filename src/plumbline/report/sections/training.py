@@ -13,10 +13,10 @@ from plumbline.numbers import number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
-    Facts,
     Figure,
     Figures,
     Grid,
+    Metadata,
     Note,
     Part,
     Section,
@@ -25,7 +25,7 @@ from plumbline.report.blocks import (
     figure_cell,
     name,
 )
-from plumbline.report.plots import Look, Series, lines, thin
+from plumbline.report.plots import Profile, Series, lines, thin
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
 from plumbline.report.sections.tuning import shown
 from plumbline.words import metric_label, metric_value
@@ -59,7 +59,7 @@ def training(reports: Reports, about: About) -> Section:
     judged = pick(summary, "verdict")
     blocks: list[Block] = []
     if isinstance(summary, dict):
-        blocks.append(_fit_facts(summary, about))
+        blocks.append(_fit_metadata(summary, about))
     status = _fit_status(words(pick(judged, "fit")))
     blocks += [Text(sentence) for t in listed(pick(judged, "text")) if (sentence := words(t))]
     figures = [
@@ -105,10 +105,10 @@ def _fit_status(fit: str | None) -> Status | None:
     return Status(state="good" if fit == "balanced" else "warn", word=fit)
 
 
-def _fit_facts(summary: dict[str, Any], about: About) -> Facts:
+def _fit_metadata(summary: dict[str, Any], about: About) -> Metadata:
     monitor = words(summary.get("monitor")) or "loss"
     best = f"{number(whole(summary.get('best_epoch')))} of {number(whole(summary.get('epochs')))}"
-    facts: list[tuple[str, str | Status]] = [
+    metadata: list[tuple[str, str | Status]] = [
         ("architecture", shown(summary.get("model"))),
         ("weights", number(whole(summary.get("parameters")))),
         ("best epoch", best),
@@ -122,8 +122,8 @@ def _fit_facts(summary: dict[str, Any], about: About) -> Facts:
     ]
     proposed = real(summary.get("proposed_learning_rate"))
     if proposed is not None:
-        facts.append(("proposed learning rate", number(proposed, 3)))
-    return Facts(facts)
+        metadata.append(("proposed learning rate", number(proposed, 3)))
+    return Metadata(metadata)
 
 
 def _epochs(curves: pl.DataFrame) -> DoubleArray:
@@ -143,7 +143,7 @@ def _losses(curves: pl.DataFrame, summary: Any) -> list[Figure]:
     ]
     if not series:
         return []
-    look = Look(title="Loss per epoch", x="epoch", x_whole=True, y="loss", rule=_best(summary))
+    look = Profile(title="Loss per epoch", x="epoch", x_whole=True, y="loss", rule=_best(summary))
     caption = (
         "Loss per epoch; that of the training rows is a mean over the epoch, dropout included, so "
         "it may lie above the other."
@@ -168,7 +168,7 @@ def _score(curves: pl.DataFrame, summary: Any) -> list[Figure]:
             continue
         label = metric_label(metric)
         one = Series(name=label, x=thin(epochs), y=thin(values), cls="s1", marks=len(epochs) <= 12)
-        look = Look(
+        look = Profile(
             title=f"Validation {label} per epoch",
             x="epoch",
             x_whole=True,
@@ -196,7 +196,7 @@ def _more_rows(summary: Any) -> list[Figure]:
     )
     curve = Series(name="validation loss", x=x, y=y, cls="s1", marks=True, band=(low, high))
     level = Series(name="fit on all rows", x=x[[0, -1]], y=y[[-1, -1]], cls="s9")
-    look = Look(title="Loss over training rows", x="training rows", y="validation loss")
+    look = Profile(title="Loss over training rows", x="training rows", y="validation loss")
     caption = (
         "Validation loss of fits on fewer rows; the band is the difference to the fit on all "
         "rows, two standard errors to either side (over validation rows, for one seed)."
@@ -217,7 +217,7 @@ def _sweep(reports: Reports, summary: Any) -> list[Figure]:
     powers = np.log10(np.where(rates > 0, rates, np.nan))
     rate = real(pick(summary, "proposed_learning_rate")) or 0.0
     rule = (math.log10(rate), f"proposed: {number(rate, 3)}") if rate > 0 else None
-    look = Look(
+    look = Profile(
         title="Loss over learning rates",
         x="learning rate, as a power of ten",
         x_whole=True,

@@ -13,10 +13,10 @@ from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
     Cell,
-    Facts,
     Figure,
     Figures,
     Grid,
+    Metadata,
     Part,
     Section,
     Status,
@@ -24,7 +24,7 @@ from plumbline.report.blocks import (
     figure_cell,
     name,
 )
-from plumbline.report.plots import Look, Series, bars, lines, thin
+from plumbline.report.plots import Profile, Series, bars, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts, whole, words
 from plumbline.words import (
     greater_is_better,
@@ -42,7 +42,7 @@ def tuning(reports: Reports, about: About) -> Section:
     trials = reports.frame("tuning/trials.csv")
     blocks: list[Block] = []
     if isinstance(summary, dict):
-        blocks.append(_search_facts(summary, trials, about))
+        blocks.append(_search_metadata(summary, trials, about))
     blocks += [Text(sentence) for sentence in _sentences(summary, about)]
     figures = [*_history(trials, summary, about), *_importance(summary)]
     if figures:
@@ -69,7 +69,7 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)[:120]
 
 
-def _search_facts(summary: dict[str, Any], trials: pl.DataFrame, about: About) -> Facts:
+def _search_metadata(summary: dict[str, Any], trials: pl.DataFrame, about: About) -> Metadata:
     metric = words(summary.get("metric")) or about.metric
     error = real(summary.get("std_error"))
     score = real(summary.get("score"))
@@ -77,22 +77,22 @@ def _search_facts(summary: dict[str, Any], trials: pl.DataFrame, about: About) -
     if error and score is not None:
         texts_of = aligned([score, error], 4)
     states = [state.lower() for state in texts(trials, "state")]
-    facts: list[tuple[str, str | Status]] = []
+    metadata: list[tuple[str, str | Status]] = []
     if trials.height:
-        facts.append(
+        metadata.append(
             (
                 f"{metric_label(metric)} over folds",
                 " ± ".join(texts_of),
             )
         )
-    facts += [
+    metadata += [
         ("trials", f"{len(states):,}"),
         ("complete", f"{states.count('complete'):,}"),
         ("pruned", f"{states.count('pruned'):,}"),
     ]
     optional = ("sampler", "pruner", "folds")
-    facts += [(key, shown(summary[key])) for key in optional if summary.get(key) is not None]
-    return Facts(facts)
+    metadata += [(key, shown(summary[key])) for key in optional if summary.get(key) is not None]
+    return Metadata(metadata)
 
 
 def _sentences(summary: Any, about: About) -> list[str]:
@@ -153,7 +153,7 @@ def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
             Series(name="trial", x=thin(order), y=thin(value), cls="s9", joined=False),
             Series(name="best so far", x=thin(steps), y=thin(kept), cls="s0"),
         ],
-        Look(
+        Profile(
             title="History of the search",
             x="trial",
             x_whole=True,

@@ -11,10 +11,10 @@ from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
     Cell,
-    Facts,
     Figure,
     Figures,
     Grid,
+    Metadata,
     Note,
     Part,
     Section,
@@ -110,7 +110,7 @@ def verdict(reports: Reports, about: About) -> Section:
     gates = Part(
         title="Gates",
         read="A gate that fails stops the run or keeps this version from becoming the champion.",
-        blocks=[Facts(_gates(reports))],
+        blocks=[Metadata(_gates(reports))],
         files=["register.json"],
     )
     return Section(

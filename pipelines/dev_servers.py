@@ -1,0 +1,259 @@
+"""Prefect and MLflow on this machine: `python -m pipelines.dev_servers COMMAND`.
+
+Everything listens on loopback and keeps its state under `.plumbline/` of this checkout; the
+user's own Prefect settings are neither read nor changed. Where PREFECT_API_URL or an http
+MLFLOW_TRACKING_URI is set, that server is used and none is started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from pipelines.services import HOST, Service, ask, running, start, stop
+from plumbline import telemetry
+from plumbline.errors import ParameterError, PlumblineError, StorageError
+
+POOL = "plumbline"
+WORK = ("worker", "start", "--pool", POOL, "--type", "process")
+PREFECT_PORT = "PLUMBLINE_PREFECT_PORT"
+MLFLOW_PORT = "PLUMBLINE_MLFLOW_PORT"
+PORTS = {PREFECT_PORT: 4200, MLFLOW_PORT: 5000}
+SERVER, WORKER, MLFLOW = "prefect-server", "prefect-worker", "mlflow-ui"
+BIN = Path(sys.executable).parent
+
+
+def main() -> int:
+    """Run a command in the current folder; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.dev_servers", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        command = commands.add_parser(name, help=function.__doc__)
+        command.set_defaults(function=function)
+    arguments, rest = parser.parse_known_args()
+    if rest and arguments.function is not flow:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return arguments.function(Path.cwd(), *([rest] if arguments.function is flow else [])) or 0
+    except PlumblineError as error:
+        print(f"plumbline: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def flow(root: Path, rest: list[str]) -> int:
+    """Run the flow `training` once, on the server that runs or on a temporary one."""
+    command = [sys.executable, "-m", "pipelines.training", *rest]
+    return subprocess.run(command, cwd=root, env=environment(root), check=False).returncode
+
+
+def deploy(root: Path) -> None:
+    """Start server, work pool and worker, and register the deployments of prefect.yaml."""
+    variables = _server(root)
+    api = variables["PREFECT_API_URL"]
+    again, begun = running(_folder(root), WORKER) is not None, datetime.now(UTC)
+    service = Service(
+        name=WORKER,
+        command=[str(BIN / "prefect"), *WORK],
+        healthy=lambda: again or _online(api, begun),
+    )
+    start(_folder(root), service, variables, root)
+    _prefect(variables, root, "--no-prompt", "deploy", "--all")
+    shown = _without_password(api)
+    print(f"Prefect   {shown.removesuffix('/api')}  (deployment training/weekly-training)")
+    print(f"logs      {_folder(root).relative_to(root)}/")
+    print(f"run now   PREFECT_API_URL={shown} prefect deployment run training/weekly-training")
+    print("end       make deploy-down")
+
+
+def worker(root: Path) -> None:
+    """Register the deployments and become their worker, in the foreground: for containers."""
+    variables = _server(root)
+    _prefect(variables, root, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+    _prefect(variables, root, "--no-prompt", "deploy", "--all")
+    os.execve(BIN / "prefect", [str(BIN / "prefect"), *WORK], variables)
+
+
+def deploy_down(root: Path) -> None:
+    """End what deploy and ui started, with all that runs in it."""
+    ended = stop(_folder(root), last=[SERVER, MLFLOW])
+    print(f"ended {', '.join(ended)}" if ended else "nothing was running")
+
+
+def ui(root: Path) -> None:
+    """Start the Prefect and MLflow UIs and print the addresses of the last run in them."""
+    _say("starting Prefect's server (a minute, the first time) …")
+    prefect = _without_password(_server(root)["PREFECT_API_URL"]).removesuffix("/api")
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if tracking.startswith(("http://", "https://")):
+        mlflow = _without_password(tracking).rstrip("/")
+    else:
+        _say("starting MLflow's server (half a minute) …")
+        mlflow = _mlflow(root, tracking)
+    print(f"MLflow      {mlflow}")
+    for what, address in _last_run(root, mlflow).items():
+        print(f"  {what:<9} {address}")
+    print(f"Prefect     {prefect}")
+    print(f"  {'runs':<9} {prefect}/runs")
+    page = root / "reports" / "index.html"
+    if page.exists():
+        print(f"page        {page}")
+    print("end         make deploy-down")
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _last_run(root: Path, mlflow: str) -> dict[str, str]:
+    """Addresses of what the stage `register` wrote last, as far as the server knows it."""
+    try:
+        made = json.loads((root / "reports" / "register.json").read_text(encoding="utf-8"))
+        model, version, run = (str(made[key]) for key in ("model", "version", "run_id"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    # its first answer opens the database
+    found = ask(f"{mlflow}/api/2.0/mlflow/runs/get?run_id={quote(run)}", seconds=60)
+    if not isinstance(found, dict):
+        return {}
+    experiment = found["run"]["info"]["experiment_id"]
+    models = f"{mlflow}/#/models/{quote(model, safe='')}"
+    return {
+        "runs": f"{mlflow}/#/experiments/{experiment}/runs",
+        "run": f"{mlflow}/#/experiments/{experiment}/runs/{run}",
+        "model": models,
+        "version": f"{models}/versions/{version}",
+    }
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Variables of every Prefect process: state in this checkout, time enough to start.
+
+    Prefect gives a temporary server 20 s; on an empty database and two slow cores it needs more.
+    """
+    home = root / ".plumbline" / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    variables = {
+        **{key: value for key, value in os.environ.items() if key != "PREFECT_PROFILE"},
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        **telemetry.OFF,
+        "PLUMBLINE_ROOT": str(root),
+        "PYTHONPATH": os.pathsep.join(
+            [str(root), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        ),
+    }
+    record = running(_folder(root), SERVER)
+    if "PREFECT_API_URL" not in os.environ and record is not None:
+        variables["PREFECT_API_URL"] = f"http://{HOST}:{record.port}/api"
+    return variables
+
+
+def _server(root: Path) -> dict[str, str]:
+    """Variables under which a Prefect server answers; starts one unless one is named."""
+    variables = environment(root)
+    if "PREFECT_API_URL" in os.environ:
+        api = os.environ["PREFECT_API_URL"].rstrip("/")
+        if ask(f"{api}/health") is None:
+            raise StorageError(
+                f"no Prefect server answers at {_without_password(api)}",
+                hint="start it, or unset PREFECT_API_URL to use one on this machine",
+            )
+        return {**variables, "PREFECT_API_URL": api}
+    port = _port(PREFECT_PORT, os.environ)
+    api = f"http://{HOST}:{port}/api"
+    server = Service(
+        name=SERVER,
+        command=[str(BIN / "prefect"), "server", "start", "--host", HOST, "--port", str(port)],
+        healthy=lambda: ask(f"{api}/health") is True,
+        port=port,
+        port_variable=PREFECT_PORT,
+    )
+    variables = {**variables, "PREFECT_API_URL": api}
+    start(_folder(root), server, variables, root)
+    return variables
+
+
+def _prefect(variables: Mapping[str, str], root: Path, *arguments: str) -> None:
+    """Run Prefect's command line; what it says is shown only if it refuses."""
+    done = subprocess.run(
+        [BIN / "prefect", *arguments],
+        cwd=root,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip()
+        raise StorageError(
+            f"prefect {' '.join(arguments)} was refused:\n{said}\n", file="prefect.yaml"
+        )
+
+
+def _online(api: str, since: datetime) -> bool:
+    """Whether a worker reported to the pool; one that ended lately still counts as online."""
+    workers = ask(f"{api}/work_pools/{POOL}/workers/filter", {}) or []
+    return any(datetime.fromisoformat(one["last_heartbeat_time"]) > since for one in workers)
+
+
+def _mlflow(root: Path, tracking: str) -> str:
+    """Start MLflow's UI over the store of this checkout, or over the database that is named."""
+    port = _port(MLFLOW_PORT, os.environ)
+    store = root / "mlflow"
+    store.mkdir(exist_ok=True)
+    variables = {
+        **environment(root),
+        # in the environment, not on the command line: it may hold a password
+        "MLFLOW_BACKEND_STORE_URI": tracking or f"sqlite:///{store / 'mlflow.db'}",
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (store / "artifacts").as_uri(),
+        "MLFLOW_SERVE_ARTIFACTS": "false",
+    }
+    service = Service(
+        name=MLFLOW,
+        command=[
+            *(str(BIN / "mlflow"), "server", "--host", HOST, "--port", str(port)),
+            *("--workers", "1"),
+        ],
+        healthy=lambda: ask(f"http://{HOST}:{port}/health") == "OK",
+        port=port,
+        port_variable=MLFLOW_PORT,
+    )
+    start(_folder(root), service, variables, root)
+    return f"http://{HOST}:{port}"
+
+
+def _port(variable: str, variables: Mapping[str, str]) -> int:
+    text = variables.get(variable, str(PORTS[variable]))
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ParameterError("is no port", where=variable, wanted="1 to 65535", got=text)
+    return int(text)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _folder(root: Path) -> Path:
+    return root / ".plumbline" / "run"
+
+
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "flow": flow,
+    "deploy": deploy,
+    "deploy-down": deploy_down,
+    "ui": ui,
+    "worker": worker,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Expectations that the data at hand meet, with tolerance for data to come."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import polars as pl
+
+from plumbline.cells import typed
+from plumbline.data.choose import LISTED_VALUES
+from plumbline.data.expectations import (
+    ColumnExpectations,
+    Expectations,
+    Flag,
+    Missing,
+    Pattern,
+    Range,
+    Rule,
+    Values,
+)
+from plumbline.data.profile import ColumnProfile
+from plumbline.kinds import ColumnType, Role
+from plumbline.tables import CellFormat
+
+FEW_ROWS = 20  # fewer say nothing about rows to come
+OPPOSITES = (("max", "min"), ("end", "start"), ("high", "low"), ("worst", "mean"), ("to", "from"))
+
+
+def expect(
+    seen: ColumnProfile,
+    kind: ColumnType,
+    role: Role,
+    classes: tuple[str, ...],
+    words: tuple[str, ...],
+) -> ColumnExpectations:
+    """The expectations of one column; `words` mean a missing cell in every column."""
+    share = seen.missing / max(seen.rows, 1)
+    is_target = role is Role.TARGET
+    values = classes if is_target and classes else seen.values
+    listed = kind is ColumnType.CATEGORY and (
+        bool(classes) if is_target else 0 < seen.distinct <= LISTED_VALUES
+    )
+    return ColumnExpectations(
+        type=kind,
+        role=role,
+        format=_format(seen, kind, words),
+        missing=Missing(max=0.0, severity="critical")
+        if is_target
+        else Missing(max=_tolerance_share(share), severity="warning"),
+        range=_range(seen, kind, role),
+        values=Values(only=list(values), severity="critical" if is_target else "warning")
+        if listed
+        else None,
+        unique=Flag() if role is Role.ID and seen.distinct == seen.there else None,
+        increasing=Flag() if role is Role.TIME and seen.increasing else None,
+        pattern=Pattern(regex=seen.regex)
+        if seen.regex and kind is ColumnType.TEXT and not is_target
+        else None,
+    )
+
+
+def _format(seen: ColumnProfile, kind: ColumnType, words: tuple[str, ...]) -> CellFormat | None:
+    form = seen.reading.format
+    if kind is not seen.reading.type:  # classes and texts are read as they stand
+        form = CellFormat(missing=form.missing)
+    if form.missing == words:
+        form = replace(form, missing=None)
+    return form if form.to_json() else None
+
+
+def _range(seen: ColumnProfile, kind: ColumnType, role: Role) -> Range | None:
+    """None where new rows will have values beyond those of today: ids, counters, times."""
+    if kind not in (ColumnType.NUMBER, ColumnType.INTEGER) or seen.low is None or seen.high is None:
+        return None
+    unique = kind is ColumnType.INTEGER and seen.distinct == seen.there >= FEW_ROWS
+    grows = role is not Role.TARGET and (unique or seen.increasing)
+    return None if grows or role in (Role.ID, Role.TIME) else limits(seen.low, seen.high)
+
+
+def _tolerance_share(share: float) -> float:
+    return 0.05 if share == 0 else min(1.0, math.ceil((share * 1.5 + 0.02) * 100) / 100)
+
+
+def limits(low: float, high: float) -> Range:
+    """Half the span on either side; what is never negative stays so."""
+    tolerance = (high - low) / 2 or abs(high) / 2 or 1.0
+    bottom = 0.0 if low >= 0 and low - tolerance < 0 else _outward(low - tolerance, down=True)
+    return Range(min=bottom, max=_outward(high + tolerance, down=False))
+
+
+def _outward(value: float, *, down: bool) -> float:
+    """Rounded to three figures, away from the data."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
+    steps = math.floor(value / unit) if down else math.ceil(value / unit)
+    return float(f"{steps * unit:.6g}")
+
+
+def rules(raw: pl.LazyFrame, expectations: Expectations) -> list[Rule]:
+    """Pairs whose names are opposites (end and start, max and min) that hold in all rows."""
+    number = (ColumnType.NUMBER, ColumnType.INTEGER)
+    columns = expectations.columns
+    pairs = []
+    for name, column in columns.items():
+        for upper, lower in OPPOSITES:
+            words = re.split(r"([_\s.-])", name)
+            for i, word in enumerate(words):
+                if word.lower() != upper:
+                    continue
+                other = "".join([*words[:i], lower, *words[i + 1 :]])
+                same = other in columns and (
+                    columns[other].type is column.type
+                    or {columns[other].type, column.type} <= set(number)
+                )
+                if same and column.type in (*number, ColumnType.DATE):
+                    pairs.append((name, other))
+    if not pairs:
+        return []
+    schema, own = raw.collect_schema(), {c.name: c for c in expectations.schema.columns}
+    read = {n: typed(own[n], schema[n]) for pair in pairs for n in pair}
+    asked = []
+    for i, (left, right) in enumerate(pairs):
+        asked.append((read[left] >= read[right]).sum().alias(f"{i}.held"))
+        asked.append((read[left] < read[right]).sum().alias(f"{i}.broken"))
+    found = raw.select(asked).collect(engine="streaming").row(0, named=True)
+    return [
+        Rule(left=left, right=right)
+        for i, (left, right) in enumerate(pairs)
+        if found[f"{i}.broken"] == 0 and found[f"{i}.held"] >= FEW_ROWS
+    ]

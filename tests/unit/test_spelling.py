@@ -1,0 +1,46 @@
+"""One word for one thing, spelled as torch and scikit-learn spell: in code, messages and docs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PLACES = ("src", "pipelines", "docs", "benchmarks", "README.md", "params.yaml", "dvc.yaml")
+SUFFIXES = (".py", ".md", ".yaml", ".html", ".css")
+INSTEAD = {  # no longer said -> what is
+    r"\bmend(s|ed|ing|able)?\b": "hint, fix",
+    r"\bsource_shift\b": "adversarial_validation",
+    r"\b(guilty|accus\w+|accomplices?)\b": "flagged, report, copies",
+    r"\bslack\b": "tolerance",
+    r"\bPlayers\b": "Masker",
+    r"\b(ALONE|hand_out)\b": "SINGLE_PROCESS, broadcast_bytes",
+    r"\b(BatchNoise|tell_noise)\b": "DropoutContext, set_dropout_position",
+    r"\bearned? its keep\b": "outperforms the baselines",
+    r"\bfacts\b": "metadata",
+    r"\b(optimis|normalis|initialis|standardis|summaris|penalis|regularis|serialis)\w+": "-iz-",
+    r"\b(colour|centre|behaviour|neighbour|favour)\w*": "American spelling",
+    r"\blearnt\b": "learned",
+}
+
+
+@pytest.mark.parametrize("word", INSTEAD)
+def test_words_that_are_no_longer_used(root: Path, word: str) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PLACES],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    found = []
+    for name in listed:
+        path = root / name
+        if path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            text = line.replace("tests/behaviour", "")
+            found += [f"{name}:{number}: {m.group(0)}" for m in re.finditer(word, text)]
+    assert not found, f"say {INSTEAD[word]}: {found[:10]}"
