@@ -155,7 +155,7 @@ def our_loop(name: str, world: Any = None) -> Callable[[], float]:
     from plumbline.training.setup import prepare
 
     made = examples(FAMILIES[name][0])
-    config = TrainConfig(batch_size=BATCH, learning_rate=RATE, clip_norm=None, device="cpu")
+    config = TrainConfig(batch_size=BATCH, learning_rate=RATE, clip_norm=None)
     job, state = prepare(
         network(name),
         made,

@@ -38,12 +38,11 @@ SMALL: dict[str, Any] = {
     "bins": 8,
     "number_embedding": "none",
 }
-SHORT: dict[str, Any] = {  # few epochs on one thread, without the extra fits of the verdict
+RUNTIME: dict[str, Any] = {"threads": 1, "device": "cpu"}
+SHORT: dict[str, Any] = {  # few epochs, without the extra fits of the verdict
     "epochs": 3,
     "batch_size": 16,
-    "threads": 1,
     "learning_rate": 0.01,
-    "device": "cpu",
     "learning_curve": [],
 }
 
@@ -215,6 +214,7 @@ def write_params(
         "tune": {"trials": 0},
         "train": {**SHORT, **(train or {})},
         **sections,
+        "runtime": {**RUNTIME, **sections.get("runtime", {})},
     }
     paths.params.write_text(yaml.safe_dump(raw, sort_keys=False))
 

@@ -19,7 +19,8 @@ from plumbline.kinds import Task
 
 pytestmark = pytest.mark.soak
 SPEC = made_spec(Task.MULTICLASS)
-FIT = {"epochs": 12, "patience": 0, "checkpoint_steps": 7}
+FIT = {"epochs": 12, "patience": 0}
+HOW = {"checkpoint_steps": 7}
 HOSTS = tuple(f"plumb{os.getpid()}-{number}" for number in (0, 1))  # ours alone
 
 
@@ -94,7 +95,8 @@ def test_two_hosts_have_the_loss_curve_of_one(
     """Each host has a checkout of its own; what is written is on the first. A process that is
     killed on either comes back with its group."""
     one, *two = (
-        made_checkout(tmp_path / name, SPEC, train=FIT, rows=(400, 100)) for name in ("one", *HOSTS)
+        made_checkout(tmp_path / name, SPEC, train=FIT, runtime=HOW, rows=(400, 100))
+        for name in ("one", *HOSTS)
     )
     assert plumbline(one.root, "train").returncode == 0
     agents = [start(number, paths) for number, paths in enumerate(two)]

@@ -27,17 +27,18 @@ MODEL = {"name": "mlp", "normalization": "batch", "dropout": 0.2, "width": 64}
 FIT: dict[str, Any] = {
     "epochs": 12,
     "patience": 0,
-    "checkpoint_steps": 7,
     "average": 0.9,
     "schedule": "plateau",
     "learning_curve": [0.5],
-    "threads": 1,
 }
+HOW = {"checkpoint_steps": 7, "threads": 1}
 CHECKPOINTS = ".plumbline/checkpoints"
 
 
-def checkout(folder: Path, **train: Any) -> Paths:
-    return made_checkout(folder, SPEC, model=MODEL, train={**FIT, **train}, rows=(600, 200))
+def checkout(folder: Path, **how: Any) -> Paths:
+    return made_checkout(
+        folder, SPEC, model=MODEL, train=FIT, runtime={**HOW, **how}, rows=(600, 200)
+    )
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def test_the_launcher_killed_takes_its_processes_along(tmp_path: Path, by_one: U
             time.sleep(0.05)
         assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
     checkpoint = sha256(next((paths.root / CHECKPOINTS).glob("*/state.safetensors")))
-    write_params(paths, SPEC, model=MODEL, train={**FIT, "processes": 1})
+    write_params(paths, SPEC, model=MODEL, train=FIT, runtime=HOW)
     with started(paths) as process:
         assert wait_for(
             lambda: (

@@ -180,7 +180,8 @@ def _config(task: Task, form: str, **settings: Any) -> Config:
     data |= {"format": {"type": form}}
     data |= {"positive": "yes"} if task is Task.BINARY else {}
     sections = {"normalize": {"columns": columns}, "tune": {"trials": 0}, "seed": 0, "data": data}
-    sections["train"] = {"epochs": 3, "patience": 0, "threads": 1, "learning_rate": 0.01}
+    sections["train"] = {"epochs": 3, "patience": 0, "learning_rate": 0.01}
+    sections["runtime"] = {"threads": 1}
     sections["train"] |= {"weight_decay": 0.0, "learning_curve": []}
     sections["model"] = {"width": 16, "depth": 1}
     for name, values in settings.items():

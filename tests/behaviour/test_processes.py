@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -59,7 +60,6 @@ CASES: dict[str, Case] = {
             # large enough for shards of their own; a low rate, or rounding grows by chaos
             small_model(name, **{**DROPPED, "width": 256, "token_width": 256}),
             short_fit(
-                shard=True,
                 average=0.9,
                 clip_norm=0.5,
                 l1=1e-3,
@@ -79,7 +79,7 @@ CASES: dict[str, Case] = {
     "sharded, batches of one row": (
         Task.BINARY,
         small_model("mlp", **DROPPED),
-        short_fit(batch_size=1, shard=True),
+        short_fit(batch_size=1),
     ),
     "batches of one row": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(batch_size=1)),
     "bf16": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(precision="bf16")),
@@ -96,7 +96,10 @@ def fit_case(world: World, case: Case) -> dict[str, Any]:
 
 
 def fit_cases(world: World, cases: dict[str, Case]) -> dict[str, dict[str, Any]]:
-    return {name: fit_case(world, case) for name, case in cases.items()}
+    return {
+        name: fit_case(replace(world, shard="sharded" in name), case)
+        for name, case in cases.items()
+    }
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ GIVEN: dict[str, Any] = {
 
 
 def on(processes: int) -> dict[str, Any]:
-    return {**GIVEN, "train": {**GIVEN["train"], "processes": processes}}
+    return {**GIVEN, "runtime": {"processes": processes}}
 
 
 def test_two_processes_through_the_launcher(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_two_processes_through_the_launcher(tmp_path: Path) -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_mistake_is_one_message_and_code_2(tmp_path: Path, processes: int) -> None:
     """No traceback, and no restart of what would fail again."""
-    paths = made_checkout(tmp_path, SPEC, train={"processes": processes})
+    paths = made_checkout(tmp_path, SPEC, runtime={"processes": processes})
     rows = made_examples(SPEC, 60)
     num = rows.inputs["num"].copy()
     num[3, 0] = np.nan
@@ -77,8 +77,8 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path: Path, processes: int) -> 
 @pytest.mark.soak
 def test_an_exploding_loss_in_two_processes_is_one_message_too(tmp_path: Path) -> None:
     spec = made_spec(Task.REGRESSION)
-    train = {"optimizer": "sgd", "learning_rate": 1e6, "clip_norm": None, "processes": 2}
-    paths = made_checkout(tmp_path, spec, train=train)
+    train = {"optimizer": "sgd", "learning_rate": 1e6, "clip_norm": None}
+    paths = made_checkout(tmp_path, spec, train=train, runtime={"processes": 2})
     done = plumbline(paths.root, "train")
     assert done.returncode == 2
     assert "plumbline: params.yaml: train.learning_rate: the loss is no longer" in done.stderr
@@ -86,7 +86,7 @@ def test_an_exploding_loss_in_two_processes_is_one_message_too(tmp_path: Path) -
 
 
 def test_processes_that_keep_dying_end_the_stage(tmp_path: Path) -> None:
-    paths = made_checkout(tmp_path, SPEC, train={"processes": 2, "max_restarts": 1})
+    paths = made_checkout(tmp_path, SPEC, runtime={"processes": 2, "max_restarts": 1})
     killer = tmp_path / "killer"
     killer.mkdir()
     # dies as by a defect, in every process that the launcher starts
@@ -99,7 +99,11 @@ def test_processes_that_keep_dying_end_the_stage(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_more_processes_than_rows(tmp_path: Path) -> None:
     paths = made_checkout(
-        tmp_path, SPEC, rows=(5, 3), train={"processes": 3, "batch_size": 2, "epochs": 1}
+        tmp_path,
+        SPEC,
+        rows=(5, 3),
+        train={"batch_size": 2, "epochs": 1},
+        runtime={"processes": 3},
     )
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr

@@ -71,9 +71,8 @@ RAW: dict[str, Any] = {
         "weight_decay": "tuned",
         "epochs": 2,
         "batch_size": 16,
-        "threads": 1,
-        "device": "cpu",
     },
+    "runtime": {"threads": 1, "device": "cpu"},
     "evaluate": {"bootstrap": 20},
     "explain": {"rows": 4, "background": 4, "lime_rows": 1, "lime_samples": 50},
 }
@@ -114,7 +113,7 @@ AMOUNTS = {
     "tune.trials": 5,
     "tune.epochs": 5,
     "train.epochs": 20,
-    "train.processes": 1,
+    "runtime.processes": 1,
     "model.token_width": 512,
 }
 

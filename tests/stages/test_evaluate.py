@@ -114,7 +114,7 @@ def make(
 def train_model(paths: Paths, task: Task) -> None:
     train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
     target = None if task.is_classification else TargetTransform.fit(train.y, "auto")
-    settings = TrainConfig(epochs=20, learning_rate=0.02, batch_size=32, threads=1)
+    settings = TrainConfig(epochs=20, learning_rate=0.02, batch_size=32)
     model = build_model(MODEL, load_spec(paths), seed=0)
     fitted = fit(model, train, val, task, settings, seed=0, target=target)
     paths.model.mkdir()

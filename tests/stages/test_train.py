@@ -120,7 +120,12 @@ class TestOutputs:
         write_params(
             paths,
             made_spec(),
-            train={"checkpoint_epochs": 3, "checkpoint_steps": 2, "max_restarts": 0, "shard": True},
+            runtime={
+                "checkpoint_epochs": 3,
+                "checkpoint_steps": 2,
+                "max_restarts": 0,
+                "shard": True,
+            },
         )
         run(paths)
         assert outputs(paths) == first
@@ -415,7 +420,6 @@ class TestBadInput:
             ({"loss": "huber"}, "train.loss"),
             ({"class_weights": [1.0, 2.0, 3.0]}, "train.class_weights"),
             ({"monitor": "rmse"}, "train.monitor"),
-            ({"device": "cuda"}, "train.device"),
             ({"epochs": 0}, "train.epochs"),
             ({"learning_rate": -1}, "train.learning_rate"),
             ({"optimizer": "adamww"}, "train.optimizer"),
@@ -467,7 +471,11 @@ class TestCheckpoints:
         paths = made_checkout(tmp_path, spec)
         config = load_config(paths.params)
         key = train._key(config, paths)
-        same = [{"train.processes": 2}, {"train.threads": 7}, {"train.checkpoint_steps": 5}]
+        same = [
+            {"runtime.processes": 2},
+            {"runtime.threads": 7},
+            {"runtime.checkpoint_steps": 5},
+        ]
         other = [{"train.epochs": 9}, {"model.width": 8}, {"train.loss": "focal"}]
         for values in same:
             assert train._key(config.replace(values), paths) == key, values

@@ -12,7 +12,7 @@ import optuna
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
-from tests.made import SHORT, SMALL, write_table
+from tests.made import RUNTIME, SHORT, SMALL, write_table
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
@@ -72,6 +72,7 @@ def checkout(
         "data": {**source, "positive": "yes", **(data or {})},
         "model": {"name": "mlp", **SMALL},
         "train": {**SHORT, "learning_rate": "tuned", **(train or {})},
+        "runtime": RUNTIME,
         "normalize": {"scale": "quantile"},
         "tune": {"trials": 2, "epochs": 2, "sampler": "random", "space": SPACE, **settings},
     }

@@ -17,7 +17,7 @@ from plumbline.config.load import ALWAYS_SEARCHED
 from plumbline.stages import STAGES, load_stage
 from plumbline.stages.tune import CANNOT_MATTER
 
-SHARED_SECTIONS = {"seed", "data", "model"}
+SHARED_SECTIONS = {"seed", "data", "model", "runtime"}
 
 
 @pytest.fixture(scope="module")

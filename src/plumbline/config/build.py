@@ -10,6 +10,17 @@ import pydantic
 from plumbline.errors import ParameterError, nearest
 
 T = TypeVar("T")
+RENAMED = {  # keys of before
+    "model.normalisation": "model.normalization",
+    "model.initialisation": "model.initialization",
+    "split.leakage.source_shift": "split.leakage.adversarial_validation",
+    **{
+        f"train.{key}": f"runtime.{key}"
+        for key in ("compile", "device", "processes", "threads", "shard", "max_restarts")
+    },
+    "train.checkpoint_epochs": "runtime.checkpoint_epochs",
+    "train.checkpoint_steps": "runtime.checkpoint_steps",
+}
 
 
 def build(cls: type[T], raw: dict[str, Any], prefix: str = "", *, file: str = "params.yaml") -> T:
@@ -35,10 +46,9 @@ def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str, file: str
     location = _path(error["loc"], raw, keep_last=unknown or absent)
     key = ".".join([prefix, *location] if prefix else location)
     if unknown:
-        names = _field_names(cls, location[:-1])
-        return ParameterError(
-            "unknown key", file=file, where=key, hint=nearest(location[-1], names)
-        )
+        now, names = RENAMED.get(key), _field_names(cls, location[:-1])
+        near = f"it is {now} now" if now else nearest(location[-1], names)
+        return ParameterError("unknown key", file=file, where=key, hint=near)
     if absent:
         return ParameterError("is missing", file=file, where=key)
     same = [e for e in errors if _path(e["loc"], raw) == location]

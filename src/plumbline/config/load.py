@@ -24,6 +24,7 @@ from plumbline.config.evaluation import (
     ReportConfig,
 )
 from plumbline.config.model import Dimension, ModelConfig, TrainConfig, TuneConfig
+from plumbline.config.runtime import RuntimeConfig
 from plumbline.config.section import section
 from plumbline.errors import ParameterError, nearest
 
@@ -46,6 +47,7 @@ class Config:
     model: ModelConfig = Field(default_factory=ModelConfig)
     tune: TuneConfig = Field(default_factory=TuneConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     explain: ExplainConfig = Field(default_factory=ExplainConfig)
     drift: DriftConfig = Field(default_factory=DriftConfig)

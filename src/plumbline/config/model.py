@@ -7,9 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from plumbline.config.section import (
-    NonNegativeInt,
     Positive,
-    PositiveInt,
     Share,
     ShareOrZero,
     Text,
@@ -155,13 +153,5 @@ class TrainConfig:
     clip_norm: Positive | None = 1.0
     average: ShareOrZero = 0.0
     precision: Precision = "fp32"
-    compile: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    processes: int = Field(default=1, ge=1, le=1024)
-    threads: int = Field(default=0, ge=0, le=1024)
-    shard: bool = False
-    max_restarts: int = Field(default=3, ge=0, le=1000)
-    checkpoint_epochs: PositiveInt = 1
-    checkpoint_steps: NonNegativeInt = 0
     find_learning_rate: bool = False
     learning_curve: list[Share] = Field(default_factory=lambda: [0.5], max_length=20)

@@ -35,35 +35,26 @@ from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.curve import constant_loss, learning_curve
 from plumbline.training.diagnosis import Point, Verdict, curve_json, judge
 from plumbline.training.distributed import World, join
-from plumbline.training.launch import guarded, launch
+from plumbline.training.engines import run_stage
 from plumbline.training.launched import is_launched
 from plumbline.training.loop import evaluate_rows
 from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import sweep, sweep_csv
 from plumbline.training.progress import ProgressBar
 
-# keys of `train` that say how, not what: a killed run may go on with others
-HOW_ONLY = (
-    "processes",
-    "threads",
-    "shard",
-    "max_restarts",
-    "checkpoint_epochs",
-    "checkpoint_steps",
-    "find_learning_rate",
-    "learning_curve",
-)
+# keys of `train` that say what is reported beside the model
+DIAGNOSTICS = ("find_learning_rate", "learning_curve")
 
 
 def run(config: Config, paths: Paths) -> Report:
     """Read the prepared rows and what tuning found; write the model and its learning curves."""
+    error = run_stage(
+        "train", paths.root, config.runtime, lambda: _train(with_tuned(config, paths), paths)
+    )
+    if error is not None:
+        raise error
     if is_launched():
-        guarded(lambda: _train(with_tuned(config, paths), paths))
         return Report(rows=[])  # the files are the first process's; the launching stage tells
-    if config.train.processes > 1:
-        launch("train", paths.root, config.train, paths.state / "train-message.txt")
-    else:
-        _train(with_tuned(config, paths), paths)
     return _report(paths)
 
 
@@ -76,10 +67,10 @@ def _train(config: Config, paths: Paths) -> None:
     fitted = resample(train, spec, config.normalize.balance, config.seed)
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
-        every_epochs=config.train.checkpoint_epochs,
-        every_steps=config.train.checkpoint_steps,
+        every_epochs=config.runtime.checkpoint_epochs,
+        every_steps=config.runtime.checkpoint_steps,
     )
-    with join(config.train) as world:
+    with join(config.runtime) as world:
         if world.is_main:
             checkpoints.clean_siblings()
         fresh = _fit(config, spec, fitted, val, world, checkpoints)
@@ -95,8 +86,8 @@ def _train(config: Config, paths: Paths) -> None:
             "values": values,
             "train": dataclasses.asdict(config.train),
         }
-        for how in HOW_ONLY:  # the same model, however many processes made it
-            metadata["train"].pop(how)
+        for key in DIAGNOSTICS:
+            metadata["train"].pop(key)
         with sealed_dir(paths.reports / "training") as folder:
             _write_report(folder, config, spec, fresh, verdict, points, values, finder)
         with sealed_dir(paths.model) as folder:
@@ -115,11 +106,10 @@ def _train(config: Config, paths: Paths) -> None:
 
 def _key(config: Config, paths: Paths) -> str:
     """Names the checkpoint by everything that the fit depends on."""
-    how = dict.fromkeys(HOW_ONLY)
     content = {
         "seed": config.seed,
         "model": dataclasses.asdict(config.model),
-        "train": dataclasses.asdict(config.train) | how,
+        "train": dataclasses.asdict(config.train) | dict.fromkeys(DIAGNOSTICS),
         "balance": dataclasses.asdict(config.normalize.balance),
         "metric": config.evaluate.metric,
     }

@@ -38,18 +38,7 @@ from plumbline.training.search import Report as Told
 
 Fold = tuple[Examples, Examples, InputSpec]  # fitted on, scored on
 # keys of `train` that the search replaces, or that cannot change its result
-CANNOT_MATTER = (
-    "epochs",
-    "processes",
-    "threads",
-    "shard",
-    "compile",
-    "max_restarts",
-    "checkpoint_epochs",
-    "checkpoint_steps",
-    "find_learning_rate",
-    "learning_curve",
-)
+CANNOT_MATTER = ("epochs", "find_learning_rate", "learning_curve")
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -84,15 +73,16 @@ def _search(
     told: bool = True,
 ) -> Found:
     workers = config.tune.workers
-    device = choose_device(config.train)
-    set_up(device, max(1, count_threads(config.train, 1) // workers))
+    device = choose_device(config.runtime)
+    set_up(device, max(1, count_threads(config.runtime, 1) // workers))
     folds = [
         prepare_fold(table, schema, config, fitted, scored, number)
         for number, (fitted, scored) in enumerate(_folds(config, split))
     ]
 
     def evaluate(values: Values, report: Told) -> list[float]:
-        return score_folds(config.replace(values), folds, metric, report, World(device=device))
+        world = World(device=device, compile=config.runtime.compile)
+        return score_folds(config.replace(values), folds, metric, report, world)
 
     with SearchBar(trials=trials_of(config.tune), metric=metric, enabled=told) as bar:
         return search(

@@ -6,11 +6,11 @@ import os
 
 import torch
 
-from plumbline.config.model import TrainConfig
+from plumbline.config.runtime import RuntimeConfig
 from plumbline.errors import ParameterError
 
 
-def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
+def choose_device(config: RuntimeConfig, local_rank: int = 0) -> torch.device:
     """The device of a process: its own GPU, or the CPU.
 
     Raises:
@@ -22,17 +22,17 @@ def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
         raise ParameterError(
             "no CUDA device is at hand",
             file="params.yaml",
-            where="train.device",
+            where="runtime.device",
             hint="set it to auto or cpu, or install a CUDA build of torch",
         )
     if local_rank >= torch.cuda.device_count():
         raise ParameterError(
             "more processes than GPUs on this machine",
             file="params.yaml",
-            where="train.processes",
+            where="runtime.processes",
             wanted=f"at most {torch.cuda.device_count()}",
             got=local_rank + 1,
-            hint="lower it, or set train.device to cpu",
+            hint="lower it, or set runtime.device to cpu",
         )
     return torch.device("cuda", local_rank)
 
@@ -52,6 +52,6 @@ def set_up(device: torch.device, threads: int) -> None:
         torch.cuda.set_device(device)
 
 
-def count_threads(config: TrainConfig, processes_here: int) -> int:
+def count_threads(config: RuntimeConfig, processes_here: int) -> int:
     """CPU threads per process: as asked for, or this machine's cores shared out."""
     return config.threads or max(1, len(os.sched_getaffinity(0)) // processes_here)

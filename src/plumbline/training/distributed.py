@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from plumbline.config.model import TrainConfig
+from plumbline.config.runtime import RuntimeConfig
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.launch import die_with_parent
 from plumbline.training.launched import is_launched
@@ -34,11 +34,18 @@ EXCHANGED = 4  # at most so many processes send their gradients to each other di
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """This process among all. The default is a single one on the CPU."""
+    """This process among all, and how it works. The default is a single one on the CPU.
+
+    Attributes:
+        shard: parameters are spread over the processes.
+        compile: the model is compiled by torch.
+    """
 
     rank: int = 0
     size: int = 1
     device: torch.device = CPU
+    shard: bool = False
+    compile: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -97,7 +104,7 @@ SINGLE_PROCESS = World()
 
 
 @contextlib.contextmanager
-def join(config: TrainConfig) -> Iterator[World]:
+def join(config: RuntimeConfig) -> Iterator[World]:
     """Be one of the processes that the launcher started (NCCL on GPUs, Gloo on CPUs), or alone."""
     if not is_launched():
         device = choose_device(config)
@@ -153,14 +160,14 @@ def _meeting() -> Any:
     return dist.PrefixStore(f"start-{start}", store)  # type: ignore[attr-defined]
 
 
-def spread(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:
+def spread(model: nn.Module, world: World) -> nn.Module:
     """The module to call in training, on the device: it adds up gradients over processes.
 
-    With `train.shard` the parameters of `model` themselves become shards (FSDP2), which every
+    With `world.shard` the parameters of `model` themselves become shards (FSDP2), which every
     later look at them has to expect. They come to the device part by part, so that it never
     holds the whole.
     """
-    if world.size > 1 and config.shard:
+    if world.size > 1 and world.shard:
         mesh = dist.device_mesh.init_device_mesh(world.device.type, (world.size,))
         for unit in _units(model):
             fully_shard(unit, mesh=mesh)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from plumbline.config.model import TrainConfig
+from plumbline.config.runtime import RuntimeConfig
 from plumbline.errors import PlumblineError, UserError
 from plumbline.files import write_text
 from plumbline.training.device import choose_device
@@ -25,23 +25,28 @@ from plumbline.training.memory import refuse_too_many
 T = TypeVar("T")
 MESSAGE = "PLUMBLINE_MESSAGE"  # names the file that a user's mistake is left in
 PR_SET_PDEATHSIG = 1
+STATE = ".plumbline"
 
 
-def launch(stage: str, root: Path, config: TrainConfig, message: Path) -> None:
-    """Run `plumbline STAGE` in `root` in `config.processes` processes, to the end.
+def launch(
+    stage: str, root: Path, config: RuntimeConfig, work: Callable[[], None]
+) -> PlumblineError | None:
+    """Run `plumbline STAGE` in `root` in `config.processes` processes, to the end; `work` is what
+    each of them does.
 
-    Raises:
-        UserError: what a process found wrong with the user's input.
-        PlumblineError: a process died more often than `train.max_restarts` allows.
+    Returns:
+        UserError: what a process found wrong with the user's input; PlumblineError: a process died
+        more often than `runtime.max_restarts` allows; None: all ended well.
     """
-    refuse_too_many(config.processes, "train.processes")
+    message = root / STATE / f"{stage}-message.txt"
+    refuse_too_many(config.processes, "runtime.processes")
     choose_device(config, config.processes - 1)  # refuses here what a process would refuse there
     message.unlink(missing_ok=True)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={config.processes}", f"--max-restarts={config.max_restarts}"]
     command += ["--monitor-interval=0.2", "--module", "plumbline", stage]
     environment = {**os.environ, MESSAGE: str(message)}
-    environment.setdefault("OMP_NUM_THREADS", "1")  # else the launcher warns; see train.threads
+    environment.setdefault("OMP_NUM_THREADS", "1")  # else the launcher warns; see runtime.threads
     environment.setdefault("PYTHONUNBUFFERED", "1")
     ended = subprocess.run(
         command, cwd=root, env=environment, check=False, preexec_fn=die_with_parent
@@ -49,12 +54,13 @@ def launch(stage: str, root: Path, config: TrainConfig, message: Path) -> None:
     if message.exists():
         text = message.read_text(encoding="utf-8")
         message.unlink()
-        raise UserError(text)
+        return UserError(text)
     if ended.returncode:
-        raise PlumblineError(
+        return PlumblineError(
             f"the {config.processes} training processes died, {config.max_restarts} restarts "
             "included; their output above says why"
         )
+    return None
 
 
 def guarded(work: Callable[[], T]) -> T | None:

@@ -48,7 +48,7 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Fitted:
     """A model with its best weights, and how it came about.
 
-    `model` is the one that was given, in shards still where `train.shard` made them; `weights` are
+    `model` is the one that was given, in shards still where sharding made them; `weights` are
     whole and on the CPU. `history` has a dict per epoch: epoch
     (from 1), learning_rate (of its last step), train_loss, val_loss, val_score (where a score was
     given). `best_score` is the monitor's value in `best_epoch`, `monitor` is "score" or "loss".

@@ -58,11 +58,11 @@ def prepare(
     torch.manual_seed(seed)
     per_class = class_weights(config, task, train.y, _outputs(model, train))
     decayed = decayed_names(model)
-    forward = spread(model, config, world)
+    forward = spread(model, world)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     plan = Plan.of(len(train), config, has_batch_norm=has_batch_norm)
     job = Job(
-        forward=_compiled(forward, world.device) if config.compile else forward,
+        forward=_compiled(forward, world.device) if world.compile else forward,
         train=Rows.of(train, task, world.device, target=target, per_class=per_class),
         val=Rows.of(val, task, world.device, target=target, per_class=per_class),
         plan=plan,
@@ -92,7 +92,7 @@ def _compiled(forward: nn.Module, device: torch.device) -> nn.Module:
         raise ParameterError(
             f"torch.compile needs a C++ compiler on a CPU, and there is no {compiler}",
             file="params.yaml",
-            where="train.compile",
+            where="runtime.compile",
             hint="set it to false, or install one",
         )
     for module in forward.modules():

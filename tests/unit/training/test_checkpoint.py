@@ -48,7 +48,7 @@ class Killing(Checkpoints):
 
 
 WIDE = small_model("tabm_mini", dropout=0.3, depth=2, width=256)  # shards of its own
-SHARDED = short_fit(epochs=4, shard=True, average=0.9, learning_rate=1e-3)
+LONG = short_fit(epochs=4, average=0.9, learning_rate=1e-3)
 
 
 def run(
@@ -127,7 +127,7 @@ def test_cut_again_and_again(tmp_path: Path) -> None:
 def cut_in_shards(world: World, folder: Path) -> None:
     """Two epochs of shards, then a kill: each process ends after the second checkpoint."""
     with contextlib.suppress(KilledError):
-        run(SHARDED, Killing(Checkpoints(folder=folder), 2), WIDE, world)
+        run(LONG, Killing(Checkpoints(folder=folder), 2), WIDE, replace(world, shard=True))
         raise AssertionError("nobody was killed")
 
 
@@ -135,14 +135,18 @@ def go_on(world: World, config: TrainConfig, folder: Path) -> list[dict[str, flo
     return run(config, Checkpoints(folder=folder), WIDE, world).history
 
 
+def go_on_in_shards(world: World, folder: Path) -> list[dict[str, float]]:
+    return go_on(replace(world, shard=True), LONG, folder)
+
+
 def test_shards_go_on_whole_and_the_other_way_round(tmp_path: Path) -> None:
     """A checkpoint of two processes with shards is one for a process alone, and for two again."""
     in_group(2, tmp_path, cut_in_shards, tmp_path / "key")
     shutil.copytree(tmp_path / "key", tmp_path / "copy")
-    by_two, _ = in_group(2, tmp_path, go_on, SHARDED, tmp_path / "key")
-    alone = go_on(SINGLE_PROCESS, replace(SHARDED, shard=False), tmp_path / "copy")
-    unbroken = run(replace(SHARDED, shard=False), None, WIDE).history
-    assert len(alone) == SHARDED.epochs
+    by_two, _ = in_group(2, tmp_path, go_on_in_shards, tmp_path / "key")
+    alone = go_on(SINGLE_PROCESS, LONG, tmp_path / "copy")
+    unbroken = run(LONG, None, WIDE).history
+    assert len(alone) == LONG.epochs
     assert alone[:2] == by_two[:2]  # the epochs before the cut are those of the group
     for ours, theirs, wanted in zip(alone, by_two, unbroken, strict=True):
         assert ours == pytest.approx(wanted, rel=1e-4)

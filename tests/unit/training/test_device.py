@@ -6,8 +6,8 @@ import os
 
 import pytest
 import torch
-from tests.made import short_fit
 
+from plumbline.config.runtime import RuntimeConfig
 from plumbline.errors import ParameterError
 from plumbline.training.device import choose_device, count_threads, set_up
 
@@ -30,27 +30,27 @@ def test_each_process_has_its_own_gpu_or_the_cpu(
     monkeypatch: pytest.MonkeyPatch, asked: str, count: int, rank: int, wanted: str
 ) -> None:
     gpus(monkeypatch, count)
-    assert choose_device(short_fit(device=asked), rank) == torch.device(wanted)
+    assert choose_device(RuntimeConfig(device=asked), rank) == torch.device(wanted)
 
 
 def test_no_gpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 0)
-    with pytest.raises(ParameterError, match=r"train\.device: no CUDA device") as caught:
-        choose_device(short_fit(device="cuda"))
+    with pytest.raises(ParameterError, match=r"runtime\.device: no CUDA device") as caught:
+        choose_device(RuntimeConfig(device="cuda"))
     assert "auto or cpu" in str(caught.value)
 
 
 def test_fewer_gpus_than_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 2)
-    with pytest.raises(ParameterError, match=r"train\.processes") as caught:
-        choose_device(short_fit(device="auto"), 2)
+    with pytest.raises(ParameterError, match=r"runtime\.processes") as caught:
+        choose_device(RuntimeConfig(device="auto"), 2)
     assert "at most 2, got 3" in str(caught.value)
 
 
 def test_threads_are_as_asked_or_the_cores_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert count_threads(short_fit(threads=3), 2) == 3
-    assert [count_threads(short_fit(threads=0), n) for n in (1, 2, 3, 100)] == [8, 4, 2, 1]
+    assert count_threads(RuntimeConfig(threads=3), 2) == 3
+    assert [count_threads(RuntimeConfig(threads=0), n) for n in (1, 2, 3, 100)] == [8, 4, 2, 1]
 
 
 def test_results_repeat_by_torchs_own_switches() -> None:

@@ -20,7 +20,7 @@ from plumbline.kinds import Task
 from plumbline.models import build_model, learn_inputs
 from plumbline.models.target import TargetTransform
 from plumbline.training import loop
-from plumbline.training.distributed import SINGLE_PROCESS
+from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.divergence import DivergedError
 from plumbline.training.loop import (
     Fitted,
@@ -466,15 +466,15 @@ class TestCompile:
     @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
     @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
     def test_learns_the_same(self) -> None:
-        def run(**more: Any) -> list[dict[str, float]]:
+        def run(world: World) -> list[dict[str, float]]:
             model = network(dropout=0.3, normalization="batch")
-            return fit(model, TRAIN, VAL, SPEC.task, short_fit(**more), seed=0).history
+            return fit(model, TRAIN, VAL, SPEC.task, short_fit(), seed=0, world=world).history
 
-        compiled, eager = run(compile=True), run()
+        compiled, eager = run(World(compile=True)), run(World())
         for ours, wanted in zip(compiled, eager, strict=True):
             assert ours == pytest.approx(wanted, rel=1e-4)
 
     def test_without_a_compiler_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CXX", "no-such-compiler")
-        with pytest.raises(ParameterError, match=r"train\.compile.*no-such-compiler"):
-            fitted(short_fit(compile=True))
+        with pytest.raises(ParameterError, match=r"runtime\.compile.*no-such-compiler"):
+            fitted(short_fit(), world=World(compile=True))

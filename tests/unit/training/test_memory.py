@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.made import made_examples, made_spec, short_fit, small_model
 
+from plumbline.config.runtime import RuntimeConfig
 from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models import MODELS, build_model, count_weights, learn_inputs
@@ -77,9 +78,9 @@ def test_more_processes_than_fit_are_refused_before_one_is_started(
 
     monkeypatch.setattr(memory, "available_bytes", lambda device: 2 * 2**30)
     monkeypatch.setattr(launch.subprocess, "run", started)
-    wanted = r"params\.yaml: train\.processes: .*wanted at most 8, got 1024"
+    wanted = r"params\.yaml: runtime\.processes: .*wanted at most 8, got 1024"
     with pytest.raises(ParameterError, match=wanted):
-        launch.launch("train", tmp_path, short_fit(processes=1024), tmp_path / "message")
+        launch.launch("train", tmp_path, RuntimeConfig(processes=1024), lambda: None)
     memory.refuse_too_many(8, "tune.workers")
     monkeypatch.setattr(memory, "available_bytes", lambda device: 0)
     memory.refuse_too_many(1, "tune.workers")  # one is what runs without

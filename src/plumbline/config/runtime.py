@@ -1,0 +1,26 @@
+"""Section of params.yaml about how a fit runs. Whatever it says, the same model comes out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from plumbline.config.section import NonNegativeInt, PositiveInt, section
+
+EngineName = Literal["auto", "process", "launcher"]
+
+
+@section
+class RuntimeConfig:
+    """Engine, device, processes, restarts and checkpoints of a fit."""
+
+    engine: EngineName = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: int = Field(default=1, ge=1, le=1024)
+    threads: int = Field(default=0, ge=0, le=1024)
+    shard: bool = False
+    compile: bool = False
+    max_restarts: int = Field(default=3, ge=0, le=1000)
+    checkpoint_epochs: PositiveInt = 1
+    checkpoint_steps: NonNegativeInt = 0
