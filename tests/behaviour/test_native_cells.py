@@ -360,8 +360,11 @@ def test_a_test_file_that_lacks_columns_is_refused_with_the_fix(
     test.write_text("Day,y\n02/05/2024,n\n02/06/2024,y\n")
     assert start(us_table(tmp_path), "--test", str(test)) == 2
     said = capsys.readouterr().err
-    assert "held.csv: column 'day': lacks 2 columns of the data" in said
-    assert "wanted day, x, y, got 'Day, y'" in said and "Add the column" in said
+    assert "held.csv: column 'day': is not in the file (so it is with 2 columns" in said
+    assert "wanted day, x, y, got 'Day, y'" in said and "Rename its column 'Day' to 'day'" in said
+    test.write_text("when,y\n02/05/2024,n\n02/06/2024,y\n")
+    assert start(us_table(tmp_path), "--test", str(test)) == 2
+    assert "Add the column" in capsys.readouterr().err
 
 
 def test_the_cell_that_is_no_number_is_shown(

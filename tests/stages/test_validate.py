@@ -90,3 +90,11 @@ def test_as_many_failing_rows_are_listed_as_asked(tmp_path: Path) -> None:
     result, failing = written(paths)
     assert result["failed"][0]["unexpected_count"] == N
     assert failing["row"].to_list() == [0, 1, 2, 3]
+
+
+def test_a_cell_that_is_not_of_its_type_comes_with_the_key_that_reads_it(tmp_path: Path) -> None:
+    config, paths = checkout(tmp_path, [30 + k % 9 for k in range(N)])
+    file = paths.data / "rows.csv"
+    file.write_text(file.read_text().replace("\n31,", "\nN.A.,", 1))
+    with pytest.raises(GateError, match=r"columns\.age\.format; missing: \[\.\.\.\]"):
+        validate.run(config, paths)

@@ -28,11 +28,10 @@ from plumbline.data.load import load_expectations
 from plumbline.data.magic import has_native_cells
 from plumbline.data.options import ReadingOptions
 from plumbline.data.propose import diff, known, propose, to_yaml
-from plumbline.data.read import scan
+from plumbline.data.read import otherwise_spelled, scan
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import new_dir, new_file, write_text
 from plumbline.kinds import Task
-from plumbline.numbers import plural
 from plumbline.stages import Report
 from plumbline.tables import Column
 
@@ -215,12 +214,14 @@ def _frames(files: list[tuple[Path, FormatConfig, str]]) -> list[pl.LazyFrame]:
         gone = [n for n in first if n not in names]
         if gone:
             raise DataError(
-                f"lacks {plural(len(gone), 'column')} of the data",
+                "is not in the file"
+                + (f" (so it is with {len(gone)} columns of the data)" if len(gone) > 1 else ""),
                 file=shown,
                 where=f"column '{gone[0]}'",
                 wanted=", ".join(first[:SHOWN]) + (" …" if len(first) > SHOWN else ""),
                 got=", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else ""),
-                hint="add the column to the file, rename one that has another name there, or "
+                hint=otherwise_spelled(gone[0], names)
+                or "add the column to the file, rename one that has another name there, or "
                 "remove it from the data",
             )
     return [f.select(first) for f in frames]

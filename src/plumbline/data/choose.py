@@ -181,7 +181,7 @@ def _choose_date(
         return Choice(reading=same[0], notes=("day and month as in the other dates",))
     ordered = [r for r in fitting if own.falls[r] == 0 or own.rises[r] == 0]
     if len(ordered) == 1:
-        note = "day and month so that the rows are in order of time"
+        note = "day, month and year so that the rows are in order of time"
         return Choice(reading=ordered[0], notes=(note,))
     other = next(r for r in fitting if r != fitting[0])
     return Choice(reading=fitting[0], notes=(_example(rows, name, fitting[0], other),))

@@ -175,10 +175,13 @@ def ragged(row: Row, width: int) -> Unclear:
         else "correct the line (a stray separator or quote), or pass --separator, --quote or "
         "--skip N, the number of lines above the table"
     )
+    if cells[0].lstrip().startswith(("#", "//", ";", "%")):
+        mark = cells[0].lstrip()[0]
+        hint = f"if it is a comment, pass --comment '{mark}'; else {hint}"
     return Unclear(
         f"line {line} has {count} field{'s' if count != 1 else ''}, the table {width}",
         hint,
-        got="␟".join(cells)[:80],
+        got=" · ".join(cells)[:80],
     )
 
 
@@ -286,7 +289,7 @@ def _refuse_odd_above(above: Sequence[Row], *, named: bool) -> None:
             f"what stands in lines 1 to {end} is neither a header nor a row of the table",
             "pass --skip N, the number of lines above the header (with --header) or above the "
             "first row (with --no-header), or --separator",
-            got="␟".join(above[-1][1])[:80],
+            got=" · ".join(above[-1][1])[:80],
         )
     wide = [row for row in above if filled(row[1]) > 2]
     values = [row for row in above if len(row[1]) > 1 and all(map(is_value, row[1]))]

@@ -64,6 +64,7 @@ def day_patterns() -> tuple[str, ...]:
         orders = ("%m{0}%d{0}", "%d{0}%m{0}") if mark == "/" else ("%d{0}%m{0}", "%m{0}%d{0}")
         found += [order.format(mark) + year for year in ("%Y", "%y") for order in orders]
     found += ["%Y.%m.%d", "%Y-%d-%m", "%Y/%d/%m"]
+    found += ["%y-%m-%d", "%y/%m/%d", "%y.%m.%d"]
     for month in ("%b", "%B"):
         for year in ("%Y", "%y"):
             found += [f"%d-{month}-{year}", f"%d {month} {year}", f"{month} %d, {year}"]

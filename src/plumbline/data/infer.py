@@ -7,7 +7,7 @@ inferred becomes expectations.yaml, which its owner edits.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -153,6 +153,13 @@ def infer(
     )
 
 
+def _or_a_class(cells: Sequence[str]) -> str:
+    """What to do where the cells are values after all; infinity is none for a number."""
+    if not cells or any(re.fullmatch(r"[+-]?inf(inity)?", c.strip(), re.IGNORECASE) for c in cells):
+        return ""
+    return "; if the word is a class, pass --missing without it"
+
+
 def _task(
     seen: ColumnProfile, kind: ColumnType, spelt: Mapping[str, list[str]], wishes: Wishes, file: str
 ) -> tuple[Task, str | None]:
@@ -160,7 +167,8 @@ def _task(
     numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
     distinct = seen.distinct if numeric else len(spelt)
     if seen.there == 0:
-        raise DataError("the target has no values", file=file, where=where)
+        hint = "choose another --target, or fill in the column"
+        raise DataError("the target has no values", file=file, where=where, hint=hint)
     if distinct < 2:
         raise DataError(
             "the target is constant: there is nothing to learn",
@@ -169,6 +177,14 @@ def _task(
             wanted="two or more values",
             got=next(iter(spelt), None),
             hint="choose another --target, or add rows of other values",
+        )
+    if kind is ColumnType.DATE:
+        raise DataError(
+            "a date is neither a class nor a number to predict",
+            file=file,
+            where=where,
+            wanted="classes or numbers",
+            hint="make a number of it (days since a fixed date), or choose another --target",
         )
     if wishes.task is not None:
         if wishes.task is Task.REGRESSION and not numeric:
@@ -226,8 +242,7 @@ def _refuse_unlabeled(raw: pl.LazyFrame, seen: ColumnProfile, target: str, file:
         where=f"column '{target}'",
         wanted="a value in every row",
         got=f"none in row {shown}{' …' if seen.missing > 5 else ''} (counted from 0{said})",
-        hint=f"remove these rows, or fill them in{outside}"
-        + ("; if the word is a class, pass --missing without it" if cells else ""),
+        hint=f"remove these rows, or fill them in{outside}" + _or_a_class(cells),
     )
 
 

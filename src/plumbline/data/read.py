@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -59,9 +59,17 @@ def conform(raw: pl.LazyFrame, schema: Schema, name: str) -> pl.LazyFrame:
             where=f"column '{missing[0]}'",
             wanted=f"the columns of expectations.yaml ({len(missing)} missing)",
             got=", ".join(present.names()),
-            hint="add the column, or run `plumbline init` again for these data",
+            hint=otherwise_spelled(missing[0], present.names())
+            or "add the column (and the line of names, where the file has none), or run "
+            "`plumbline init` again for these data",
         )
     return raw.select(typed(c, present[c.name]) for c in schema.columns)
+
+
+def otherwise_spelled(name: str, names: Iterable[str]) -> str | None:
+    """The way out where a column differs in case and blanks alone."""
+    same = [n for n in names if n.casefold().split() == name.casefold().split()]
+    return f"rename its column '{same[0]}' to '{name}'" if same else None
 
 
 def scan(path: Path, form: FormatConfig, *, shown: str | None = None) -> pl.LazyFrame:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from plumbline.cells import KINDS
 from plumbline.config import Config, Paths
 from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks
 from plumbline.data.checks_page import results_page
@@ -116,5 +117,14 @@ def _refusal(
     return GateError(
         f"validation: {text}.",
         report=page,
-        hint="Fix the data, or change expectations.yaml if the data are right",
+        hint=_hint(first),
     )
+
+
+def _hint(first: Outcome) -> str:
+    if first.column and first.said.startswith(tuple(f"are not {kind}" for kind in KINDS.values())):
+        return (
+            "Fix the data, or say in expectations.yaml how such cells are written "
+            f"(columns.{first.column}.format; missing: [...] lists words for a missing cell)"
+        )
+    return "Fix the data, or change expectations.yaml if the data are right"

@@ -463,3 +463,30 @@ def test_what_grows_gets_no_range() -> None:
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize("mark", ["-", "/", "."])
+def test_two_digit_years_in_front_are_told_by_the_order_of_rows(mark: str) -> None:
+    """22-03-24 is a day of March in two ways; in order of time it is one alone."""
+    pattern = f"%y{mark}%m{mark}%d"
+    cells = days(dt.date(2022, 3, 1), 200, pattern, step=4)
+    found = inferred(x=cells)
+    assert found.expectations.columns["x"].format == CellFormat(date=pattern)
+    assert "order of time" in found.notes["x"]
+
+
+def test_two_digit_years_that_nothing_tells_are_said() -> None:
+    cells = [f"{22 + i % 8}-03-{1 + i * 7 % 28:02d}" for i in range(100)]
+    assert "%y-%m-%d" in note(cells)
+
+
+def test_a_date_is_no_target() -> None:
+    with pytest.raises(DataError, match=r"column 't': a date is neither a class nor a number"):
+        inferred_target(days(dt.date(2023, 1, 1), 84, "%Y-%m-%d") * 3)
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Inf", "Infinity"])
+def test_an_infinite_target_is_not_offered_as_a_class(cell: str) -> None:
+    with pytest.raises(DataError, match="taken as missing") as caught:
+        inferred_target([*(i / 7 for i in range(50)), cell])
+    assert "--missing" not in str(caught.value)
