@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 PLACES = ("src", "pipelines", "docs", "benchmarks", "README.md", "params.yaml", "dvc.yaml")
+BEFORE = "src/plumbline/config/renamed.py"  # has to know the words of before
 SUFFIXES = (".py", ".md", ".yaml", ".html", ".css")
 INSTEAD = {  # no longer said -> what is
     r"\bmend(s|ed|ing|able)?\b": "hint, fix",
@@ -38,7 +39,7 @@ def test_words_that_are_no_longer_used(root: Path, word: str) -> None:
     found = []
     for name in listed:
         path = root / name
-        if path.suffix not in SUFFIXES or not path.is_file():
+        if path.suffix not in SUFFIXES or not path.is_file() or name == BEFORE:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             text = line.replace("tests/behaviour", "")

@@ -7,20 +7,10 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import pydantic
 
+from plumbline.config.renamed import RENAMED
 from plumbline.errors import ParameterError, nearest
 
 T = TypeVar("T")
-RENAMED = {  # keys of before
-    "model.normalisation": "model.normalization",
-    "model.initialisation": "model.initialization",
-    "split.leakage.source_shift": "split.leakage.adversarial_validation",
-    **{
-        f"train.{key}": f"runtime.{key}"
-        for key in ("compile", "device", "processes", "threads", "shard", "max_restarts")
-    },
-    "train.checkpoint_epochs": "runtime.checkpoint_epochs",
-    "train.checkpoint_steps": "runtime.checkpoint_steps",
-}
 
 
 def build(cls: type[T], raw: dict[str, Any], prefix: str = "", *, file: str = "params.yaml") -> T:

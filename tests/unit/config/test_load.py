@@ -9,6 +9,7 @@ import yaml
 
 from plumbline.config import load_config
 from plumbline.config.load import parse_config
+from plumbline.config.renamed import RENAMED
 from plumbline.errors import ParameterError
 
 
@@ -50,6 +51,17 @@ def test_wrong_parameters_are_refused_by_name(
     with pytest.raises(ParameterError, match=message) as caught:
         parse_config(put(raw, key, value))
     assert str(caught.value).startswith("params.yaml: ")
+
+
+@pytest.mark.parametrize(("before", "now"), list(RENAMED.items()))
+def test_a_key_of_before_is_answered_with_its_present_name(
+    raw: dict[str, Any], before: str, now: str
+) -> None:
+    value: Any = raw
+    for name in now.split("."):
+        value = value[name]
+    with pytest.raises(ParameterError, match=rf"{before}: unknown key. It is {now} now"):
+        parse_config(put(raw, before, value))
 
 
 def test_a_search_dimension_must_name_a_key(raw: dict[str, Any]) -> None:
