@@ -381,7 +381,7 @@ def test_settings_are_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
-        ({"slices": ["color"]}, "evaluate.slices"),
+        ({"slices": ["colr"]}, "evaluate.slices"),
         ({"metric": "rmse"}, "evaluate.metric"),
         ({"threshold": "log_loss"}, "evaluate.threshold"),
     ],
