@@ -35,9 +35,10 @@ HOW = {"checkpoint_steps": 7, "threads": 1}
 CHECKPOINTS = ".plumbline/checkpoints"
 
 
-def checkout(folder: Path, **how: Any) -> Paths:
+def checkout(folder: Path, *, epochs: int = FIT["epochs"], **how: Any) -> Paths:
+    train = {**FIT, "epochs": epochs}
     return made_checkout(
-        folder, SPEC, model=MODEL, train=FIT, runtime={**HOW, **how}, rows=(600, 200)
+        folder, SPEC, model=MODEL, train=train, runtime={**HOW, **how}, rows=(600, 200)
     )
 
 
