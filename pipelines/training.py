@@ -81,7 +81,7 @@ def training(
     return _conclude(root, states)
 
 
-def retry_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
+def is_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Try again after a lock or storage that did not answer; never after a stage said no."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, CommandError) and error.retryable
@@ -92,7 +92,7 @@ def retry_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
     task_run_name="data",
     retries=len(RETRY_SECONDS),
     retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=retry_retryable,
+    retry_condition_fn=is_retryable,
 )
 def data_task(root: Path, *, pull: bool) -> State[Any]:
     """Fetch missing data, record changed data; gives what is left to do, by stage."""
@@ -118,7 +118,7 @@ def data_task(root: Path, *, pull: bool) -> State[Any]:
 @task(
     retries=len(RETRY_SECONDS),
     retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=retry_retryable,
+    retry_condition_fn=is_retryable,
 )
 def stage_task(
     name: str, root: Path, changed: Changed, before: Sequence[Any], *, force: bool

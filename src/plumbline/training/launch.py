@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from plumbline.config.paths import Paths
 from plumbline.config.runtime import RuntimeConfig
 from plumbline.errors import PlumblineError, UserError
 from plumbline.files import write_text
@@ -25,7 +26,6 @@ from plumbline.training.memory import refuse_too_many
 T = TypeVar("T")
 MESSAGE = "PLUMBLINE_MESSAGE"  # names the file that a user's mistake is left in
 PR_SET_PDEATHSIG = 1
-STATE = ".plumbline"
 
 
 def launch(
@@ -38,7 +38,7 @@ def launch(
         UserError: what a process found wrong with the user's input; PlumblineError: a process died
         more often than `runtime.max_restarts` allows; None: all ended well.
     """
-    message = root / STATE / f"{stage}-message.txt"
+    message = Paths(root).state / f"{stage}-message.txt"
     refuse_too_many(config.processes, "runtime.processes")
     choose_device(config, config.processes - 1)  # refuses here what a process would refuse there
     message.unlink(missing_ok=True)
