@@ -25,7 +25,7 @@ from benchmarks.result import Figure, Result, Table
 from plumbline.config import Config, load_config
 from plumbline.config.data import NormalizeConfig
 from plumbline.evaluation.baselines import fit_baseline
-from plumbline.evaluation.metrics import METRICS, default_metric, score
+from plumbline.evaluation.metrics import METRICS, score
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, IntArray, Part, Task
 from plumbline.leakage import Evidence
@@ -113,7 +113,7 @@ def sums() -> Iterator[Data]:
 
 def loss_of(task: Task) -> str:
     """The loss that is compared."""
-    return "log_loss" if task.is_classification else "rmse"
+    return "log_loss" if task.has_classes else "rmse"
 
 
 def rows_of(evidence: Evidence, part: Part) -> IntArray:
@@ -135,7 +135,7 @@ def network(evidence: Evidence, config: Config, setting: NormalizeConfig) -> lis
             if fitted
             else transformer.transform(frame, rows)
         )
-    task, metric, losses = schema.task, default_metric(schema.task), []
+    task, metric, losses = schema.task, schema.task.spec.metric, []
     for seed in range(SEEDS):
         fresh = fit_fresh(
             config.model,

@@ -37,7 +37,7 @@ def bundled() -> Iterator[Data]:
         loaded: Any = getattr(datasets, f"load_{name}")(as_frame=True)
         frame = pl.DataFrame({str(n): s.to_numpy() for n, s in loaded.data.items()})
         y = loaded.target.to_numpy()
-        if task is not Task.REGRESSION:
+        if task != Task.REGRESSION:
             y = np.array([f"class {c}" for c in y])
         yield Data(
             name=name, frame=frame.with_columns(target=pl.Series(y)), target="target", task=task

@@ -40,7 +40,7 @@ class Data:
     def y(self) -> np.ndarray[Any, Any]:
         """Class numbers, or the target's values; (rows,)."""
         column = self.frame[self.target]
-        if self.task is Task.REGRESSION:
+        if self.task == Task.REGRESSION:
             return column.cast(pl.Float64).to_numpy()
         return column.cast(pl.String).rank("dense").to_numpy().astype(np.int64) - 1
 
@@ -118,7 +118,7 @@ def _spread(data: Data) -> float:
 def copy(data: Data, rng: np.random.Generator) -> Planted:
     """The target in other units, or under other names, with a little noise."""
     y = data.y
-    if data.task is Task.REGRESSION:
+    if data.task == Task.REGRESSION:
         value: Any = 0.71 * y + 3 + rng.normal(0, 0.05 * _spread(data), len(y))
     else:
         code = rng.permutation(y.max() + 1)[y] * 10
@@ -130,7 +130,7 @@ def copy(data: Data, rng: np.random.Generator) -> Planted:
 def outcome_code(data: Data, rng: np.random.Generator) -> Planted:
     """A category that is written once the outcome is known: several codes per class."""
     y = data.y
-    if data.task is Task.REGRESSION:
+    if data.task == Task.REGRESSION:
         y = np.searchsorted(np.quantile(y, np.linspace(0, 1, 41)[1:-1]), y)
         code = y
     else:
@@ -147,7 +147,7 @@ def outcome_code(data: Data, rng: np.random.Generator) -> Planted:
 def pair(data: Data, rng: np.random.Generator) -> Planted:
     """Two columns that know nothing alone and everything together."""
     y = data.y
-    if data.task is Task.REGRESSION:
+    if data.task == Task.REGRESSION:
         a = rng.normal(0, 2 * _spread(data), len(y))
         b = y - a
     else:
@@ -161,7 +161,7 @@ def pair(data: Data, rng: np.random.Generator) -> Planted:
 
 def parts(data: Data, rng: np.random.Generator) -> Planted | None:
     """The target as the sum of three columns."""
-    if data.task is not Task.REGRESSION:
+    if data.task != Task.REGRESSION:
         return None
     y = data.y
     share = rng.dirichlet([2, 2, 2], len(y))
@@ -174,7 +174,7 @@ def parts(data: Data, rng: np.random.Generator) -> Planted | None:
 def product(data: Data, rng: np.random.Generator) -> Planted | None:
     """The target as price times quantity."""
     y = data.y
-    if data.task is not Task.REGRESSION or (y <= 0).any():
+    if data.task != Task.REGRESSION or (y <= 0).any():
         return None
     quantity = rng.integers(1, 50, len(y)).astype(np.float64)
     return Planted(
@@ -187,7 +187,7 @@ def product(data: Data, rng: np.random.Generator) -> Planted | None:
 
 def many_parts(data: Data, rng: np.random.Generator) -> Planted | None:
     """The target as the sum of seven columns."""
-    if data.task is not Task.REGRESSION:
+    if data.task != Task.REGRESSION:
         return None
     share = rng.dirichlet([2] * 7, len(data.frame))
     columns = {f"kf{j}": share[:, j] * data.y for j in range(7)}
@@ -201,7 +201,7 @@ def many_parts(data: Data, rng: np.random.Generator) -> Planted | None:
 
 def part_of_total(data: Data, rng: np.random.Generator) -> Planted | None:
     """A total holds the target, two other columns and one of five surcharges that no column has."""
-    if data.task is not Task.REGRESSION:
+    if data.task != Task.REGRESSION:
         return None
     y, spread = data.y, _spread(data)
     other = spread * rng.lognormal(0.5, 0.5, (len(y), 2))
@@ -218,7 +218,7 @@ def part_of_total(data: Data, rng: np.random.Generator) -> Planted | None:
 
 def nearly_total(data: Data, rng: np.random.Generator) -> Planted | None:
     """The same with small sums, each of its own, in place of surcharges."""
-    if data.task is not Task.REGRESSION:
+    if data.task != Task.REGRESSION:
         return None
     y, spread = data.y, _spread(data)
     other = spread * rng.lognormal(0.5, 0.5, (len(y), 2))
@@ -235,7 +235,7 @@ def nearly_total(data: Data, rng: np.random.Generator) -> Planted | None:
 def discounted(data: Data, rng: np.random.Generator) -> Planted | None:
     """The target as price times quantity, less one of four discounts that no column has."""
     y = data.y
-    if data.task is not Task.REGRESSION or (y <= 0).any():
+    if data.task != Task.REGRESSION or (y <= 0).any():
         return None
     quantity = rng.integers(1, 50, len(y)).astype(np.float64)
     price = y / quantity / rng.choice([1, 0.95, 0.9, 0.8], len(y))
@@ -249,7 +249,7 @@ def discounted(data: Data, rng: np.random.Generator) -> Planted | None:
 
 def cut(data: Data, rng: np.random.Generator) -> Planted | None:
     """The class is a number cut at fixed places; the number is a feature."""
-    if data.task is Task.REGRESSION:
+    if data.task == Task.REGRESSION:
         return None
     value = data.y + rng.random(len(data.frame))
     return Planted(kind="cut", data=_with(data, kk=value), checks=("giveaway",), columns=("kk",))
@@ -257,7 +257,7 @@ def cut(data: Data, rng: np.random.Generator) -> Planted | None:
 
 def sign(data: Data, rng: np.random.Generator) -> Planted | None:
     """The class is the difference of two columns, cut at fixed places."""
-    if data.task is Task.REGRESSION:
+    if data.task == Task.REGRESSION:
         return None
     value = data.y + rng.random(len(data.frame))
     base = 3 * rng.normal(size=len(value))
@@ -271,7 +271,7 @@ def sign(data: Data, rng: np.random.Generator) -> Planted | None:
 
 def gap(data: Data, rng: np.random.Generator) -> Planted | None:
     """A column that is filled in for one class only."""
-    if data.task is Task.REGRESSION:
+    if data.task == Task.REGRESSION:
         return None
     y = data.y
     value = pl.Series(rng.normal(size=len(y)))

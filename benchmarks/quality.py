@@ -168,7 +168,7 @@ def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
         val=val,
         test=held,
         frame=frame,
-        target=y.astype(np.int64) if found.task.is_classification else y,
+        target=y.astype(np.int64) if found.task.has_classes else y,
     )
 
 
@@ -304,7 +304,7 @@ def peer_rows(task: Task) -> tuple[pd.DataFrame, Any, pd.DataFrame]:
 
 def judged(model: Any, x: Any, task: Task) -> DoubleArray:
     """Probabilities, or values, of a peer."""
-    if task.spec.task.is_classification:
+    if task.spec.task.has_classes:
         return np.asarray(model.predict_proba(x), dtype=np.float64)
     return np.asarray(model.predict(x), dtype=np.float64)[:, None]
 
@@ -329,7 +329,7 @@ def linear(task: Task, seed: int) -> DoubleArray:
         ),
     )
     kinds = {True: LogisticRegression(max_iter=1000), False: Ridge()}
-    model = make_pipeline(columns, kinds[task.spec.task.is_classification])
+    model = make_pipeline(columns, kinds[task.spec.task.has_classes])
     return judged(model.fit(x, y), test, task)
 
 
@@ -339,9 +339,7 @@ def histogram(task: Task, seed: int) -> DoubleArray:
 
     kinds = {True: HistGradientBoostingClassifier, False: HistGradientBoostingRegressor}
     x, y, test = peer_rows(task)
-    model = kinds[task.spec.task.is_classification](
-        random_state=seed, categorical_features="from_dtype"
-    )
+    model = kinds[task.spec.task.has_classes](random_state=seed, categorical_features="from_dtype")
     return judged(model.fit(x, y), test, task)
 
 
@@ -351,7 +349,7 @@ def xgboost(task: Task, seed: int) -> DoubleArray:
 
     kinds = {True: XGBClassifier, False: XGBRegressor}
     x, y, test = peer_rows(task)
-    model = kinds[task.spec.task.is_classification](random_state=seed, enable_categorical=True)
+    model = kinds[task.spec.task.has_classes](random_state=seed, enable_categorical=True)
     return judged(model.fit(x, y), test, task)
 
 
@@ -366,7 +364,7 @@ def catboost(task: Task, seed: int) -> DoubleArray:
     for column in texts:
         x[column] = x[column].astype(object).fillna("missing").astype(str)
         test[column] = test[column].astype(object).fillna("missing").astype(str)
-    model = kinds[task.spec.task.is_classification](
+    model = kinds[task.spec.task.has_classes](
         random_seed=seed, verbose=False, allow_writing_files=False, cat_features=texts
     )
     return judged(model.fit(x, y), test, task)

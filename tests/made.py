@@ -138,9 +138,9 @@ def made_examples(spec: InputSpec, n: int, seed: int = 0, *, noise: float = 0.3)
     signal = num.sum(axis=1) + (cat % 2).sum(axis=1) - 0.5 * cat.shape[1]
     signal = signal + noise * rng.normal(size=n)
     y: Any
-    if spec.task is Task.REGRESSION:
+    if spec.task == Task.REGRESSION:
         y = (50 + 10 * signal).astype(np.float32)
-    elif spec.task is Task.BINARY:
+    elif spec.task == Task.BINARY:
         y = (signal > 0).astype(np.int64)
     else:
         y = np.digitize(signal, [-0.8, 0.8]).astype(np.int64)

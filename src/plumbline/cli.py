@@ -19,7 +19,7 @@ from plumbline.commands.reading import add_reading
 from plumbline.config import Paths, load_config
 from plumbline.errors import PlumblineError, PlumblineWarning, UserError
 from plumbline.files import exclusive, shared, write_json
-from plumbline.kinds import Task
+from plumbline.kinds import TASKS, Task
 from plumbline.machine import refusal_behind
 from plumbline.missing import refuse_missing
 from plumbline.outcome import Outcome
@@ -183,7 +183,7 @@ def _add_init(commands: Any) -> None:
     init.add_argument("--data", type=Path, help=FILES)
     init.add_argument("--target", help="the column to predict")
     init.add_argument("--test", type=Path, help="a held-out file, used as the test part whole")
-    init.add_argument("--task", type=Task, choices=list(Task), help="inferred if left out")
+    init.add_argument("--task", type=Task, choices=list(TASKS), help="inferred if left out")
     init.add_argument("--positive", help="the class that counts as positive")
     init.add_argument("--time", help="column that orders the rows; they are split by time")
     init.add_argument("--group", help="column whose rows must stay on one side")

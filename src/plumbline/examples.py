@@ -84,8 +84,9 @@ class TargetSpec:
 
     @property
     def n_outputs(self) -> int:
-        """Logits per row, one per class (two for binary), or one value."""
-        return len(self.classes) if self.task.is_classification else 1
+        """Outputs of a model per row: logits, one per class (two for binary), or values."""
+        outputs = self.task.spec.outputs
+        return len(self.classes) if outputs is None else outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ class InputSpec:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
-        target = TargetSpec(task=Task(state["task"]), classes=tuple(map(str, state["classes"])))
+        target = TargetSpec(task=Task.of(state["task"]), classes=tuple(map(str, state["classes"])))
         tensors = tuple(TensorSpec.from_json(tensor) for tensor in state["tensors"])
         return cls(tensors=tensors, target=target)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +22,118 @@ class Kind(StrEnum):
     TABULAR = "tabular"
 
 
-class Task(StrEnum):
-    """What is predicted."""
+class TargetKind(StrEnum):
+    """What a cell of the target is, and so what the model is fitted to and predicts."""
 
-    BINARY = "binary"
-    MULTICLASS = "multiclass"
-    REGRESSION = "regression"
+    CLASSES = "classes"  # one of some labels: class numbers; a probability per class
+    NUMBERS = "numbers"  # a number in its own units
+
+
+class Task(str):
+    """What is predicted: the name of an entry of `TASKS`."""
+
+    __slots__ = ()
+
+    BINARY: ClassVar[Task]
+    MULTICLASS: ClassVar[Task]
+    REGRESSION: ClassVar[Task]
+
+    @classmethod
+    def of(cls, name: str) -> Task:
+        """The task of this name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in TASKS:
+            raise ValueError(f"{name!r} is no task: choose one of {', '.join(TASKS)}")
+        return cls(name)
 
     @property
-    def is_classification(self) -> bool:
-        return self is not Task.REGRESSION
+    def spec(self) -> TaskSpec:
+        return TASKS[self]
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the target is one of some labels, and a prediction a probability of each."""
+        return self.spec.target is TargetKind.CLASSES
+
+
+Task.BINARY, Task.MULTICLASS, Task.REGRESSION = map(Task, ("binary", "multiclass", "regression"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """What distinguishes a task. What is computed for it is found in dicts by the task: see
+    `docs/architecture.md`.
+
+    Attributes:
+        target: what its target is.
+        losses: names of `training.losses.LOSSES`, the default first.
+        metrics: names of `evaluation.metrics.METRICS`, in the order in which they are listed.
+        metric: the one that counts where none is named.
+        outputs: how many numbers a model gives per row; None: one per class.
+        column: which column of a prediction decisions, explanations and drift are about: that of
+            the positive class, or of the predicted value; None: that of the predicted class.
+        scaled: whether the loss is computed on the scaled target (`train.target_transform`).
+    """
+
+    target: TargetKind
+    losses: tuple[str, ...]
+    metrics: tuple[str, ...]
+    metric: str
+    outputs: int | None
+    column: int | None
+    scaled: bool
+
+    @property
+    def has_positive(self) -> bool:
+        """Whether there are two classes and one of them is the positive one."""
+        return self.target is TargetKind.CLASSES and self.column is not None
+
+
+_CLASS_LOSSES = ("cross_entropy", "focal", "hinge")
+_CLASS_METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "ece",
+)
+TASKS: dict[Task, TaskSpec] = {
+    Task.BINARY: TaskSpec(
+        target=TargetKind.CLASSES,
+        losses=_CLASS_LOSSES,
+        metrics=_CLASS_METRICS,
+        metric="roc_auc",
+        outputs=None,
+        column=1,
+        scaled=False,
+    ),
+    Task.MULTICLASS: TaskSpec(
+        target=TargetKind.CLASSES,
+        losses=_CLASS_LOSSES,
+        metrics=_CLASS_METRICS,
+        metric="accuracy",
+        outputs=None,
+        column=None,
+        scaled=False,
+    ),
+    Task.REGRESSION: TaskSpec(
+        target=TargetKind.NUMBERS,
+        losses=("mse", "mae", "huber"),
+        metrics=("mae", "mse", "rmse", "r2", "mape"),
+        metric="rmse",
+        outputs=1,
+        column=0,
+        scaled=True,
+    ),
+}
 
 
 class Part(IntEnum):

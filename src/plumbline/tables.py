@@ -175,7 +175,7 @@ class Schema:
                 )
                 for c in state["columns"]
             ),
-            task=Task(state["task"]),
+            task=Task.of(state["task"]),
             classes=classes,
         )
 

@@ -36,11 +36,6 @@ METRIC_WORDS: dict[str, MetricWord] = {
     "r2": MetricWord(label="R²", greater_is_better=True),
     "mape": MetricWord(label="MAPE", greater_is_better=False),
 }
-DEFAULT_METRIC = {
-    Task.BINARY: "roc_auc",
-    Task.MULTICLASS: "accuracy",
-    Task.REGRESSION: "rmse",
-}
 BASELINE_WORDS = {
     "majority": "constant",
     "linear": "linear model",

@@ -16,10 +16,8 @@ from benchmarks.planted import PLANTS, Data, Planted, findings_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plumbline.kinds import Task
+from plumbline.kinds import TASKS, Task
 from plumbline.leakage import LEAKAGE_CHECKS
-
-TASKS = [Task.BINARY, Task.MULTICLASS, Task.REGRESSION]
 
 
 def honest(task: Task, seed: int, rows: int = 900) -> Data:
@@ -33,10 +31,10 @@ def honest(task: Task, seed: int, rows: int = 900) -> Data:
     frame["kind"] = np.array(["red", "green", "blue", "grey"])[kind]
     frame["count"] = rng.poisson(3, rows)
     frame["flag"] = rng.random(rows) < 0.3
-    if task is Task.REGRESSION:
+    if task == Task.REGRESSION:
         y: Any = 50 + 10 * signal
     else:
-        edges = [0.4] if task is Task.BINARY else [-0.5, 1.0]
+        edges = [0.4] if task == Task.BINARY else [-0.5, 1.0]
         y = np.array(["low", "middle", "high"])[np.digitize(signal, edges)]
     frame["y"] = y
     table = pl.DataFrame(frame).with_columns(pl.col("x3").fill_nan(None))
@@ -156,7 +154,7 @@ def test_no_clean_table_of_statsmodels_is_stopped(name: str) -> None:
     datasets = pytest.importorskip("statsmodels.datasets")
     target, task = SHIPPED[name]
     frame = pl.from_pandas(getattr(datasets, name).load_pandas().data)[:3_000]
-    if task is not Task.REGRESSION:
+    if task != Task.REGRESSION:
         frame = frame.with_columns(pl.col(target).cast(pl.Int64).cast(pl.String))
     findings = findings_of(Data(name=name, frame=frame, target=target, task=task))
     assert not [f.detail for f in findings if f.severity == "critical"]

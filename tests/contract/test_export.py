@@ -17,7 +17,7 @@ from plumbline.examples import Inputs, InputSpec
 from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.export.parity import check_parity
 from plumbline.inference.onnx_predictor import OnnxPredictor, open_session
-from plumbline.kinds import DoubleArray, Task
+from plumbline.kinds import TASKS, DoubleArray, Task
 from plumbline.models import MODELS, build_model, learn_inputs, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
 from plumbline.models.target import TARGET_TRANSFORMS
@@ -62,7 +62,7 @@ def reference(
     """The prediction by another road than the graph's: numpy, float64, the formula as written."""
     out = model(**as_tensors(inputs))
     prediction: DoubleArray = to_prediction(out, of.task).double().numpy()
-    if of.task.is_classification:
+    if of.task.has_classes:
         prediction = prediction ** (1 / TEMPERATURE)
         return prediction / prediction.sum(1, keepdims=True)
     return prediction if target is None else target.inverse(prediction)
@@ -75,16 +75,14 @@ def exported(model: torch.nn.Module, of: InputSpec, target: Transform | None = N
 
 EVERY = [(m, e) for m in MODELS for e in NUMBER_EMBEDDINGS if m != "perceptron" or e == "none"]
 # architectures x embeddings, the tasks taken in turn
-CASES = [(m, e, list(Task)[i % 3]) for i, (m, e) in enumerate(EVERY)]
+CASES = [(m, e, list(TASKS)[i % 3]) for i, (m, e) in enumerate(EVERY)]
 
 
 @pytest.mark.parametrize(("name", "embedding", "task"), CASES)
 def test_the_graph_says_what_torch_says(name: str, embedding: str, task: Task) -> None:
     of = spec(3, 2, task)
     model = model_of(of, name, embedding)
-    target = (
-        None if task.is_classification else Transform.fit(rows(of, 50)["num"][:, 0], "standard")
-    )
+    target = None if task.has_classes else Transform.fit(rows(of, 50)["num"][:, 0], "standard")
     inputs = rows(of, 45, seed=1)
     expected = reference(model, of, inputs, target)
     graph = exported(model, of, target)

@@ -27,8 +27,8 @@ def table(task: Task, rows: int = 200, seed: int = 0) -> Data:
     text = [" ".join(rng.choice(words, 5)) + f" {i}" for i in range(rows)]
     number = rng.normal(size=rows)
     y: Any = number + rng.normal(size=rows)
-    if task.is_classification:
-        classes = 2 if task is Task.BINARY else 3
+    if task.has_classes:
+        classes = 2 if task == Task.BINARY else 3
         y = [
             f"c{v}"
             for v in np.searchsorted(np.quantile(y, np.linspace(0, 1, classes + 1)[1:-1]), y)

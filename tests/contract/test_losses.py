@@ -15,11 +15,9 @@ from torch import Tensor
 
 from plumbline.config.model import LossName, TrainConfig
 from plumbline.errors import ParameterError
-from plumbline.kinds import Task
+from plumbline.kinds import TASKS, Task
 from plumbline.training.losses import (
-    CLASSIFICATION,
     LOSSES,
-    REGRESSION,
     choose_loss,
     class_weights,
 )
@@ -65,13 +63,16 @@ SETTINGS = [
 ]
 
 
+OF_CLASSES = Task.MULTICLASS.spec.losses
+
+
 def sample(name: str, members: int = MEMBERS) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    outputs = CLASSES if name in CLASSIFICATION else 1
+    outputs = CLASSES if name in OF_CLASSES else 1
     output = 2 * torch.randn(
         ROWS, members, outputs, generator=generator, dtype=torch.float64
     )  # (B, K, C)
-    if name in CLASSIFICATION:
+    if name in OF_CLASSES:
         # the last class never occurs: a class absent from a batch is nothing special
         return output, torch.randint(0, CLASSES - 1, (ROWS,), generator=generator)
     return output, torch.randn(ROWS, generator=generator, dtype=torch.float64)
@@ -122,21 +123,20 @@ def test_focal_with_gamma_zero_is_cross_entropy() -> None:
     )
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 def test_auto_follows_the_task(task: Task) -> None:
-    wanted = "cross_entropy" if task.is_classification else "mse"
+    wanted = "cross_entropy" if task.has_classes else "mse"
     assert choose_loss(TrainConfig(), task) is LOSSES[wanted]
 
 
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_a_loss_of_the_other_kind_of_task_is_refused(name: str) -> None:
-    task = Task.REGRESSION if name in CLASSIFICATION else Task.BINARY
-    fitting = REGRESSION if name in CLASSIFICATION else CLASSIFICATION
+    task = Task.REGRESSION if name in OF_CLASSES else Task.BINARY
     with pytest.raises(ParameterError) as caught:
         choose_loss(TrainConfig(loss=name), task)  # type: ignore[arg-type]
     message = str(caught.value)
     assert "params.yaml: train.loss" in message and f"'{name}'" in message
-    assert all(other in message for other in fitting)
+    assert all(other in message for other in task.spec.losses)
 
 
 class TestClassWeights:

@@ -18,12 +18,10 @@ from plumbline.errors import ParameterError
 from plumbline.evaluation.metrics import (
     METRICS,
     all_scores,
-    default_metric,
-    metric_names,
     predicted_classes,
     score,
 )
-from plumbline.kinds import Task
+from plumbline.kinds import TASKS, Task
 
 CLASSIFICATION = [Task.BINARY, Task.MULTICLASS]
 
@@ -126,7 +124,7 @@ def measured(draw: st.DrawFn) -> tuple[Any, Any]:
 def test_classification_is_as_scikit_learn_has_it(rows: tuple[Any, Any]) -> None:
     y, p = rows
     task = Task.BINARY if p.shape[1] == 2 else Task.MULTICLASS
-    for name in metric_names(task):
+    for name in task.spec.metrics:
         np.testing.assert_allclose(
             score(name, y, p, task), reference(name, y, p), rtol=1e-9, atol=1e-12, err_msg=name
         )
@@ -136,7 +134,7 @@ def test_classification_is_as_scikit_learn_has_it(rows: tuple[Any, Any]) -> None
 @given(measured())
 def test_regression_is_as_scikit_learn_has_it(rows: tuple[Any, Any]) -> None:
     y, p = rows
-    for name in metric_names(Task.REGRESSION):
+    for name in Task.REGRESSION.spec.metrics:
         np.testing.assert_allclose(
             score(name, y, p, Task.REGRESSION), reference(name, y, p), rtol=1e-7, err_msg=name
         )
@@ -144,19 +142,17 @@ def test_regression_is_as_scikit_learn_has_it(rows: tuple[Any, Any]) -> None:
 
 def test_choices_and_parameters_agree() -> None:
     assert set(METRICS) == set(get_args(MetricName)) == set(REFERENCE)
-    for task in Task:
-        assert default_metric(task) in metric_names(task)
-    assert set(metric_names(Task.BINARY)) | set(metric_names(Task.REGRESSION)) == set(METRICS)
+    assert {name for task in TASKS for name in task.spec.metrics} == set(METRICS)
 
 
 @pytest.mark.parametrize("name", list(METRICS))
 def test_whole_weights_are_repeated_rows(name: str) -> None:
     """What the bootstrap relies on: a row of weight 3 counts as three rows."""
     rng = np.random.default_rng(0)
-    task = Task.MULTICLASS if METRICS[name].classification else Task.REGRESSION
+    task = Task.MULTICLASS if name in Task.MULTICLASS.spec.metrics else Task.REGRESSION
     y = rng.integers(0, 4, 50)
     p = np.round(rng.dirichlet(np.ones(4), 50), 1)
-    if task is Task.REGRESSION:
+    if task == Task.REGRESSION:
         y, p = rng.normal(size=50), rng.normal(size=(50, 1))
     weights = rng.integers(0, 4, (5, 50))
     found = METRICS[name].statistic(y, p, None)(weights.astype(float))
@@ -169,7 +165,7 @@ def test_whole_weights_are_repeated_rows(name: str) -> None:
 def test_a_better_prediction_has_the_better_score(name: str) -> None:
     metric = METRICS[name]
     rng = np.random.default_rng(1)
-    if metric.classification:
+    if name in Task.MULTICLASS.spec.metrics:
         y = rng.integers(0, 2, 200)
         noise = rng.random(200)
         good, bad = (np.clip(s * y + (1 - s) * noise, 0, 1) for s in (0.9, 0.0))

@@ -14,7 +14,7 @@ from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
 from plumbline.config.evaluation import DriftConfig
 from plumbline.files import read_json
-from plumbline.kinds import ColumnType, Part, Role, Task
+from plumbline.kinds import TASKS, ColumnType, Part, Role, Task
 from plumbline.stages import drift
 from plumbline.tables import Column, Schema, SplitIndex, Table
 
@@ -55,7 +55,7 @@ def schema(task: Task) -> Schema:
         ColumnType.BOOLEAN,
     ]
     features = [Column(name=n, type=t) for n, t in zip(NAMES, types, strict=True)]
-    kind = ColumnType.CATEGORY if task.is_classification else ColumnType.NUMBER
+    kind = ColumnType.CATEGORY if task.has_classes else ColumnType.NUMBER
     classes = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
     return Schema(
         columns=(*features, Column(name="y", type=kind, role=Role.TARGET)),
@@ -95,7 +95,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return make
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 def test_what_is_written(made: Any, task: Task) -> None:
     config, paths = made(task)
     report = drift.run(config, paths)
@@ -109,7 +109,7 @@ def test_what_is_written(made: Any, task: Task) -> None:
     assert result["columns"]["empty"]["method"] is None
     assert result["target"]["drifted"] is False
     # the probabilities of val and test rows were made apart, their classes were not
-    assert result["prediction"]["drifted"] is (task is Task.BINARY)
+    assert result["prediction"]["drifted"] is (task == Task.BINARY)
     words = dict(report.rows)
     # all but the empty column are compared by a test
     assert result["chance"] == {

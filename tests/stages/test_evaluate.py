@@ -19,10 +19,10 @@ from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
 from plumbline.config.model import ModelConfig, TrainConfig
 from plumbline.errors import ParameterError
-from plumbline.evaluation.metrics import metric_names, score
+from plumbline.evaluation.metrics import score
 from plumbline.files import read_json, write_json
 from plumbline.inference.decision import apply_temperature
-from plumbline.kinds import Part, Task
+from plumbline.kinds import TASKS, Part, Task
 from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
 from plumbline.stages import evaluate, normalize
@@ -68,7 +68,7 @@ def make(
     x, noise, color = rng.normal(size=n), rng.normal(size=n), rng.choice(["red", "blue"], n)
     z = 2 * x + 1.5 * (color == "red") + 0.5 * rng.normal(size=n)
     labels = {Task.BINARY: ["good", "bad"]}.get(task, [f"c{i:02d}" for i in range(classes)])
-    if target is None and task is Task.REGRESSION:
+    if target is None and task == Task.REGRESSION:
         target = 100 + 10 * z
     elif target is None:
         edges = np.quantile(z, np.arange(1, len(labels)) / len(labels))
@@ -76,14 +76,14 @@ def make(
     frame = pl.DataFrame({"x": x, "noise": noise, "color": color, "y": target})
     (root / "data").mkdir()
     frame.write_csv(root / "data" / "rows.csv")
-    only = "" if task is Task.REGRESSION else f", values: {{only: [{', '.join(labels)}]}}"
-    kind = "number" if task is Task.REGRESSION else "category"
+    only = "" if task == Task.REGRESSION else f", values: {{only: [{', '.join(labels)}]}}"
+    kind = "number" if task == Task.REGRESSION else "category"
     (root / "expectations.yaml").write_text(
         "columns:\n  x: {type: number}\n  noise: {type: number}\n  color: {type: category}\n"
         f"  y: {{type: {kind}, role: target{only}}}\n"
     )
     data = {"name": "t", "path": "data/rows.csv", "target": "y", "task": str(task)}
-    data |= {"positive": "bad"} if task is Task.BINARY else {}
+    data |= {"positive": "bad"} if task == Task.BINARY else {}
     config = parse_config(
         {
             "seed": 0,
@@ -113,7 +113,7 @@ def make(
 
 def train_model(paths: Paths, task: Task) -> None:
     train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
-    target = None if task.is_classification else TargetTransform.fit(train.y, "auto")
+    target = None if task.has_classes else TargetTransform.fit(train.y, "auto")
     settings = TrainConfig(epochs=20, learning_rate=0.02, batch_size=32)
     model = build_model(MODEL, load_spec(paths), seed=0)
     fitted = fit(model, train, val, task, settings, seed=0, target=target)
@@ -150,7 +150,7 @@ def read(paths: Paths) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 def test_every_file_is_written_as_the_contract_says(task: Task, tmp_path: Path) -> None:
     config, paths = make(tmp_path, task)
     report = evaluate.run(config, paths)
@@ -158,7 +158,7 @@ def test_every_file_is_written_as_the_contract_says(task: Task, tmp_path: Path) 
     metrics = found["metrics"]
     assert set(metrics) == {"train", "val", "test", "test_ci95", "baselines"}
     for part in ("train", "val", "test", "test_ci95"):
-        assert set(metrics[part]) == set(metric_names(task)), part
+        assert set(metrics[part]) == set(task.spec.metrics), part
     assert set(metrics["baselines"]) == BASELINES
     for name, (low, high) in metrics["test_ci95"].items():
         assert low <= metrics["test"][name] <= high
@@ -169,21 +169,21 @@ def test_every_file_is_written_as_the_contract_says(task: Task, tmp_path: Path) 
     assert conformal["coverage"] == pytest.approx(0.9, abs=0.08)
     for name, header in HEADERS.items():
         assert found[name][0] == header
-        assert (len(found[name]) == 1) == (task is Task.REGRESSION)
-    if task.is_classification:
+        assert (len(found[name]) == 1) == (task == Task.REGRESSION)
+    if task.has_classes:
         for name in ("baseline_roc", "baseline_pr"):
             assert {line[0] for line in found[name][1:]} == BASELINES
     assert {s["column"] for s in found["slices"]["slices"]} == {"x", "noise", "color"}
     rows = dict(report.rows)
-    assert set(rows) == {*map(metric_label, metric_names(task)), "verdict"}
-    assert "linear" in rows["accuracy" if task.is_classification else "RMSE"]
+    assert set(rows) == {*map(metric_label, task.spec.metrics), "verdict"}
+    assert "linear" in rows["accuracy" if task.has_classes else "RMSE"]
 
     assert all(path.exists() for path in report.look)
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 def test_predictions_are_what_the_metrics_are_of(task: Task, tmp_path: Path) -> None:
-    config, paths = make(tmp_path, task, threshold="f1" if task is Task.BINARY else "none")
+    config, paths = make(tmp_path, task, threshold="f1" if task == Task.BINARY else "none")
     evaluate.run(config, paths)
     found, spec = read(paths), load_spec(paths)
     predictions = found["predictions"]
@@ -191,7 +191,7 @@ def test_predictions_are_what_the_metrics_are_of(task: Task, tmp_path: Path) -> 
     frame = predictions.filter(pl.col("part") == "test")
     assert frame["row"].to_list() == load_part(paths, Part.TEST).rows.tolist()
     truth = pl.read_csv(tmp_path / "data" / "rows.csv")["y"][frame["row"].to_list()]
-    if task is Task.REGRESSION:
+    if task == Task.REGRESSION:
         np.testing.assert_allclose(frame["actual"], truth, rtol=1e-5)
         y, p = frame["actual"].to_numpy(), frame["predicted"].to_numpy()[:, None]
         assert (frame["low"] < frame["predicted"]).all() and (
@@ -203,12 +203,12 @@ def test_predictions_are_what_the_metrics_are_of(task: Task, tmp_path: Path) -> 
         p = frame.select([f"p_{name}" for name in spec.classes]).to_numpy()
         broadcast = frame["predicted"] == frame["actual"]
         assert broadcast.mean() == pytest.approx(found["metrics"]["test"]["accuracy"])
-    for name in ("log_loss", "roc_auc") if task.is_classification else ("rmse", "r2"):
+    for name in ("log_loss", "roc_auc") if task.has_classes else ("rmse", "r2"):
         expected = found["metrics"]["test"][name]
         assert score(name, y, p, task) == pytest.approx(expected, rel=1e-5)
     for name in BASELINES:
         hits = frame[name] == frame["actual"]
-        if task.is_classification:
+        if task.has_classes:
             assert hits.mean() == pytest.approx(found["metrics"]["baselines"][name]["accuracy"])
 
 
@@ -256,7 +256,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 def test_dvc_shows_the_metric_that_counts_beside_the_best_baseline(
     tmp_path: Path, task: Task
 ) -> None:
@@ -269,7 +269,7 @@ def test_dvc_shows_the_metric_that_counts_beside_the_best_baseline(
     assert shown[metric] == metrics["test"][metric]
     assert [shown["low"], shown["high"]] == metrics["test_ci95"][metric]
     baselines = sorted(scores[metric] for scores in metrics["baselines"].values())
-    assert shown["best_baseline"] == baselines[0 if task is Task.REGRESSION else -1]
+    assert shown["best_baseline"] == baselines[0 if task == Task.REGRESSION else -1]
 
 
 def test_a_model_that_learned_nothing_is_worse_than_a_baseline(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def parts(n: int, val: int, test: int) -> Any:
 
 
 def test_parts_of_two_rows(tmp_path: Path) -> None:
-    for task in Task:
+    for task in TASKS:
         root = tmp_path / task
         root.mkdir()
         config, paths = make(root, task, 100, part=parts(100, 2, 2))
@@ -301,7 +301,7 @@ def test_parts_of_two_rows(tmp_path: Path) -> None:
         found = read(paths)
         assert found["slices"]["slices"] == []
         assert len(found["predictions"]) == 4
-        if task is Task.REGRESSION:
+        if task == Task.REGRESSION:
             assert found["decision"]["conformal"]["half_width"] is None
             assert found["predictions"]["low"].null_count() == 4
             assert set(found["verdict"]["conformal"]) == {"promised"}
@@ -335,7 +335,7 @@ def test_a_class_that_training_rows_lack(tmp_path: Path) -> None:
     evaluate.run(config, paths)
     metrics = read(paths)["metrics"]
     for scores in (metrics["test"], *metrics["baselines"].values()):
-        assert set(scores) == set(metric_names(Task.MULTICLASS))
+        assert set(scores) == set(Task.MULTICLASS.spec.metrics)
 
 
 def test_23_classes(tmp_path: Path) -> None:

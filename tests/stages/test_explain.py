@@ -16,7 +16,7 @@ from plumbline.errors import DataError
 from plumbline.evaluation import explanation_budget
 from plumbline.files import read_json, write_json
 from plumbline.inference.decision import apply_temperature
-from plumbline.kinds import Part, Task
+from plumbline.kinds import TASKS, Part, Task
 from plumbline.stages import explain
 from plumbline.stages.explain import run
 from plumbline.stages.inputs import load_part
@@ -49,7 +49,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
     return frame
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     config, paths = finished(task)
     report = run(config, paths)
@@ -63,8 +63,8 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     # values and base add up to what is served
     test, bundle = load_part(paths, Part.TEST), load_bundle(paths.model)
     served = bundle.predictor()(test.inputs)
-    chosen = np.ones(len(test), dtype=int) if task is Task.BINARY else served.argmax(1)
-    if task.is_classification:
+    chosen = np.ones(len(test), dtype=int) if task == Task.BINARY else served.argmax(1)
+    if task.has_classes:
         served = apply_temperature(served, 1.5)
     by_row = dict(zip(test.rows.tolist(), served[np.arange(len(test)), chosen], strict=True))
     wanted = [by_row[row] for row in frame["_row"]]
@@ -83,7 +83,7 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     lime = read_json(folder / "lime.json")
     assert len(lime["rows"]) == 2 and set(lime["rows"][0]["weights"]) == COLUMNS
     assert {row["row"] for row in lime["rows"]} <= set(frame["_row"])
-    assert all((row["class"] is None) == (task is Task.REGRESSION) for row in lime["rows"])
+    assert all((row["class"] is None) == (task == Task.REGRESSION) for row in lime["rows"])
     faithful = read_json(folder / "faithfulness.json")
     assert set(faithful) == {"shap", *importance["methods"]}
     assert faithful["shap"]["rows"] == 10 and faithful["lime"]["rows"] == 2
@@ -92,7 +92,7 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     assert dict(report.rows)[first].startswith("SHAP ")
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 def test_single_rows_come_with_values_truth_and_reason(finished: Any, task: Task) -> None:
     config, paths = finished(task)
     config = replace(config, explain=replace(config.explain, lime_rows=6))
@@ -103,7 +103,7 @@ def test_single_rows_come_with_values_truth_and_reason(finished: Any, task: Task
     shap = pl.read_parquet(folder / "shap.parquet")
     test = load_part(paths, Part.TEST)
     truth = dict(zip(test.rows.tolist(), test.y.tolist(), strict=True))
-    classes = ("no", "yes") if task is Task.BINARY else ("a", "b", "c")
+    classes = ("no", "yes") if task == Task.BINARY else ("a", "b", "c")
     for row in found:
         i = row["row"]
         assert row["values"] == {
@@ -118,13 +118,13 @@ def test_single_rows_come_with_values_truth_and_reason(finished: Any, task: Task
         }
         explained = shap.filter(pl.col("_row") == i)["prediction"].item()
         assert row["prediction"] == pytest.approx(explained)
-        if task is Task.REGRESSION:
+        if task == Task.REGRESSION:
             assert row["actual"] == pytest.approx(truth[i])
             assert row["predicted"] == pytest.approx(row["prediction"])
         else:
             assert row["actual"] == classes[truth[i]]
     reasons = [row["reason"] for row in found]
-    if task is Task.REGRESSION:
+    if task == Task.REGRESSION:
         errors = {row["reason"]: row["actual"] - row["predicted"] for row in found}
         assert errors["the largest overestimate"] == min(errors.values())
         assert errors["the largest underestimate"] == max(errors.values())

@@ -74,7 +74,7 @@ def checkout(
 
 def planted(kind: str, task: Task = Task.BINARY) -> Data:
     data = honest(600)
-    if task is Task.REGRESSION:
+    if task == Task.REGRESSION:
         noise = 0.3 * np.random.default_rng(7).normal(size=600)
         y = np.exp(data.frame["x0"].to_numpy() + data.frame["x1"].to_numpy() + noise)
         frame = data.frame.with_columns(y=pl.Series(y))

@@ -20,12 +20,11 @@ from plumbline.config.model import Activation, LossName, ModelName
 from plumbline.errors import DataError, ParameterError, UserError
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
-from plumbline.kinds import Task
+from plumbline.kinds import TASKS, Task
 from plumbline.preprocessing.arrays import read_examples, write_examples
 from plumbline.stages import train
 from plumbline.store.bundle import load_bundle
 from plumbline.training.build import fit_fresh
-from plumbline.training.losses import CLASSIFICATION
 
 pytestmark = pytest.mark.usefixtures("one_thread", "torch_as_it_was")
 
@@ -56,7 +55,7 @@ def says_nothing_was_learned(verdict: dict[str, Any]) -> None:
 
 
 class TestOutputs:
-    @pytest.mark.parametrize("task", list(Task))
+    @pytest.mark.parametrize("task", list(TASKS))
     def test_a_bundle_and_curves(self, tmp_path: Path, task: Task) -> None:
         spec = made_spec(task)
         paths = made_checkout(tmp_path, spec, train={"learning_curve": [0.5], "epochs": 4})
@@ -66,7 +65,7 @@ class TestOutputs:
         rows = made_examples(spec, 30, 9)
         prediction = bundle.predictor()(rows.inputs)
         assert prediction.shape == (30, spec.n_outputs)
-        assert (bundle.target is None) == task.is_classification
+        assert (bundle.target is None) == task.has_classes
 
         metric = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}[task]
         with (paths.reports / "training" / "curves.csv").open() as file:
@@ -204,7 +203,7 @@ class TestChoices:
 
     @pytest.mark.parametrize("loss", get_args(LossName))
     def test_losses(self, tmp_path: Path, loss: str) -> None:
-        task = Task.MULTICLASS if loss in (*CLASSIFICATION, "auto") else Task.REGRESSION
+        task = Task.MULTICLASS if loss in (*Task.BINARY.spec.losses, "auto") else Task.REGRESSION
         paths = made_checkout(tmp_path, made_spec(task), train={"loss": loss, "epochs": 6})
         run(paths)
         told = summary(paths)["verdict"]["numbers"]

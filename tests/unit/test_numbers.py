@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from plumbline.config.evaluation import BaselineName
 from plumbline.config.model import MetricName
-from plumbline.evaluation.metrics import METRICS, default_metric
-from plumbline.kinds import Task
+from plumbline.evaluation.metrics import METRICS
 from plumbline.numbers import NBSP, aligned, cell, fixed, interval, number, percent, plural
 from plumbline.report.text import breakable, coded, printable
 from plumbline.words import (
     BASELINE_WORDS,
-    DEFAULT_METRIC,
     METRIC_WORDS,
     metric_difference,
     metric_interval,
@@ -127,7 +125,6 @@ def test_the_words_are_those_of_evaluation_and_configuration() -> None:
     assert set(METRIC_WORDS) == set(METRICS) == set(get_args(MetricName))
     for name, metric in METRICS.items():
         assert METRIC_WORDS[name].greater_is_better == metric.greater_is_better, name
-    assert {task: default_metric(task) for task in Task} == DEFAULT_METRIC
     assert set(BASELINE_WORDS) == set(get_args(BaselineName))
 
 

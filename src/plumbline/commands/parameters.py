@@ -14,11 +14,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from yaml import safe_dump
 
 from plumbline.config.data import DataConfig
-from plumbline.evaluation.metrics import metric_names
 from plumbline.files import write_text
 from plumbline.kinds import Task
-
-LOSSES = {True: ("cross_entropy", "focal", "hinge"), False: ("mse", "mae", "huber")}
 
 
 def write_parameters(path: Path, data: DataConfig, columns: Collection[str]) -> list[str]:
@@ -70,17 +67,16 @@ def _set_back(document: Any, task: Task, columns: Collection[str]) -> list[str]:
         changed.append(f"normalize.columns.{name} left out: no such column")
     if not own:
         _empty(document["normalize"], "columns")
-    metrics = metric_names(task)
-    fitting = LOSSES[task.is_classification]
+    metrics, losses = task.spec.metrics, task.spec.losses
     wanted: list[tuple[tuple[str, str], Any, Callable[[Any], bool]]] = [
         (("evaluate", "slices"), "auto", lambda v: v == "auto" or set(v) <= set(columns)),
         (("evaluate", "metric"), "auto", lambda v: v == "auto" or v in metrics),
         (("tune", "metric"), "auto", lambda v: v == "auto" or v in metrics),
         (("register", "metric"), "auto", lambda v: v == "auto" or v in metrics),
         (("train", "monitor"), "auto", lambda v: v in ("auto", "loss") or v in metrics),
-        (("train", "loss"), "auto", lambda v: v == "auto" or v in fitting),
-        (("train", "class_weights"), "none", lambda v: v == "none" or task.is_classification),
-        (("evaluate", "threshold"), "none", lambda v: v == "none" or task is Task.BINARY),
+        (("train", "loss"), "auto", lambda v: v == "auto" or v in losses),
+        (("train", "class_weights"), "none", lambda v: v == "none" or task.has_classes),
+        (("evaluate", "threshold"), "none", lambda v: v == "none" or task.spec.has_positive),
     ]
     for (top, key), value, fits in wanted:
         if key in document[top] and not fits(document[top][key]):

@@ -65,7 +65,7 @@ def task_words(inferred: Inferred) -> str:
     found = inferred.expectations
     name = found.schema.target
     rows = inferred.seen[name].rows
-    if found.task is Task.REGRESSION:
+    if found.task == Task.REGRESSION:
         return f"regression over {rows:,} rows"
     classes = found.schema.classes
     words = f"{found.task} over {rows:,} rows, {len(classes)} classes"

@@ -13,10 +13,11 @@ from plumbline.config.section import (
     Probability,
     Share,
     ShareOrZero,
+    TaskName,
     Text,
     section,
 )
-from plumbline.kinds import Kind, Task
+from plumbline.kinds import Kind
 from plumbline.tables import MISSING
 
 SplitMethod = Literal[
@@ -79,7 +80,7 @@ class DataConfig:
     name: str = Field(pattern=r"^[\w][\w.-]{0,79}$")
     path: Text
     target: Text
-    task: Task
+    task: TaskName
     kind: Kind = Kind.TABULAR
     positive: Text | None = None
     test_path: Text | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import pydantic
 import pydantic.dataclasses
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
 from typing_extensions import dataclass_transform
+
+from plumbline.kinds import TASKS, Task
 
 T = TypeVar("T")
 
@@ -21,6 +24,15 @@ def section(cls: type[T]) -> type[T]:
     )
 
 
+def _task(given: Any) -> Task:
+    if isinstance(given, str) and given in TASKS:
+        return Task(given)
+    *first, last = map(repr, map(str, TASKS))
+    names = f"{', '.join(first)} or {last}"
+    raise PydanticCustomError("enum", "Input should be {expected}", {"expected": names})
+
+
+TaskName = Annotated[Task, PlainValidator(_task)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 ShareOrZero = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]

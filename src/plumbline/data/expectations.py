@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from plumbline.config.section import NonNegativeInt, Probability, section
+from plumbline.config.section import NonNegativeInt, Probability, TaskName, section
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.tables import MISSING, CellFormat, Column, Schema
 
@@ -106,7 +106,7 @@ class Expectations:
     rows: RowCount = Field(default_factory=RowCount)
     ordered_columns: bool = False
     rules: list[Rule] = Field(default_factory=list)
-    task: Task = Task.REGRESSION
+    task: TaskName = Task.REGRESSION
     positive: str | None = None
     missing_words: tuple[str, ...] = MISSING
 
@@ -115,7 +115,7 @@ class Expectations:
         """Columns, task and classes; the positive class last."""
         target = next(c for c in self.columns.values() if c.role is Role.TARGET)
         classes: tuple[str, ...] = ()
-        if self.task.is_classification:
+        if self.task.has_classes:
             assert target.values is not None
             classes = tuple(v for v in target.values.only if v != self.positive)
             classes += (self.positive,) if self.positive is not None else ()

@@ -125,12 +125,12 @@ def infer(
     _refuse_unlabeled(both, seen[target], target, file)
     notes[target] += [note] if note else []
     classes: tuple[str, ...] = ()
-    if task.is_classification:
+    if task.has_classes:
         types[target] = ColumnType.CATEGORY
         classes = tuple(spelt)
         _refuse_alone(counts, spelt, target, file)
         notes[target] += _spelling_notes(spelt)
-    positive = _positive(classes, wishes, file) if task is Task.BINARY else None
+    positive = _positive(classes, wishes, file) if task == Task.BINARY else None
     limits = {}
     for name in names:
         role, why = _role(name, seen[name], types[name], wishes)
@@ -187,11 +187,11 @@ def _task(
             hint="make a number of it (days since a fixed date), or choose another --target",
         )
     if wishes.task is not None:
-        if wishes.task is Task.REGRESSION and not numeric:
+        if wishes.task == Task.REGRESSION and not numeric:
             raise DataError(
                 "a regression needs a target of numbers", file=file, where=where, got=str(kind)
             )
-        if wishes.task is Task.BINARY and distinct != 2:
+        if wishes.task == Task.BINARY and distinct != 2:
             raise DataError(
                 "a binary task needs a target of two values",
                 file=file,

@@ -73,17 +73,17 @@ def _check(loaded: Expectations, config: DataConfig, file: str) -> None:
                 hint="make both the same, or run `plumbline init` again",
             )
     target = loaded.columns[config.target]
-    if config.task.is_classification:
+    if config.task.has_classes:
         classes = target.values.only if target.values else []
-        if len(set(classes)) < 2 or (config.task is Task.BINARY and len(classes) != 2):
+        if len(set(classes)) < 2 or (config.task == Task.BINARY and len(classes) != 2):
             raise ParameterError(
                 "the target's values are its classes",
                 file=file,
                 where=f"columns.{config.target}.values.only",
-                wanted="two classes" if config.task is Task.BINARY else "two or more classes",
+                wanted="two classes" if config.task == Task.BINARY else "two or more classes",
                 got=classes,
             )
-        if config.task is Task.BINARY and config.positive not in classes:
+        if config.task == Task.BINARY and config.positive not in classes:
             raise ParameterError(
                 "is not a class of the target",
                 file="params.yaml",

@@ -55,7 +55,7 @@ def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
     trained = source.rows - source.test_rows
     own = source.frame.head(trained).select(value=target).drop_nulls()
-    if expectations.task.is_classification:
+    if expectations.task.has_classes:
         counts = own.group_by("value").len().sort("len", "value").collect(engine="streaming")
         test = source.frame.slice(trained).select(value=target).drop_nulls().unique()
         new = sorted(set(test.collect(engine="streaming")["value"]) - set(counts["value"]))

@@ -56,7 +56,7 @@ def fit_baseline(name: str, train: PlainRows, spec: InputSpec, seed: int) -> Pre
         ParameterError: no such baseline.
     """
     fit = choose(BASELINES, name, "evaluate.baselines")
-    alike = spec.task.is_classification and len(np.unique(train.y)) < 2
+    alike = spec.task.has_classes and len(np.unique(train.y)) < 2
     if alike or train.num.shape[1] + train.cat.shape[1] == 0:
         fit = _majority  # nothing to tell apart, or nothing to tell it by
     return fit(train, spec, seed)
@@ -65,7 +65,7 @@ def fit_baseline(name: str, train: PlainRows, spec: InputSpec, seed: int) -> Pre
 def _majority(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
     """Every row gets the training rows' class shares, or their mean."""
     weight = np.asarray(train.weight, dtype=np.float64)
-    if spec.task.is_classification:
+    if spec.task.has_classes:
         classes = np.asarray(train.y, dtype=np.int64)
         shares = np.bincount(classes, weights=weight, minlength=spec.n_outputs) / weight.sum()
     else:
@@ -93,13 +93,13 @@ def _linear(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
 def _penalty_losses(fitted: PlainRows, held: PlainRows, spec: InputSpec) -> DoubleArray:
     """(held-out rows, penalties): log loss or squared error times the row's weight. No row where
     there is none, or where those that are fitted on allow no fit."""
-    alike = spec.task.is_classification and len(np.unique(fitted.y)) < 2
+    alike = spec.task.has_classes and len(np.unique(fitted.y)) < 2
     if alike or min(len(fitted), len(held)) == 0:
         return np.empty((0, len(PENALTIES)))
     linear, losses = _Linear(fitted, spec), np.empty((len(held), len(PENALTIES)))
     for j, penalty in enumerate(PENALTIES):
         predicted = linear.fit(penalty)(held)
-        if spec.task.is_classification:
+        if spec.task.has_classes:
             own = predicted[np.arange(len(held)), held.y]
             losses[:, j] = -np.log(np.maximum(own, np.finfo(np.float64).eps))
         else:
@@ -137,13 +137,13 @@ class _Linear:
         cells = getattr(self.known, "nnz", self.known.size)
         self.steps = int(np.clip(LINEAR_WORK // max(1, cells * spec.n_outputs), *LINEAR_STEPS))
         self.model: Any = LogisticRegression(max_iter=self.steps, warm_start=True)
-        if not spec.task.is_classification:
+        if not spec.task.has_classes:
             self.model = Ridge(tol=1e-6)
 
     def fit(self, penalty: float) -> Predict:
         """Predictions of the model that is fitted with this penalty, until the next fit."""
-        name, value = ("C", 1 / penalty) if self.spec.task.is_classification else ("alpha", penalty)
-        y = self.train.y if self.spec.task.is_classification else self.train.y.astype(np.float64)
+        name, value = ("C", 1 / penalty) if self.spec.task.has_classes else ("alpha", penalty)
+        y = self.train.y if self.spec.task.has_classes else self.train.y.astype(np.float64)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the bound is ours
             self.model.set_params(**{name: value}).fit(self.known, y, _weights(self.train))
@@ -159,7 +159,7 @@ def _linear_predict(columns: ColumnTransformer, model: Any, spec: InputSpec) -> 
 
     def predict(rows: PlainRows) -> DoubleArray:
         x = columns.transform(_matrix(rows))
-        if not spec.task.is_classification:
+        if not spec.task.has_classes:
             return np.asarray(model.predict(x), dtype=np.float64)[:, None]
         return _spread(model.predict_proba(x), model.classes_, spec.n_outputs)
 
@@ -188,9 +188,7 @@ def _gradient_boosting(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
         "random_state": seed,
     }
     kind = (
-        HistGradientBoostingClassifier
-        if spec.task.is_classification
-        else HistGradientBoostingRegressor
+        HistGradientBoostingClassifier if spec.task.has_classes else HistGradientBoostingRegressor
     )
     model = kind(**settings)
     # the number of threads is part of the result, so it does not follow the machine
@@ -200,7 +198,7 @@ def _gradient_boosting(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
 
     def predict(rows: PlainRows) -> DoubleArray:
         with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
-            if not spec.task.is_classification:
+            if not spec.task.has_classes:
                 return np.asarray(model.predict(features(rows)), dtype=np.float64)[:, None]
             found = model.predict_proba(features(rows))
         return _spread(found, model.classes_, spec.n_outputs)
@@ -218,7 +216,7 @@ def _can_stop_early(train: PlainRows, spec: InputSpec) -> bool:
     """Enough rows for scikit-learn to hold a tenth out, every class on both sides."""
     if len(train) <= EARLY_STOPPING_ROWS:
         return False
-    if not spec.task.is_classification:
+    if not spec.task.has_classes:
         return True
     counts = np.unique(train.y, return_counts=True)[1]
     return bool(counts.min() >= 2 and len(counts) <= len(train) // 10)

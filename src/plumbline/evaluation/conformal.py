@@ -65,7 +65,7 @@ def fit_conformal(y: Targets, prediction: DoubleArray, task: Task, coverage: flo
     n = len(y)
     # 10 * 0.9 is 9.000000000000002 for some n and share: not a row more for that
     k = math.ceil((n + 1) * coverage - 1e-9)
-    if task.is_classification:
+    if task.has_classes:
         of_actual = np.sort(prediction[np.arange(n), y.astype(np.int64)])[::-1]
         least = float(of_actual[k - 1]) if k <= n else 0.0
         return Conformal(method="lac", coverage=coverage, rows=n, minimum_probability=least)

@@ -36,7 +36,7 @@ def curve_tables(judged: Judged, classes: Sequence[str]) -> dict[str, pl.DataFra
         classes: the C labels; none for regression, whose tables are empty.
     """
     y, predicted, prediction = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2))
-    if judged.task.is_classification:
+    if judged.task.has_classes:
         y, predicted = judged.y.astype(np.int64), judged.predicted.astype(np.int64)
         prediction = judged.prediction
     table = [asdict(b) for b in reliability(y, prediction)]
@@ -52,7 +52,7 @@ def baseline_curves(baselines: Mapping[str, Judged]) -> dict[str, pl.DataFrame]:
     """The tables `baseline_roc` and `baseline_pr`: a column `model`, then those of `roc`, `pr`."""
     made: dict[str, list[pl.DataFrame]] = {"baseline_roc": [], "baseline_pr": []}
     for name, judged in baselines.items():
-        if judged.task.is_classification:
+        if judged.task.has_classes:
             y = judged.y.astype(np.int64)
             for file, draw in (("baseline_roc", roc_curve), ("baseline_pr", pr_curve)):
                 found = draw(y, judged.prediction)

@@ -30,7 +30,7 @@ def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConf
     Raises:
         ParameterError: a threshold rule that does not fit the task.
     """
-    if config.threshold != "none" and task is not Task.BINARY:
+    if config.threshold != "none" and task != Task.BINARY:
         raise ParameterError(
             f"a {task} task has no threshold",
             file="params.yaml",
@@ -38,7 +38,7 @@ def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConf
             wanted="none",
             got=config.threshold,
         )
-    if not task.is_classification:
+    if not task.has_classes:
         return Decision()
     classes = np.asarray(y, dtype=np.int64)
     temperature = fit_temperature(classes, prediction) if config.calibrate else 1.0
@@ -65,7 +65,7 @@ class Judged:
     @property
     def predicted(self) -> NDArray[np.generic]:
         """(n,) class numbers, or values."""
-        if self.task.is_classification:
+        if self.task.has_classes:
             return predicted_classes(self.prediction, self.decision.threshold)
         return self.prediction[:, 0]
 

@@ -144,7 +144,6 @@ def _losses(
 ) -> list[tuple[float, Slice]]:
     """The worst slices that lose more than allowed, the worst first."""
     metric = METRICS[rules.metric]
-    relative = not metric.classification and not metric.greater_is_better
     found = []
     for one in slices:
         rows = one.rows
@@ -153,7 +152,7 @@ def _losses(
             for model in (challenger, champion)
         )
         loss = old - new if metric.greater_is_better else new - old
-        if relative:
+        if metric.relative:
             loss = loss / old if old > 0 else math.copysign(math.inf, loss) if loss else 0.0
         # NaN (a slice with one class has no ROC-AUC) is no loss
         if np.isfinite([new, old]).all() and loss > rules.max_slice_loss:

@@ -29,9 +29,7 @@ def pick_rows(
     """
     picks: dict[int, str] = {}
     telling = (
-        _classes(y, prediction, threshold)
-        if task.is_classification
-        else _values(y, prediction[:, 0])
+        _classes(y, prediction, threshold) if task.has_classes else _values(y, prediction[:, 0])
     )
     for position, reason in telling:
         if len(picks) < count:

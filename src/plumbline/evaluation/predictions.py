@@ -35,7 +35,7 @@ def predictions(
             "actual": _shown(judged.y, spec),
             "predicted": _shown(judged.predicted, spec),
         }
-        if spec.task.is_classification:
+        if spec.task.has_classes:
             probabilities = zip(spec.classes, judged.prediction.T, strict=True)
             columns |= {f"p_{name}": pl.Series(p) for name, p in probabilities}
         else:
@@ -48,7 +48,7 @@ def predictions(
 
 def _shown(values: Any, spec: InputSpec) -> pl.Series:
     """Class numbers as labels, values as they are."""
-    if not spec.task.is_classification:
+    if not spec.task.has_classes:
         return pl.Series(np.asarray(values, dtype=np.float64))
     labels = np.array(list(spec.classes), dtype=object)[np.asarray(values, dtype=np.int64)]
     return pl.Series(labels.tolist(), dtype=pl.String)

@@ -85,7 +85,7 @@ def relation(train: Examples, spec: InputSpec) -> dict[str, float]:
     x = np.concatenate([train.inputs[t.name] for t in tensors], axis=1, dtype=np.float64)
     x = x - x.mean(axis=0)  # (n, numbers)
     total = np.maximum(np.square(x).sum(axis=0), 1e-12)
-    if spec.task.is_classification:
+    if spec.task.has_classes:
         classes = train.y.astype(np.int64)
         member = (classes[:, None] == np.unique(classes)).astype(np.float64)  # (n, K)
         shares = np.square(member.T @ x) / member.sum(axis=0)[:, None]

@@ -129,7 +129,7 @@ def contract(
         sha256: of the .onnx file.
         sources: SHA-256 of the files that the graph was made from.
     """
-    classification = spec.task.is_classification
+    classification = spec.task.has_classes
     return {
         "format": FORMAT,
         "file": "model.onnx",

@@ -30,7 +30,7 @@ class TorchPredictor:
         decision: calibrates probabilities; None: as the model gives them.
         """
         self._model, self._task, self._target = model.eval(), task, target
-        self._decision = decision if task.is_classification else None
+        self._decision = decision if task.has_classes else None
 
     @torch.no_grad()
     def __call__(self, inputs: Inputs) -> DoubleArray:

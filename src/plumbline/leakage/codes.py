@@ -42,7 +42,7 @@ class Target:
         """The target of a frame that has row numbers; halves depend on them and the seed."""
         half = np.random.default_rng([seed, 4]).permutation(len(frame)) % 2
         column = frame[schema.target]
-        if schema.task is Task.REGRESSION:
+        if schema.task == Task.REGRESSION:
             value = column.cast(pl.Float64).to_numpy()
             rank = column.rank("average").to_numpy() / max(1, len(value))
             return cls(onehot=rank[:, None], value=value, half=half, names=("",), task=schema.task)
@@ -153,7 +153,7 @@ def _answer(
         inside = np.bincount(block, weights=hits[:, taught])
         count = np.bincount(block, weights=rows[:, taught])
         belief[:, asked] = ((inside + prior) / (count + 1))[block]
-    if target.task is Task.REGRESSION:
+    if target.task == Task.REGRESSION:
         rank = target.onehot[:, 0]
         spread = float(((rank - rank.mean()) ** 2).sum())
         left = float(((rank - belief.ravel()[cells]) ** 2).sum())

@@ -44,7 +44,7 @@ class Inquiry:
 
     @property
     def numeric(self) -> bool:
-        return self.target.task is Task.REGRESSION
+        return self.target.task == Task.REGRESSION
 
     @property
     def suspicious(self) -> float:

@@ -173,14 +173,14 @@ def _joined(
 
 def _decides(codes: IntArray, target: Target) -> bool:
     """Whether each pair of values stands in rows of one class only."""
-    if target.task is Task.REGRESSION:
+    if target.task == Task.REGRESSION:
         return False
     return is_code(np.unique(codes, return_inverse=True)[1], target.value.astype(np.int64))
 
 
 def _cuts(number: DoubleArray, target: Target) -> bool:
     """Whether the target is this number, or is cut from it."""
-    if target.task is Task.REGRESSION:
+    if target.task == Task.REGRESSION:
         return is_copy(number, target.value)
     return is_step(number, target.value.astype(np.int64))
 

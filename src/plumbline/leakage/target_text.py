@@ -65,7 +65,7 @@ def _told(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Told | Non
     schema = evidence.schema
     if frame[column.name].null_count() == len(frame):
         return None
-    if not schema.task.is_classification:
+    if not schema.task.has_classes:
         value = frame[schema.target].cast(pl.Float64).to_numpy()
         return _number(frame[column.name], value, evidence.generator("numbers"))
     number = frame[schema.target].replace_strict(

@@ -71,6 +71,6 @@ def count_weights(config: ModelConfig, spec: InputSpec, learned: Learned | None 
 
 def to_prediction(output: Tensor, task: Task) -> Tensor:
     """(B, K, outputs) to probabilities (B, classes) or values (B, 1): the mean over members."""
-    if task.is_classification:
+    if task.has_classes:
         return torch.softmax(output, dim=-1).mean(1)
     return output.mean(1)

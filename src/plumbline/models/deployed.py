@@ -31,7 +31,7 @@ class Deployed(nn.Module):
 
     def forward(self, **inputs: Tensor) -> Tensor:
         prediction = to_prediction(self.model(**inputs), self.task)
-        if self.task.is_classification:
+        if self.task.has_classes:
             if self.temperature == 1.0:
                 return prediction
             # p ** (1 / T), normalized, by way of logarithms so that a small T does not underflow

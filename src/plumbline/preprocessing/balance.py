@@ -29,7 +29,7 @@ def resample(examples: Examples, spec: InputSpec, config: BalanceConfig, seed: i
     """
     if config.method == "none":
         return examples
-    if not spec.task.is_classification:
+    if not spec.task.has_classes:
         raise ParameterError(
             "resampling needs classes",
             file="params.yaml",

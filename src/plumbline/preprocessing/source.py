@@ -128,7 +128,7 @@ def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray 
         DataError: a missing or unknown target; names the first row.
     """
     y: DoubleArray
-    if schema.task.is_classification:
+    if schema.task.has_classes:
         known = pl.Enum(list(schema.classes))
         codes = values.cast(pl.String).cast(known, strict=False).to_physical()
         y = codes.cast(pl.Float64).to_numpy()
@@ -143,7 +143,7 @@ def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray 
             got=values[int(bad[0])],
             hint="fix or remove the rows without a usable target",
         )
-    return y.astype(np.int64) if schema.task.is_classification else y.astype(np.float32)
+    return y.astype(np.int64) if schema.task.has_classes else y.astype(np.float32)
 
 
 def read_weights(values: pl.Series, rows: IntArray) -> FloatArray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from plumbline.config import Config
 from plumbline.kinds import Task
 from plumbline.report.read import Reports, pick, words
-from plumbline.words import DEFAULT_METRIC, METRIC_WORDS
+from plumbline.words import METRIC_WORDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,6 @@ def about(config: Config, reports: Reports) -> About:
     """The main metric is the one that evaluation judged by; without it the task's own."""
     judged = words(pick(reports.json("evaluation/verdict.json"), "metric"))
     asked = config.evaluate.metric
-    default = DEFAULT_METRIC[config.data.task]
+    default = config.data.task.spec.metric
     metric = judged if judged in METRIC_WORDS else default if asked == "auto" else asked
     return About(title=config.report.title or config.data.name, config=config, metric=metric)

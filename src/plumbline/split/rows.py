@@ -69,7 +69,7 @@ def read_rows(table: Table, schema: Schema, data: DataConfig, split: SplitConfig
         test_rows=table.test_rows,
         label=label,
         label_names=names,
-        classification=schema.task.is_classification,
+        classification=schema.task.has_classes,
         value=value,
         duplicate=duplicate,
         group=_group(table, data.group),
@@ -98,7 +98,7 @@ def _label(
 ) -> tuple[IntArray, DoubleArray, tuple[str, ...]]:
     column = _column(table, schema.target)
     _refuse_missing(column, data, "the target")
-    if schema.task.is_classification:
+    if schema.task.has_classes:
         label = column.replace_strict(
             list(schema.classes), list(range(len(schema.classes))), default=None,
             return_dtype=pl.Int64,

@@ -35,7 +35,7 @@ def run(config: Config, paths: Paths) -> Report:
     # Evidently needs a name of its own for each; a feature may have taken one of these
     target, prediction = _free(f"target: {schema.target}", pairs), _free("prediction", pairs)
     pairs[target] = Pair(
-        type=ColumnType.CATEGORY if schema.task.is_classification else ColumnType.NUMBER,
+        type=ColumnType.CATEGORY if schema.task.has_classes else ColumnType.NUMBER,
         reference=reference[schema.target],
         current=current[schema.target],
     )
@@ -83,8 +83,8 @@ def _predictions(config: Config, paths: Paths, schema: Schema) -> Pair:
     """Validation against test rows, neither fitted on: the positive class's probability, the
     predicted class or the value."""
     frame = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
-    name = f"p_{schema.classes[1]}" if schema.task is Task.BINARY else "predicted"
-    number = schema.task is not Task.MULTICLASS
+    name = f"p_{schema.classes[1]}" if schema.task == Task.BINARY else "predicted"
+    number = schema.task != Task.MULTICLASS
     sides = []
     for part in ("val", "test"):
         values = frame.filter(pl.col("part").cast(pl.String) == part)[name]

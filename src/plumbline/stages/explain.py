@@ -158,9 +158,9 @@ def _plain(value: Any) -> Any:
 def _outputs(spec: InputSpec, prediction: DoubleArray) -> tuple[IntArray, str]:
     """Which output is explained in each row, and in words."""
     rows = len(prediction)
-    if spec.task is Task.MULTICLASS:
+    if spec.task == Task.MULTICLASS:
         return prediction.argmax(1).astype(np.int64), "probability of the predicted class"
-    if spec.task is Task.BINARY:
+    if spec.task == Task.BINARY:
         return np.ones(rows, dtype=np.int64), f"probability of '{spec.classes[1]}'"
     return np.zeros(rows, dtype=np.int64), "value in the target's units"
 

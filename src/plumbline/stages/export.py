@@ -80,7 +80,7 @@ def _parity(
         np.linspace(0, len(test) - 1, min(len(test), config.export.parity_rows)).astype(int)
     )
     targets = None
-    if not bundle.spec.task.is_classification:
+    if not bundle.spec.task.has_classes:
         targets = np.asarray(load_part(paths, Part.TRAIN).y, dtype=np.float32)
     return check_parity(
         graph,

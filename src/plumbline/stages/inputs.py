@@ -10,7 +10,6 @@ import polars as pl
 from plumbline.config import Config, Paths
 from plumbline.data.rows import open_rows
 from plumbline.errors import DataError, ParameterError
-from plumbline.evaluation.metrics import default_metric, metric_names
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json
 from plumbline.kinds import ByteArray, Part, Role, Task
@@ -60,13 +59,13 @@ def chosen_metric(name: str, task: Task, key: str = "evaluate.metric") -> str:
         ParameterError: the metric is not one of the task's.
     """
     if name == "auto":
-        return default_metric(task)
-    if name not in metric_names(task):
+        return task.spec.metric
+    if name not in task.spec.metrics:
         raise ParameterError(
             f"'{name}' is no metric of a {task} task",
             file="params.yaml",
             where=key,
-            wanted=", ".join(metric_names(task)),
+            wanted=", ".join(task.spec.metrics),
         )
     return name
 
@@ -90,7 +89,7 @@ def refuse_unfit(examples: Examples, spec: InputSpec, part: str) -> None:
             )
     if not np.isfinite(examples.y).all():
         raise DataError(f"the target is not a finite number in all {part} rows")
-    if part == "training" and spec.task.is_classification and len(np.unique(examples.y)) < 2:
+    if part == "training" and spec.task.has_classes and len(np.unique(examples.y)) < 2:
         only = spec.classes[int(examples.y[0])]
         raise DataError(
             "the training rows hold one class only",

@@ -228,7 +228,7 @@ def _find_rate(
     """The learning-rate finder's sweep and proposal."""
     learned = learn_inputs(config.model, spec, train.inputs)
     target = None
-    if not spec.task.is_classification:
+    if not spec.task.has_classes:
         target = TargetTransform.fit(train.y, config.train.target_transform)
     model = build_model(config.model, spec, learned, seed=config.seed)
     found = sweep(

@@ -51,7 +51,7 @@ class Rows:
     ) -> Self:
         """Examples on the device. On a CPU a memory map stays one, shared by all processes."""
         y: NDArray[Any] = np.asarray(examples.y)
-        if task.is_classification:
+        if task.has_classes:
             y = y.astype(np.int64)
         else:
             y = np.asarray(target.forward(y) if target else y, dtype=np.float32)

@@ -42,7 +42,7 @@ def fit_fresh(
         options: further arguments of `training.loop.fit`.
     """
     learned = learn_inputs(model, spec, train.inputs)
-    if target is None and not spec.task.is_classification:
+    if target is None and not spec.task.has_classes:
         target = TargetTransform.fit(train.y, config.target_transform)
     device = options.get("world", SINGLE_PROCESS).device
     refuse_too_large(model, config, spec, learned, device)

@@ -43,7 +43,7 @@ def learning_curve(
 def constant_loss(train: Rows, val: Rows, task: Task, config: TrainConfig, outputs: int) -> float:
     """The validation loss of the best constant: the training rows' class shares, or their mean
     (the median for an absolute error)."""
-    if task.is_classification:
+    if task.has_classes:
         # on the CPU: with weights, CUDA has no deterministic way to count
         counts = torch.bincount(train.y.cpu(), train.weight.cpu(), minlength=outputs)
         counts = counts.clamp_min(0.5)

@@ -62,7 +62,7 @@ def _rows(job: Job) -> Iterator[tuple[str, str]]:
                 "are about 1; set it to quantile or set normalize.clip to 10",
             )
             break
-    if job.task.is_classification:
+    if job.task.has_classes:
         yield from _weights(job.train, job.config)
         return
     for rows, part in ((job.train, "training"), (job.val, "validation")):

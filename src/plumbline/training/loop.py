@@ -247,7 +247,7 @@ def predict(
 def to_units(prediction: Tensor, task: Task, target: TargetTransform | None) -> DoubleArray:
     """Probabilities as they are; values back in the target's units."""
     array = prediction.cpu().numpy().astype(np.float64)
-    if task.is_classification or target is None:
+    if task.has_classes or target is None:
         return array
     return np.asarray(target.inverse(array), dtype=np.float64)
 

@@ -65,19 +65,24 @@ def huber(output: Tensor, y: Tensor, config: TrainConfig) -> Tensor:
     return loss.mean(dim=1)
 
 
-CLASSIFICATION: dict[str, Loss] = {"cross_entropy": cross_entropy, "focal": focal, "hinge": hinge}
-REGRESSION: dict[str, Loss] = {"mse": mse, "mae": mae, "huber": huber}
-LOSSES: dict[str, Loss] = CLASSIFICATION | REGRESSION
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "hinge": hinge,
+    "mse": mse,
+    "mae": mae,
+    "huber": huber,
+}
 
 
 def choose_loss(config: TrainConfig, task: Task) -> Loss:
-    """The loss of the parameters; `auto` is cross-entropy or squared error, by the task.
+    """The loss of the parameters; `auto` is the first of the task's.
 
     Raises:
         ParameterError: the loss does not fit the task.
     """
-    fitting = CLASSIFICATION if task.is_classification else REGRESSION
-    name = next(iter(fitting)) if config.loss == "auto" else config.loss
+    fitting = task.spec.losses
+    name = fitting[0] if config.loss == "auto" else config.loss
     if name in LOSSES and name not in fitting:
         raise ParameterError(
             f"'{name}' is no loss for a {task} task",
@@ -85,7 +90,7 @@ def choose_loss(config: TrainConfig, task: Task) -> Loss:
             where="train.loss",
             hint=f"choose auto, {' or '.join(fitting)}",
         )
-    return choose(fitting, name, "train.loss")
+    return choose(LOSSES, name, "train.loss")
 
 
 def class_weights(
@@ -97,13 +102,13 @@ def class_weights(
     2001), C being the classes that have any.
 
     Raises:
-        ParameterError: class weights for a regression, or not as many as there are classes.
+        ParameterError: class weights of a task without classes, or not as many as there are.
     """
     if config.class_weights == "none":
         return None
-    if not task.is_classification:
+    if not task.has_classes:
         raise ParameterError(
-            "a regression has no classes to weigh",
+            f"a {task} task has no classes to weigh",
             file="params.yaml",
             where="train.class_weights",
             hint="set it to none",
@@ -137,7 +142,7 @@ def fit_weights(
         y: (n,) of the training rows; `fitted` (m,) of those they became by resampling.
     """
     weights = class_weights(config, task, fitted, n_classes)
-    if fitted is y or not task.is_classification:
+    if fitted is y or not task.has_classes:
         return weights
     before = np.bincount(y.astype(np.int64), minlength=n_classes)
     after = np.bincount(fitted.astype(np.int64), minlength=n_classes)

@@ -364,7 +364,7 @@ def test_spellings_of_one_class(cells: list[str], classes: set[str]) -> None:
     assert set(found.expectations.schema.classes) == classes
     assert found.expectations.schema.column("y").role is Role.TARGET
     if len(classes) == 2 and len(set(cells)) > 2:
-        assert found.expectations.task is Task.BINARY
+        assert found.expectations.task == Task.BINARY
 
 
 @pytest.mark.parametrize(

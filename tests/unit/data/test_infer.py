@@ -69,12 +69,12 @@ def test_roles() -> None:
 
 
 def test_tasks() -> None:
-    assert inferred(frame(x=list(range(N)))).expectations.task is Task.BINARY
+    assert inferred(frame(x=list(range(N)))).expectations.task == Task.BINARY
     seven = frame(y=[i % 7 for i in range(70)], x=list(range(70)))
-    assert inferred(seven).expectations.task is Task.MULTICLASS
-    assert inferred(seven, task=Task.REGRESSION).expectations.task is Task.REGRESSION
+    assert inferred(seven).expectations.task == Task.MULTICLASS
+    assert inferred(seven, task=Task.REGRESSION).expectations.task == Task.REGRESSION
     numbers = frame(y=[i * 1.5 for i in range(N)], x=[1, 2] * 30)
-    assert inferred(numbers).expectations.task is Task.REGRESSION
+    assert inferred(numbers).expectations.task == Task.REGRESSION
 
 
 def test_the_positive_class() -> None:

@@ -52,7 +52,7 @@ def spec(*sources: str, task: Task = Task.BINARY) -> InputSpec:
     return spec_of(
         task=task,
         num_names=sources,
-        classes=("no", "yes") if task is Task.BINARY else (),
+        classes=("no", "yes") if task == Task.BINARY else (),
     )
 
 

@@ -19,20 +19,20 @@ from plumbline.inference import BATCH_ROWS
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.torch_predictor import TorchPredictor
-from plumbline.kinds import Task
+from plumbline.kinds import TASKS, Task
 from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", list(TASKS))
 @pytest.mark.parametrize("rows", [1, 60])
 def test_torch_and_onnx_predict_alike(task: Task, rows: int) -> None:
     spec = made_spec(task)
     made = made_examples(spec, 60)
     model = build_model(small_model(), spec, seed=0)
-    target = None if task.is_classification else TargetTransform.fit(made.y, "standard")
+    target = None if task.has_classes else TargetTransform.fit(made.y, "standard")
     decision = Decision(temperature=1.7)
     by_torch = TorchPredictor(model, task, target=target, decision=decision)
     graph = to_onnx(model, spec, target=target, temperature=1.7, opset=18, metadata={})

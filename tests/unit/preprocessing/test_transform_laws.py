@@ -27,7 +27,7 @@ from plumbline.config.data import (
 from plumbline.data.read import conform, scan
 from plumbline.errors import DataError
 from plumbline.examples import Examples, InputSpec
-from plumbline.kinds import ColumnType, Role, Task
+from plumbline.kinds import TASKS, ColumnType, Role, Task
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
 
@@ -51,7 +51,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 @st.composite
 def tables(draw: Any) -> tuple[Schema, NormalizeConfig, pl.DataFrame, pl.DataFrame]:
     """A schema, settings, training rows and other rows."""
-    task = draw(st.sampled_from(list(Task)))
+    task = draw(st.sampled_from(list(TASKS)))
     kinds = draw(st.lists(st.sampled_from(list(CELLS)), min_size=1, max_size=5))
     columns = [Column(name=f"{kind}_{j}", type=kind) for j, kind in enumerate(kinds)]
     kind = ColumnType.CATEGORY if CLASSES[task] else ColumnType.NUMBER

@@ -46,7 +46,7 @@ def saved(
         config=config,
         spec=spec,
         learned=learned,
-        target=None if task.is_classification else TargetTransform.fit(rows.y, "quantile"),
+        target=None if task.has_classes else TargetTransform.fit(rows.y, "quantile"),
         preprocessor={"scale": [1.5]},
         metadata={"best_epoch": 7},
     )

@@ -26,8 +26,6 @@ __all__ = [
     "METRICS",
     "Metric",
     "all_scores",
-    "default_metric",
-    "metric_names",
     "predicted_classes",
     "score",
 ]
@@ -40,11 +38,12 @@ class Metric:
     `statistic` maps y (n,), prediction (n, C) or (n, 1) and the threshold to a function of
     row weights (B, n) -> (B,). `by_label` metrics depend on the threshold. `biased` ones grow
     when rows are drawn twice, so their bootstrap intervals are moved back by the mean shift.
+    `relative` ones have no fixed scale: a difference is judged as a share of the metric.
     """
 
     statistic: Make
     greater_is_better: bool
-    classification: bool = True
+    relative: bool = False
     by_label: bool = False
     biased: bool = False
 
@@ -80,11 +79,11 @@ def score(
     Raises:
         ParameterError: no such metric, or none of this task.
     """
-    if name not in metric_names(task):
+    if name not in task.spec.metrics:
         raise ParameterError(
             f"'{name}' is no metric of a {task} task",
             file="params.yaml",
-            hint=f"choose one of {', '.join(metric_names(task))}",
+            hint=f"choose one of {', '.join(task.spec.metrics)}",
         )
     return METRICS[name].function(y, prediction, threshold)
 
@@ -98,28 +97,16 @@ def all_scores(
     """Every metric of the task that is defined on these rows (see `score`)."""
     if len(y) == 0:
         return {}
-    values = {name: score(name, y, prediction, task, threshold) for name in metric_names(task)}
+    values = {name: score(name, y, prediction, task, threshold) for name in task.spec.metrics}
     return {name: value for name, value in values.items() if np.isfinite(value)}
-
-
-def metric_names(task: Task) -> tuple[str, ...]:
-    """The metrics that a task has."""
-    return tuple(n for n, m in METRICS.items() if m.classification == task.is_classification)
-
-
-def default_metric(task: Task) -> str:
-    """The metric that counts where none is named."""
-    return {Task.BINARY: "roc_auc", Task.MULTICLASS: "accuracy", Task.REGRESSION: "rmse"}[task]
 
 
 def _label(make: Make) -> Metric:
     return Metric(statistic=make, greater_is_better=True, by_label=True)
 
 
-def _loss(make: Make, *, classification: bool = True, biased: bool = False) -> Metric:
-    return Metric(
-        statistic=make, greater_is_better=False, classification=classification, biased=biased
-    )
+def _loss(make: Make, *, relative: bool = False, biased: bool = False) -> Metric:
+    return Metric(statistic=make, greater_is_better=False, relative=relative, biased=biased)
 
 
 METRICS: dict[str, Metric] = {
@@ -135,9 +122,9 @@ METRICS: dict[str, Metric] = {
     "log_loss": _loss(classes.log_loss),
     "brier": _loss(classes.brier),
     "ece": _loss(classes.ece, biased=True),
-    "mae": _loss(values.errors(values.absolute), classification=False),
-    "mse": _loss(values.errors(values.squared), classification=False),
-    "rmse": _loss(values.errors(values.squared, root=True), classification=False),
-    "r2": Metric(statistic=values.r2, greater_is_better=True, classification=False),
-    "mape": _loss(values.errors(values.relative), classification=False),
+    "mae": _loss(values.errors(values.absolute), relative=True),
+    "mse": _loss(values.errors(values.squared), relative=True),
+    "rmse": _loss(values.errors(values.squared, root=True), relative=True),
+    "r2": Metric(statistic=values.r2, greater_is_better=True),
+    "mape": _loss(values.errors(values.relative), relative=True),
 }

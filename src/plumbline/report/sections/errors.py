@@ -46,7 +46,7 @@ def confusion(reports: Reports, about: About) -> Part:
 
 def _decision(reports: Reports, about: About) -> str:
     """What makes a probability a class."""
-    if about.task is not Task.BINARY:
+    if about.task != Task.BINARY:
         return "The class with the highest probability is predicted."
     positive = about.config.data.positive or "the positive class"
     threshold = real(pick(reports.json("evaluation/verdict.json"), "threshold"))

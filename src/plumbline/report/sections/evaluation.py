@@ -26,7 +26,7 @@ PARTS = ("train", "val", "test")
 def evaluation(reports: Reports, about: About) -> Section:
     """What the model is worth on rows that it never saw."""
     parts = [_metrics(reports, about)]
-    if about.task.is_classification:
+    if about.task.has_classes:
         parts += [ranking(reports, about), calibration(reports, about), confusion(reports, about)]
     else:
         parts.append(residuals(reports))

@@ -63,16 +63,16 @@ def explanations_status(reports: Reports) -> Status | None:
 def _output(about: About) -> str:
     """What is explained, inside a sentence."""
     data = about.config.data
-    if about.task is Task.BINARY:
+    if about.task == Task.BINARY:
         return f"the probability of {data.positive or 'the positive class'}"
-    if about.task is Task.MULTICLASS:
+    if about.task == Task.MULTICLASS:
         return "the probability of the class predicted for the row"
     return f"the predicted {data.target}"
 
 
 def _unit(about: About) -> str:
     """What values are measured in, for an axis."""
-    return "probability" if about.task.is_classification else f"{about.config.data.target}"
+    return "probability" if about.task.has_classes else f"{about.config.data.target}"
 
 
 def _ranked(content: Any) -> dict[str, float]:

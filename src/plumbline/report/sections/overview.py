@@ -53,7 +53,7 @@ def _target(content: Any, columns: list[Any], about: About) -> list[Block]:
     """The shares of the classes, or the distribution of a number."""
     target = about.config.data.target
     column: dict[str, Any] = next((c for c in columns if c.get("name") == target), {})
-    if about.task.is_classification:
+    if about.task.has_classes:
         shares = _shares(column)
         if not shares:
             return []

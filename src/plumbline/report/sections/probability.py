@@ -55,7 +55,7 @@ def ranking(reports: Reports, about: About) -> Part:
         caption = f"{look.title}. {said[:1].upper()}{said[1:]}." + (
             " The dotted line is chance." if diagonal else ""
         )
-        if about.task is Task.MULTICLASS:
+        if about.task == Task.MULTICLASS:
             caption += " The mean over classes, each against the rest."
         figures.append(Figure(svg=lines(series, look), caption=caption))
     blocks: list[Block] = [Figures(figures)] if figures else []
@@ -118,7 +118,7 @@ def calibration(reports: Reports, about: About) -> Part:
 
 def _bins(about: About) -> str:
     """What the axes of the reliability diagram are."""
-    if about.task is Task.BINARY:
+    if about.task == Task.BINARY:
         return (
             f"Test rows in bins of the predicted probability of {_positive(about)}, against the "
             f"share that is {_positive(about)}."
@@ -132,7 +132,7 @@ def _bins(about: About) -> str:
 def _reading(about: About) -> str:
     """What a point off the line means. Of two classes the diagram is about the positive one, so
     that below one half the sure side is the other; of more it is about the predicted class."""
-    if about.task is Task.BINARY:
+    if about.task == Task.BINARY:
         positive = _positive(about)
         return (
             f"Of the rows given a probability of 0.8 for {positive}, eight in ten should be "
@@ -173,7 +173,7 @@ def coverage(reports: Reports, about: About) -> Part:
     blocks: list[Block] = []
     promised, found = real(pick(conformal, "promised")), real(pick(conformal, "coverage"))
     if promised is not None or found is not None:
-        size = "mean width" if not about.task.is_classification else "classes per set"
+        size = "mean width" if not about.task.has_classes else "classes per set"
         blocks.append(
             Metadata(
                 [
