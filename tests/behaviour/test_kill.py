@@ -165,7 +165,8 @@ def surely(kill: Callable[[float], bool], pause: float) -> None:
 
 
 def test_one_process(tmp_path: Path, by_one: Unbroken) -> None:
-    paths = checkout(tmp_path)
+    """Wherever its batches come from."""
+    paths = checkout(tmp_path, batches="files")
     assert kill_once(paths, 0.0, from_checkpoint=True)
     assert kill_once(paths, 0.05, from_checkpoint=True)
     done = plumbline(paths.root, "train")
@@ -175,7 +176,7 @@ def test_one_process(tmp_path: Path, by_one: Unbroken) -> None:
 
 
 def test_one_of_two_processes(tmp_path: Path, by_two: Unbroken) -> None:
-    paths = checkout(tmp_path, processes=2)
+    paths = checkout(tmp_path, processes=2, batches="files")
     assert kill_a_rank(paths, rank=0, pause=0.2)
     assert outputs(paths) == by_two.outputs
 

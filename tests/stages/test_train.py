@@ -124,9 +124,25 @@ class TestOutputs:
                 "checkpoint_steps": 2,
                 "max_restarts": 0,
                 "shard": True,
+                "batches": "files",
             },
         )
         run(paths)
+        assert outputs(paths) == first
+
+    def test_rows_too_large_for_memory_are_read_from_files(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        paths = made_checkout(tmp_path, made_spec(), rows=(40_000, 80), train={"epochs": 1})
+        run(paths)
+        first = outputs(paths)
+        assert "files" not in capsys.readouterr().err
+        config = load_config(paths.params).replace({"data.max_memory_mb": 2})
+        train.run(config, paths)
+        told = (
+            "reading batches from files: 1 MiB of training rows (too many for data.max_memory_mb)"
+        )
+        assert told in capsys.readouterr().err
         assert outputs(paths) == first
 
     def test_tuned_values_are_taken_and_told(self, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from pydantic import Field
 from plumbline.config.section import NonNegativeInt, PositiveInt, section
 
 EngineName = Literal["auto", "process", "launcher"]
+BatchesFrom = Literal["auto", "memory", "files"]
 
 
 @section
 class RuntimeConfig:
-    """Engine, device, processes, restarts and checkpoints of a fit."""
+    """Engine, device, processes, batches, restarts and checkpoints of a fit."""
 
     engine: EngineName = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -21,6 +22,7 @@ class RuntimeConfig:
     threads: int = Field(default=0, ge=0, le=1024)
     shard: bool = False
     compile: bool = False
+    batches: BatchesFrom = "auto"
     max_restarts: int = Field(default=3, ge=0, le=1000)
     checkpoint_epochs: PositiveInt = 1
     checkpoint_steps: NonNegativeInt = 0

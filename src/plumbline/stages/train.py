@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from plumbline.training.loop import evaluate_rows
 from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import sweep, sweep_csv
 from plumbline.training.progress import ProgressBar
+from plumbline.training.sources import input_bytes
 
 # keys of `train` that say what is reported beside the model
 DIAGNOSTICS = ("find_learning_rate", "learning_curve")
@@ -70,9 +72,10 @@ def _train(config: Config, paths: Paths) -> None:
         every_epochs=config.runtime.checkpoint_epochs,
         every_steps=config.runtime.checkpoint_steps,
     )
-    with join(config.runtime) as world:
+    with join(config.runtime, config.data.max_memory_mb) as world:
         if world.is_main:
             checkpoints.clean_siblings()
+            _tell_source(config, fitted, world)
         fresh = _fit(config, spec, fitted, val, world, checkpoints)
         weights = fit_weights(config.train, spec.task, train.y, fitted.y, spec.n_outputs)
         verdict, points = _judge(config, spec, train, val, world, fresh, weights)
@@ -102,6 +105,19 @@ def _train(config: Config, paths: Paths) -> None:
                 metadata=metadata,
             )
         checkpoints.remove()
+
+
+def _tell_source(config: Config, train: Examples, world: World) -> None:
+    """Say that rows are read from their files while the model is fitted, and why."""
+    size = input_bytes(train.inputs)
+    if size > world.resident_bytes:
+        forced = config.runtime.batches == "files"
+        why = "runtime.batches" if forced else "too many for data.max_memory_mb"
+        print(
+            f"reading batches from files: {size / 2**20:,.0f} MiB of training rows ({why})",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _key(config: Config, paths: Paths) -> str:
@@ -183,8 +199,15 @@ def _judge(
     """
     fitted, task = fresh.fitted, spec.task
     rows = [
-        Rows.of(a, task, world.device, target=fresh.target, per_class=per_class)
-        for a in (train, val)
+        Rows.of(
+            examples,
+            task,
+            world.device,
+            target=fresh.target,
+            per_class=per_class,
+            resident_bytes=world.resident_bytes,
+        )
+        for examples in (train, val)
     ]
 
     def losses(fit: FreshFit, of: Rows) -> DoubleArray:

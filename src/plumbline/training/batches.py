@@ -1,10 +1,8 @@
-"""Rows as tensors on the device, and which of them make up each step."""
+"""Rows to fit on or to score, and which of them make up each step."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,16 +16,15 @@ from plumbline.errors import ParameterError
 from plumbline.examples import Examples
 from plumbline.kinds import FloatArray, Task
 from plumbline.models.target import TargetTransform
-
-GATHERED_BYTES = 4 << 20  # of rows gathered at once: what a core's cache may hold
+from plumbline.training.sources import UNLIMITED, BatchSource, open_source, resident
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Prepared rows on a device: `inputs` by tensor (n, *shape), `y` (n,) class numbers or
-    standardized values, `weight` (n,) what each row counts in the loss."""
+    """Prepared rows: `source` gives their tensors batch by batch; `y` (n,), class numbers or
+    standardized values, and `weight` (n,), what each row counts in the loss, lie on the device."""
 
-    inputs: dict[str, Tensor]
+    source: BatchSource
     y: Tensor
     weight: Tensor
     total_weight: float
@@ -48,8 +45,10 @@ class Rows:
         *,
         target: TargetTransform | None = None,
         per_class: FloatArray | None = None,
+        resident_bytes: int = UNLIMITED,
     ) -> Self:
-        """Examples on the device. On a CPU a memory map stays one, shared by all processes."""
+        """Examples on the device, or in their files where the tensors take more than
+        `resident_bytes`."""
         y: NDArray[Any] = np.asarray(examples.y)
         if task.has_classes:
             y = y.astype(np.int64)
@@ -59,42 +58,16 @@ class Rows:
         if per_class is not None:
             weight = weight * per_class[y]
         return cls(
-            inputs={name: _resident(array, device) for name, array in examples.inputs.items()},
-            y=_resident(y, device),
-            weight=_resident(weight, device),
+            source=open_source(examples.inputs, device, resident_bytes),
+            y=resident(y, device),
+            weight=resident(weight, device),
             total_weight=max(float(weight.sum(dtype=np.float64)), 1e-12),
         )
-
-
-def _resident(array: NDArray[Any], device: torch.device) -> Tensor:
-    with warnings.catch_warnings():
-        # a read-only map is what we want: nothing here writes to rows
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
     """The order of the rows in an epoch, (n,) int64, the same on every process."""
     return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(n))
-
-
-def read_batches(
-    rows: Rows, order: Tensor, bounds: Sequence[tuple[int, int]]
-) -> Iterator[dict[str, Tensor]]:
-    """The inputs, (B, *shape) each, of the rows at [start, stop) of `order`, for each of `bounds`
-    in turn. Many batches are gathered at once, which costs a tenth of one by one."""
-    most = max((stop - start for start, stop in bounds), default=0)
-    row = sum(t[:1].numel() * t.itemsize for t in rows.inputs.values())
-    together = max(1, GATHERED_BYTES // max(1, most * row))
-    for first in range(0, len(bounds), together):
-        some = bounds[first : first + together]
-        index = torch.cat([order[start:stop] for start, stop in some])
-        sizes = [stop - start for start, stop in some]
-        parts = {
-            name: torch.split(t.index_select(0, index), sizes) for name, t in rows.inputs.items()
-        }
-        for number in range(len(some)):
-            yield {name: batches[number] for name, batches in parts.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from plumbline.config.runtime import RuntimeConfig
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.launch import die_with_parent
 from plumbline.training.launched import is_launched
+from plumbline.training.sources import UNLIMITED, most_resident_bytes
 
 CPU = torch.device("cpu")
 TIMEOUT = timedelta(minutes=10)
@@ -39,6 +40,7 @@ class World:
     Attributes:
         shard: parameters are spread over the processes.
         compile: the model is compiled by torch.
+        resident_bytes: a part whose tensors take more is read from its files, batch by batch.
     """
 
     rank: int = 0
@@ -46,6 +48,7 @@ class World:
     device: torch.device = CPU
     shard: bool = False
     compile: bool = False
+    resident_bytes: int = UNLIMITED
 
     @property
     def is_main(self) -> bool:
@@ -104,12 +107,16 @@ SINGLE_PROCESS = World()
 
 
 @contextlib.contextmanager
-def join(config: RuntimeConfig) -> Iterator[World]:
-    """Be one of the processes that the launcher started (NCCL on GPUs, Gloo on CPUs), or alone."""
+def join(config: RuntimeConfig, max_memory_mb: int) -> Iterator[World]:
+    """Be one of the processes that the launcher started (NCCL on GPUs, Gloo on CPUs), or alone.
+
+    Args:
+        max_memory_mb: `data.max_memory_mb`, of which the rows may take a part.
+    """
     if not is_launched():
         device = choose_device(config)
         set_up(device, count_threads(config, 1))
-        yield World(device=device)
+        yield _world(config, max_memory_mb, device)
         return
     die_with_parent()
     device = choose_device(config, int(os.environ["LOCAL_RANK"]))
@@ -124,9 +131,20 @@ def join(config: RuntimeConfig) -> Iterator[World]:
         device_id=device if device.type == "cuda" else None,
     )
     try:
-        yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+        world = _world(config, max_memory_mb, device)
+        yield replace(world, rank=dist.get_rank(), size=dist.get_world_size())
     finally:
         leave()
+
+
+def _world(config: RuntimeConfig, max_memory_mb: int, device: torch.device) -> World:
+    """A single process that works as the parameters say."""
+    return World(
+        device=device,
+        shard=config.shard,
+        compile=config.compile,
+        resident_bytes=most_resident_bytes(config.batches, max_memory_mb, device),
+    )
 
 
 def leave() -> None:

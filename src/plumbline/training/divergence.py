@@ -18,6 +18,7 @@ LARGE = 1e4  # of what a model reads or is fitted to; scaled numbers are about 1
 HALF = 65504  # the largest number of fp16
 STRONG_L1 = 0.1
 STRONG_GAMMA = 10
+READ_ROWS = 4096  # at once, in the search for a large number
 
 
 class DivergedError(ParameterError):
@@ -53,8 +54,7 @@ def refuse_divergence(row: dict[str, float], job: Job) -> None:
 def _rows(job: Job) -> Iterator[tuple[str, str]]:
     """What the rows hold that a loss does not survive: (key, hint)."""
     for rows, part in ((job.train, "training"), (job.val, "validation")):
-        numbers = [t for t in rows.inputs.values() if t.is_floating_point()]
-        largest = max((_largest(t) for t in numbers), default=0.0)
+        largest = _largest_input(rows)
         if not largest <= LARGE:
             yield (
                 "normalize.scale",
@@ -99,6 +99,21 @@ def _settings(config: TrainConfig) -> Iterator[tuple[str, str]]:
         yield "train.l1", f"set it below {STRONG_L1} (it is {config.l1:g})"
     if config.loss == "focal" and config.focal_gamma > STRONG_GAMMA:
         yield "train.focal_gamma", f"set it to 2 (it is {config.focal_gamma:g})"
+
+
+def _largest_input(rows: Rows) -> float:
+    """Of the numbers that a model reads."""
+    bounds = [(a, min(a + READ_ROWS, len(rows))) for a in range(0, len(rows), READ_ROWS)]
+    return _largest(
+        torch.tensor(
+            [
+                _largest(tensor)
+                for batch in rows.source.read(bounds)
+                for tensor in batch.values()
+                if tensor.is_floating_point()
+            ]
+        )
+    )
 
 
 def _largest(values: Tensor) -> float:

@@ -1,7 +1,7 @@
 """The training loop: rows in, fitted model out; one process or many, on CPU or GPU.
 
 Reads top to bottom: `fit` is the loop over epochs, `train_epoch` the loop over steps,
-`update` one optimizer step. Rows are resident tensors, a batch is an index into them, and
+`update` one optimizer step. A batch is an index into rows that are resident or read ahead, and
 nothing waits for the device inside an epoch.
 
 B rows of a batch, K ensemble members, C outputs.
@@ -25,20 +25,20 @@ from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.models import to_prediction
 from plumbline.models.target import TargetTransform
-from plumbline.training.batches import Rows, epoch_order, read_batches
+from plumbline.training.batches import Rows, epoch_order
 from plumbline.training.checkpoint import Checkpoints, Run, whole
 from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.divergence import refuse_divergence
 from plumbline.training.losses import choose_loss
 from plumbline.training.optim import add_l1, set_rate
 from plumbline.training.setup import Job, prepare
+from plumbline.training.sources import Batch, Bounds
 
 Score = Callable[[IntArray | FloatArray, DoubleArray], float]
 OnEpoch = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int, int, int], None]
 Context = contextlib.AbstractContextManager[object]
-Bounds = tuple[int, int]
-Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[dict[str, Tensor]]]
+Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[Batch]]
 EVAL_ROWS = 2048  # rows per forward pass outside training, per process
 STEPS_AHEAD = 1024  # steps whose batches are laid out at once
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -194,7 +194,7 @@ def _laid_out(job: Job, order: Tensor, weight: Tensor, first: int) -> Iterator[S
             [weight[batches[0][0] : batches[-1][1]].sum() for batches in steps]
         ).clamp_min(1e-12)  # (steps,)
         own = [[world.share(*bounds) for bounds in batches] for batches in steps]
-        inputs = read_batches(job.train, order, [bounds for shares in own for bounds in shares])
+        inputs = job.train.source.read([bounds for shares in own for bounds in shares], order)
         for scale, batches, shares in zip(scales, steps, own, strict=True):
             yield scale, list(zip(batches, shares, strict=True)), inputs
 
@@ -221,9 +221,11 @@ def evaluate_rows(
     loss = choose_loss(config, task)
     model.eval()
     predictions, losses = [], []
-    for a, b, n in _chunks(len(rows), world):
+    chunks = _chunks(len(rows), world)
+    inputs = rows.source.read([(a, b) for a, b, _ in chunks])
+    for (a, b, n), batch in zip(chunks, inputs, strict=True):
         with _precision(config, world.device):
-            output = model(**{name: t[a:b] for name, t in rows.inputs.items()})  # (B, K, C)
+            output = model(**batch)  # (B, K, C)
         output = output.float()
         predictions.append(world.gather(to_prediction(output, task), n))
         losses.append(world.gather(loss(output, rows.y[a:b], config), n))
@@ -240,7 +242,7 @@ def predict(
     world: World = SINGLE_PROCESS,
 ) -> DoubleArray:
     """Probabilities (n, C), or values (n, 1) in the target's units, of a fitted model."""
-    rows = Rows.of(examples, task, world.device, target=target)
+    rows = Rows.of(examples, task, world.device, target=target, resident_bytes=world.resident_bytes)
     return to_units(evaluate_rows(model, rows, task, config, world)[0], task, target)
 
 

@@ -61,10 +61,17 @@ def prepare(
     forward = spread(model, world)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     plan = Plan.of(len(train), config, has_batch_norm=has_batch_norm)
+
+    def rows(examples: Examples) -> Rows:
+        most = world.resident_bytes
+        return Rows.of(
+            examples, task, world.device, target=target, per_class=per_class, resident_bytes=most
+        )
+
     job = Job(
         forward=_compiled(forward, world.device) if world.compile else forward,
-        train=Rows.of(train, task, world.device, target=target, per_class=per_class),
-        val=Rows.of(val, task, world.device, target=target, per_class=per_class),
+        train=rows(train),
+        val=rows(val),
         plan=plan,
         loss=choose_loss(config, task),
         task=task,

@@ -16,8 +16,7 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.arrays import read_examples, write_examples
-from plumbline.training import batches
-from plumbline.training.batches import Plan, Rows, epoch_order, read_batches
+from plumbline.training.batches import Plan, Rows, epoch_order
 from plumbline.training.distributed import World
 
 CPU = torch.device("cpu")
@@ -65,9 +64,9 @@ def test_rows_stay_memory_mapped(tmp_path: Path) -> None:
     """Every process of a machine shares the pages of the one file."""
     write_examples(tmp_path, made_examples(made_spec(), 50))
     examples = read_examples(tmp_path, ("num", "cat"))
-    rows = Rows.of(examples, Task.BINARY, CPU)
+    (read,) = Rows.of(examples, Task.BINARY, CPU).source.read([(0, 50)])
     for name, array in examples.inputs.items():
-        assert rows.inputs[name].data_ptr() == array.__array_interface__["data"][0]
+        assert read[name].data_ptr() == array.__array_interface__["data"][0]
 
 
 def test_targets_and_weights() -> None:
@@ -94,20 +93,3 @@ def test_rows_that_weigh_nothing_have_the_mean_zero() -> None:
     made = made_examples(made_spec(), 5)
     rows = Rows.of(replace(made, weight=np.zeros(5, dtype=np.float32)), Task.BINARY, CPU)
     assert rows.mean(torch.ones(5)) == 0
-
-
-@pytest.mark.parametrize("gathered", [1, 200, 1 << 20])
-def test_batches_read_together_are_those_read_one_by_one(
-    gathered: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "GATHERED_BYTES", gathered)
-    rows = Rows.of(made_examples(made_spec(Task.BINARY), 50, seed=1), Task.BINARY, CPU)
-    order = epoch_order(0, 0, 50)
-    bounds = [(0, 8), (8, 16), (20, 20), (30, 31), (31, 50)]  # not all of them, one of no rows
-    read = list(read_batches(rows, order, bounds))
-    assert len(read) == len(bounds)
-    for batch, (start, stop) in zip(read, bounds, strict=True):
-        assert batch.keys() == rows.inputs.keys()
-        for name, tensor in rows.inputs.items():
-            assert torch.equal(batch[name], tensor[order[start:stop]])
-    assert list(read_batches(rows, order, [])) == []

@@ -451,12 +451,12 @@ class TestPrecision:
         """Gradients that overflow at the first scale are skipped, and the scale lowered."""
         config = short_fit(precision="fp16", epochs=2)
         model = network()
+        huge = replace(TRAIN, inputs={**TRAIN.inputs, "num": TRAIN.inputs["num"] * 100})
         job, run = prepare(
-            model, TRAIN, VAL, SPEC.task, config, seed=0, target=None, world=SINGLE_PROCESS
+            model, huge, VAL, SPEC.task, config, seed=0, target=None, world=SINGLE_PROCESS
         )
         before = run.scaler.get_scale()
-        inputs = {**job.train.inputs, "num": job.train.inputs["num"] * 100}
-        train_epoch(replace(job, train=replace(job.train, inputs=inputs)), run)
+        train_epoch(job, run)
         assert run.scaler.get_scale() < before
         assert all(bool(p.isfinite().all()) for p in model.parameters())
 
