@@ -95,7 +95,7 @@ def init(request: Request, paths: Paths) -> Report:
             ("", ""),
             ("task", task_words(inferred)),
             *(("read as", table.words) for table in tables),
-            *(("note", note) for table in tables for note in table.notes),
+            *_notes(tables),
             *(("params", note) for note in changed),
             *((("before", f"kept in {kept.relative_to(paths.root)}"),) if kept else ()),
             ("change it", "type, role and limits in expectations.yaml; the rest in params.yaml"),
@@ -171,7 +171,8 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
                 got=other.words,
                 hint="export both the same way",
             )
-        tables.append(other)
+        left_out = _left_out(other, form, request.test.name, known)
+        tables.append(dataclasses.replace(other, notes=[*other.notes, *left_out]))
         files.append((other.path, form, request.test.name))
     wishes = Wishes(
         **{
@@ -190,8 +191,27 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
             file=request.data.name,
             test=test[0] if test else None,
             test_file=request.test.name if request.test else "",
+            unnamed=first.unnamed,
         ),
     )
+
+
+def _left_out(table: Canonical, form: FormatConfig, file: str, known: list[str]) -> list[str]:
+    """The columns of a test file that the data lack, in words."""
+    names = scan(table.path, form, shown=file).collect_schema().names()
+    extra = [n for n in names if n not in known]
+    listed = ", ".join(extra[:SHOWN]) + (" …" if len(extra) > SHOWN else "")
+    return [f"left out, for the data have no such column: {listed}"] if extra else []
+
+
+def _notes(tables: list[Canonical]) -> list[tuple[str, str]]:
+    """What was guessed, left out or renamed; of two files, with the name of each."""
+    several = len(tables) > 1
+    return [
+        ("note", f"{table.name}: {note}" if several else note)
+        for table in tables
+        for note in table.notes
+    ]
 
 
 def _text_formats(test: Path, data: Canonical, form: FormatConfig) -> list[Column]:

@@ -39,7 +39,8 @@ class Canonical:
     """A table that every stage reads alike: `path`, to be read by `form`.
 
     `name` is what the file is to be called, `words` say how the owner's file is laid out, `notes`
-    what was guessed, left out or renamed.
+    what was guessed, left out or renamed, `unnamed` the columns that its header leaves without a
+    name.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Canonical:
     form: FormatConfig
     words: str
     notes: list[str] = field(default_factory=list)
+    unnamed: tuple[str, ...] = ()
 
 
 def make_canonical(
@@ -116,6 +118,8 @@ def _canonical(
         )
     kept = max(first.used, _named(found.given))
     names, renamed = name_columns(found.given[:kept])
+    given = zip(names, found.given, strict=False)
+    unnamed = tuple(n for n, own in given if not own) if found.headers else ()
     notes = [*opened.notes, *found.notes, *(renamed if found.headers else []), *first.notes]
     if kept < found.width:
         notes.append("the lines end in a separator; the empty column behind it is left out")
@@ -129,6 +133,7 @@ def _canonical(
                 form=form,
                 words=opened.words,
                 notes=notes,
+                unnamed=unnamed,
             )
     name = f"{_stem(source.name)}.csv"
     place = folder / name
@@ -150,6 +155,7 @@ def _canonical(
         form=form,
         words=opened.words,
         notes=notes,
+        unnamed=unnamed,
     )
 
 

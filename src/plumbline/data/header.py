@@ -193,7 +193,7 @@ def name_columns(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     names: list[str] = []
     taken = {name for name in given if name}
-    unnamed, repeated = [], []
+    unnamed, repeated = [], []  # what such columns are called
     seen: set[str] = set()
     for i, name in enumerate(given):
         own = name or f"column_{i}"
@@ -210,9 +210,15 @@ def name_columns(given: Sequence[str]) -> tuple[list[str], list[str]]:
         names.append(own)
     notes = []
     if unnamed:
-        notes.append(f"{_several(unnamed, 'column')} without a name: {_listed(unnamed)}")
+        verb = "is" if len(unnamed) == 1 else "are"
+        notes.append(
+            f"{_several(unnamed, 'column')} without a name {verb} called {_listed(unnamed)}"
+        )
     if repeated:
-        notes.append(f"{_several(repeated, 'name')} repeated: {_listed(repeated)}")
+        verb = "is" if len(repeated) == 1 else "are"
+        notes.append(
+            f"{_several(repeated, 'column')} with a repeated name {verb} called {_listed(repeated)}"
+        )
     return names, notes
 
 

@@ -7,7 +7,7 @@ inferred becomes expectations.yaml, which its owner edits.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -15,7 +15,7 @@ import polars as pl
 from plumbline.cells import TRUE, normal_forms, typed, written
 from plumbline.config.data import FormatConfig
 from plumbline.data.agree import refuse_classes, refuse_unreadable
-from plumbline.data.choose import MOST_VALUES
+from plumbline.data.choose import MOST_VALUES, Choice
 from plumbline.data.decide import decide
 from plumbline.data.expectations import Expectations, RowCount
 from plumbline.data.formats import Reading
@@ -28,18 +28,16 @@ from plumbline.tables import CellFormat, Column
 
 MOST_CLASSES = 30  # a target of whole numbers with more different values is a regression
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
-POSITIVE = (
-    "1",
-    "true",
-    "yes",
-    "y",
-    "t",
-    "positive",
-    "pos",
-    "malignant",
-    "fraud",
-    "spam",
-    "churned",
+INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # of a pandas index written to a file
+IDENTIFYING = (ColumnType.INTEGER, ColumnType.TEXT)  # types of which a column may name the row
+POSITIVE = frozenset(
+    (
+        *("1", "+", "+1", "true", "t", "yes", "y", "on", "ja", "j", "oui", "sí", "si", "sì", "sim"),
+        *("tak", "ano", "áno", "igen", "evet", "kyllä", "ναι", "да", "так", "はい", "是", "有"),
+        *("positive", "pos", "positiv", "present", "abnormal", "case", "event", "failed"),
+        *("failure", "fraud", "fraudulent", "spam", "malignant", "churn", "churned", "default"),
+        *("defaulted", "died", "dead", "sick", "diseased", "infected", "attack", "anomaly"),
+    )
 )
 
 
@@ -74,12 +72,14 @@ def infer(
     test: pl.LazyFrame | None = None,
     test_file: str = "--test",
     known: Mapping[str, Reading] | None = None,
+    unnamed: Collection[str] = (),
 ) -> Inferred:
     """Infer types, formats, roles, task and expectations of a table as read (see `read.scan`).
 
     Args:
         test: the rows of the test file. They are read as the others are, and count for limits.
         known: readings of columns, which are kept where they read every cell.
+        unnamed: columns that had no name in the file.
 
     Raises:
         DataError: a named column is missing; the target is constant, empty, or has a class of
@@ -98,6 +98,7 @@ def infer(
                 hint=nearest(wished, names),
             )
     words = tuple(w for w in form.missing if w)
+    indexes = {n for n in names if n in unnamed or INDEX_NAME.fullmatch(n)}
     raw, at_once = resident(raw, file)
     choices = decide(
         raw,
@@ -108,32 +109,39 @@ def infer(
         separator=form.separator,
         at_once=at_once,
     )
-    both = raw
+    target = wishes.target
+    own = look(raw.select(target), {target: choices[target]}, file)[target]
+    counts = _counts(raw, own.reading.column(target))
+    spelt = merged(counts)
+    task, note = _task(own, own.reading.type, spelt, wishes, file)
+    _refuse_unlabeled(raw, own, target, file)
+    classes = tuple(spelt) if task.has_classes else ()
+    if classes:
+        _refuse_alone(counts, spelt, target, file)
+        missing = CellFormat(missing=own.reading.format.missing)
+        choices[target] = Choice(reading=Reading(type=ColumnType.CATEGORY, format=missing))
+    both, spelled = raw, []
     if test is not None:
-        columns = [choice.reading.column(name) for name, choice in choices.items()]
-        refuse_unreadable(test, columns, file=test_file)
+        spelled = _refuse_test(test, choices, target, spelt if classes else {}, test_file)
         both = pl.concat([raw, test.select(names)], how="vertical_relaxed")
     seen = look(both, choices, file, at_once)
     types = {name: seen[name].reading.type for name in names}
     if wishes.time is not None and types[wishes.time] is ColumnType.CATEGORY:
         types[wishes.time] = ColumnType.TEXT  # ordered as text
     notes = {name: list(seen[name].notes) for name in names}
-    target = wishes.target
-    counts = _counts(raw, seen[target].reading.column(target))
-    spelt = merged(counts)
-    task, note = _task(seen[target], types[target], spelt, wishes, file)
-    _refuse_unlabeled(both, seen[target], target, file)
-    notes[target] += [note] if note else []
-    classes: tuple[str, ...] = ()
-    if task.has_classes:
-        types[target] = ColumnType.CATEGORY
-        classes = tuple(spelt)
-        _refuse_alone(counts, spelt, target, file)
+    notes[target] = [*own.notes, *filter(None, [note]), *spelled]
+    if classes:
         notes[target] += _spelling_notes(spelt)
+        seen[target] = replace(seen[target], distinct=len(classes))
     positive = _positive(classes, wishes, file) if task == Task.BINARY else None
+    if test is None:
+        of_data = seen
+    else:  # rows of both files may have the same numbers
+        unique = [n for n in names if types[n] in IDENTIFYING and seen[n].distinct >= own.rows]
+        of_data = seen | look(raw.select(unique), {n: choices[n] for n in unique}, file, at_once)
     limits = {}
     for name in names:
-        role, why = _role(name, seen[name], types[name], wishes)
+        role, why = _role(name, of_data[name], types[name], wishes, indexes)
         notes[name] += [why] if why else []
         limits[name] = expect(seen[name], types[name], role, classes, words)
     found = Expectations(
@@ -143,14 +151,47 @@ def infer(
         positive=positive,
         missing_words=words,
     )
-    if test is not None and classes:
-        refuse_classes(found.schema.column(target), test, file=test_file)
     found = replace(found, rules=rules(both, found))
     return Inferred(
         expectations=found,
         seen=seen,
         notes={n: "; ".join(said) for n, said in notes.items() if said},
     )
+
+
+def _refuse_test(
+    test: pl.LazyFrame,
+    choices: Mapping[str, Choice],
+    target: str,
+    spelt: Mapping[str, list[str]],
+    file: str,
+) -> list[str]:
+    """Refuse a test file whose cells or classes are not those of the data.
+
+    Args:
+        spelt: class -> its spellings in the data; empty for a regression.
+
+    Returns:
+        what is to be said of the target: classes that are spelled differently.
+    """
+    columns = {name: choice.reading.column(name) for name, choice in choices.items()}
+    if spelt:
+        column = replace(columns.pop(target), role=Role.TARGET, labels=tuple(spelt))
+        refuse_classes(column, test, file=file)
+    refuse_unreadable(test, list(columns.values()), file=file)
+    profile = look(test.select(target), {target: choices[target]}, file)[target]
+    _refuse_unlabeled(test, profile, target, file)
+    if not spelt:
+        return []
+    known = {cell for cells in spelt.values() for cell in cells}
+    new = [cell for cell in _counts(test, column)["value"] if cell not in known]
+    if not new:
+        return []
+    dtype = test.collect_schema()[target]
+    pairs = test.select(written(column, dtype).alias("cell"), typed(column, dtype).alias("class"))
+    meant = dict(pairs.filter(pl.col("cell").is_in(new)).unique().collect().iter_rows())
+    listed = ", ".join(f"'{cell}' is '{meant[cell]}'" for cell in new[:5])
+    return [f"in the test file {listed}"]
 
 
 def _or_a_class(cells: Sequence[str]) -> str:
@@ -311,7 +352,7 @@ def _positive(classes: tuple[str, ...], wishes: Wishes, file: str) -> str:
 
 
 def _role(
-    name: str, seen: ColumnProfile, kind: ColumnType, wishes: Wishes
+    name: str, seen: ColumnProfile, kind: ColumnType, wishes: Wishes, indexes: Collection[str]
 ) -> tuple[Role, str | None]:
     for role in (Role.TARGET, Role.TIME, Role.GROUP, Role.ID):
         if getattr(wishes, role) == name:
@@ -333,6 +374,9 @@ def _role(
     )
     if counts_up:
         return Role.ID, "numbers the rows: not a feature"
+    numbered = kind is ColumnType.INTEGER and seen.missing == 0 and 2 * seen.distinct > seen.rows
+    if name in indexes and numbered:
+        return Role.ID, "a row index without a name: not a feature"
     if unique and kind is ColumnType.INTEGER and ID_NAME.search(name):
         return Role.ID, "named like an id, a value of its own in every row: not a feature"
     return Role.FEATURE, None

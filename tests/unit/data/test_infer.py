@@ -87,6 +87,19 @@ def test_the_positive_class() -> None:
 
 
 @pytest.mark.parametrize(
+    ("positive", "negative"),
+    [
+        *(("ja", "nein"), ("Ja", "Nee"), ("sí", "no"), ("SI", "NO"), ("oui", "non"), ("+", "-")),
+        *(("да", "нет"), ("はい", "いいえ"), ("1", "-1"), ("+1", "-1"), ("on", "off")),
+        *(("present", "absent"), ("Abnormal", "Normal"), ("default", "paid"), ("Died", "Survived")),
+    ],
+)
+def test_a_word_for_yes_is_positive_though_it_is_frequent(positive: str, negative: str) -> None:
+    target = [positive] * 40 + [negative] * 20
+    assert inferred(frame(y=target, x=list(range(N)))).expectations.positive == positive
+
+
+@pytest.mark.parametrize(
     ("target", "words"),
     [
         (["a"] * N, "constant"),

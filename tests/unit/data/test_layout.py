@@ -108,8 +108,8 @@ def test_columns_without_a_name_and_names_given_twice(tmp_path: Path) -> None:
     text = ",x,x,y,x_2\n0,1,2,a,5\n1,3,4,b,5\n"
     assert read(tmp_path, text)[0] == ["column_0", "x", "x_3", "y", "x_2"]
     told = notes(tmp_path, text)
-    assert "without a name: column_0" in told
-    assert "repeated: x_3" in told
+    assert "1 column without a name is called column_0" in told
+    assert "1 column with a repeated name is called x_3" in told
 
 
 def test_a_header_with_one_name_less_as_r_writes_it(tmp_path: Path) -> None:
