@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray
+from plumbline.kinds import BoolArray, DoubleArray
 from plumbline.leakage.codes import as_number
 from plumbline.leakage.combine import Formula, find_formula
 from plumbline.leakage.exact import (
@@ -92,8 +92,8 @@ def _form(inquiry: Inquiry, name: str) -> tuple[str, BoolArray] | None:
             return None
         y = inquiry.target.value
         if number is not None and not column.dtype.is_temporal() and is_copy(number, y):
-            text = f"the target is a function of '{name}' that only rises or only falls"
-            return f"{text}, without scatter in {filled.sum():,} rows", filled
+            text = f"the target {_way(number, y)} '{name}' rises"
+            return f"{text}, without an exception in {filled.sum():,} rows", filled
         if is_bands(codes, y):
             values = len(np.unique(codes[filled]))
             text = f"each of the {values} values of '{name}' stands for a range of the target"
@@ -117,6 +117,12 @@ def _form(inquiry: Inquiry, name: str) -> tuple[str, BoolArray] | None:
         text = f"the target is '{name}' cut into classes: they change at an edge without an error"
         return f"{text}, although rows lie dense on both sides of it", filled
     return None
+
+
+def _way(x: DoubleArray, y: DoubleArray) -> str:
+    """How a copy of the target goes with it."""
+    low, high = np.nanargmin(x), np.nanargmax(x)
+    return "never falls where" if y[high] > y[low] else "never rises where"
 
 
 def _strong(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
@@ -210,16 +216,25 @@ def _formulas(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     if formula is None:
         return []
     columns = tuple(names[j] for j in formula.columns)
-    return [_formula_finding(inquiry, columns, formula)]
+    part = values[:, formula.columns]
+    usable = (part > 0 if formula.logarithmic else np.isfinite(part)).all(axis=1)
+    return [_formula_finding(inquiry, columns, formula, int((~usable).sum()))]
 
 
-def _formula_finding(inquiry: Inquiry, columns: tuple[str, ...], formula: Formula) -> Finding:
+def _formula_finding(
+    inquiry: Inquiry, columns: tuple[str, ...], formula: Formula, left_out: int
+) -> Finding:
+    """`left_out`: rows of which the formula says nothing."""
     if formula.remainder is not None:
         how = formula.remainder.text()
     elif formula.exact:
         how = "exactly" if formula.residual < 1e-9 else "up to rounding"
     else:
         how = f"up to {formula.residual:.2%} of its standard deviation"
+    if left_out:
+        why = "missing, zero or negative" if formula.logarithmic else "missing"
+        rows = f"{left_out:,} of {len(inquiry.frame):,} rows"
+        how += f", except where a column is {why} ({rows})"
     quoted = " and ".join(f"'{name}'" for name in columns)
     many = len(columns) > 1
     return Finding(

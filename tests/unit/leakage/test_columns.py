@@ -304,6 +304,34 @@ def test_a_target_with_noise_has_no_formula() -> None:
     assert find_formula(x, rng.normal(size=800)) is None
 
 
+@pytest.mark.parametrize("zero", [0.0, None, -1.0])
+def test_rows_of_which_a_formula_says_nothing_are_named(zero: float | None) -> None:
+    """A factor that is zero in some rows, where the target is not."""
+    rng = np.random.default_rng(1)
+    rate, base = rng.choice([0.0, 1.0, 2.0, 3.0], ROWS), rng.uniform(1, 9, ROWS)
+    target = base * np.where(rate > 0, rate**2, 7.0)
+    shown = [value if value else zero for value in rate]
+    (finding,) = look("giveaway", Task.REGRESSION, target, rate=shown, base=base)
+    assert "'rate'^2" in finding.detail
+    assert "exactly, except where a column is missing, zero or negative (" in finding.detail
+    assert (rate[finding.rows] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("copy", "words"),
+    [
+        (lambda y: np.floor(y * 40), "never falls where 'copy' rises"),  # many values of y for one
+        (lambda y: -np.floor(y * 40), "never rises where 'copy' rises"),
+        (lambda y: y**3, "never falls where 'copy' rises"),
+    ],
+)
+def test_a_copy_is_said_to_rise_or_fall_and_no_more(copy: Callable[..., Any], words: str) -> None:
+    target = np.random.default_rng(2).normal(size=ROWS)
+    (finding,) = look("giveaway", Task.REGRESSION, target, copy=copy(target))
+    assert words in finding.detail
+    assert "function" not in finding.detail
+
+
 def test_a_formula_stands_where_cells_are_missing() -> None:
     rng = np.random.default_rng(13)
     x = rng.normal(size=(800, 4))
