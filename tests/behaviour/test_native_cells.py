@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.testing
 import pytest
 import xlsxwriter
 import yaml
@@ -377,3 +378,73 @@ def test_the_cell_that_is_no_number_is_shown(
     said = capsys.readouterr().out
     assert r"1 cell is not a number ('a\x1b[31mbbb" in said and "in row 41, counted from 0" in said
     assert "\x1b" not in said and "b" * 41 not in said
+
+
+# -- times of day and durations of workbooks
+
+
+CLOCK = [dt.time(i % 24, i, 1, 250_000) for i in range(60)]
+SPANS = [dt.timedelta(minutes=17 * i + 1) for i in range(60)]
+
+
+def clock_table(rows: int = 60) -> list[list[Any]]:
+    return [[c, s, "ny"[i % 2]] for i, (c, s) in enumerate(zip(CLOCK, SPANS, strict=True))][:rows]
+
+
+def write_clocks(path: Path, rows: Rows) -> Path:
+    with xlsxwriter.Workbook(path) as book:
+        clock = book.add_format({"num_format": "hh:mm:ss.000"})
+        span = book.add_format({"num_format": "[h]:mm:ss"})
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["clock", "span", "y"])
+        for i, (time, length, y) in enumerate(rows, start=1):
+            sheet.write_datetime(i, 0, time, clock)
+            sheet.write_datetime(i, 1, length, span)
+            sheet.write(i, 2, y)
+    return path
+
+
+def test_times_of_day_of_a_workbook_are_the_seconds_that_parquet_gives(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parquet(tmp_path / "shop.parquet", ["clock", "span", "y"], clock_table())
+    assert start(tmp_path / "shop.parquet") == 0
+    expected = typed_data()
+    assert start(write_clocks(tmp_path / "shop.xlsx", clock_table())) == 0
+    assert "times of day and durations in seconds: clock, span" in capsys.readouterr().out
+    pl.testing.assert_frame_equal(typed_data(), expected, check_dtypes=False)
+    assert cli.main(["ingest", str(write_clocks(tmp_path / "new.xlsx", clock_table(4)))]) == 2
+    new = [[time, length + dt.timedelta(seconds=1), y] for time, length, y in clock_table(4)]
+    assert cli.main(["ingest", str(write_clocks(tmp_path / "new.xlsx", new))]) == 0
+    assert typed_data()["clock"].to_list()[60:] == expected["clock"].to_list()[:4]
+
+
+def test_times_of_day_of_a_workbook_go_to_a_column_of_clock_texts_as_such(
+    checkout: Path, tmp_path: Path
+) -> None:
+    rows = [
+        [c.replace(microsecond=0).isoformat(), i % 9, y]
+        for i, (c, _, y) in enumerate(clock_table())
+    ]
+    assert start(write_csv(tmp_path / "shop.csv", ["clock", "span", "y"], rows)) == 0
+    new = [
+        [c.replace(microsecond=0), dt.timedelta(seconds=i), y]
+        for i, (c, _, y) in enumerate(clock_table(4))
+    ]
+    assert cli.main(["ingest", str(write_clocks(tmp_path / "new.xlsx", new)), "--again"]) == 0
+    added = (checkout / "data" / "shop.csv").read_text().splitlines()[-4:]
+    assert added == [f"{rows[i][0]},{i},{rows[i][2]}" for i in range(4)]
+
+
+def test_times_of_day_that_name_columns_stay_as_they_are(tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+        clock = book.add_format({"num_format": "hh:mm"})
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, "y")
+        for j in range(1, 4):
+            sheet.write_datetime(0, j, dt.time(7 + j), clock)
+        for i in range(1, 9):
+            sheet.write_row(i, 0, ["ny"[i % 2], i, 2 * i, 3 * i])
+    table = make_canonical(tmp_path / "a.xlsx", tmp_path / "out", target="y")
+    names = scan(table.path, table.form).collect_schema().names()
+    assert names == ["y", "08:00:00", "09:00:00", "10:00:00"]

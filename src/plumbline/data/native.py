@@ -20,6 +20,7 @@ from plumbline.tables import CellFormat, Column
 AT_ONCE = 5000  # rows
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
 ISO = CellFormat(missing=())
+MIDNIGHT = dt.datetime.combine(dt.date.min, dt.time())
 
 
 class Native(str):
@@ -34,25 +35,53 @@ class MaybeDate(Native):
     __slots__ = ()
 
 
+class TimeOfDay(Native):
+    """A time of day of a workbook, in seconds since midnight; `clock`: as ISO 8601 writes it."""
+
+    __slots__ = ("clock",)
+    clock: str
+
+    def __new__(cls, time: dt.time) -> TimeOfDay:
+        own = super().__new__(cls, seconds_text(dt.datetime.combine(dt.date.min, time) - MIDNIGHT))
+        own.clock = time.isoformat()
+        return own
+
+
+def seconds_text(span: dt.timedelta) -> str:
+    """A time span in seconds, with every digit.
+
+    >>> seconds_text(dt.timedelta(hours=8, minutes=30)), seconds_text(dt.timedelta(seconds=0.25))
+    ('30600', '0.25')
+    """
+    seconds = span.total_seconds()
+    return str(int(seconds)) if seconds.is_integer() else repr(seconds)
+
+
 def rewrite_native(
     rows: Iterable[list[str]], names: Sequence[str], columns: Collection[Column]
 ) -> Iterator[list[str]]:
     """Rows whose native cells are written in the formats of `columns`.
 
     A date of which the pattern would lose a part stays ISO 8601, which the pattern does not read.
+    A time of day is a clock's text where the column holds no numbers.
     """
     places = [(names.index(c.name), c) for c in columns if c.name in names]
     numbers = [(i, c.format) for i, c in places if c.type in NUMERIC and not c.format.is_plain]
     dates = [(i, c) for i, c in places if c.type is ColumnType.DATE and c.format.date is not None]
-    if not numbers and not dates:
+    texts = [i for i, c in places if c.type not in NUMERIC]
+    if not numbers and not dates and not texts:
         yield from rows
         return
     given = iter(rows)
     while batch := [list(cells) for cells in islice(given, AT_ONCE)]:
         for i, form in numbers:
             for cells in batch:
-                if type(cells[i]) is Native:
+                if type(cells[i]) in (Native, TimeOfDay):
                     cells[i] = number_text(cells[i], form)
+        for cells in batch:
+            for i in texts:
+                if isinstance(cells[i], TimeOfDay):
+                    cells[i] = cells[i].clock
         for i, column in dates:
             _rewrite_dates(batch, i, column)
         yield from batch

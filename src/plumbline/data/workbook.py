@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import python_calamine
 
 from plumbline.data.dialect import Row
 from plumbline.data.find_table import find_table
-from plumbline.data.native import Native
+from plumbline.data.native import Native, TimeOfDay, seconds_text
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.errors import DataError, ParameterError
@@ -41,8 +41,10 @@ def open_workbook(
     timed = [
         any(isinstance(c, datetime.datetime) for c in column) for column in zip(*grid, strict=True)
     ]
+    spans = [_holds_spans(column) for column in zip(*grid, strict=True)]
+    kinds = list(zip(timed, spans, strict=True))
     sheet: list[Row] = [
-        (number, [cell_text(c, timed=t) for c, t in zip(cells, timed, strict=True)])
+        (number, [cell_text(c, timed=t, span=s) for c, (t, s) in zip(cells, kinds, strict=True)])
         for number, cells in enumerate(grid, start=1)
     ]
     skip = options.skip or 0
@@ -50,7 +52,19 @@ def open_workbook(
     found = find_table(sheet, options, complete=True, target=target, names=names)
     kept = [row for row in sheet if row[0] >= found.line]
     where = f"header in row {found.line}" if found.headers else "no header"
-    return Opened(found=found, again=lambda: iter(kept), words=f"Excel, sheet '{name}', {where}")
+    words = f"Excel, sheet '{name}', {where}"
+    in_seconds = [n or f"column_{i}" for i, n in enumerate(found.given) if spans[i]]
+    notes = (
+        [f"times of day and durations in seconds: {', '.join(in_seconds)}"] if in_seconds else []
+    )
+    return Opened(found=found, again=lambda: iter(kept), words=words, notes=notes)
+
+
+def _holds_spans(column: Sequence[object]) -> bool:
+    """Whether most cells of a column are times of day or durations."""
+    there = [c for c in column if c != ""]
+    spans = sum(isinstance(c, datetime.time | datetime.timedelta) for c in there)
+    return 2 * spans > len(there)
 
 
 def _sheet(path: Path, book: python_calamine.CalamineWorkbook, asked: str | None) -> str:
@@ -77,8 +91,11 @@ def _sheet(path: Path, book: python_calamine.CalamineWorkbook, asked: str | None
     return full[0]
 
 
-def cell_text(cell: object, *, timed: bool = False) -> str:
+def cell_text(cell: object, *, timed: bool = False, span: bool = False) -> str:
     """A cell as text that reads back as the same value; a day of a column of times at midnight.
+
+    Args:
+        span: whether the column holds times of day or durations, which become seconds.
 
     >>> [cell_text(c) for c in (3.0, 0.1, True, datetime.date(2024, 1, 2), "a")]
     ['3', '0.1', 'true', '2024-01-02', 'a']
@@ -95,7 +112,7 @@ def cell_text(cell: object, *, timed: bool = False) -> str:
     if isinstance(cell, datetime.date):
         return Native(cell.isoformat())
     if isinstance(cell, datetime.time):
-        return cell.isoformat()
+        return TimeOfDay(cell) if span else cell.isoformat()
     if isinstance(cell, datetime.timedelta):
-        return Native(repr(cell.total_seconds()))
+        return Native(seconds_text(cell))
     return str(cell).rstrip("\r")
