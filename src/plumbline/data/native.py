@@ -80,8 +80,9 @@ def rewrite_native(
                     cells[i] = number_text(cells[i], form)
         for cells in batch:
             for i in texts:
-                if isinstance(cells[i], TimeOfDay):
-                    cells[i] = cells[i].clock
+                cell = cells[i]
+                if isinstance(cell, TimeOfDay):
+                    cells[i] = cell.clock
         for i, column in dates:
             _rewrite_dates(batch, i, column)
         yield from batch
