@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -22,8 +22,8 @@ from tests.made import write_table
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import ColumnConfig
+from plumbline.config.evaluation import BaselineName
 from plumbline.config.load import parse_config
-from plumbline.evaluation.baselines import BASELINES
 from plumbline.evaluation.explanation import Case
 from plumbline.examples import Examples
 from plumbline.files import read_json, write_json
@@ -367,7 +367,7 @@ def test_decisions_baselines_and_background_do_not_see_test_rows(
         evaluate.run(config, paths)
         table = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
         made.append((content(paths.decision), table.filter(pl.col("part") == "val")))
-        assert set(BASELINES) <= set(table.columns)
+        assert set(get_args(BaselineName)) <= set(table.columns)
         with pytest.raises(InterruptedError):
             explain.run(config, paths)
     assert made[0][0] == made[1][0]
@@ -397,7 +397,7 @@ def test_what_validation_rows_steer(task: Task, world: World) -> None:
         path = curves.select("epoch", "learning_rate", "train_loss")
         evaluate.run(config, paths)
         table = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
-        asked = table.filter(pl.col("part") == "test").select("row", *BASELINES)
+        asked = table.filter(pl.col("part") == "test").select("row", *get_args(BaselineName))
         model = read_json(paths.model / "model.json")
         fitted = {key: model[key] for key in ("spec", "learned", "target", "model")}
         made.append((path, asked, fitted, curves["val_loss"].to_list()))

@@ -1,7 +1,8 @@
 """What a deep model must outperform: fitted on the same training rows, as their users would.
 
 Each baseline is `fit(train, spec, seed) -> predict`, `predict(rows)` giving (n, C) probabilities
-or (n, 1) values in the target's units. Baselines read the columns as they are in the data
+or values in the target's units. `BASELINES` has those of each task; `baselines_of` makes them of
+scikit-learn's estimators. Baselines read the columns as they are in the data
 (`PlainRows`), not the network's inputs, whose numbers are warped. Row weights of the data are
 honored, as the network honors them.
 
@@ -12,10 +13,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -26,7 +30,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from plumbline.errors import choose
 from plumbline.examples import InputSpec
-from plumbline.kinds import DoubleArray
+from plumbline.kinds import DoubleArray, Task
 from plumbline.preprocessing.plain import MISSING, OTHER, PlainRows
 
 Predict = Callable[[PlainRows], DoubleArray]
@@ -46,8 +50,31 @@ TREE_CODES = 255  # of a category at most: scikit-learn takes no more
 THREADS = 2  # a sum of two parts is the same in either order, of more it is not
 
 
+@dataclass(frozen=True, kw_only=True)
+class Estimators:
+    """What scikit-learn has for a task.
+
+    Attributes:
+        dtype: of the targets that they are fitted to.
+        constant: targets (n,), weights (n,) and C to the constant prediction (C,).
+        linear: the number of steps at most to an estimator, not fitted.
+        penalty: a penalty to the parameters of that estimator that set it.
+        losses: targets (n,) and predictions (n, C) to the losses by which a penalty is chosen (n,).
+        trees: a class of histogram gradient boosting.
+        predict: a fitted estimator, its inputs and C to predictions (n, C).
+    """
+
+    dtype: type[np.generic]
+    constant: Callable[[NDArray[Any], DoubleArray, int], DoubleArray]
+    linear: Callable[[int], Any]
+    penalty: Callable[[float], dict[str, float]]
+    losses: Callable[[NDArray[Any], DoubleArray], DoubleArray]
+    trees: Callable[..., Any]
+    predict: Callable[[Any, Any, int], DoubleArray]
+
+
 def fit_baseline(name: str, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
-    """Fit a baseline by its name in `BASELINES`.
+    """Fit a baseline by its name among those of the task.
 
     Args:
         train: training rows alone. A class may be absent from them: it gets probability 0.
@@ -55,26 +82,26 @@ def fit_baseline(name: str, train: PlainRows, spec: InputSpec, seed: int) -> Pre
     Raises:
         ParameterError: no such baseline.
     """
-    fit = choose(BASELINES, name, "evaluate.baselines")
-    alike = spec.task.has_classes and len(np.unique(train.y)) < 2
-    if alike or train.num.shape[1] + train.cat.shape[1] == 0:
-        fit = _majority  # nothing to tell apart, or nothing to tell it by
+    baselines = BASELINES[spec.task]
+    fit = choose(baselines, name, "evaluate.baselines")
+    if _one_class(train, spec) or train.num.shape[1] + train.cat.shape[1] == 0:
+        fit = baselines["majority"]  # nothing to tell apart, or nothing to tell it by
     return fit(train, spec, seed)
 
 
-def _majority(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
-    """Every row gets the training rows' class shares, or their mean."""
+def _one_class(rows: PlainRows, spec: InputSpec) -> bool:
+    return spec.task.has_classes and len(np.unique(rows.y)) < 2
+
+
+def _majority(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
+    """Every row gets the constant prediction."""
     weight = np.asarray(train.weight, dtype=np.float64)
-    if spec.task.has_classes:
-        classes = np.asarray(train.y, dtype=np.int64)
-        shares = np.bincount(classes, weights=weight, minlength=spec.n_outputs) / weight.sum()
-    else:
-        shares = np.array([np.average(np.asarray(train.y, dtype=np.float64), weights=weight)])
-    return lambda rows: np.tile(shares, (len(rows), 1))
+    constant = of.constant(np.asarray(train.y, dtype=of.dtype), weight, spec.n_outputs)
+    return lambda rows: np.tile(constant, (len(rows), 1))
 
 
-def _linear(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
-    """Logistic or ridge regression on standardized numbers, gaps filled with the median and
+def _linear(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
+    """A linear model of standardized numbers, gaps filled with the median and
     marked, and one-hot categories. The penalty is scikit-learn's default, 1, unless the best of
     six lowers the loss on held-out training rows by more than its standard error.
 
@@ -84,26 +111,22 @@ def _linear(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
     order = np.random.default_rng(seed).permutation(len(train))[:PENALTY_ROWS]
     count = FOLDS if len(order) <= FOLDS_ROWS else 1
     losses = [
-        _penalty_losses(train.take(np.setdiff1d(order, held)), train.take(np.sort(held)), spec)
+        _penalty_losses(of, train.take(np.setdiff1d(order, held)), train.take(np.sort(held)), spec)
         for held in np.array_split(order, FOLDS)[:count]
     ]
-    return _Linear(train, spec).fit(_choose_penalty(np.concatenate(losses)))
+    return _Linear(of, train, spec).fit(_choose_penalty(np.concatenate(losses)))
 
 
-def _penalty_losses(fitted: PlainRows, held: PlainRows, spec: InputSpec) -> DoubleArray:
-    """(held-out rows, penalties): log loss or squared error times the row's weight. No row where
+def _penalty_losses(
+    of: Estimators, fitted: PlainRows, held: PlainRows, spec: InputSpec
+) -> DoubleArray:
+    """(held-out rows, penalties): the loss times the row's weight. No row where
     there is none, or where those that are fitted on allow no fit."""
-    alike = spec.task.has_classes and len(np.unique(fitted.y)) < 2
-    if alike or min(len(fitted), len(held)) == 0:
+    if _one_class(fitted, spec) or min(len(fitted), len(held)) == 0:
         return np.empty((0, len(PENALTIES)))
-    linear, losses = _Linear(fitted, spec), np.empty((len(held), len(PENALTIES)))
+    linear, losses = _Linear(of, fitted, spec), np.empty((len(held), len(PENALTIES)))
     for j, penalty in enumerate(PENALTIES):
-        predicted = linear.fit(penalty)(held)
-        if spec.task.has_classes:
-            own = predicted[np.arange(len(held)), held.y]
-            losses[:, j] = -np.log(np.maximum(own, np.finfo(np.float64).eps))
-        else:
-            losses[:, j] = np.square(held.y - predicted[:, 0])
+        losses[:, j] = of.losses(held.y, linear.fit(penalty)(held))
     return losses * held.weight[:, None]
 
 
@@ -120,8 +143,8 @@ def _choose_penalty(losses: DoubleArray) -> float:
 class _Linear:
     """A linear model on prepared training rows; each fit starts where the last one ended."""
 
-    def __init__(self, train: PlainRows, spec: InputSpec) -> None:
-        self.train, self.spec = train, spec
+    def __init__(self, of: Estimators, train: PlainRows, spec: InputSpec) -> None:
+        self.of, self.train, self.spec = of, train, spec
         numbers, width = train.num.shape[1], train.num.shape[1] + train.cat.shape[1]
         scaled = make_pipeline(
             SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
@@ -136,37 +159,30 @@ class _Linear:
         self.known: Any = self.columns.fit_transform(_matrix(train))
         cells = getattr(self.known, "nnz", self.known.size)
         self.steps = int(np.clip(LINEAR_WORK // max(1, cells * spec.n_outputs), *LINEAR_STEPS))
-        self.model: Any = LogisticRegression(max_iter=self.steps, warm_start=True)
-        if not spec.task.has_classes:
-            self.model = Ridge(tol=1e-6)
+        self.model: Any = of.linear(self.steps)
 
     def fit(self, penalty: float) -> Predict:
         """Predictions of the model that is fitted with this penalty, until the next fit."""
-        name, value = ("C", 1 / penalty) if self.spec.task.has_classes else ("alpha", penalty)
-        y = self.train.y if self.spec.task.has_classes else self.train.y.astype(np.float64)
+        y = self.train.y.astype(self.of.dtype)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the bound is ours
-            self.model.set_params(**{name: value}).fit(self.known, y, _weights(self.train))
-        return _linear_predict(self.columns, self.model, self.spec)
+            self.model.set_params(**self.of.penalty(penalty))
+            self.model.fit(self.known, y, sample_weight=_weights(self.train))
+        return _linear_predict(self.of, self.columns, self.model, self.spec.n_outputs)
 
 
 def _matrix(rows: PlainRows) -> DoubleArray:
     return np.concatenate([rows.num, rows.cat.astype(np.float64)], axis=1)
 
 
-def _linear_predict(columns: ColumnTransformer, model: Any, spec: InputSpec) -> Predict:
+def _linear_predict(
+    of: Estimators, columns: ColumnTransformer, model: Any, outputs: int
+) -> Predict:
     """Holds on to the model alone, not to its training rows."""
-
-    def predict(rows: PlainRows) -> DoubleArray:
-        x = columns.transform(_matrix(rows))
-        if not spec.task.has_classes:
-            return np.asarray(model.predict(x), dtype=np.float64)[:, None]
-        return _spread(model.predict_proba(x), model.classes_, spec.n_outputs)
-
-    return predict
+    return lambda rows: of.predict(model, columns.transform(_matrix(rows)), outputs)
 
 
-def _gradient_boosting(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
+def _gradient_boosting(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
     """Histogram gradient boosting with native categories and native gaps.
 
     Of a category with more values than scikit-learn takes, the most frequent keep their own code
@@ -187,10 +203,7 @@ def _gradient_boosting(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
         "l2_regularization": TREE_L2,
         "random_state": seed,
     }
-    kind = (
-        HistGradientBoostingClassifier if spec.task.has_classes else HistGradientBoostingRegressor
-    )
-    model = kind(**settings)
+    model = of.trees(**settings)
     # the number of threads is part of the result, so it does not follow the machine
     threads = THREADS if len(train) > EARLY_STOPPING_ROWS else 1
     with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
@@ -198,10 +211,7 @@ def _gradient_boosting(train: PlainRows, spec: InputSpec, seed: int) -> Predict:
 
     def predict(rows: PlainRows) -> DoubleArray:
         with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
-            if not spec.task.has_classes:
-                return np.asarray(model.predict(features(rows)), dtype=np.float64)[:, None]
-            found = model.predict_proba(features(rows))
-        return _spread(found, model.classes_, spec.n_outputs)
+            return of.predict(model, features(rows), spec.n_outputs)
 
     return predict
 
@@ -222,15 +232,65 @@ def _can_stop_early(train: PlainRows, spec: InputSpec) -> bool:
     return bool(counts.min() >= 2 and len(counts) <= len(train) // 10)
 
 
-def _spread(probabilities: Any, classes: Any, n_outputs: int) -> DoubleArray:
+def _shares(y: NDArray[Any], weight: DoubleArray, outputs: int) -> DoubleArray:
+    return np.asarray(np.bincount(y, weights=weight, minlength=outputs) / weight.sum())
+
+
+def _mean(y: NDArray[Any], weight: DoubleArray, outputs: int) -> DoubleArray:
+    return np.array([np.average(y, weights=weight)])
+
+
+def _log_losses(y: NDArray[Any], predicted: DoubleArray) -> DoubleArray:
+    own = predicted[np.arange(len(y)), y]
+    return np.asarray(-np.log(np.maximum(own, np.finfo(np.float64).eps)))
+
+
+def _squared_errors(y: NDArray[Any], predicted: DoubleArray) -> DoubleArray:
+    return np.square(y - predicted[:, 0])
+
+
+def predict_classes(model: Any, x: Any, outputs: int) -> DoubleArray:
     """Columns of the classes that were seen, at their place among all (n, C)."""
-    spread: DoubleArray = np.zeros((len(probabilities), n_outputs))
-    spread[:, np.asarray(classes, dtype=np.int64)] = probabilities
+    probabilities = model.predict_proba(x)
+    spread: DoubleArray = np.zeros((len(probabilities), outputs))
+    spread[:, np.asarray(model.classes_, dtype=np.int64)] = probabilities
     return spread
 
 
-BASELINES: dict[str, Fit] = {
-    "majority": _majority,
-    "linear": _linear,
-    "gradient_boosting": _gradient_boosting,
+def predict_values(model: Any, x: Any, outputs: int) -> DoubleArray:
+    """One value per row, (n, 1)."""
+    return np.asarray(model.predict(x), dtype=np.float64)[:, None]
+
+
+def baselines_of(estimators: Estimators) -> dict[str, Fit]:
+    """The baselines by name."""
+    return {
+        "majority": partial(_majority, estimators),
+        "linear": partial(_linear, estimators),
+        "gradient_boosting": partial(_gradient_boosting, estimators),
+    }
+
+
+CLASSIFIERS = Estimators(
+    dtype=np.int64,
+    constant=_shares,
+    linear=lambda steps: LogisticRegression(max_iter=steps, warm_start=True),
+    penalty=lambda penalty: {"C": 1 / penalty},
+    losses=_log_losses,
+    trees=HistGradientBoostingClassifier,
+    predict=predict_classes,
+)
+REGRESSORS = Estimators(
+    dtype=np.float64,
+    constant=_mean,
+    linear=lambda steps: Ridge(tol=1e-6),
+    penalty=lambda penalty: {"alpha": penalty},
+    losses=_squared_errors,
+    trees=HistGradientBoostingRegressor,
+    predict=predict_values,
+)
+BASELINES: dict[Task, dict[str, Fit]] = {
+    Task.BINARY: baselines_of(CLASSIFIERS),
+    Task.MULTICLASS: baselines_of(CLASSIFIERS),
+    Task.REGRESSION: baselines_of(REGRESSORS),
 }

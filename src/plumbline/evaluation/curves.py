@@ -5,15 +5,16 @@ n rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from plumbline.evaluation.calibration import reliability
 from plumbline.evaluation.decision import Judged
-from plumbline.kinds import BoolArray, DoubleArray, IntArray
+from plumbline.kinds import BoolArray, DoubleArray, IntArray, Task
 
 POINTS = 201  # of a curve, at most
 CONFUSION_LINES = 10_000
@@ -27,43 +28,68 @@ CALIBRATION = {
     "rows": pl.Int64,
 }
 CONFUSION = {"actual": pl.String, "predicted": pl.String, "count": pl.Float64}
+TABLES: dict[str, dict[str, Any]] = {
+    "roc": ROC,
+    "pr": PR,
+    "calibration": CALIBRATION,
+    "confusion": CONFUSION,
+}
+BESIDE = ("roc", "pr")  # drawn of the baselines, too
 
 
 def curve_tables(judged: Judged, classes: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """The tables `roc`, `pr`, `calibration` and `confusion` of a part's rows.
+    """The tables `roc`, `pr`, `calibration` and `confusion` of a part's rows; a header alone of
+    those that the task does not have.
 
     Args:
-        classes: the C labels; none for regression, whose tables are empty.
+        classes: the C labels, if there are any.
     """
-    y, predicted, prediction = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2))
-    if judged.task.has_classes:
-        y, predicted = judged.y.astype(np.int64), judged.predicted.astype(np.int64)
-        prediction = judged.prediction
-    table = [asdict(b) for b in reliability(y, prediction)]
-    return {
-        "roc": roc_curve(y, prediction),
-        "pr": pr_curve(y, prediction),
-        "calibration": pl.DataFrame(table, schema=CALIBRATION),
-        "confusion": confusion(y, predicted, classes),
-    }
+    made = {name: draw(judged, classes) for name, draw in CURVES[judged.task].items()}
+    return {**{name: pl.DataFrame(schema=schema) for name, schema in TABLES.items()}, **made}
 
 
 def baseline_curves(baselines: Mapping[str, Judged]) -> dict[str, pl.DataFrame]:
     """The tables `baseline_roc` and `baseline_pr`: a column `model`, then those of `roc`, `pr`."""
-    made: dict[str, list[pl.DataFrame]] = {"baseline_roc": [], "baseline_pr": []}
-    for name, judged in baselines.items():
-        if judged.task.has_classes:
-            y = judged.y.astype(np.int64)
-            for file, draw in (("baseline_roc", roc_curve), ("baseline_pr", pr_curve)):
-                found = draw(y, judged.prediction)
-                made[file].append(found.select(pl.lit(name).alias("model"), pl.all()))
-    empty = {"baseline_roc": ROC, "baseline_pr": PR}
-    return {
-        file: pl.concat(frames)
-        if frames
-        else pl.DataFrame(schema={"model": pl.String, **empty[file]})
-        for file, frames in made.items()
-    }
+    made = {}
+    for table in BESIDE:
+        frames = [pl.DataFrame(schema={"model": pl.String, **TABLES[table]})]
+        for name, judged in baselines.items():
+            if table in CURVES[judged.task]:
+                drawn = CURVES[judged.task][table](judged, ())
+                frames.append(drawn.select(pl.lit(name).alias("model"), pl.all()))
+        made[f"baseline_{table}"] = pl.concat(frames)
+    return made
+
+
+def _roc(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
+    return roc_curve(judged.y.astype(np.int64), judged.prediction)
+
+
+def _pr(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
+    return pr_curve(judged.y.astype(np.int64), judged.prediction)
+
+
+def _calibration(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
+    table = [asdict(b) for b in reliability(judged.y.astype(np.int64), judged.prediction)]
+    return pl.DataFrame(table, schema=CALIBRATION)
+
+
+def _confusion(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
+    return confusion(judged.y.astype(np.int64), judged.predicted.astype(np.int64), classes)
+
+
+Draw = Callable[[Judged, Sequence[str]], pl.DataFrame]
+_OF_CLASSES: dict[str, Draw] = {
+    "roc": _roc,
+    "pr": _pr,
+    "calibration": _calibration,
+    "confusion": _confusion,
+}
+CURVES: dict[Task, dict[str, Draw]] = {
+    Task.BINARY: _OF_CLASSES,
+    Task.MULTICLASS: _OF_CLASSES,
+    Task.REGRESSION: {},
+}
 
 
 def roc_curve(y: IntArray, prediction: DoubleArray) -> pl.DataFrame:

@@ -18,19 +18,19 @@ from plumbline.evaluation.metrics import all_scores, predicted_classes
 from plumbline.evaluation.metrics.weighted import Targets
 from plumbline.evaluation.threshold import choose_threshold
 from plumbline.inference.decision import Decision, apply_temperature
-from plumbline.kinds import DoubleArray, Task
+from plumbline.kinds import DoubleArray, TargetKind, Task
 
 
 def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConfig) -> Decision:
     """Temperature first, then the threshold of the calibrated probabilities.
 
     Args:
-        y: (n,) of validation rows; prediction: (n, C) or (n, 1), raw.
+        y: (n,) of validation rows; prediction: (n, C), raw.
 
     Raises:
         ParameterError: a threshold rule that does not fit the task.
     """
-    if config.threshold != "none" and task != Task.BINARY:
+    if config.threshold != "none" and not task.spec.has_positive:
         raise ParameterError(
             f"a {task} task has no threshold",
             file="params.yaml",
@@ -53,7 +53,7 @@ def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConf
 class Judged:
     """A model's predictions of a part's rows, decisions applied.
 
-    Shapes: `y` (n,), `prediction` (n, C) or (n, 1), `rows` (n,) row numbers.
+    Shapes: `y` (n,), `prediction` (n, C), `rows` (n,) row numbers.
     """
 
     task: Task
@@ -65,9 +65,9 @@ class Judged:
     @property
     def predicted(self) -> NDArray[np.generic]:
         """(n,) class numbers, or values."""
-        if self.task.has_classes:
-            return predicted_classes(self.prediction, self.decision.threshold)
-        return self.prediction[:, 0]
+        return PREDICTED[self.task.spec.target](
+            self.prediction, self.decision.threshold, self.task.spec.column
+        )
 
     def scores(self) -> dict[str, float]:
         """Every metric that is defined."""
@@ -83,3 +83,14 @@ class Judged:
             resamples=resamples,
             seed=seed,
         )
+
+
+def _classes(p: DoubleArray, threshold: float | None, column: int | None) -> NDArray[np.generic]:
+    return predicted_classes(p, threshold)
+
+
+def _values(p: DoubleArray, threshold: float | None, column: int | None) -> NDArray[np.generic]:
+    return p[:, column or 0]
+
+
+PREDICTED = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _values}

@@ -11,7 +11,7 @@ import numpy as np
 
 from plumbline.evaluation.metrics import predicted_classes
 from plumbline.evaluation.metrics.weighted import Targets
-from plumbline.kinds import DoubleArray, Task
+from plumbline.kinds import DoubleArray, TargetKind, Task
 
 RANDOM = "drawn at random"
 
@@ -24,14 +24,11 @@ def pick_rows(
 
     Args:
         y: (n,) class numbers, or values; the rows in random order.
-        prediction: (n, C) calibrated probabilities, or (n, 1).
+        prediction: (n, C) calibrated probabilities, or values.
         threshold: of the positive class; None: the more probable class.
     """
     picks: dict[int, str] = {}
-    telling = (
-        _classes(y, prediction, threshold) if task.has_classes else _values(y, prediction[:, 0])
-    )
-    for position, reason in telling:
+    for position, reason in PICKS[task.spec.target](y, prediction, threshold, task.spec.column):
         if len(picks) < count:
             picks.setdefault(position, reason)
     for position in range(len(prediction)):
@@ -41,7 +38,7 @@ def pick_rows(
 
 
 def _classes(
-    y: Targets, prediction: DoubleArray, threshold: float | None
+    y: Targets, prediction: DoubleArray, threshold: float | None, column: int | None
 ) -> Iterator[tuple[int, str]]:
     if len(prediction) == 0:
         return
@@ -62,12 +59,17 @@ def _classes(
         yield int(sure.argmax()), "the correct prediction with the highest probability"
 
 
-def _values(y: Targets, predicted: DoubleArray) -> Iterator[tuple[int, str]]:
-    if len(predicted) == 0:
+def _values(
+    y: Targets, prediction: DoubleArray, threshold: float | None, column: int | None
+) -> Iterator[tuple[int, str]]:
+    if len(prediction) == 0:
         return
-    residual = np.asarray(y, dtype=np.float64) - predicted
+    residual = np.asarray(y, dtype=np.float64) - prediction[:, column or 0]
     if (residual < 0).any():
         yield int(residual.argmin()), "the largest overestimate"
     if (residual > 0).any():
         yield int(residual.argmax()), "the largest underestimate"
     yield int(np.abs(residual).argmin()), "the smallest error"
+
+
+PICKS = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _values}

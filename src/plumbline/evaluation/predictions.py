@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars import selectors as cs
 
-from plumbline.evaluation.conformal import Conformal, prediction_intervals
+from plumbline.evaluation.conformal import Conformal
 from plumbline.evaluation.decision import Judged
 from plumbline.examples import InputSpec
-from plumbline.kinds import Part
+from plumbline.kinds import Part, TargetKind
 
 Judgement = Mapping[Part, Judged]
 
@@ -35,12 +36,10 @@ def predictions(
             "actual": _shown(judged.y, spec),
             "predicted": _shown(judged.predicted, spec),
         }
-        if spec.task.has_classes:
-            probabilities = zip(spec.classes, judged.prediction.T, strict=True)
-            columns |= {f"p_{name}": pl.Series(p) for name, p in probabilities}
-        else:
-            low, high = prediction_intervals(conformal, judged.prediction)
-            columns |= {"low": pl.Series(low), "high": pl.Series(high)}
+        for number, name in enumerate(spec.classes):
+            columns[f"p_{name}"] = pl.Series(judged.prediction[:, number])
+        shown = conformal.method.columns(conformal.state, judged.prediction)
+        columns |= {name: pl.Series(values) for name, values in shown.items()}
         columns |= {name: _shown(b[part].predicted, spec) for name, b in baselines.items()}
         frames.append(pl.DataFrame(columns).with_columns(cs.float().fill_nan(None)))
     return pl.concat(frames)
@@ -48,7 +47,16 @@ def predictions(
 
 def _shown(values: Any, spec: InputSpec) -> pl.Series:
     """Class numbers as labels, values as they are."""
-    if not spec.task.has_classes:
-        return pl.Series(np.asarray(values, dtype=np.float64))
-    labels = np.array(list(spec.classes), dtype=object)[np.asarray(values, dtype=np.int64)]
+    return SHOWN[spec.task.spec.target](np.asarray(values), spec.classes)
+
+
+def _labels(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
+    labels = np.array(list(classes), dtype=object)[values.astype(np.int64)]
     return pl.Series(labels.tolist(), dtype=pl.String)
+
+
+def _numbers(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
+    return pl.Series(values.astype(np.float64))
+
+
+SHOWN = {TargetKind.CLASSES: _labels, TargetKind.NUMBERS: _numbers}

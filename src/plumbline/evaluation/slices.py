@@ -19,9 +19,9 @@ from plumbline.errors import ParameterError, nearest, shorten
 from plumbline.evaluation.decision import Judged
 from plumbline.evaluation.intervals import interval, resample
 from plumbline.evaluation.metrics import METRICS, all_scores
-from plumbline.evaluation.metrics.weighted import Statistic
+from plumbline.evaluation.metrics.weighted import Statistic, Targets
 from plumbline.examples import Examples, InputSpec
-from plumbline.kinds import ColumnType, DoubleArray, IntArray
+from plumbline.kinds import ColumnType, DoubleArray, IntArray, TargetKind
 from plumbline.tables import Schema
 
 FEW_VALUES = 20  # a category of more is not sliced of itself; named, its 20 most frequent are
@@ -85,19 +85,30 @@ def relation(train: Examples, spec: InputSpec) -> dict[str, float]:
     x = np.concatenate([train.inputs[t.name] for t in tensors], axis=1, dtype=np.float64)
     x = x - x.mean(axis=0)  # (n, numbers)
     total = np.maximum(np.square(x).sum(axis=0), 1e-12)
-    if spec.task.has_classes:
-        classes = train.y.astype(np.int64)
-        member = (classes[:, None] == np.unique(classes)).astype(np.float64)  # (n, K)
-        shares = np.square(member.T @ x) / member.sum(axis=0)[:, None]
-        strength = shares.sum(axis=0) / total
-    else:
-        y = train.y.astype(np.float64) - train.y.mean(dtype=np.float64)
-        strength = np.square(y @ x) / (total * max(float(np.square(y).sum()), 1e-12))
+    strength = EXPLAINED[spec.task.spec.target](train.y, x, total)
     found: dict[str, float] = {}
     sources = [source for tensor in tensors for source in tensor.sources]
     for source, value in zip(sources, strength, strict=True):
         found[source] = max(found.get(source, 0.0), float(value))
     return found
+
+
+def _by_classes(y: Targets, x: DoubleArray, total: DoubleArray) -> DoubleArray:
+    """Correlation ratios of centered numbers x (n, d) with sums of squares `total`; (d,)."""
+    classes = y.astype(np.int64)
+    member = (classes[:, None] == np.unique(classes)).astype(np.float64)  # (n, K)
+    shares: DoubleArray = np.square(member.T @ x) / member.sum(axis=0)[:, None]
+    return np.asarray(shares.sum(axis=0) / total)
+
+
+def _by_values(y: Targets, x: DoubleArray, total: DoubleArray) -> DoubleArray:
+    """Squared correlations of centered numbers x (n, d) with sums of squares `total`; (d,)."""
+    centered = y.astype(np.float64) - y.mean(dtype=np.float64)
+    spread = max(float(np.square(centered).sum()), 1e-12)
+    return np.asarray(np.square(centered @ x) / (total * spread))
+
+
+EXPLAINED = {TargetKind.CLASSES: _by_classes, TargetKind.NUMBERS: _by_values}
 
 
 def make_slices(frame: pl.DataFrame, schema: Schema, *, auto: bool, min_rows: int) -> list[Slice]:

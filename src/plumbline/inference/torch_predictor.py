@@ -15,7 +15,7 @@ from plumbline.models.target import TargetTransform
 
 
 class TorchPredictor:
-    """Tensors (n, *shape) to probabilities (n, C), or values (n, 1) in the target's units."""
+    """Tensors (n, *shape) to probabilities (n, C), or values (n, C) in the target's units."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class TorchPredictor:
         decision: Decision | None = None,
     ) -> None:
         """Args:
-        target: how a regression's target was scaled; None: it was not.
+        target: how the target was scaled; None: it was not.
         decision: calibrates probabilities; None: as the model gives them.
         """
         self._model, self._task, self._target = model.eval(), task, target

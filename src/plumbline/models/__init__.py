@@ -31,7 +31,14 @@ MODELS: dict[str, Callable[[ModelConfig, InputSpec, Learned, DropoutContext], nn
     "tabm_mini": TabMMini,
 }
 
-__all__ = ["MODELS", "build_model", "count_weights", "learn_inputs", "to_prediction"]
+__all__ = [
+    "MODELS",
+    "TO_PREDICTION",
+    "build_model",
+    "count_weights",
+    "learn_inputs",
+    "to_prediction",
+]
 
 
 def build_model(
@@ -69,8 +76,22 @@ def count_weights(config: ModelConfig, spec: InputSpec, learned: Learned | None 
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def to_prediction(output: Tensor, task: Task) -> Tensor:
-    """(B, K, outputs) to probabilities (B, classes) or values (B, 1): the mean over members."""
-    if task.has_classes:
-        return torch.softmax(output, dim=-1).mean(1)
+def _probabilities(output: Tensor) -> Tensor:
+    return torch.softmax(output, dim=-1).mean(1)
+
+
+def _values(output: Tensor) -> Tensor:
     return output.mean(1)
+
+
+# (B, K, outputs) to (B, C): probabilities of the classes, or values
+TO_PREDICTION: dict[Task, Callable[[Tensor], Tensor]] = {
+    Task.BINARY: _probabilities,
+    Task.MULTICLASS: _probabilities,
+    Task.REGRESSION: _values,
+}
+
+
+def to_prediction(output: Tensor, task: Task) -> Tensor:
+    """(B, K, outputs) to probabilities (B, classes) or values (B, C): the mean over members."""
+    return TO_PREDICTION[task](output)

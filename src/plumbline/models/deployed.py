@@ -12,11 +12,11 @@ TINY = 1e-38  # below it float32 loses digits
 
 
 class Deployed(nn.Module):
-    """The tensors of the model, by name, to calibrated probabilities (N, C), or to values (N, 1) in
+    """The tensors of the model, by name, to calibrated probabilities (N, C), or to values (N, C) in
     the target's units.
 
     Args:
-        target: how a regression's target was scaled, None where it was not.
+        target: how the target was scaled, None where it was not.
         temperature: of the calibration, T > 0; 1 changes nothing.
     """
 
@@ -27,16 +27,13 @@ class Deployed(nn.Module):
         self.model = model
         self.task = task
         self.inverse = InverseTarget(target) if target is not None else None
-        self.temperature = temperature
+        self.temperature = temperature if task.has_classes else 1.0
 
     def forward(self, **inputs: Tensor) -> Tensor:
         prediction = to_prediction(self.model(**inputs), self.task)
-        if self.task.has_classes:
-            if self.temperature == 1.0:
-                return prediction
-            # p ** (1 / T), normalized, by way of logarithms so that a small T does not underflow
-            return softmax(prediction.clamp_min(TINY).log() / self.temperature, dim=-1)
-        if self.inverse is None:
+        if self.inverse is not None:
+            prediction = self.inverse(prediction)
+        if self.temperature == 1.0:
             return prediction
-        restored: Tensor = self.inverse(prediction)
-        return restored
+        # p ** (1 / T), normalized, by way of logarithms so that a small T does not underflow
+        return softmax(prediction.clamp_min(TINY).log() / self.temperature, dim=-1)

@@ -19,7 +19,6 @@ from plumbline.files import read_json, write_json, write_text
 from plumbline.kinds import DoubleArray, FloatArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.models import build_model, learn_inputs
-from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.balance import resample
 from plumbline.stages import Report
 from plumbline.stages.inputs import (
@@ -31,7 +30,7 @@ from plumbline.stages.inputs import (
 )
 from plumbline.store.bundle import save_bundle
 from plumbline.training.batches import Rows
-from plumbline.training.build import FreshFit, fit_fresh
+from plumbline.training.build import FreshFit, fit_fresh, fit_target
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.curve import constant_loss, learning_curve
 from plumbline.training.diagnosis import Point, Verdict, curve_json, judge
@@ -250,9 +249,7 @@ def _find_rate(
 ) -> dict[str, str | float]:
     """The learning-rate finder's sweep and proposal."""
     learned = learn_inputs(config.model, spec, train.inputs)
-    target = None
-    if not spec.task.has_classes:
-        target = TargetTransform.fit(train.y, config.train.target_transform)
+    target = fit_target(config.train, spec, train)
     model = build_model(config.model, spec, learned, seed=config.seed)
     found = sweep(
         model, train, spec.task, config.train, seed=config.seed, target=target, world=world

@@ -14,7 +14,7 @@ from torch import Tensor
 from plumbline.config.model import TrainConfig
 from plumbline.errors import ParameterError
 from plumbline.examples import Examples
-from plumbline.kinds import FloatArray, Task
+from plumbline.kinds import Y_DTYPES, FloatArray, Task
 from plumbline.models.target import TargetTransform
 from plumbline.training.sources import UNLIMITED, BatchSource, open_source, resident
 
@@ -22,7 +22,7 @@ from plumbline.training.sources import UNLIMITED, BatchSource, open_source, resi
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Prepared rows: `source` gives their tensors batch by batch; `y` (n,), class numbers or
-    standardized values, and `weight` (n,), what each row counts in the loss, lie on the device."""
+    scaled values, and `weight` (n,), what each row counts in the loss, lie on the device."""
 
     source: BatchSource
     y: Tensor
@@ -50,10 +50,7 @@ class Rows:
         """Examples on the device, or in their files where the tensors take more than
         `resident_bytes`."""
         y: NDArray[Any] = np.asarray(examples.y)
-        if task.has_classes:
-            y = y.astype(np.int64)
-        else:
-            y = np.asarray(target.forward(y) if target else y, dtype=np.float32)
+        y = np.asarray(target.forward(y) if target else y, dtype=Y_DTYPES[task.spec.target])
         weight = np.asarray(examples.weight, dtype=np.float32)
         if per_class is not None:
             weight = weight * per_class[y]

@@ -17,11 +17,18 @@ from plumbline.training.memory import refuse_too_large, within_memory
 @dataclass(frozen=True, kw_only=True)
 class FreshFit:
     """The fitted model with what was learned from its training rows besides the weights:
-    `learned` by the encoders of its tensors, `target` of a regression's target."""
+    `learned` by the encoders of its tensors, `target` the scale of the target, if it has one."""
 
     fitted: Fitted
     learned: dict[str, Any]
     target: TargetTransform | None
+
+
+def fit_target(config: TrainConfig, spec: InputSpec, train: Examples) -> TargetTransform | None:
+    """How the target is scaled for the loss, by training rows; None where the task scales none."""
+    if not spec.task.spec.scaled:
+        return None
+    return TargetTransform.fit(train.y, config.target_transform)
 
 
 def fit_fresh(
@@ -38,12 +45,12 @@ def fit_fresh(
     """Build a model on `train` rows alone (encoders' state, target transform) and fit it.
 
     Args:
-        target: a regression's target transform; fitted on `train` where none is given.
+        target: how the target is scaled; fitted on `train` where none is given.
         options: further arguments of `training.loop.fit`.
     """
     learned = learn_inputs(model, spec, train.inputs)
-    if target is None and not spec.task.has_classes:
-        target = TargetTransform.fit(train.y, config.target_transform)
+    if target is None:
+        target = fit_target(config, spec, train)
     device = options.get("world", SINGLE_PROCESS).device
     refuse_too_large(model, config, spec, learned, device)
     with within_memory(model):

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
 from plumbline.training.batches import Rows
 from plumbline.training.diagnosis import Point
-from plumbline.training.losses import choose_loss
+from plumbline.training.losses import choose_loss, loss_name
 
 FitRows = Callable[[Examples, TrainConfig], DoubleArray]
 
@@ -40,17 +41,35 @@ def learning_curve(
     return points
 
 
+def _shares(train: Rows, outputs: int) -> Tensor:
+    # on the CPU: with weights, CUDA has no deterministic way to count
+    counts = torch.bincount(train.y.cpu(), train.weight.cpu(), minlength=outputs)
+    counts = counts.clamp_min(0.5)
+    return (counts / counts.sum()).log()
+
+
+def _mean(train: Rows, outputs: int) -> Tensor:
+    return ((train.weight * train.y).sum() / train.total_weight)[None]
+
+
+def _median(train: Rows, outputs: int) -> Tensor:
+    return train.y.median()[None]
+
+
+# by loss: training rows and the number of outputs to the constant output (outputs,) of least loss
+CONSTANTS: dict[str, Callable[[Rows, int], Tensor]] = {
+    "cross_entropy": _shares,
+    "focal": _shares,
+    "hinge": _shares,
+    "mse": _mean,
+    "mae": _median,
+    "huber": _mean,
+}
+
+
 def constant_loss(train: Rows, val: Rows, task: Task, config: TrainConfig, outputs: int) -> float:
     """The validation loss of the best constant: the training rows' class shares, or their mean
     (the median for an absolute error)."""
-    if task.has_classes:
-        # on the CPU: with weights, CUDA has no deterministic way to count
-        counts = torch.bincount(train.y.cpu(), train.weight.cpu(), minlength=outputs)
-        counts = counts.clamp_min(0.5)
-        output = (counts / counts.sum()).log()
-    elif config.loss == "mae":
-        output = train.y.median()[None]
-    else:
-        output = ((train.weight * train.y).sum() / train.total_weight)[None]
+    output = CONSTANTS[loss_name(config, task)](train, outputs)
     constant = output.float().to(val.y.device)[None, None].expand(len(val), 1, outputs)  # (n, 1, C)
     return val.mean(choose_loss(config, task)(constant, val.y, config))

@@ -62,9 +62,12 @@ def _rows(job: Job) -> Iterator[tuple[str, str]]:
                 "are about 1; set it to quantile or set normalize.clip to 10",
             )
             break
-    if job.task.has_classes:
-        yield from _weights(job.train, job.config)
-        return
+    yield from _weights(job.train, job.config)
+    if job.task.spec.scaled:
+        yield from _targets(job)
+
+
+def _targets(job: Job) -> Iterator[tuple[str, str]]:
     for rows, part in ((job.train, "training"), (job.val, "validation")):
         largest = _largest(rows.y)
         if not largest <= LARGE:

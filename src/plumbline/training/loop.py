@@ -114,7 +114,7 @@ def fit(
             val_loss = job.val.mean(losses)
             value = math.nan
             if score and world.is_main:
-                value = score(val.y, to_units(prediction, task, target))
+                value = score(val.y, to_units(prediction, target))
             train_loss, val_loss, value = world.broadcast(train_loss, val_loss, value)
             row = {"epoch": progress.epoch + 1, "learning_rate": run.schedule.rate(run.steps - 1)}
             row |= {"train_loss": train_loss, "val_loss": val_loss}
@@ -241,15 +241,15 @@ def predict(
     target: TargetTransform | None = None,
     world: World = SINGLE_PROCESS,
 ) -> DoubleArray:
-    """Probabilities (n, C), or values (n, 1) in the target's units, of a fitted model."""
+    """Probabilities (n, C), or values (n, C) in the target's units, of a fitted model."""
     rows = Rows.of(examples, task, world.device, target=target, resident_bytes=world.resident_bytes)
-    return to_units(evaluate_rows(model, rows, task, config, world)[0], task, target)
+    return to_units(evaluate_rows(model, rows, task, config, world)[0], target)
 
 
-def to_units(prediction: Tensor, task: Task, target: TargetTransform | None) -> DoubleArray:
+def to_units(prediction: Tensor, target: TargetTransform | None) -> DoubleArray:
     """Probabilities as they are; values back in the target's units."""
     array = prediction.cpu().numpy().astype(np.float64)
-    if task.has_classes or target is None:
+    if target is None:
         return array
     return np.asarray(target.inverse(array), dtype=np.float64)
 

@@ -76,7 +76,16 @@ LOSSES: dict[str, Loss] = {
 
 
 def choose_loss(config: TrainConfig, task: Task) -> Loss:
-    """The loss of the parameters; `auto` is the first of the task's.
+    """The loss of the parameters.
+
+    Raises:
+        ParameterError: the loss does not fit the task.
+    """
+    return choose(LOSSES, loss_name(config, task), "train.loss")
+
+
+def loss_name(config: TrainConfig, task: Task) -> str:
+    """The name of the loss of the parameters; `auto` is the first of the task's.
 
     Raises:
         ParameterError: the loss does not fit the task.
@@ -90,7 +99,7 @@ def choose_loss(config: TrainConfig, task: Task) -> Loss:
             where="train.loss",
             hint=f"choose auto, {' or '.join(fitting)}",
         )
-    return choose(LOSSES, name, "train.loss")
+    return name
 
 
 def class_weights(

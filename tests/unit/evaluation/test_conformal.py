@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from plumbline.evaluation.conformal import (
-    Conformal,
     fit_conformal,
     measure,
     prediction_intervals,
@@ -50,18 +49,18 @@ def test_the_promise_holds_on_average(make: Any, coverage: float) -> None:
 def test_the_quantile_is_that_of_n_plus_one() -> None:
     y = np.zeros(9)
     p = np.arange(1.0, 10.0)[:, None]
-    assert fit_conformal(y, p, Task.REGRESSION, 0.9).half_width == 9
-    assert fit_conformal(y, p, Task.REGRESSION, 0.5).half_width == 5
-    assert fit_conformal(y[:8], p[:8], Task.REGRESSION, 0.9).half_width is None
+    assert fit_conformal(y, p, Task.REGRESSION, 0.9).state["half_width"] == 9
+    assert fit_conformal(y, p, Task.REGRESSION, 0.5).state["half_width"] == 5
+    assert fit_conformal(y[:8], p[:8], Task.REGRESSION, 0.9).state["half_width"] is None
 
 
 def test_too_few_rows_promise_nothing_and_say_so() -> None:
     conformal = fit_conformal(np.zeros(2), np.ones((2, 1)), Task.REGRESSION, 0.9)
     assert measure(conformal, np.zeros(3), np.ones((3, 1))) == {}
-    low, high = prediction_intervals(conformal, np.ones((3, 1)))
+    low, high = prediction_intervals(conformal.state, np.ones((3, 1))).values()
     assert np.isnan(low).all() and np.isnan(high).all()
     everything = fit_conformal(np.array([0, 1]), np.full((2, 2), 0.5), Task.BINARY, 0.9)
-    assert prediction_sets(everything, np.array([[1.0, 0.0]])).all()
+    assert prediction_sets(everything.state, np.array([[1.0, 0.0]])).all()
 
 
 def test_a_surer_model_has_smaller_sets() -> None:
@@ -75,9 +74,9 @@ def test_a_surer_model_has_smaller_sets() -> None:
 def test_a_set_is_never_empty() -> None:
     perfect = np.eye(3)[[0, 1, 2] * 10]
     conformal = fit_conformal(np.array([0, 1, 2] * 10), perfect, Task.MULTICLASS, 0.9)
-    assert conformal.minimum_probability == 1
+    assert conformal.state["minimum_probability"] == 1
     unsure = np.array([[0.4, 0.35, 0.25]])
-    assert prediction_sets(conformal, unsure).tolist() == [[True, False, False]]
+    assert prediction_sets(conformal.state, unsure).tolist() == [[True, False, False]]
 
 
 def test_nothing_to_measure_on_no_rows() -> None:
@@ -90,5 +89,5 @@ def test_it_goes_through_json(make: Any) -> None:
     task = Task.MULTICLASS if make is classified else Task.REGRESSION
     conformal = fit_conformal(*make(50, 0), task, 0.9)
     state = json.loads(json.dumps(conformal.to_json(), allow_nan=False))
-    assert Conformal.from_json(state) == conformal
+    assert state == {**state, **conformal.state} and state["method"] == conformal.method.name
     assert state["coverage"] == 0.9 and state["rows"] == 50
