@@ -63,10 +63,10 @@ def run() -> Result:
                 data.name,
                 loss_of(data.task),
                 *(
-                    f"{statistics.mean(found):.4g} ± {max(found) - min(found):.2g}"
-                    for found in ours
+                    f"{statistics.mean(result):.4g} ± {max(result) - min(result):.2g}"
+                    for result in ours
                 ),
-                *(f"{found:.4g}" for found in peers),
+                *(f"{result:.4g}" for result in peers),
             ]
         )
         print(rows[-1], flush=True)

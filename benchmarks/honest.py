@@ -57,8 +57,8 @@ def _some(frame: pl.DataFrame, rows: int = ROWS) -> pl.DataFrame:
     """At most so many rows, in file order."""
     if len(frame) <= rows:
         return frame
-    chosen = np.random.default_rng(0).choice(len(frame), rows, replace=False)
-    return frame[np.sort(chosen)]
+    selected = np.random.default_rng(0).choice(len(frame), rows, replace=False)
+    return frame[np.sort(selected)]
 
 
 def _csv(path: str, **options: Any) -> pl.DataFrame:

@@ -56,8 +56,8 @@ OF_COLUMNS = {
 def plumbline(data: Data) -> tuple[Said, Evidence]:
     """Findings of any severity, and the split that the peers get too."""
     evidence = evidence_of(data)
-    found = find_leaks(evidence).findings
-    return [(f.check, f.columns, f.severity == "critical") for f, _ in found], evidence
+    result = find_leaks(evidence).findings
+    return [(f.check, f.columns, f.severity == "critical") for f, _ in result], evidence
 
 
 def targetleak(data: Data, part: np.ndarray[Any, Any]) -> Said:
@@ -67,10 +67,10 @@ def targetleak(data: Data, part: np.ndarray[Any, Any]) -> Said:
     frame = pandas_of(data)
     kept = part != Part.UNUSED
     frame["split_"] = np.where(part == Part.TEST, "test", "train")
-    found = peer.analyze(frame[kept], data.target, split="split_", group=data.group)
+    result = peer.analyze(frame[kept], data.target, split="split_", group=data.group)
     return [
         (f.kind, () if f.column is None else (str(f.column),), f.severity == "critical")
-        for f in found
+        for f in result
         if f.severity in ("critical", "warning")
     ]
 
@@ -81,7 +81,7 @@ def leakcheck(data: Data, part: np.ndarray[Any, Any]) -> Said:
 
     frame = pandas_of(data)
     train, test = frame[np.isin(part, (Part.TRAIN, Part.VAL))], frame[part == Part.TEST]
-    found = run_all(
+    result = run_all(
         train.reset_index(drop=True),
         test.reset_index(drop=True),
         target=data.target,
@@ -90,7 +90,7 @@ def leakcheck(data: Data, part: np.ndarray[Any, Any]) -> Said:
     )
     return [
         (f.check, (str(f.details["column"]),) if "column" in f.details else (), f.status == FAIL)
-        for f in found
+        for f in result
         if f.status != PASS
     ]
 
@@ -104,7 +104,7 @@ TOOLS = ("plumbline", *PEERS)
 
 def run() -> Result:
     """Plant, look, count; then time the checks on a large table."""
-    found: dict[str, dict[str, list[bool]]] = {tool: defaultdict(list) for tool in TOOLS}
+    result: dict[str, dict[str, list[bool]]] = {tool: defaultdict(list) for tool in TOOLS}
     per_set: list[list[str]] = []
     alarms: dict[str, list[str]] = {tool: [] for tool in TOOLS}
     sure = dict.fromkeys(TOOLS, 0)
@@ -113,18 +113,18 @@ def run() -> Result:
     for data in data_sets():
         features = len(data.frame.columns) - 1
         clean_columns += features
-        said = ask(data, seconds)
-        reported = {tool: columns_reported(tool, said[tool]) for tool in TOOLS}
+        text = ask(data, seconds)
+        reported = {tool: columns_reported(tool, text[tool]) for tool in TOOLS}
         for tool in TOOLS:
             alarms[tool] += [f"{data.name}.{c}" for c in sorted(reported[tool])]
-            sure[tool] += len(columns_reported(tool, [x for x in said[tool] if x[2]]))
+            sure[tool] += len(columns_reported(tool, [x for x in text[tool] if x[2]]))
         leaks = [leak for leak in map(planter(data), PLANTS) if leak is not None]
         hits = dict.fromkeys(TOOLS, 0)
         for leak in leaks:
-            said = ask(leak.data, seconds)
+            text = ask(leak.data, seconds)
             for tool in TOOLS:
-                hit = is_found(tool, leak, said[tool])
-                found[tool][leak.kind].append(hit)
+                hit = is_found(tool, leak, text[tool])
+                result[tool][leak.kind].append(hit)
                 hits[tool] += hit
         per_set.append(
             [
@@ -137,9 +137,9 @@ def run() -> Result:
         print(" | ".join(per_set[-1]), file=sys.stderr, flush=True)
     return Result(
         title="Leakage",
-        figures=[*figures(found, alarms, clean_columns), *speed()],
+        figures=[*figures(result, alarms, clean_columns), *speed()],
         tables=[
-            by_kind(found),
+            by_kind(result),
             Table(
                 title="Per data set: planted leaks found, clean columns reported",
                 columns=["data", "rows × columns", *TOOLS, *(f"{t} reports" for t in TOOLS)],
@@ -169,18 +169,18 @@ def planter(data: Data) -> Callable[[str], Planted | None]:
 
 def ask(data: Data, seconds: dict[str, float]) -> dict[str, Said]:
     """What each tool says of a table."""
-    said: dict[str, Said] = {}
+    text: dict[str, Said] = {}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         begun = time.perf_counter()
-        said["plumbline"], evidence = plumbline(data)
+        text["plumbline"], evidence = plumbline(data)
         seconds["plumbline"] += time.perf_counter() - begun
         shown = replace(data, frame=data.frame.drop(PART, strict=False))
         for name, peer in PEERS.items():
             begun = time.perf_counter()
-            said[name] = peer(shown, evidence.part)
+            text[name] = peer(shown, evidence.part)
             seconds[name] += time.perf_counter() - begun
-    return said
+    return text
 
 
 def pandas_of(data: Data) -> pd.DataFrame:
@@ -196,25 +196,25 @@ ROW_CHECKS = {
 }
 
 
-def is_found(tool: str, leak: Planted, said: Said) -> bool:
+def is_found(tool: str, leak: Planted, text: Said) -> bool:
     """Whether the tool names a column of the leak, or speaks of rows of its kind."""
     if leak.columns:
-        return any(set(columns) & set(leak.columns) for _, columns, _ in said)
+        return any(set(columns) & set(leak.columns) for _, columns, _ in text)
     kinds = ROW_CHECKS[leak.checks[0]]
-    return any(check in kinds for check, _, _ in said)
+    return any(check in kinds for check, _, _ in text)
 
 
-def columns_reported(tool: str, said: Said) -> set[str]:
+def columns_reported(tool: str, text: Said) -> set[str]:
     """Columns reported to give the target away, to name rows, or to tell the source."""
-    return {c for check, columns, _ in said if check in OF_COLUMNS[tool] for c in columns}
+    return {c for check, columns, _ in text if check in OF_COLUMNS[tool] for c in columns}
 
 
 def figures(
-    found: dict[str, dict[str, list[bool]]], alarms: dict[str, list[str]], clean: int
+    result: dict[str, dict[str, list[bool]]], alarms: dict[str, list[str]], clean: int
 ) -> list[Figure]:
     """Totals, held against the better peer."""
-    hits = {tool: sum(map(sum, kinds.values())) for tool, kinds in found.items()}
-    total = sum(map(len, found["plumbline"].values()))
+    hits = {tool: sum(map(sum, kinds.values())) for tool, kinds in result.items()}
+    total = sum(map(len, result["plumbline"].values()))
     best, fewest = max(hits[p] for p in PEERS), min(len(alarms[p]) for p in PEERS)
     named = {tool: "" if tool == "plumbline" else f" by {tool}" for tool in TOOLS}
     rows = [
@@ -239,14 +239,14 @@ def figures(
     ]
 
 
-def by_kind(found: dict[str, dict[str, list[bool]]]) -> Table:
+def by_kind(result: dict[str, dict[str, list[bool]]]) -> Table:
     """A line per kind of leak."""
     return Table(
         title="Planted leaks found, by kind",
         columns=["kind", "planted", *TOOLS],
         rows=[
-            [kind, str(len(hits)), *(str(sum(found[tool][kind])) for tool in TOOLS)]
-            for kind, hits in found["plumbline"].items()
+            [kind, str(len(hits)), *(str(sum(result[tool][kind])) for tool in TOOLS)]
+            for kind, hits in result["plumbline"].items()
         ],
     )
 
@@ -255,20 +255,20 @@ def genuine() -> Table:
     """Leaks that nobody planted: what published data sets hold."""
     rows = []
     for data, what, columns in known_leaks():
-        said = ask(data, dict.fromkeys(TOOLS, 0.0))
-        rows.append([data.name, what, *(_words(said[tool], columns) for tool in TOOLS)])
+        text = ask(data, dict.fromkeys(TOOLS, 0.0))
+        rows.append([data.name, what, *(_words(text[tool], columns) for tool in TOOLS)])
     return Table(
         title="Leaks that nobody planted", columns=["data", "what leaks", *TOOLS], rows=rows
     )
 
 
-def _words(said: Said, columns: Collection[str]) -> str:
+def _words(text: Said, columns: Collection[str]) -> str:
     """How a leak that is in the data was named."""
     if columns:
-        hits = sorted({f"{c} ({check})" for check, cs, _ in said for c in cs if c in columns})
+        hits = sorted({f"{c} ({check})" for check, cs, _ in text for c in cs if c in columns})
     else:
         kinds = ROW_CHECKS["duplicates"]
-        hits = sorted({check for check, _, _ in said if check in kinds})
+        hits = sorted({check for check, _, _ in text if check in kinds})
     return ", ".join(hits) or "not found"
 
 

@@ -122,8 +122,8 @@ def make_rows(path: Path, rows: int) -> None:
 def in_a_process(way: str, folder: Path) -> dict[str, float]:
     """One attempt: seconds of reading, of the rest, of both, and the peak memory in bytes."""
     command = [sys.executable, "-m", "benchmarks.normalize", "--way", way, "--folder", str(folder)]
-    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    seconds: dict[str, float] = json.loads(told.splitlines()[-1])
+    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    seconds: dict[str, float] = json.loads(answer.splitlines()[-1])
     return seconds
 
 

@@ -54,7 +54,7 @@ class Planted:
     checks: tuple[str, ...]
     columns: tuple[str, ...] = ()
 
-    def found(self, findings: list[Finding]) -> bool:
+    def result(self, findings: list[Finding]) -> bool:
         """Whether one of the checks names the columns (or, for leaks of rows, speaks at all)."""
         return any(
             f.check in self.checks and (not self.columns or set(self.columns) & set(f.columns))
@@ -66,25 +66,25 @@ def evidence_of(data: Data, seed: int = 0, **leakage: Any) -> Evidence:
     """Infer, type and split as the pipeline does; what the checks look at."""
     form = FormatConfig()
     wishes = Wishes(target=data.target, task=data.task, time=data.time, group=data.group)
-    found = infer(data.frame.lazy(), form, wishes, file=data.name).expectations
+    result = infer(data.frame.lazy(), form, wishes, file=data.name).expectations
     config = DataConfig(
         name="data",
         path="data.csv",
         target=data.target,
         task=data.task,
-        positive=found.positive,
+        positive=result.positive,
         time=data.time,
         group=data.group,
     )
-    schema = found.schema
+    schema = result.schema
     table = Table(
         frame=conform(data.frame.lazy(), schema, data.name).collect().lazy(),
         rows=len(data.frame),
     )
     settings = SplitConfig(**data.split, leakage=LeakageConfig(**leakage))
     rows = read_rows(table, schema, config, settings)
-    chosen = resolve(rows, settings)
-    split = make_split(rows, chosen, seed)
+    selected = resolve(rows, settings)
+    split = make_split(rows, selected, seed)
     if settings.column is not None:  # as the stage does: it is no feature
         kept = tuple(c for c in schema.columns if c.name != settings.column)
         schema = replace(schema, columns=kept)
@@ -94,7 +94,7 @@ def evidence_of(data: Data, seed: int = 0, **leakage: Any) -> Evidence:
         rows=rows,
         part=split.part,
         config=settings.leakage,
-        ordered=chosen.method == "time",
+        ordered=selected.method == "time",
         seed=seed,
     )
 

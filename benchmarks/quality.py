@@ -37,7 +37,7 @@ from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.split import make_split, read_rows, resolve
-from plumbline.stages.inputs import chosen_metric
+from plumbline.stages.inputs import resolve_metric
 from plumbline.tables import Schema
 from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.device import count_threads, set_up
@@ -88,8 +88,8 @@ def run() -> Result:
     ]
     made = fit_all(tasks)
     best = max(
-        (found for (name, label), found in made.items() if name == "adult" and label in OWN),
-        key=lambda found: mean(found, "accuracy"),
+        (result for (name, label), result in made.items() if name == "adult" and label in OWN),
+        key=lambda result: mean(result, "accuracy"),
     )
     return Result(
         title="Quality of each family at its defaults",
@@ -121,7 +121,7 @@ def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
     defaults = load_config(ROOT / "params.yaml")
     form = make_canonical(file, ROOT / ".plumbline" / "bench", target=target).form
     raw, *others = [scan(f, form) for f in (file, test) if f]
-    found = infer(
+    result = infer(
         raw,
         form,
         Wishes(target=target),
@@ -133,12 +133,12 @@ def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
         path=str(file),
         test_path=str(test) if test else None,
         target=target,
-        task=found.task,
-        positive=found.positive,
+        task=result.task,
+        positive=result.positive,
         format=form,
     )
     config = replace(defaults, data=data, normalize=replace(defaults.normalize, columns={}))
-    schema = found.schema
+    schema = result.schema
     table = open_table(data, schema, Path("/"))
     rows = read_rows(table, schema, data, config.split)
     part = make_split(rows, resolve(rows, config.split), config.seed).part
@@ -168,7 +168,7 @@ def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
         val=val,
         test=held,
         frame=frame,
-        target=y.astype(np.int64) if found.task.has_classes else y,
+        target=y.astype(np.int64) if result.task.has_classes else y,
     )
 
 
@@ -193,7 +193,7 @@ def fit_all(tasks: list[Task]) -> dict[tuple[str, str], list[Made]]:
     """What each contender made of each set, a list over seeds; the slow ones come last."""
     begun = time.monotonic()
     known = noted()
-    found: dict[tuple[str, str], list[Made]] = {}
+    result: dict[tuple[str, str], list[Made]] = {}
     plan = [(seed, task, *who) for seed in range(SEEDS) for task in tasks for who in contenders()]
     for seed, task, label, fit in sorted(plan, key=lambda one: one[2] in SLOW):
         name = f"{task.name} {label} {seed}"
@@ -204,9 +204,9 @@ def fit_all(tasks: list[Task]) -> dict[tuple[str, str], list[Made]]:
             known[key] = measured(task, fit, seed)
             with JOURNAL.open("a") as journal:
                 journal.write(json.dumps({key: known[key]}) + "\n")
-        found.setdefault((task.name, label), []).append(known[key])
+        result.setdefault((task.name, label), []).append(known[key])
         print(name, known[key], flush=True)
-    return found
+    return result
 
 
 def measured(task: Task, fit: Fit, seed: int) -> Made:
@@ -218,9 +218,9 @@ def measured(task: Task, fit: Fit, seed: int) -> Made:
     return all_scores(task.test.y, prediction, task.spec.task) | took
 
 
-def mean(found: list[Made], name: str) -> float:
+def mean(result: list[Made], name: str) -> float:
     """Over seeds."""
-    return statistics.mean(made[name] for made in found)
+    return statistics.mean(made[name] for made in result)
 
 
 def table(task: Task, made: dict[tuple[str, str], list[Made]]) -> Table:
@@ -233,12 +233,12 @@ def table(task: Task, made: dict[tuple[str, str], list[Made]]) -> Table:
         rows=[
             [
                 label,
-                str(len(found)),
-                *(shown(found, metric) for metric in metrics),
-                *(f"{mean(found, name):.0f}" for name in ("seconds", "busy")),
+                str(len(result)),
+                *(shown(result, metric) for metric in metrics),
+                *(f"{mean(result, name):.0f}" for name in ("seconds", "busy")),
             ]
-            for label, found in rows.items()
-            if found
+            for label, result in rows.items()
+            if result
         ],
     )
 
@@ -261,9 +261,9 @@ def code() -> str:
     return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
 
 
-def shown(found: list[Made], name: str) -> str:
+def shown(result: list[Made], name: str) -> str:
     """Mean and spread over seeds."""
-    values = [made[name] for made in found]
+    values = [made[name] for made in result]
     return f"{statistics.mean(values):.5g} ± {max(values) - min(values):.2g}"
 
 
@@ -273,7 +273,7 @@ def family(name: str) -> Fit:
     def fit(task: Task, seed: int) -> DoubleArray:
         config, spec = task.config, task.spec
         set_up(CPU, count_threads(config.train, 1))
-        metric = chosen_metric("auto", spec.task)
+        metric = resolve_metric("auto", spec.task)
 
         def fit_for(epochs: int) -> FreshFit:
             return fit_fresh(
@@ -302,7 +302,7 @@ def peer_rows(task: Task) -> tuple[pd.DataFrame, Any, pd.DataFrame]:
     return task.frame.iloc[known], task.target[known], task.frame.iloc[task.test.rows]
 
 
-def judged(model: Any, x: Any, task: Task) -> DoubleArray:
+def predictions(model: Any, x: Any, task: Task) -> DoubleArray:
     """Probabilities, or values, of a peer."""
     if task.spec.task.has_classes:
         return np.asarray(model.predict_proba(x), dtype=np.float64)
@@ -330,7 +330,7 @@ def linear(task: Task, seed: int) -> DoubleArray:
     )
     kinds = {True: LogisticRegression(max_iter=1000), False: Ridge()}
     model = make_pipeline(columns, kinds[task.spec.task.has_classes])
-    return judged(model.fit(x, y), test, task)
+    return predictions(model.fit(x, y), test, task)
 
 
 def histogram(task: Task, seed: int) -> DoubleArray:
@@ -340,7 +340,7 @@ def histogram(task: Task, seed: int) -> DoubleArray:
     kinds = {True: HistGradientBoostingClassifier, False: HistGradientBoostingRegressor}
     x, y, test = peer_rows(task)
     model = kinds[task.spec.task.has_classes](random_state=seed, categorical_features="from_dtype")
-    return judged(model.fit(x, y), test, task)
+    return predictions(model.fit(x, y), test, task)
 
 
 def xgboost(task: Task, seed: int) -> DoubleArray:
@@ -350,7 +350,7 @@ def xgboost(task: Task, seed: int) -> DoubleArray:
     kinds = {True: XGBClassifier, False: XGBRegressor}
     x, y, test = peer_rows(task)
     model = kinds[task.spec.task.has_classes](random_state=seed, enable_categorical=True)
-    return judged(model.fit(x, y), test, task)
+    return predictions(model.fit(x, y), test, task)
 
 
 def catboost(task: Task, seed: int) -> DoubleArray:
@@ -367,4 +367,4 @@ def catboost(task: Task, seed: int) -> DoubleArray:
     model = kinds[task.spec.task.has_classes](
         random_seed=seed, verbose=False, allow_writing_files=False, cat_features=texts
     )
-    return judged(model.fit(x, y), test, task)
+    return predictions(model.fit(x, y), test, task)

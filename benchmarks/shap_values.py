@@ -79,9 +79,9 @@ def compare(columns: int) -> list[Tried]:
     x, y = load_breast_cancer(return_X_y=True)
     x = ((x - x.mean(0)) / x.std(0)).astype(np.float32)[:, :columns]
     spec = numbers(columns)
-    predict, players = fitted(spec, x, y), Masker.of(spec)
-    chosen = np.random.default_rng(1).permutation(len(x))
-    rows, background = {"num": x[chosen[:ROWS]]}, {"num": x[chosen[-BACKGROUND:]]}
+    predict, masker = fitted(spec, x, y), Masker.of(spec)
+    selected = np.random.default_rng(1).permutation(len(x))
+    rows, background = {"num": x[selected[:ROWS]]}, {"num": x[selected[-BACKGROUND:]]}
     outputs = np.ones(ROWS, dtype=np.int64)
 
     def kernel(**options: object) -> DoubleArray:
@@ -89,27 +89,27 @@ def compare(columns: int) -> list[Tried]:
             lambda z: predict({"num": z.astype(np.float32)})[:, 1], background["num"]
         )
         np.random.seed(0)  # noqa: NPY002 - the one it draws from
-        told: DoubleArray = explainer.shap_values(rows["num"], silent=True, **options)
-        return told
+        answer: DoubleArray = explainer.shap_values(rows["num"], silent=True, **options)
+        return answer
 
     def ours(pairs: int) -> DoubleArray:
         return sampled_shapley(
-            predict, rows, background, players, outputs, pairs=pairs, seed=0
+            predict, rows, background, masker, outputs, pairs=pairs, seed=0
         ).values
 
-    asked: dict[str, Callable[[], DoubleArray]] = {
+    query: dict[str, Callable[[], DoubleArray]] = {
         PEERS[0]: kernel,
         PEERS[1]: lambda: kernel(l1_reg=False),
         **{f"plumbline, {p} pairs": partial(ours, p) for p in (1, 2, 4, 16, 64)},
     }
     reference = (
-        exact_shapley(predict, rows, background, players, outputs).values
+        exact_shapley(predict, rows, background, masker, outputs).values
         if columns <= EXACT
         else sampled_shapley(
-            predict, rows, background, players, outputs, pairs=200, seed=12345
+            predict, rows, background, masker, outputs, pairs=200, seed=12345
         ).values
     )
-    return [tried(name, ask, reference) for name, ask in asked.items()]
+    return [tried(name, ask, reference) for name, ask in query.items()]
 
 
 def numbers(columns: int) -> InputSpec:

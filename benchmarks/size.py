@@ -79,14 +79,14 @@ def run(sizes: tuple[int, ...] = SIZES) -> Result:
                         stage,
                         f"{rows:,}",
                         f"{disk[rows]:.2g} GB",
-                        f"{found.seconds:.1f}",
-                        f"{found.processor:.1f}",
-                        f"{found.processor / rows * 1e6:.2f}",
-                        f"{found.peak / 1e9:.2f} GB",
+                        f"{result.seconds:.1f}",
+                        f"{result.processor:.1f}",
+                        f"{result.processor / rows * 1e6:.2f}",
+                        f"{result.peak / 1e9:.2f} GB",
                     ]
                     for stage in STAGES
                     for rows in sizes
-                    for found in [taken[rows, stage]]
+                    for result in [taken[rows, stage]]
                 ],
             )
         ],

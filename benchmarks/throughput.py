@@ -36,8 +36,8 @@ def run() -> Result:
     """Measure in child processes; see `measure_family` and `measure_processes`."""
     speeds = {name: child("family", name) for name in FAMILIES}
     median = {
-        name: {peer: statistics.median(found[peer]) for peer in PEERS}
-        for name, found in speeds.items()
+        name: {peer: statistics.median(result[peer]) for peer in PEERS}
+        for name, result in speeds.items()
     }
     processes = child("processes")
     two, one = (statistics.median(processes[key]) for key in ("two", "one"))
@@ -55,8 +55,8 @@ def run() -> Result:
                 title=f"Rows per second in training, batch {BATCH}, {COLUMNS} number columns",
                 columns=["model", *PEERS],
                 rows=[
-                    [name, *(f"{found[peer]:,.0f}" for peer in PEERS)]
-                    for name, found in median.items()
+                    [name, *(f"{result[peer]:,.0f}" for peer in PEERS)]
+                    for name, result in median.items()
                 ],
             ),
             Table(
@@ -98,13 +98,13 @@ def measure_family(name: str) -> dict[str, list[float]]:
     """Rows per second of each trainer, a value per round."""
     rows, _ = FAMILIES[name]
     one_epoch = {peer: MAKERS[peer](name) for peer in PEERS}
-    found: dict[str, list[float]] = {peer: [] for peer in PEERS}
+    result: dict[str, list[float]] = {peer: [] for peer in PEERS}
     for round_ in range(ROUNDS + 1):
         for peer, epoch in one_epoch.items():
             seconds = epoch()
             if round_:  # the first one warms up
-                found[peer].append(rows / seconds)
-    return found
+                result[peer].append(rows / seconds)
+    return result
 
 
 def examples(rows: int) -> Any:
@@ -291,13 +291,13 @@ def measure_processes() -> dict[str, list[float]]:
     """Rows per second of one process with two threads, and of two with one."""
     import torch.multiprocessing
 
-    found: dict[str, list[float]] = {"one": [], "two": []}
+    result: dict[str, list[float]] = {"one": [], "two": []}
     for _ in range(3):
         for key, size, threads in (("one", 1, 2), ("two", 2, 1)):
             with tempfile.TemporaryDirectory() as folder:
                 torch.multiprocessing.spawn(_member, (size, threads, folder), nprocs=size)
-                found[key] += json.loads((Path(folder) / "speeds.json").read_text())
-    return found
+                result[key] += json.loads((Path(folder) / "speeds.json").read_text())
+    return result
 
 
 def _member(rank: int, size: int, threads: int, folder: str) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from pipelines.services import HOST, Service, ask, running, start, stop
+from pipelines.services import HOST, Service, fetch, running, start, stop
 from plumbline import telemetry
 from plumbline.errors import ParameterError, PlumblineError, StorageError
 
@@ -88,13 +88,13 @@ def deploy_down(root: Path) -> None:
 
 def ui(root: Path) -> None:
     """Start the Prefect and MLflow UIs and print the addresses of the last run in them."""
-    _say("starting Prefect's server (a minute, the first time) …")
+    _print("starting Prefect's server (a minute, the first time) …")
     prefect = _without_password(_server(root)["PREFECT_API_URL"]).removesuffix("/api")
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     if tracking.startswith(("http://", "https://")):
         mlflow = _without_password(tracking).rstrip("/")
     else:
-        _say("starting MLflow's server (half a minute) …")
+        _print("starting MLflow's server (half a minute) …")
         mlflow = _mlflow(root, tracking)
     print(f"MLflow      {mlflow}")
     for what, address in _last_run(root, mlflow).items():
@@ -107,7 +107,7 @@ def ui(root: Path) -> None:
     print("end         make deploy-down")
 
 
-def _say(words: str) -> None:
+def _print(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
@@ -119,10 +119,10 @@ def _last_run(root: Path, mlflow: str) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     # its first answer opens the database
-    found = ask(f"{mlflow}/api/2.0/mlflow/runs/get?run_id={quote(run)}", seconds=60)
-    if not isinstance(found, dict):
+    run_found = fetch(f"{mlflow}/api/2.0/mlflow/runs/get?run_id={quote(run)}", seconds=60)
+    if not isinstance(run_found, dict):
         return {}
-    experiment = found["run"]["info"]["experiment_id"]
+    experiment = run_found["run"]["info"]["experiment_id"]
     models = f"{mlflow}/#/models/{quote(model, safe='')}"
     return {
         "runs": f"{mlflow}/#/experiments/{experiment}/runs",
@@ -162,7 +162,7 @@ def _server(root: Path) -> dict[str, str]:
     variables = environment(root)
     if "PREFECT_API_URL" in os.environ:
         api = os.environ["PREFECT_API_URL"].rstrip("/")
-        if ask(f"{api}/health") is None:
+        if fetch(f"{api}/health") is None:
             raise StorageError(
                 f"no Prefect server answers at {_without_password(api)}",
                 hint="start it, or unset PREFECT_API_URL to use one on this machine",
@@ -173,7 +173,7 @@ def _server(root: Path) -> dict[str, str]:
     server = Service(
         name=SERVER,
         command=[str(BIN / "prefect"), "server", "start", "--host", HOST, "--port", str(port)],
-        healthy=lambda: ask(f"{api}/health") is True,
+        healthy=lambda: fetch(f"{api}/health") is True,
         port=port,
         port_variable=PREFECT_PORT,
     )
@@ -193,15 +193,15 @@ def _prefect(variables: Mapping[str, str], root: Path, *arguments: str) -> None:
         check=False,
     )
     if done.returncode:
-        said = (done.stdout + done.stderr).strip()
+        output = (done.stdout + done.stderr).strip()
         raise StorageError(
-            f"prefect {' '.join(arguments)} was refused:\n{said}\n", file="prefect.yaml"
+            f"prefect {' '.join(arguments)} was refused:\n{output}\n", file="prefect.yaml"
         )
 
 
 def _online(api: str, since: datetime) -> bool:
     """Whether a worker reported to the pool; one that ended lately still counts as online."""
-    workers = ask(f"{api}/work_pools/{POOL}/workers/filter", {}) or []
+    workers = fetch(f"{api}/work_pools/{POOL}/workers/filter", {}) or []
     return any(datetime.fromisoformat(one["last_heartbeat_time"]) > since for one in workers)
 
 
@@ -223,7 +223,7 @@ def _mlflow(root: Path, tracking: str) -> str:
             *(str(BIN / "mlflow"), "server", "--host", HOST, "--port", str(port)),
             *("--workers", "1"),
         ],
-        healthy=lambda: ask(f"http://{HOST}:{port}/health") == "OK",
+        healthy=lambda: fetch(f"http://{HOST}:{port}/health") == "OK",
         port=port,
         port_variable=MLFLOW_PORT,
     )

@@ -57,12 +57,12 @@ def status(repo: Repo) -> Any:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
+    causes: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and cause not in found:
-        found.append(cause)
+    while cause is not None and cause not in causes:
+        causes.append(cause)
         cause = cause.__cause__
-    return found
+    return causes
 
 
 QUESTIONS: dict[str, Callable[..., Any]] = {"repro": repro, "pull": pull, "status": status}

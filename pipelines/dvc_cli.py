@@ -94,8 +94,8 @@ def status(root: Path) -> dict[str, Any]:
     Raises:
         CommandError: DVC failed.
     """
-    found: dict[str, Any] = _dvc(["status"], root, lambda line: None)
-    return found
+    changes: dict[str, Any] = _dvc(["status"], root, lambda line: None)
+    return changes
 
 
 def stop_all() -> None:
@@ -137,15 +137,15 @@ def _dvc(
             start_new_session=True,  # so that it can be ended with all that it started
         )
         lines = _listen(process, say)
-        told = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
+        reply = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
     if process.returncode == 0:
-        return told
+        return reply
     tail = "\n".join(lines)
-    if told is None:
+    if reply is None:
         message = f"dvc {' '.join(question)} ended with {process.returncode}:\n{tail}"
         raise CommandError(message, code=None, retryable=False)
-    message = f"{told['error']}\n{tail}" if tail else told["error"]
-    raise CommandError(message, code=None, retryable=told["retryable"])
+    message = f"{reply['error']}\n{tail}" if tail else reply["error"]
+    raise CommandError(message, code=None, retryable=reply["retryable"])
 
 
 def _listen(process: subprocess.Popen[bytes], say: Callable[[str], None]) -> list[str]:

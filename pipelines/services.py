@@ -141,12 +141,12 @@ def stop(folder: Path, last: Sequence[str] = ()) -> list[str]:
 
 def _marked(folder: Path) -> list[psutil.Process]:
     """Processes of this user that carry the mark of this checkout."""
-    found = []
+    marked = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and process.environ().get(MARK) == str(folder):
-                found.append(process)
-    return found
+                marked.append(process)
+    return marked
 
 
 def _end(processes: Sequence[psutil.Process]) -> None:
@@ -171,7 +171,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def ask(url: str, content: Any = None, seconds: float = 5) -> Any:
+def fetch(url: str, content: Any = None, seconds: float = 5) -> Any:
     """GET, or POST of JSON; the parsed answer, or None where nothing healthy answered."""
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})

@@ -32,14 +32,14 @@ def in_group(size: int, folder: Path, work: Callable[..., Any], *arguments: Any)
     for process in group:
         process.start()
     try:
-        told = [answers.get(timeout=240) for _ in group]
+        reply = [answers.get(timeout=240) for _ in group]
     finally:
         for process in group:
             process.join(timeout=20)
             process.kill()
-    errors = [error for _, _, error in told if error]
+    errors = [error for _, _, error in reply if error]
     assert not errors, "\n".join(errors)
-    return [answer for _, answer, _ in sorted(told, key=lambda told: told[0])]
+    return [answer for _, answer, _ in sorted(reply, key=lambda reply: reply[0])]
 
 
 def _member(

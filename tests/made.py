@@ -100,9 +100,9 @@ def spec_of(
 
 def tensor(spec: InputSpec, name: str) -> TensorSpec:
     """A tensor of a spec; one without features where there is none."""
-    found = [own for own in spec.tensors if own.name == name]
+    result = [own for own in spec.tensors if own.name == name]
     empty = TensorSpec(name=name, kind="", dtype="float32", shape=(0,), features=(), sources=())
-    return found[0] if found else empty
+    return result[0] if result else empty
 
 
 def inputs_of(num: Any = None, cat: Any = None) -> dict[str, Any]:

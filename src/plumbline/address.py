@@ -32,9 +32,9 @@ def shown(text: str) -> str:
 
 
 def _shown(line: str) -> str:
-    found = SCHEME.search(line)
-    if found:
-        before, rest = line[: found.end()], line[found.end() :]
+    match = SCHEME.search(line)
+    if match:
+        before, rest = line[: match.end()], line[match.end() :]
         line = before + rest.rpartition("@")[2]
     return SECRET.sub(r"\1…", line)
 

@@ -271,13 +271,15 @@ def spellings(labels: Sequence[str]) -> dict[str, str]:
     Where two classes are a word for true and one for false, every such word is one of them.
     """
     forms = normal_forms(labels)
-    found = {f: c for f, c in zip(forms, labels, strict=True) if forms.count(f) == 1}
-    if len(labels) == 2 and len(found) == 2:
+    spelled = {f: c for f, c in zip(forms, labels, strict=True) if forms.count(f) == 1}
+    if len(labels) == 2 and len(spelled) == 2:
         true = [f for f in forms if f in TRUE]
         false = [f for f in forms if f in FALSE]
         if true and false:
-            found |= dict.fromkeys(TRUE, found[true[0]]) | dict.fromkeys(FALSE, found[false[0]])
-    return found
+            spelled |= dict.fromkeys(TRUE, spelled[true[0]]) | dict.fromkeys(
+                FALSE, spelled[false[0]]
+            )
+    return spelled
 
 
 Reader = Callable[[Column, pl.DataType], pl.Expr]

@@ -322,5 +322,5 @@ def print_report(title: str, report: Report, seconds: float) -> None:
     for label, value in report.rows:
         print(f"  {label:<{width}}  {value}")
     here = Path.cwd()
-    for path in report.look:
+    for path in report.outputs:
         print(f"  → {path.relative_to(here) if path.is_relative_to(here) else path}")

@@ -30,7 +30,7 @@ def before_replacing(check: Callable[[Path], None]) -> Iterator[None]:
         _checks.remove(check)
 
 
-def _ask(path: Path) -> None:
+def _check_writable(path: Path) -> None:
     for check in _checks:
         check(path)
 
@@ -46,7 +46,7 @@ def new_file(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        _ask(path)
+        _check_writable(path)
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
@@ -68,7 +68,7 @@ def new_dir(path: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        _ask(path)
+        _check_writable(path)
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             path.rename(old)

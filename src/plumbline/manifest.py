@@ -61,8 +61,8 @@ def _manifest(root: Path, name: str, hint: str) -> dict[str, dict[str, Any]]:
         raise DataError("is not there", file=name, hint=hint)
     place = f"{name}/{MANIFEST}"
     try:
-        found = read_json(root / place)
-        return {part: dict(found[part]) for part in ("files", "beside")}
+        entries = read_json(root / place)
+        return {part: dict(entries[part]) for part in ("files", "beside")}
     except FileNotFoundError:
         raise DataError("is not there", file=place, hint=hint) from None
     except (ValueError, KeyError, TypeError):
@@ -76,12 +76,12 @@ def _check(root: Path, name: str, saved: str | None, hint: str) -> None:
         raise DataError("is not there", file=name, hint=hint)
     if saved is None:
         return
-    found = sha256(root / name)
-    if found != saved:
+    digest = sha256(root / name)
+    if digest != saved:
         raise DataError(
             "is not the file that was written",
             file=name,
             wanted=f"SHA-256 {saved[:12]}…",
-            got=f"{found[:12]}…",
+            got=f"{digest[:12]}…",
             hint=hint,
         )

@@ -32,7 +32,7 @@ def policy(scripts: Sequence[str] = ()) -> str:
 def markdown(text: str) -> str:
     """A text as Markdown that shows it as it is, on one line."""
     line = " ".join(text.split())
-    return MARKS.sub(lambda found: f"&#{ord(found.group())};", line)
+    return MARKS.sub(lambda result: f"&#{ord(result.group())};", line)
 
 
 def markdown_code(text: str) -> str:

@@ -12,7 +12,7 @@ from plumbline.numbers import number
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
 
 BASELINES_FIRST = 3  # columns of baselines that fit a screen
-LOOK = (
+PLACES = (
     ("reports/index.html", "the whole run on one page"),
     ("make ui", "MLflow and Prefect in the browser"),
     ("dvc metrics diff", "what changed since the last commit of dvc.lock"),
@@ -25,24 +25,24 @@ def summary(root: Path) -> str:
     Raises:
         StorageError: a stage has not left its report yet; names the file and the stage.
     """
-    parts = [table(*metric_rows(root)), metadata(fact_rows(root)), metadata(LOOK, arrow="→ ")]
+    parts = [table(*metric_rows(root)), metadata(fact_rows(root)), metadata(PLACES, arrow="→ ")]
     return "\n\n".join(parts)
 
 
 def metric_rows(root: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows: test metric, its 95% interval, baselines; the one that counts first."""
-    found = _read(root, "reports/metrics.json", "evaluate")
+    metrics = _read(root, "reports/metrics.json", "evaluate")
     counts = _read(root, "artifacts/decision/decision.json", "evaluate")["metric"]
-    baselines = dict(list(found["baselines"].items())[:BASELINES_FIRST])
-    names = sorted(found["test"], key=lambda name: name != counts)
+    baselines = dict(list(metrics["baselines"].items())[:BASELINES_FIRST])
+    names = sorted(metrics["test"], key=lambda name: name != counts)
     rows = []
     for name in names:
-        low, high = found["test_ci95"].get(name, (None, None))
+        low, high = metrics["test_ci95"].get(name, (None, None))
         label = metric_label(name)
         rows.append(
             [
                 f"{label} *" if name == counts else label,
-                metric_value(name, found["test"][name]),
+                metric_value(name, metrics["test"][name]),
                 metric_interval(name, low, high),
                 *(metric_value(name, scores.get(name)) for scores in baselines.values()),
             ]

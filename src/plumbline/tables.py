@@ -75,9 +75,9 @@ class CellFormat:
     def to_json(self) -> dict[str, Any]:
         """What differs from the default."""
         default = CellFormat()
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        found = {k: v for k, v in found.items() if v != getattr(default, k)}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {k: v for k, v in values.items() if v != getattr(default, k)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:

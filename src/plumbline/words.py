@@ -121,10 +121,10 @@ def baseline_label(name: str) -> str:
 
 def lineage_words(lineage: Mapping[str, str]) -> list[tuple[str, str]]:
     """What a version was made from: (label, value) in words."""
-    found = []
+    parts = []
     for key, value in lineage.items():
         if key == "git_dirty":
-            found.append(("uncommitted changes", UNCOMMITTED.get(value, value)))
+            parts.append(("uncommitted changes", UNCOMMITTED.get(value, value)))
         else:
-            found.append((LINEAGE_WORDS.get(key, key.replace("_", " ")), value))
-    return found
+            parts.append((LINEAGE_WORDS.get(key, key.replace("_", " ")), value))
+    return parts

@@ -44,12 +44,12 @@ def refused(
     """Run a command that must be refused; the message holds these words."""
     capsys.readouterr()
     assert cli.main(command) == code
-    said = capsys.readouterr().err
-    assert said.startswith("plumbline: ") and "Traceback" not in said
-    assert len(said.strip().splitlines()) == 1, said
+    text = capsys.readouterr().err
+    assert text.startswith("plumbline: ") and "Traceback" not in text
+    assert len(text.strip().splitlines()) == 1, text
     for word in words:
-        assert word in said, said
-    return said
+        assert word in text, text
+    return text
 
 
 def init(file: Path, target: str = "bought", *more: str) -> list[str]:
@@ -252,8 +252,8 @@ def test_update_proposes_and_changes_nothing(
     body[3][0] = "500"
     write(good / "data" / "shop.csv", body)
     assert cli.main(["init", "--update"]) == 0
-    said = capsys.readouterr().out
-    assert "-    range: {min: 0.0" in said and "+    range: {min: 0.0, max: 741" in said
+    text = capsys.readouterr().out
+    assert "-    range: {min: 0.0" in text and "+    range: {min: 0.0, max: 741" in text
     assert (good / "expectations.yaml").read_bytes() == before
     (good / "expectations.proposed.yaml").replace(good / "expectations.yaml")
     assert cli.main(["validate"]) == 0
@@ -266,8 +266,8 @@ def test_a_file_where_a_folder_belongs(good: Path, capsys: pytest.CaptureFixture
         (good / place).write_text("mine", encoding="utf-8")
         capsys.readouterr()
         assert cli.main(["validate"]) == 2
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert f"plumbline: {place}: is not a folder" in said and "Move it away" in said
+        text = capsys.readouterr().err.splitlines()[-1]
+        assert f"plumbline: {place}: is not a folder" in text and "Move it away" in text
         assert (good / place).read_text(encoding="utf-8") == "mine"
         (good / place).unlink()
 

@@ -21,8 +21,8 @@ SEEDS = st.integers(min_value=0, max_value=2**32 - 1)
 def reading(made: Made, folder: Path, target: str | None) -> tuple[list[str], list[list[str]]]:
     file = folder / "made.csv"
     file.write_bytes(made.content)
-    found = make_canonical(file, folder / "plain", target=target)
-    frame = scan(found.path, found.form).collect()
+    result = make_canonical(file, folder / "plain", target=target)
+    frame = scan(result.path, result.form).collect()
     return frame.columns, [[cell or "" for cell in row] for row in frame.rows()]
 
 
@@ -36,31 +36,31 @@ def written(made: Made) -> tuple[list[str], list[list[str]]]:
     return [f"column_{i}" for i in range(used)], [row[:used] for row in rows]
 
 
-def read_right_or_refused(seed: int, *, told: bool) -> bool:
+def read_right_or_refused(seed: int, *, answer: bool) -> bool:
     made = make(random.Random(seed))
-    target = made.names[-1] if told and made.names else None
+    target = made.names[-1] if answer and made.names else None
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = reading(made, Path(folder), target)
+            result = reading(made, Path(folder), target)
         except DataError:
             return False
-    assert found == written(made), made.words
+    assert result == written(made), made.words
     return True
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=SEEDS, told=st.booleans())
-def test_made_dialects(seed: int, told: bool) -> None:
-    read_right_or_refused(seed, told=told)
+@given(seed=SEEDS, fixed=st.booleans())
+def test_made_dialects(seed: int, answer: bool) -> None:
+    read_right_or_refused(seed, fixed=answer)
 
 
 def test_most_made_dialects_are_read() -> None:
-    outcomes = [read_right_or_refused(seed, told=False) for seed in range(40)]
+    outcomes = [read_right_or_refused(seed, fixed=False) for seed in range(40)]
     assert sum(outcomes) >= 30
 
 
 @pytest.mark.soak
 @settings(max_examples=5000, deadline=None)
-@given(seed=SEEDS, told=st.booleans())
-def test_many_made_dialects(seed: int, told: bool) -> None:
-    read_right_or_refused(seed, told=told)
+@given(seed=SEEDS, fixed=st.booleans())
+def test_many_made_dialects(seed: int, answer: bool) -> None:
+    read_right_or_refused(seed, fixed=answer)

@@ -106,13 +106,13 @@ def write(path: Path, cells: dict[str, list[str]], rows: slice, separator: str) 
     frame.write_csv(path, separator=separator)
 
 
-def agree(frame: pl.DataFrame, meant: dict[str, list[Any]], rows: slice, found: Inferred) -> None:
+def agree(frame: pl.DataFrame, meant: dict[str, list[Any]], rows: slice, result: Inferred) -> None:
     for name, values in meant.items():
         read = frame[name].to_list()
         if read != values[rows]:
-            note = found.notes.get(name, "")
-            said = "read as" in note or "as in the other dates" in note
-            assert said, (name, note, read[:5], values[rows][:5])
+            note = result.notes.get(name, "")
+            text = "read as" in note or "as in the other dates" in note
+            assert text, (name, note, read[:5], values[rows][:5])
 
 
 def append(place: Path, new: Path, schema: Schema, form: FormatConfig) -> None:
@@ -139,9 +139,9 @@ def test_what_was_meant_comes_out(tmp_path_factory: pytest.TempPathFactory, made
     write(place, cells, old, separator)
     write(new, cells, others, separator)
     form = FormatConfig(separator=separator)
-    found = infer(scan(place, form), form, Wishes(target="y"), file="a.csv")
-    schema = found.expectations.schema
-    agree(conform(scan(place, form), schema, "a.csv").collect(), meant, old, found)
+    result = infer(scan(place, form), form, Wishes(target="y"), file="a.csv")
+    schema = result.expectations.schema
+    agree(conform(scan(place, form), schema, "a.csv").collect(), meant, old, result)
     before = place.read_bytes()
     try:
         append(place, new, schema, form)
@@ -149,8 +149,8 @@ def test_what_was_meant_comes_out(tmp_path_factory: pytest.TempPathFactory, made
         assert place.read_bytes() == before
         reject()
     read = conform(scan(place, form), schema, "a.csv").collect()
-    agree(read[:ROWS], meant, old, found)
-    agree(read[ROWS:], meant, others, found)
+    agree(read[:ROWS], meant, old, result)
+    agree(read[ROWS:], meant, others, result)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
@@ -229,6 +229,6 @@ def test_rows_in_another_format_are_refused(
     file = tmp_path / "new.csv"
     file.write_text(f"x;z;y\n{new};1;n\n{new};2;y\n")
     assert cli.main(["ingest", str(file)]) == 3
-    said = capsys.readouterr().err
-    assert "column 'x'" in said and words in said and new in said
+    text = capsys.readouterr().err
+    assert "column 'x'" in text and words in text and new in text
     assert len(lines_of(checkout)) == 61

@@ -76,9 +76,9 @@ def load(name: str, target: str, grid: Grid, folder: Path) -> Real:
     path.write_text(text(grid), encoding="utf-8")
     table = make_canonical(path, folder / "plain", target=target)
     raw = scan(table.path, table.form)
-    found = infer(raw, table.form, Wishes(target=target), file=path.name).expectations
-    frame = conform(raw, found.schema, path.name).collect()
-    return Real(name, target, grid, found, frame)
+    result = infer(raw, table.form, Wishes(target=target), file=path.name).expectations
+    frame = conform(raw, result.schema, path.name).collect()
+    return Real(name, target, grid, result, frame)
 
 
 SOURCES = [
@@ -93,7 +93,7 @@ SOURCES = [
 
 @pytest.fixture(scope="module")
 def reals(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Real]:
-    found = []
+    result = []
     for file, separator, target in SOURCES:
         with (real_data / file).open(encoding="utf-8", newline="") as opened:
             rows = list(csv.reader(opened, delimiter=separator))
@@ -101,8 +101,8 @@ def reals(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Rea
         by_value = {row[position]: row for row in rows[1:]}
         few = [rows[0], *(list(by_value.values()) * 3 if len(by_value) < 9 else []), *rows[1:]]
         folder = tmp_path_factory.mktemp("real")
-        found.append(load(file.split("/")[0], target, few[: ROWS + 1], folder))
-    return found
+        result.append(load(file.split("/")[0], target, few[: ROWS + 1], folder))
+    return result
 
 
 def same(real: Real) -> Callable[[pl.DataFrame, set[int]], bool]:
@@ -302,7 +302,7 @@ DAMAGES = (
 )
 
 
-def judge(
+def score(
     real: Real, damage: Callable[[Real, random.Random], Damaged], seed: int, path: Path
 ) -> str:
     """`refused` or `right`; fails where it is neither."""
@@ -311,10 +311,10 @@ def judge(
     try:
         frame, bad = read(path, real, made.target or real.target)
     except PlumblineError as refusal:
-        said = str(refusal)
-        assert made.may_refuse, said
-        assert len(said) < 2000 and "\x00" not in said
-        assert path.name in said or "--" in said, said
+        text = str(refusal)
+        assert made.may_refuse, text
+        assert len(text) < 2000 and "\x00" not in text
+        assert path.name in text or "--" in text, text
         return "refused"
     assert made.right is not None, "was to be refused"
     assert made.right(frame, bad), "read wrongly"
@@ -326,7 +326,7 @@ def test_damaged_files(
     reals: list[Real], damage: Callable[[Real, random.Random], Damaged], tmp_path: Path
 ) -> None:
     for real in reals[:3]:
-        judge(real, damage, 0, tmp_path / "mine.csv")
+        score(real, damage, 0, tmp_path / "mine.csv")
 
 
 @pytest.mark.soak
@@ -339,4 +339,4 @@ def test_damaged_files_in_full(
     tmp_path: Path,
 ) -> None:
     for real in reals:
-        judge(real, damage, seed, tmp_path / "mine.csv")
+        score(real, damage, seed, tmp_path / "mine.csv")

@@ -81,8 +81,8 @@ def test_bad_rows_stop_it_or_go_aside(
     new = write(tmp_path / "new.csv", [*lines(5, seed=1), "4000,1.0,A,y", "30,much,B,n"])
     before = (data(shop), version(shop))
     assert cli.main(["ingest", str(new)]) == 3
-    said = capsys.readouterr().err
-    assert "2 of 7 rows" in said and "column 'age'" in said and "--quarantine" in said
+    text = capsys.readouterr().err
+    assert "2 of 7 rows" in text and "column 'age'" in text and "--quarantine" in text
     assert (data(shop), version(shop)) == before
     assert cli.main(["ingest", str(new), "--quarantine"]) == 0
     assert data(shop) == lines(60) + lines(5, seed=1)
@@ -125,8 +125,8 @@ def test_drift_is_told_at_a_glance(
 ) -> None:
     moved = [f"{80 + i % 10},{i * 10.5:.2f},C,{'ny'[i % 2]}" for i in range(120)]
     assert cli.main(["ingest", str(write(tmp_path / "new.csv", moved))]) == 0
-    said = capsys.readouterr().out
-    assert "  age" in said and "much" in said
+    text = capsys.readouterr().out
+    assert "  age" in text and "much" in text
 
 
 def test_a_column_that_is_gone(
@@ -152,9 +152,9 @@ def test_other_formats(checkout: Path, tmp_path: Path, suffix: str) -> None:
     assert cli.main(["init", "--data", str(make("shop", lines(60))), "--target", "bought"]) == 0
     assert cli.main(["ingest", str(make("new", lines(10, seed=1)))]) == 0
     place = checkout / "data" / f"shop{suffix}"
-    found = pl.read_parquet(place) if suffix == ".parquet" else pl.read_csv(place)
-    assert len(found) == 70
-    assert found["income"].sum() == pytest.approx(
+    result = pl.read_parquet(place) if suffix == ".parquet" else pl.read_csv(place)
+    assert len(result) == 70
+    assert result["income"].sum() == pytest.approx(
         sum(float(line.split(",")[1]) for line in lines(60) + lines(10, seed=1))
     )
 

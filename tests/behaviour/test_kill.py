@@ -96,15 +96,15 @@ def kill(pid: int) -> None:
 
 def descendants(pid: int) -> list[int]:
     """Children and theirs, by /proc."""
-    found: list[int] = []
+    result: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             children = [int(child) for child in task.read_text().split()]
         except OSError:
             continue
         for child in children:
-            found += [child, *descendants(child)]
-    return found
+            result += [child, *descendants(child)]
+    return result
 
 
 def rank_of(pid: int) -> int | None:
@@ -148,11 +148,11 @@ def kill_a_rank(paths: Paths, rank: int, pause: float) -> bool:
     with started(paths) as process:
         wait_for(lambda: fitting(paths), process)
         time.sleep(pause)
-        found = [pid for pid in descendants(process.pid) if rank_of(pid) == rank]
-        for pid in found:
+        result = [pid for pid in descendants(process.pid) if rank_of(pid) == rank]
+        for pid in result:
             kill(pid)
         assert process.wait(timeout=240) == 0, (paths.root / "log.txt").read_text()
-    return bool(found)
+    return bool(result)
 
 
 def surely(kill: Callable[[float], bool], pause: float) -> None:

@@ -129,8 +129,8 @@ def test_native_days_are_written_in_the_pattern_of_the_data(
     new = [[d, i, "ny"[i % 2]] for i, d in enumerate(NEW_DAYS)]
     file = WRITERS[ending](tmp_path / f"week{ending}", ["day", "x", "y"], new)
     assert cli.main(["ingest", str(file)]) == 0
-    found = (checkout / "data" / "shop.csv").read_text().splitlines()[-3:]
-    assert [line.rsplit(",", 2)[0].strip('"') for line in found] == [
+    result = (checkout / "data" / "shop.csv").read_text().splitlines()[-3:]
+    assert [line.rsplit(",", 2)[0].strip('"') for line in result] == [
         f"{d:{pattern}}" for d in NEW_DAYS
     ]
 
@@ -144,8 +144,8 @@ def test_a_time_of_day_that_the_pattern_would_lose_is_refused(
     new = [[dt.datetime(2024, 2, 5, 10, 30), 1, "n"], [dt.datetime(2024, 2, 6), 2, "y"]]
     file = WRITERS[ending](tmp_path / f"week{ending}", ["day", "x", "y"], new)
     assert cli.main(["ingest", str(file)]) in (2, 3)
-    said = capsys.readouterr().err
-    assert "column 'day'" in said and "2024-02-05" in said and "10:30" in said
+    text = capsys.readouterr().err
+    assert "column 'day'" in text and "2024-02-05" in text and "10:30" in text
     assert (checkout / "data" / "shop.csv").read_bytes() == before
 
 
@@ -205,9 +205,9 @@ def test_a_test_file_of_native_cells_is_read_with_text_data(
     new = [[d, n, "ny"[i % 2]] for i, (d, n) in enumerate(zip(NEW_DAYS, NUMBERS, strict=False))]
     test = WRITERS[ending](tmp_path / f"held{ending}", ["day", "x", "y"], new)
     assert start(data, "--test", str(test)) == 0
-    found = typed_data()[-3:]
-    assert found["day"].to_list() == [dt.datetime(d.year, d.month, d.day) for d in NEW_DAYS]
-    assert found["x"].to_list() == [float(n) for n in NUMBERS[:3]]
+    result = typed_data()[-3:]
+    assert result["day"].to_list() == [dt.datetime(d.year, d.month, d.day) for d in NEW_DAYS]
+    assert result["x"].to_list() == [float(n) for n in NUMBERS[:3]]
 
 
 RESOLUTION = {
@@ -282,18 +282,18 @@ def test_times_and_durations_of_parquet_are_seconds(
         frame = frame.with_columns(pl.col("span").cast(pl.Duration(unit)).alias(unit))
     frame.write_parquet(tmp_path / "shop.parquet")
     assert start(tmp_path / "shop.parquet") == 0
-    said = capsys.readouterr().out
-    assert "times of day as seconds since midnight" in said and "durations in seconds" in said
+    text = capsys.readouterr().out
+    assert "times of day as seconds since midnight" in text and "durations in seconds" in text
     more = frame.head(4).with_columns(span=pl.col("span") + pl.duration(microseconds=1))
     more.write_parquet(tmp_path / "new.parquet")
     assert cli.main(["ingest", str(tmp_path / "new.parquet")]) == 0
-    found = typed_data()
-    assert found["clock"].to_list()[:60] == [
+    result = typed_data()
+    assert result["clock"].to_list()[:60] == [
         3600 * t.hour + 60 * t.minute + t.second + t.microsecond / 1e6 for t in clock
     ]
     for name in ("span", "ns", "us", "ms"):
-        assert found[name].to_list()[:60] == [s.total_seconds() for s in spans]
-    assert found["span"].to_list()[60:] == [
+        assert result[name].to_list()[:60] == [s.total_seconds() for s in spans]
+    assert result["span"].to_list()[60:] == [
         (s + dt.timedelta(microseconds=1)).total_seconds() for s in spans[:4]
     ]
     assert pl.read_parquet(checkout / "data" / "shop.parquet").equals(pl.concat([frame, more]))
@@ -332,11 +332,11 @@ def test_numbers_of_any_parquet_type_keep_their_values(checkout: Path, tmp_path:
     )
     frame.write_parquet(tmp_path / "shop.parquet")
     assert start(tmp_path / "shop.parquet") == 0
-    found = typed_data()
+    result = typed_data()
     for name in ("u64", "i128", "dec0"):
-        assert found[name].to_list() == whole
-    assert found["dec2"].to_list() == [v / 100 for v in range(60)]
-    assert found["f16"].to_list() == [v / 8 for v in range(60)]
+        assert result[name].to_list() == whole
+    assert result["dec2"].to_list() == [v / 100 for v in range(60)]
+    assert result["f16"].to_list() == [v / 8 for v in range(60)]
 
 
 # -- messages
@@ -350,8 +350,8 @@ def test_messages_name_the_users_file_and_no_copy_of_ours(
     bare = tmp_path / "bare.csv"
     bare.write_text("02/05/2024,1,n\n02/06/2024,2,y\n")
     assert cli.main(["ingest", str(bare), "--no-header"]) == 2
-    said = capsys.readouterr().err
-    assert "bare.csv" in said and ".plumbline" not in said
+    text = capsys.readouterr().err
+    assert "bare.csv" in text and ".plumbline" not in text
 
 
 def test_a_test_file_that_lacks_columns_is_refused_with_the_fix(
@@ -360,9 +360,9 @@ def test_a_test_file_that_lacks_columns_is_refused_with_the_fix(
     test = tmp_path / "held.csv"
     test.write_text("Day,y\n02/05/2024,n\n02/06/2024,y\n")
     assert start(us_table(tmp_path), "--test", str(test)) == 2
-    said = capsys.readouterr().err
-    assert "held.csv: column 'day': is not in the file (so it is with 2 columns" in said
-    assert "wanted day, x, y, got 'Day, y'" in said and "Rename its column 'Day' to 'day'" in said
+    text = capsys.readouterr().err
+    assert "held.csv: column 'day': is not in the file (so it is with 2 columns" in text
+    assert "wanted day, x, y, got 'Day, y'" in text and "Rename its column 'Day' to 'day'" in text
     test.write_text("when,y\n02/05/2024,n\n02/06/2024,y\n")
     assert start(us_table(tmp_path), "--test", str(test)) == 2
     assert "Add the column" in capsys.readouterr().err
@@ -375,9 +375,9 @@ def test_the_cell_that_is_no_number_is_shown(
     cells[41] = "a\x1b[31m" + "b" * 100
     rows = [[cell, "ny"[i % 2]] for i, cell in enumerate(cells)]
     assert start(write_csv(tmp_path / "shop.csv", ["x", "y"], rows)) == 0
-    said = capsys.readouterr().out
-    assert r"1 cell is not a number ('a\x1b[31mbbb" in said and "in row 41, counted from 0" in said
-    assert "\x1b" not in said and "b" * 41 not in said
+    text = capsys.readouterr().out
+    assert r"1 cell is not a number ('a\x1b[31mbbb" in text and "in row 41, counted from 0" in text
+    assert "\x1b" not in text and "b" * 41 not in text
 
 
 # -- times of day and durations of workbooks

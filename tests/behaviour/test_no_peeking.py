@@ -192,8 +192,8 @@ def _config(task: Task, form: str, **settings: Any) -> Config:
 def content(folder: Path, *names: str) -> dict[str, bytes]:
     """The bytes of every file below, or of those named; not the list of their hashes."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
-    return {n: b for n, b in found.items() if not names or n.split("/")[0] in names}
+    result = {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
+    return {n: b for n, b in result.items() if not names or n.split("/")[0] in names}
 
 
 def as_bytes(examples: Examples) -> list[bytes]:
@@ -354,10 +354,10 @@ def test_decisions_baselines_and_background_do_not_see_test_rows(
 ) -> None:
     """Temperature, threshold, conformal quantile; every baseline's predictions of validation
     rows; the rows that explanations compare with."""
-    seen: list[Case] = []
+    values: list[Case] = []
 
     def stop(case: Case, **_: Any) -> None:
-        seen.append(case)
+        values.append(case)
         raise InterruptedError
 
     monkeypatch.setattr(explain, "explain", stop)
@@ -372,7 +372,7 @@ def test_decisions_baselines_and_background_do_not_see_test_rows(
             explain.run(config, paths)
     assert made[0][0] == made[1][0]
     assert made[0][1].equals(made[1][1])
-    first, second = seen
+    first, second = values
     for name, array in first.background.items():
         assert array.tobytes() == second.background[name].tobytes()
     assert first.rows["num"].tobytes() != second.rows["num"].tobytes()
@@ -397,10 +397,10 @@ def test_what_validation_rows_steer(task: Task, world: World) -> None:
         path = curves.select("epoch", "learning_rate", "train_loss")
         evaluate.run(config, paths)
         table = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
-        asked = table.filter(pl.col("part") == "test").select("row", *get_args(BaselineName))
+        query = table.filter(pl.col("part") == "test").select("row", *get_args(BaselineName))
         model = read_json(paths.model / "model.json")
         fitted = {key: model[key] for key in ("spec", "learned", "target", "model")}
-        made.append((path, asked, fitted, curves["val_loss"].to_list()))
+        made.append((path, query, fitted, curves["val_loss"].to_list()))
     assert made[0][0].equals(made[1][0])
     assert made[0][1].equals(made[1][1])
     assert made[0][2] == made[1][2]

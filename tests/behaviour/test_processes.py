@@ -112,7 +112,7 @@ def test_two_processes_have_the_loss_curve_of_one(
     name: str, by_two: list[dict[str, dict[str, Any]]]
 ) -> None:
     alone = fit_case(SINGLE_PROCESS, CASES[name])
-    first, second = (found[name] for found in by_two)
+    first, second = (result[name] for result in by_two)
     assert first["history"] == second["history"]
     assert first["best"] == alone["best"]
     # half precision rounds the sums of two parts otherwise than the sum of all

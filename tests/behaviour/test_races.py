@@ -66,8 +66,8 @@ def running(folder: Path) -> Iterator[Callable[[], tuple[int, str]]]:
         assert process.stdout.readline() == "has read\n"
 
         def end() -> tuple[int, str]:
-            _, told = process.communicate("go on\n", timeout=120)
-            return process.returncode, told
+            _, answer = process.communicate("go on\n", timeout=120)
+            return process.returncode, answer
 
         yield end
     finally:
@@ -93,8 +93,8 @@ def test_commands_do_not_replace_data_that_a_stage_reads(
     before = {f: f.read_bytes() for f in shop.rglob("*.*") if f.is_file()}
     with running(shop) as end:
         assert cli.main(COMMANDS[command]) == 2
-        said = capsys.readouterr().err
-        assert "stage 'validate'" in said and "Wait until it has ended" in said
+        text = capsys.readouterr().err
+        assert "stage 'validate'" in text and "Wait until it has ended" in text
         assert {f: f.read_bytes() for f in before} == before
         assert end() == (0, "")
     assert rows(shop) == 60
@@ -115,9 +115,9 @@ def test_a_stage_notices_that_its_inputs_are_others(shop: Path, what: str) -> No
             file.write_text(yaml.safe_dump(values))
         else:
             file.write_bytes(file.read_bytes().replace(b"benign", b"bening"))
-        code, said = end()
+        code, text = end()
     assert code == 2
-    assert what in said and "changed while stage 'validate' ran" in said and "dvc repro" in said
+    assert what in text and "changed while stage 'validate' ran" in text and "dvc repro" in text
     assert (report.read_bytes(), report.stat().st_mtime_ns) == before
     assert not list(report.parent.parent.glob(".*"))  # nor is anything left beside it
 

@@ -46,8 +46,8 @@ def test_folds_that_score_no_row_of_a_class(checkout: Path) -> None:
     scored = [rare[split.fold(k)[1]].sum() for k in range(split.folds.shape[1])]
     assert min(scored) == 0  # or the test says nothing
     assert json.loads((checkout / "artifacts/tuning/best.json").read_text())
-    found = json.loads((checkout / "reports/metrics.json").read_text())
-    assert np.isfinite(found["test"]["accuracy"])
+    result = json.loads((checkout / "reports/metrics.json").read_text())
+    assert np.isfinite(result["test"]["accuracy"])
 
 
 def test_fewer_rows_of_a_class_than_folds(checkout: Path) -> None:

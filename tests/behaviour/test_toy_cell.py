@@ -102,11 +102,11 @@ class Letters:
         )
 
     def _apply(self, columns: Mapping[str, list[Any]]) -> dict[str, Any]:
-        found = {}
+        result = {}
         for tensor, name in zip(self.tensors_, self.names, strict=True):
             given = codes(columns[name])
-            found[tensor.name] = np.where(np.isin(given, list(self.known)), given, 0)
-        return found
+            result[tensor.name] = np.where(np.isin(given, list(self.known)), given, 0)
+        return result
 
     def apply(
         self, batch: pl.DataFrame, rows: IntArray, positions: IntArray | None

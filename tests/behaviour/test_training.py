@@ -128,8 +128,8 @@ def test_a_launcher_of_ones_own(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]  # fmt: skip
-    told = [agent.communicate(timeout=240)[1] for agent in agents]
-    assert [agent.returncode for agent in agents] == [0, 0], told
+    answer = [agent.communicate(timeout=240)[1] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], answer
     for ours, wanted in zip(curves(paths), curves(one), strict=True):
         assert ours == pytest.approx(wanted, rel=1e-4)
 

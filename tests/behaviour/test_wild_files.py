@@ -52,8 +52,8 @@ def _typographic(letter: str) -> str:
 def is_right(
     file: Path, clean: Path, metadata: dict[str, Any], place: Path, **options: Any
 ) -> bool:
-    found = make_canonical(file, place, ReadingOptions.of(options))
-    frame = scan(found.path, found.form).collect()
+    result = make_canonical(file, place, ReadingOptions.of(options))
+    frame = scan(result.path, result.form).collect()
     with clean.open(encoding="utf-8", newline="") as opened:
         expected = tidy(csv.reader(opened))
     made_up = expected[0][0] in ("col_0", "col_1")

@@ -140,8 +140,8 @@ def test_a_weight_counts_as_rows(name: str, task: Task) -> None:
 @pytest.mark.parametrize("name", FITTED)
 def test_a_code_unseen_in_training_is_scored(name: str) -> None:
     train, spec = make(Task.BINARY, cards=(6, 3))
-    seen = train.take(train.cat[:, 0] < 5)
-    out = fit_baseline(name, seen, spec, 0)(train)
+    values = train.take(train.cat[:, 0] < 5)
+    out = fit_baseline(name, values, spec, 0)(train)
     np.testing.assert_allclose(out.sum(axis=1), 1)
 
 
@@ -153,8 +153,8 @@ def test_a_category_of_many_values_is_no_trouble(name: str) -> None:
     cat = np.minimum(rng.geometric(0.02, 4000), 899)[:, None]
     y = (cat[:, 0] % 2).astype(np.int64)
     train = replace(train, cat=cat.astype(np.int64), y=y)
-    found = score("accuracy", y, fit_baseline(name, train, spec, 0)(train), Task.BINARY)
-    assert found > 0.9
+    result = score("accuracy", y, fit_baseline(name, train, spec, 0)(train), Task.BINARY)
+    assert result > 0.9
 
 
 @pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
@@ -180,8 +180,8 @@ def test_classes_of_a_few_rows_do_not_spoil_the_others(name: str) -> None:
     rows = replace(rows, y=y.astype(np.int64))
     spec = spec_of(Task.MULTICLASS, tuple(f"c{i}" for i in range(classes)))
     train, held = rows.take(slice(0, n // 2)), rows.take(slice(n // 2, n))
-    found = fit_baseline(name, train, spec, 0)(held)
-    assert score("accuracy", held.y, found, Task.MULTICLASS) > (0.95 if name != "linear" else 0.7)
+    result = fit_baseline(name, train, spec, 0)(held)
+    assert score("accuracy", held.y, result, Task.MULTICLASS) > (0.95 if name != "linear" else 0.7)
 
 
 def test_an_unknown_name_is_refused() -> None:
@@ -201,10 +201,10 @@ def test_the_linear_peer_is_not_held_back_by_its_penalty(
     noisy = train.y[rng.permutation(150)]
     train = replace(train, y=np.where(rng.random(150) < 0.3, noisy, train.y).astype(train.y.dtype))
     metric = "rmse" if task == Task.REGRESSION else "log_loss"
-    chosen = score(metric, test.y, fit_baseline("linear", train, spec, 0)(test), task)
+    selected = score(metric, test.y, fit_baseline("linear", train, spec, 0)(test), task)
     monkeypatch.setattr("plumbline.evaluation.baselines.PENALTIES", (1.0, 0.1))
     weak = score(metric, test.y, fit_baseline("linear", train, spec, 0)(test), task)
-    assert chosen < 0.97 * weak
+    assert selected < 0.97 * weak
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -235,10 +235,10 @@ def sums(kind: str) -> Data:
 
 
 def table(name: str) -> Data:
-    found = next((data for data in bundled() if data.name == name), None)
-    if found is None and name in LOADERS:
-        found = LOADERS[name](name)
-    return found or sums(name)
+    result = next((data for data in bundled() if data.name == name), None)
+    if result is None and name in LOADERS:
+        result = LOADERS[name](name)
+    return result or sums(name)
 
 
 def typed(data: Data) -> tuple[pl.DataFrame, Any, Schema]:

@@ -34,10 +34,10 @@ def test_one_process_cannot_be_two(tmp_path: Path) -> None:
 
 
 def test_the_launcher_is_taken_for_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setitem(ENGINES, "launcher", lambda s, r, config, w: asked.append(config.processes))
+    query: list[int] = []
+    monkeypatch.setitem(ENGINES, "launcher", lambda s, r, config, w: query.append(config.processes))
     run_stage("train", tmp_path, RuntimeConfig(processes=3), lambda: None)
-    assert asked == [3]
+    assert query == [3]
 
 
 def test_a_third_engine_is_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

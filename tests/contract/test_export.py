@@ -100,9 +100,9 @@ def test_a_graph_has_an_input_per_tensor(name: str, numbers: int, categories: in
     of = spec(numbers, categories, Task.BINARY)
     model, inputs = model_of(of, name), rows(of, 9)
     graph = exported(model, of)
-    found = {i.name: (i.type, i.shape) for i in open_session(graph).get_inputs()}
+    result = {i.name: (i.type, i.shape) for i in open_session(graph).get_inputs()}
     wanted = {"num": ("tensor(float)", ["rows", 3]), "cat": ("tensor(int64)", ["rows", 2])}
-    assert found == {name: wanted[name] for name in of.names} and len(found) == 1
+    assert result == {name: wanted[name] for name in of.names} and len(result) == 1
     expected = reference(model, of, inputs, None)
     assert check_parity(graph, inputs, expected, tolerance=1e-4).passed
 
@@ -175,12 +175,12 @@ def test_a_prediction_that_is_not_finite_does_not_pass() -> None:
 def test_the_contract_tells_what_the_graph_takes_and_gives() -> None:
     of = spec(2, 1, Task.BINARY)
     graph = exported(model_of(of), of)
-    told = contract(of, temperature=1.5, opset=18, sha256="f" * 64, sources={"b": "2", "a": "1"})
+    answer = contract(of, temperature=1.5, opset=18, sha256="f" * 64, sources={"b": "2", "a": "1"})
     session = open_session(graph)
     for given in session.get_inputs():
-        assert told["inputs"][given.name]["shape"] == given.shape
+        assert answer["inputs"][given.name]["shape"] == given.shape
     (output,) = session.get_outputs()
-    assert (told["output"]["name"], told["output"]["shape"]) == (output.name, output.shape)
-    assert told["classes"] == ["no", "yes"] and "probability" in told["output"]["meaning"]
-    assert list(told["made_from"]) == ["a", "b"]
-    assert told["inputs"]["cat"]["cardinalities"] == [3]
+    assert (answer["output"]["name"], answer["output"]["shape"]) == (output.name, output.shape)
+    assert answer["classes"] == ["no", "yes"] and "probability" in answer["output"]["meaning"]
+    assert list(answer["made_from"]) == ["a", "b"]
+    assert answer["inputs"]["cat"]["cardinalities"] == [3]

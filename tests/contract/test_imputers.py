@@ -70,8 +70,8 @@ def test_gaps_take_the_value_and_are_marked(name: str, scale: str) -> None:
     fitted = TableTransformer(SCHEMA, config).fit(frame(train), seed=0)
     fill = fitted.preparers_["scalars"].numbers_[0].fill
     assert fill == {"mean": 3.0, "median": 2.0, "mode": 2.0, "constant": 2.0}[name]
-    asked = np.array([fill, np.nan, np.inf, -np.inf])
-    out = fitted.transform(frame(asked), np.arange(4))
+    query = np.array([fill, np.nan, np.inf, -np.inf])
+    out = fitted.transform(frame(query), np.arange(4))
     assert tensor(fitted.spec_, "num").features == ("x", "x=missing")
     assert len(np.unique(out.inputs["num"][:, 0])) == 1
     assert_array_equal(out.inputs["num"][:, 1], [0, 1, 1, 1])

@@ -74,7 +74,7 @@ def test_a_table_without_features_of_use_is_no_leak(check: str) -> None:
 
 @pytest.mark.parametrize("kind", PLANTS)
 def test_a_finding_says_what_where_and_what_to_do(kind: str) -> None:
-    evidence, leaks = found(kind)
+    evidence, leaks = result(kind)
     assert leaks.findings
     for finding, _ in leaks.findings:
         assert finding.check in LEAKAGE_CHECKS
@@ -98,12 +98,12 @@ def test_a_finding_says_what_where_and_what_to_do(kind: str) -> None:
 @pytest.mark.parametrize("kind", PLANTS)
 def test_the_same_seed_finds_the_same(kind: str) -> None:
     again = find_leaks(evidence_of(planted(kind).data))
-    assert again.to_json() == found(kind)[1].to_json()
+    assert again.to_json() == result(kind)[1].to_json()
 
 
 @pytest.mark.parametrize("kind", PLANTS)
 def test_policies_stop_tell_or_mend(kind: str) -> None:
-    findings = [f for f, _ in found(kind)[1].findings]
+    findings = [f for f, _ in result(kind)[1].findings]
     for policy in POLICIES[:3]:
         leaks = Leaks(findings=tuple((f, policy) for f in findings))
         critical = any(f.severity == "critical" for f in findings)
@@ -124,7 +124,7 @@ def test_a_check_has_the_policy_of_its_name_and_off_is_not_asked() -> None:
 @pytest.mark.parametrize("kind", ["rows copied", "rows nearly copied", "groups", "time order"])
 def test_what_drop_leaves_has_no_such_leak(kind: str) -> None:
     """Leaving the named rows out mends the leak: the check finds nothing in what remains."""
-    evidence, leaks = found(kind)
+    evidence, leaks = result(kind)
     check = planted(kind).checks[0]
     part = evidence.part.copy()
     for finding, _ in leaks.findings:
@@ -134,7 +134,7 @@ def test_what_drop_leaves_has_no_such_leak(kind: str) -> None:
 
 @pytest.mark.parametrize("check", LEAKAGE_CHECKS)
 def test_a_check_does_not_depend_on_the_others(check: str) -> None:
-    together = found("numbered")[1].findings
+    together = result("numbered")[1].findings
     alone = LEAKAGE_CHECKS[check](evidence_of(planted("numbered").data))
     assert [f.detail for f in alone] == [f.detail for f, _ in together if f.check == check]
 
@@ -145,7 +145,7 @@ def test_more_rows_than_are_looked_at() -> None:
 
 
 @cache
-def found(kind: str) -> tuple[Evidence, Leaks]:
+def result(kind: str) -> tuple[Evidence, Leaks]:
     """All checks over a table with this leak."""
     evidence = evidence_of(planted(kind).data)
     return evidence, find_leaks(evidence)

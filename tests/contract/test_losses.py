@@ -148,9 +148,9 @@ class TestClassWeights:
     def test_balanced_is_that_of_scikit_learn(self) -> None:
         config = TrainConfig(class_weights="balanced")
         wanted = compute_class_weight("balanced", classes=np.arange(3), y=self.y)
-        found = class_weights(config, Task.MULTICLASS, self.y, 3)
-        assert found is not None
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        result = class_weights(config, Task.MULTICLASS, self.y, 3)
+        assert result is not None
+        np.testing.assert_allclose(result, wanted, rtol=1e-6)
 
     def test_a_class_without_rows_does_not_move_the_others(self) -> None:
         config = TrainConfig(class_weights="balanced")
@@ -162,8 +162,8 @@ class TestClassWeights:
 
     def test_a_list_is_taken_as_it_is(self) -> None:
         config = TrainConfig(class_weights=[1.0, 2.0, 3.5])
-        found = class_weights(config, Task.MULTICLASS, self.y, 3)
-        assert found is not None and found.tolist() == [1.0, 2.0, 3.5]
+        result = class_weights(config, Task.MULTICLASS, self.y, 3)
+        assert result is not None and result.tolist() == [1.0, 2.0, 3.5]
 
     @pytest.mark.parametrize(
         ("given", "task", "wanted"),

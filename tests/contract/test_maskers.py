@@ -37,7 +37,7 @@ def test_every_kind_has_one() -> None:
 @each
 def test_with_all_players_a_row_is_its_own_and_without_the_other(name: str) -> None:
     masker, own, other = MADE[name], OWN[name], OTHER[name]
-    everyone = np.ones((30, len(masker.players)), dtype=bool)
+    everyone = np.ones((30, len(masker.names)), dtype=bool)
     for row, mine in ((own, own), (ONE[name], np.repeat(ONE[name], 30, axis=0))):
         for present, wanted in ((everyone, mine), (~everyone, other)):
             mixed = masker.mix(present, row, other)
@@ -49,8 +49,8 @@ def test_with_all_players_a_row_is_its_own_and_without_the_other(name: str) -> N
 def test_each_player_moves_something_and_together_they_move_all(name: str) -> None:
     masker, own, other = MADE[name], OWN[name], OTHER[name]
     moved = []
-    for player in range(len(masker.players)):
-        present = np.ones((30, len(masker.players)), dtype=bool)
+    for player in range(len(masker.names)):
+        present = np.ones((30, len(masker.names)), dtype=bool)
         present[:, player] = False
         moved.append((masker.mix(present, own, other) != own).any(axis=0))
     assert_array_equal(np.sum(moved, axis=0), np.ones(own.shape[1:]))
@@ -59,18 +59,18 @@ def test_each_player_moves_something_and_together_they_move_all(name: str) -> No
 @each
 def test_drawn_values_are_those_of_the_chosen_background_rows(name: str) -> None:
     masker, own, background = MADE[name], ONE[name], OTHER[name]
-    players = len(masker.players)
+    everything = len(masker.names)
     assert_array_equal(
-        masker.draw(own, background, np.zeros((4, players), dtype=np.int64)),
+        masker.draw(own, background, np.zeros((4, everything), dtype=np.int64)),
         np.repeat(own, 4, axis=0),
     )
     for row in (0, 7, 29):
-        source = np.full((1, players), row + 1)
+        source = np.full((1, everything), row + 1)
         assert_array_equal(masker.draw(own, background, source), background[row : row + 1])
-    source = np.zeros((players, players), dtype=np.int64)
+    source = np.zeros((everything, everything), dtype=np.int64)
     np.fill_diagonal(source, 5)
-    present = ~np.eye(players, dtype=bool)
-    wanted = masker.mix(present, own, np.repeat(background[4:5], players, axis=0))
+    present = ~np.eye(everything, dtype=bool)
+    wanted = masker.mix(present, own, np.repeat(background[4:5], everything, axis=0))
     assert_array_equal(masker.draw(own, background, source), wanted)
 
 
@@ -78,13 +78,13 @@ def test_drawn_values_are_those_of_the_chosen_background_rows(name: str) -> None
 def test_a_player_differs_where_mixing_it_in_changes_the_row(name: str) -> None:
     masker, own = MADE[name], ONE[name]
     background = np.concatenate([OTHER[name], own])
-    found = masker.differs(own, background)
-    assert found.shape == (31, len(masker.players)) and not found[-1].any()
-    for player in range(len(masker.players)):
-        present = np.ones((31, len(masker.players)), dtype=bool)
+    result = masker.differs(own, background)
+    assert result.shape == (31, len(masker.names)) and not result[-1].any()
+    for player in range(len(masker.names)):
+        present = np.ones((31, len(masker.names)), dtype=bool)
         present[:, player] = False
         changed = (masker.mix(present, own, background) != own).any(axis=1)
-        assert_array_equal(found[:, player], changed)
+        assert_array_equal(result[:, player], changed)
 
 
 @each
@@ -92,7 +92,7 @@ def test_pooled_amounts_keep_their_sum(name: str) -> None:
     masker, features = MADE[name], OWN[name].shape[1]
     amounts = np.random.default_rng(0).normal(size=(5, features))
     pooled = masker.pool(amounts)
-    assert pooled.shape == (5, len(masker.players))
+    assert pooled.shape == (5, len(masker.names))
     assert_allclose(pooled.sum(axis=1), amounts.sum(axis=1))
     one_token = masker.pool(amounts[:, :1])  # which stands for all features
     assert_allclose(one_token.sum(axis=1), amounts[:, 0])
@@ -101,28 +101,28 @@ def test_pooled_amounts_keep_their_sum(name: str) -> None:
 class TestTogether:
     """A column that became several tensors is one player."""
 
-    players = Masker.of(SPEC)
+    everything = Masker.of(SPEC)
 
     def test_players_are_columns_in_the_order_of_first_use(self) -> None:
-        assert self.players.names == ("a", "day", "few", "c") and len(self.players) == 4
+        assert self.names.names == ("a", "day", "few", "c") and len(self.names) == 4
 
     def test_a_column_moves_in_all_tensors_at_once(self) -> None:
         present = np.array([[True, True, False, True]])
-        mixed = self.players.mix(present, ONE, take_inputs(OTHER, slice(1)))
+        mixed = self.names.mix(present, ONE, take_inputs(OTHER, slice(1)))
         assert_array_equal(mixed["num"] == ONE["num"], [[True, True, False, True]])
         assert_array_equal(mixed["cat"] == ONE["cat"], [[False, True]])
 
     def test_it_differs_where_any_of_its_tensors_does(self) -> None:
         other: dict[str, Any] = {name: array.copy() for name, array in ONE.items()}
         other["cat"][0, 0] += 1
-        assert_array_equal(self.players.differs(ONE, other), [[False, False, True, False]])
+        assert_array_equal(self.names.differs(ONE, other), [[False, False, True, False]])
 
     def test_amounts_of_all_tensors_add_up(self) -> None:
         amounts = {"num": np.array([[1.0, 2.0, 3.0, 4.0]]), "cat": np.array([[10.0, 20.0]])}
-        assert_array_equal(self.players.pool(amounts), [[1.0, 6.0, 13.0, 20.0]])
+        assert_array_equal(self.names.pool(amounts), [[1.0, 6.0, 13.0, 20.0]])
 
     def test_draw_takes_each_column_from_its_own_row(self) -> None:
-        drawn = self.players.draw(ONE, OTHER, np.array([[0, 1, 2, 3]]))
+        drawn = self.names.draw(ONE, OTHER, np.array([[0, 1, 2, 3]]))
         wanted = [ONE["num"][0, 0], OTHER["num"][0, 1], OTHER["num"][1, 2], OTHER["num"][0, 3]]
         assert_array_equal(drawn["num"], [wanted])
         assert_array_equal(drawn["cat"], [[OTHER["cat"][1, 0], OTHER["cat"][2, 1]]])

@@ -155,8 +155,8 @@ def test_whole_weights_are_repeated_rows(name: str) -> None:
     if task == Task.REGRESSION:
         y, p = rng.normal(size=50), rng.normal(size=(50, 1))
     weights = rng.integers(0, 4, (5, 50))
-    found = METRICS[name].statistic(y, p, None)(weights.astype(float))
-    for row, value in zip(weights, found, strict=True):
+    result = METRICS[name].statistic(y, p, None)(weights.astype(float))
+    for row, value in zip(weights, result, strict=True):
         again = np.repeat(np.arange(50), row)
         assert value == pytest.approx(score(name, y[again], p[again], task), rel=1e-9)
 
@@ -223,8 +223,8 @@ def test_constant_predictions_have_no_order() -> None:
 
 
 def test_a_constant_target_has_no_r2() -> None:
-    found = all_scores(np.full(5, 0.1), np.full((5, 1), 0.1), Task.REGRESSION)
-    assert found == {"mae": 0, "mse": 0, "rmse": 0, "mape": 0}
+    result = all_scores(np.full(5, 0.1), np.full((5, 1), 0.1), Task.REGRESSION)
+    assert result == {"mae": 0, "mse": 0, "rmse": 0, "mape": 0}
 
 
 def test_no_rows_have_no_scores() -> None:

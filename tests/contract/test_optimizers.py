@@ -161,8 +161,8 @@ class TestAverage:
                 decay * a + (1 - decay) * w
                 for a, w in zip(wanted, self.weights(model), strict=True)
             ]
-        for found, expected in zip(average.tensors, wanted, strict=True):
-            torch.testing.assert_close(found, expected)
+        for result, expected in zip(average.tensors, wanted, strict=True):
+            torch.testing.assert_close(result, expected)
 
     def test_is_in_the_model_inside_the_block_only(self) -> None:
         model = network()
@@ -173,8 +173,8 @@ class TestAverage:
         with pytest.raises(KeyError), average.applied():  # left by an error too
             assert all(bool((p == 3).all()) for p in model.parameters())
             raise KeyError
-        for found, wanted in zip(model.parameters(), own, strict=True):
-            assert torch.equal(found, wanted)
+        for result, wanted in zip(model.parameters(), own, strict=True):
+            assert torch.equal(result, wanted)
 
     def test_off_costs_nothing(self) -> None:
         model = network()

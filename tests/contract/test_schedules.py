@@ -30,12 +30,12 @@ def rates(name: str, **more: Any) -> list[float]:
 def of_torch(make: Callable[[torch.optim.Optimizer], Any]) -> list[float]:
     """The rates of a scheduler of torch that steps with every optimizer step."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
-    scheduler, found = make(optimizer), []
+    scheduler, result = make(optimizer), []
     for _ in range(STEPS):
-        found.append(optimizer.param_groups[0]["lr"])
+        result.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    return found
+    return result
 
 
 def test_choices_and_parameters_agree() -> None:
@@ -45,18 +45,18 @@ def test_choices_and_parameters_agree() -> None:
 @pytest.mark.parametrize("name", list(SCHEDULES))
 @pytest.mark.parametrize("warmup", [0.0, 2.0, 0.5])
 def test_rates_are_positive_and_at_most_the_given_one(name: str, warmup: float) -> None:
-    found = rates(name, warmup_epochs=warmup)
-    assert all(0 < rate <= RATE * (1 + 1e-12) for rate in found)
-    assert found == rates(name, warmup_epochs=warmup)
+    result = rates(name, warmup_epochs=warmup)
+    assert all(0 < rate <= RATE * (1 + 1e-12) for rate in result)
+    assert result == rates(name, warmup_epochs=warmup)
 
 
 @pytest.mark.parametrize("name", list(SCHEDULES))
 def test_warm_up_rises_in_equal_steps_to_the_schedules_start(name: str) -> None:
-    found = rates(name, warmup_epochs=2.0)
+    result = rates(name, warmup_epochs=2.0)
     n = 2 * PER_EPOCH
-    assert found[:n] == pytest.approx([RATE * (i + 1) / n for i in range(n)])
+    assert result[:n] == pytest.approx([RATE * (i + 1) / n for i in range(n)])
     start = Schedule(config(name), PER_EPOCH).rate(0)
-    assert found[n] == pytest.approx(start)
+    assert result[n] == pytest.approx(start)
 
 
 @pytest.mark.parametrize("name", list(SCHEDULES))
@@ -107,12 +107,12 @@ def test_cyclic_is_that_of_torch() -> None:
 class TestPlateau:
     def test_drops_after_so_many_epochs_without_a_better_monitor(self) -> None:
         schedule = Schedule(config("plateau", plateau_epochs=2), PER_EPOCH)
-        found = []
+        result = []
         for better in (True, False, True, False, False, False, False, True):
             schedule.observe(better)
-            found.append(schedule.rate(0))
+            result.append(schedule.rate(0))
         drop, twice = RATE * 0.25, RATE * 0.25**2
-        assert found == pytest.approx([RATE, RATE, RATE, RATE, drop, drop, twice, twice])
+        assert result == pytest.approx([RATE, RATE, RATE, RATE, drop, drop, twice, twice])
 
     def test_is_that_of_torch(self) -> None:
         losses = [1.0, 0.9, 0.9, 0.95, 0.9, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]

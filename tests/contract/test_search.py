@@ -13,8 +13,8 @@ from plumbline.training.divergence import DivergedError
 from plumbline.training.search import (
     PRUNERS,
     SAMPLERS,
-    Found,
     Report,
+    SearchResult,
     Values,
     grid_points,
     search,
@@ -44,7 +44,7 @@ def bowl(values: Values, report: Report) -> list[float]:
     return [loss, loss + 0.1, loss - 0.1]
 
 
-def run(folder: Path, seed: int = 0, evaluate: object = bowl, **settings: object) -> Found:
+def run(folder: Path, seed: int = 0, evaluate: object = bowl, **settings: object) -> SearchResult:
     sampler = settings.get("sampler", "tpe")
     space = NUMBERS if sampler == "cmaes" else SPACE
     config = TuneConfig(**{"trials": 12, "epochs": 5, "space": space, **settings})  # type: ignore[arg-type]
@@ -61,20 +61,20 @@ def run(folder: Path, seed: int = 0, evaluate: object = bowl, **settings: object
 @pytest.mark.parametrize("pruner", PRUNERS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_search_stays_in_its_space_and_repeats(sampler: str, pruner: str, tmp_path: Path) -> None:
-    found = run(tmp_path / "a", sampler=sampler, pruner=pruner)
+    result = run(tmp_path / "a", sampler=sampler, pruner=pruner)
     again = run(tmp_path / "b", sampler=sampler, pruner=pruner)
-    assert found == again
-    assert len(found.trials) == 12
-    assert found.trials[0].values == {k: SPACE[k].center for k in found.trials[0].values}
-    for trial in found.trials:
+    assert result == again
+    assert len(result.trials) == 12
+    assert result.trials[0].values == {k: SPACE[k].center for k in result.trials[0].values}
+    for trial in result.trials:
         for key, value in trial.values.items():
             dimension = SPACE[key]
             if dimension.choices:
                 assert value in dimension.choices
             else:
                 assert dimension.low <= value <= dimension.high  # type: ignore[operator]
-    done = [t for t in found.trials if t.state == "complete"]
-    assert found.best.value == min(t.value for t in done if t.value is not None)
+    done = [t for t in result.trials if t.state == "complete"]
+    assert result.best.value == min(t.value for t in done if t.value is not None)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -107,16 +107,16 @@ def test_pruning_ends_hopeless_trials(tmp_path: Path) -> None:
     steps: list[int] = []
 
     def counted(values: Values, report: Report) -> list[float]:
-        def told(step: int, value: float) -> None:
+        def answer(step: int, value: float) -> None:
             steps.append(step)
             report(step, value)
 
-        return bowl(values, told)
+        return bowl(values, answer)
 
-    found = run(tmp_path, evaluate=counted, trials=20)
-    pruned = [t for t in found.trials if t.state == "pruned"]
+    result = run(tmp_path, evaluate=counted, trials=20)
+    pruned = [t for t in result.trials if t.state == "pruned"]
     assert pruned and len(steps) < 20 * 5
-    assert found.best.value is not None and found.best.value < 0.8
+    assert result.best.value is not None and result.best.value < 0.8
 
 
 def test_diverging_values_are_avoided_and_a_search_of_them_refused(tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_diverging_values_are_avoided_and_a_search_of_them_refused(tmp_path: Pat
             raise DivergedError("too large")
         return bowl(values, report)
 
-    found = run(tmp_path / "some", evaluate=often)
-    assert any(t.state == "pruned" for t in found.trials)
+    result = run(tmp_path / "some", evaluate=often)
+    assert any(t.state == "pruned" for t in result.trials)
 
     def always(values: Values, report: Report) -> list[float]:
         raise DivergedError("too large", where="train.l1", hint="set it to 0")
@@ -140,10 +140,10 @@ def test_the_default_point_is_kept_where_the_gain_is_noise(tmp_path: Path) -> No
         tiny = float(values["train.weight_decay"]) * 1e-3
         return [1.0 + tiny, 0.9 - 2 * tiny, 1.1 - tiny]
 
-    found = run(tmp_path / "noise", evaluate=noisy, pruner="none")
-    assert found.best.number != 0 and found.chosen.number == 0
+    result = run(tmp_path / "noise", evaluate=noisy, pruner="none")
+    assert result.best.number != 0 and result.selected.number == 0
     clear = run(tmp_path / "clear", pruner="none")
-    assert clear.chosen == clear.best and clear.best.number != 0
+    assert clear.selected == clear.best and clear.best.number != 0
 
 
 def test_a_grid_is_tried_once_through(tmp_path: Path) -> None:
@@ -152,6 +152,6 @@ def test_a_grid_is_tried_once_through(tmp_path: Path) -> None:
         "train.weight_decay": Dimension(type="float", low=0.0, high=1.0, step=0.5),
     }
     assert grid_points(space["train.weight_decay"]) == [0.0, 0.5, 1.0]
-    found = run(tmp_path, sampler="grid", space=space, trials=100, pruner="none")
-    tried = {tuple(t.values.values()) for t in found.trials[1:]}
-    assert len(tried) == 15 and len(found.trials) == 16
+    result = run(tmp_path, sampler="grid", space=space, trials=100, pruner="none")
+    tried = {tuple(t.values.values()) for t in result.trials[1:]}
+    assert len(tried) == 15 and len(result.trials) == 16

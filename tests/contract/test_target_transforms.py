@@ -69,10 +69,10 @@ def test_state_goes_through_json(kind: str, target: str) -> None:
 def test_the_module_that_is_exported_gives_the_same(kind: str, target: str) -> None:
     transform = TargetTransform.fit(TARGETS[target], kind)
     z = np.linspace(-4, 4, 101)
-    found = InverseTarget(transform)(torch.from_numpy(z).float()[:, None])
+    result = InverseTarget(transform)(torch.from_numpy(z).float()[:, None])
     wanted = transform.inverse(z)[:, None]
-    assert found.shape == (101, 1)
-    np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
+    assert result.shape == (101, 1)
+    np.testing.assert_allclose(result.numpy(), wanted, rtol=2e-5, atol=2e-5 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,10 +99,10 @@ def test_quantile_is_that_of_scikit_learn_inside_the_ends() -> None:
     ).fit(y[:, None])
     transform = TargetTransform.fit(y, "quantile")
     wanted = reference.transform(y[:, None])[:, 0]
-    found = transform.forward(y) * transform.scale_ + transform.mean_
+    result = transform.forward(y) * transform.scale_ + transform.mean_
     inside = np.abs(wanted) < norm.ppf(0.99)
     # interpolated between 257 quantiles, before the normal's inverse there and after it here
-    np.testing.assert_allclose(found[inside], wanted[inside], atol=0.02)
+    np.testing.assert_allclose(result[inside], wanted[inside], atol=0.02)
 
 
 def test_auto_is_standard() -> None:

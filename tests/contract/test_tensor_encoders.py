@@ -115,12 +115,12 @@ def test_what_is_learned_goes_through_json(tensor: TensorSpec, embedding: str) -
 
 def test_each_tensor_learns_of_its_own_rows_alone() -> None:
     config = small_model(number_embedding="piecewise_linear")
-    found = learn_inputs(config, SPEC, ROWS)
-    assert tuple(found) == SPEC.names
+    result = learn_inputs(config, SPEC, ROWS)
+    assert tuple(result) == SPEC.names
     other = made_examples(SPEC, 50, seed=9).inputs
     changed = learn_inputs(config, SPEC, {**ROWS, "cat": other["cat"]})
-    assert changed["num"] == found["num"]
-    assert learn_inputs(config, SPEC, other)["num"] != found["num"]
+    assert changed["num"] == result["num"]
+    assert learn_inputs(config, SPEC, other)["num"] != result["num"]
 
 
 def encoders(module: nn.Module) -> Iterator[str]:

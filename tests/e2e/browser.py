@@ -47,8 +47,8 @@ class Browser:
             answer = self.receive()
             if answer.get("id") == self.count:
                 assert "error" not in answer, answer
-                found: dict[str, Any] = answer["result"]
-                return found
+                result: dict[str, Any] = answer["result"]
+                return result
             self.events.append(answer)
 
     def receive(self) -> dict[str, Any]:

@@ -76,10 +76,10 @@ def test_no_stage_reads_a_damaged_file(
                 for reader in readers:
                     with pytest.raises(DataError) as refused:
                         begin(reader, copy)
-                    said = str(refused.value)
-                    assert named in said and f"dvc repro {maker}" in said, (reader, said)
+                    text = str(refused.value)
+                    assert named in text and f"dvc repro {maker}" in text, (reader, text)
                 if not tried:
                     assert cli.main(readers[:1]) == 2
-                    assert capsys.readouterr().err == f"plumbline: {said}\n"
+                    assert capsys.readouterr().err == f"plumbline: {text}\n"
                 tried += 1
     assert tried > 40

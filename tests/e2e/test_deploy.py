@@ -57,15 +57,15 @@ def wait_for(api: str, flow_run: str, *types: str) -> dict[str, Any]:
 
 def processes(folder: Path) -> list[psutil.Process]:
     """Whatever still works in a folder or for it."""
-    found = []
+    result = []
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
             if str(folder) in command or process.cwd().startswith(str(folder)):
-                found.append(process)
+                result.append(process)
         except (psutil.Error, OSError):
             continue
-    return found
+    return result
 
 
 def settled(folder: Path, count: int) -> set[int]:
@@ -73,9 +73,9 @@ def settled(folder: Path, count: int) -> set[int]:
     until = time.monotonic() + 30
     while len(processes(folder)) != count and time.monotonic() < until:
         time.sleep(0.5)
-    found = {process.pid for process in processes(folder)}
-    assert len(found) == count
-    return found
+    result = {process.pid for process in processes(folder)}
+    assert len(result) == count
+    return result
 
 
 def test_the_worker_runs_the_deployment_and_nothing_stays(deployed: tuple[Path, str]) -> None:
@@ -125,14 +125,14 @@ def test_the_interfaces_answer_and_show_the_runs(
     try:
         done = run(copy, *LOCAL, "ui")
         assert "starting Prefect" in done.stderr and "starting MLflow" in done.stderr
-        told = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+        answer = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
         for name in ("MLflow", "Prefect"):
-            with urllib.request.urlopen(told[name], timeout=30) as page:
+            with urllib.request.urlopen(answer[name], timeout=30) as page:
                 assert "<html" in page.read().decode().lower()
         made = json.loads((copy / "reports" / "register.json").read_text())
-        assert told["version"].endswith(f"/#/models/breast-cancer/versions/{made['version']}")
-        assert told["run"].endswith(f"/runs/{made['run_id']}")
-        assert told["page"] == str(copy / "reports" / "index.html")
+        assert answer["version"].endswith(f"/#/models/breast-cancer/versions/{made['version']}")
+        assert answer["run"].endswith(f"/runs/{made['run_id']}")
+        assert answer["page"] == str(copy / "reports" / "index.html")
         base = f"http://127.0.0.1:{mlflow}/api/2.0/mlflow"
         (model,) = ask(f"{base}/registered-models/search")["registered_models"]
         assert [alias["alias"] for alias in model["aliases"]] == ["champion"]

@@ -53,8 +53,8 @@ def forget_data(folder: Path) -> None:
 
 
 def data_outs(folder: Path) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = yaml.safe_load((folder / "data.dvc").read_text())["outs"]
-    return found
+    result: list[dict[str, str]] = yaml.safe_load((folder / "data.dvc").read_text())["outs"]
+    return result
 
 
 def test_the_flow_runs_what_changed_and_leaves_dvc_content(
@@ -102,9 +102,9 @@ def test_a_gate_stops_the_flow_at_once_and_says_why(copy: Path) -> None:
     states = task_states(copy)
     assert states["validate"] == "Gate"
     assert states["split"] == "Skipped"
-    told = done.stdout + done.stderr
-    assert sum("| ERROR" in line for line in told.splitlines()) == 1
-    (run_name,) = set(re.findall(r"Flow run '([^']+)' - Beginning", told))
+    answer = done.stdout + done.stderr
+    assert sum("| ERROR" in line for line in answer.splitlines()) == 1
+    (run_name,) = set(re.findall(r"Flow run '([^']+)' - Beginning", answer))
     assert re.fullmatch(r"breast-cancer \d{4}-\d\d-\d\d \d\d:\d\d split", run_name)
     assert "reports/validation" in artifacts(copy)["gate-validate"]
 
@@ -112,6 +112,6 @@ def test_a_gate_stops_the_flow_at_once_and_says_why(copy: Path) -> None:
 def test_a_user_s_mistake_is_told_once(copy: Path) -> None:
     set_parameter(copy, "split", "test_share", -0.2)
     done = run(copy, *FLOW, code=2)
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("plumbline: ")]
-    assert "split.test_share" in told and "Traceback" not in done.stderr
+    (answer,) = [line for line in done.stderr.splitlines() if line.startswith("plumbline: ")]
+    assert "split.test_share" in answer and "Traceback" not in done.stderr
     assert "did you mean 'train'" in run(copy, *FLOW, "trian", code=2).stderr.lower()

@@ -74,12 +74,12 @@ def test_the_files_that_others_rely_on(checkout: Path) -> None:
     assert validation["evaluated"] > 30
     leakage = json.loads((checkout / "reports/leakage.json").read_text())
     assert set(leakage) >= {"clean", "findings"}
-    found = metrics(checkout)
+    result = metrics(checkout)
     for part in ("train", "val", "test"):
-        assert set(found[part]) == METRICS
-    assert set(found["baselines"]) == {"majority", "linear", "gradient_boosting"}
-    for name, (low, high) in found["test_ci95"].items():
-        assert low <= found["test"][name] <= high
+        assert set(result[part]) == METRICS
+    assert set(result["baselines"]) == {"majority", "linear", "gradient_boosting"}
+    for name, (low, high) in result["test_ci95"].items():
+        assert low <= result["test"][name] <= high
     drift = json.loads((checkout / "reports/drift/result.json").read_text())
     assert len(drift["columns"]) >= 30
     register = json.loads((checkout / "reports/register.json").read_text())
@@ -89,10 +89,10 @@ def test_the_files_that_others_rely_on(checkout: Path) -> None:
 
 
 def test_the_model_is_good_and_beats_the_majority(checkout: Path) -> None:
-    found = metrics(checkout)
-    assert found["test"]["accuracy"] > 0.93
-    assert found["test"]["roc_auc"] > 0.98
-    assert found["baselines"]["majority"]["accuracy"] < 0.7
+    result = metrics(checkout)
+    assert result["test"]["accuracy"] > 0.93
+    assert result["test"]["roc_auc"] > 0.98
+    assert result["baselines"]["majority"]["accuracy"] < 0.7
 
 
 def test_a_model_holds_no_pickle(checkout: Path) -> None:
@@ -120,11 +120,11 @@ def test_another_learning_rate_runs_training_and_what_follows(copy: Path) -> Non
 
 
 def test_twice_by_force_is_the_same_to_the_byte(copy: Path) -> None:
-    model, found = hashes(copy / "artifacts/model"), (copy / "reports/metrics.json").read_bytes()
+    model, result = hashes(copy / "artifacts/model"), (copy / "reports/metrics.json").read_bytes()
     done = run(copy, "dvc", "repro", "--force")
     assert ran(done.stdout) == list(STAGES)
     assert hashes(copy / "artifacts/model") == model
-    assert (copy / "reports/metrics.json").read_bytes() == found
+    assert (copy / "reports/metrics.json").read_bytes() == result
 
 
 def test_two_processes_give_the_metrics_of_one_and_the_same_bytes_twice(copy: Path) -> None:
@@ -142,11 +142,11 @@ def test_two_processes_give_the_metrics_of_one_and_the_same_bytes_twice(copy: Pa
             tolerance = 0.02 if name == "ece" else 1e-3
             assert after[part][name] == pytest.approx(value, abs=tolerance), (part, name)
 
-    model, found = hashes(copy / "artifacts/model"), (copy / "reports/metrics.json").read_bytes()
+    model, result = hashes(copy / "artifacts/model"), (copy / "reports/metrics.json").read_bytes()
     done = run(copy, *again)
     assert ran(done.stdout) == ["train", "evaluate"]
     assert hashes(copy / "artifacts/model") == model
-    assert (copy / "reports/metrics.json").read_bytes() == found
+    assert (copy / "reports/metrics.json").read_bytes() == result
 
 
 def test_a_wrong_parameter_leaves_earlier_outputs_whole(copy: Path) -> None:

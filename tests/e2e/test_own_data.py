@@ -24,8 +24,8 @@ def on(root: Path, folder: Path, *options: str, **params: dict[str, Any]) -> dic
     file.write_text(yaml.safe_dump(written, sort_keys=False))
     run(checkout, "dvc", "repro")
     assert "up to date" in run(checkout, "dvc", "status").stdout
-    found: dict[str, Any] = json.loads((checkout / "reports" / "metrics.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((checkout / "reports" / "metrics.json").read_text())
+    return result
 
 
 HOUSES = ("ames_housing/AmesHousing.txt", "SalePrice")
@@ -34,25 +34,25 @@ HOUSES = ("ames_housing/AmesHousing.txt", "SalePrice")
 def test_house_prices_untuned(root: Path, real_data: Path, tmp_path: Path) -> None:
     file, target = HOUSES
     options = ("--data", str(real_data / file), "--target", target)
-    found = on(root, tmp_path, *options, tune={"trials": 0}, explain={"rows": 20})
-    assert found["test"]["rmse"] < found["baselines"]["linear"]["rmse"]
-    assert found["test"]["r2"] > 0.85
+    result = on(root, tmp_path, *options, tune={"trials": 0}, explain={"rows": 20})
+    assert result["test"]["rmse"] < result["baselines"]["linear"]["rmse"]
+    assert result["test"]["r2"] > 0.85
 
 
 @pytest.mark.soak
 def test_house_prices(root: Path, real_data: Path, tmp_path: Path) -> None:
     file, target = HOUSES
-    found = on(root, tmp_path, "--data", str(real_data / file), "--target", target)
-    assert found["test"]["rmse"] < found["baselines"]["linear"]["rmse"]
-    assert found["test"]["r2"] > 0.85
+    result = on(root, tmp_path, "--data", str(real_data / file), "--target", target)
+    assert result["test"]["rmse"] < result["baselines"]["linear"]["rmse"]
+    assert result["test"]["r2"] > 0.85
 
 
 @pytest.mark.soak
 def test_income_with_its_official_test_file(root: Path, real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "adult"
     options = ["--data", str(folder / "train.csv"), "--test", str(folder / "test.csv")]
-    found = on(root, tmp_path, *options, "--target", "income")
-    assert found["test"]["accuracy"] > 0.85
+    result = on(root, tmp_path, *options, "--target", "income")
+    assert result["test"]["accuracy"] > 0.85
     split = json.loads((tmp_path / "artifacts" / "split" / "summary.json").read_text())
     assert "16281" in json.dumps(split)
 
@@ -60,5 +60,5 @@ def test_income_with_its_official_test_file(root: Path, real_data: Path, tmp_pat
 @pytest.mark.soak
 def test_forest_cover_in_seven_classes(root: Path, real_data: Path, tmp_path: Path) -> None:
     file = real_data / "covtype_20k" / "covtype.csv"
-    found = on(root, tmp_path, "--data", str(file), "--target", "cover_type")
-    assert found["test"]["accuracy"] > found["baselines"]["linear"]["accuracy"]
+    result = on(root, tmp_path, "--data", str(file), "--target", "cover_type")
+    assert result["test"]["accuracy"] > result["baselines"]["linear"]["accuracy"]

@@ -89,14 +89,14 @@ def test_no_sideways_scrolling(browser: Browser, page: Path, width: int) -> None
 
 def test_nothing_is_fetched_and_nothing_complains(browser: Browser, page: Path) -> None:
     browser.open(page, 1280)
-    asked = [
+    query = [
         e["params"]["request"]["url"]
         for e in browser.events
         if e.get("method") == "Network.requestWillBeSent"
     ]
-    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
-    said = [e for e in browser.events if e.get("method") in ("Log.entryAdded",)]
-    assert said == []
+    assert [url for url in query if not url.startswith("data:")] == [page.as_uri()]
+    text = [e for e in browser.events if e.get("method") in ("Log.entryAdded",)]
+    assert text == []
 
 
 def test_dark_is_dark(browser: Browser, page: Path) -> None:
@@ -161,10 +161,10 @@ def test_all_can_be_reached_and_opened_with_the_keyboard(browser: Browser, page:
         "[...document.querySelectorAll('a[href], summary, [tabindex]')]"
         ".filter(e => e.checkVisibility()).length"
     )
-    seen = []
+    values = []
     for _ in range(wanted):
         press(browser, "Tab", 9)
-        seen.append(
+        values.append(
             browser.ask(
                 """(() => { const e = document.activeElement; const style = getComputedStyle(e);
                 e.dataset.visited = 1;
@@ -173,7 +173,7 @@ def test_all_can_be_reached_and_opened_with_the_keyboard(browser: Browser, page:
             )
         )
     assert browser.ask("document.querySelectorAll('[data-visited]').length") == wanted
-    assert all(seen)
+    assert all(values)
     if browser.ask("Boolean(document.querySelector('details.fold'))"):
         browser.ask("document.querySelector('.fold summary').focus()")
         press(browser, "Enter", 13)

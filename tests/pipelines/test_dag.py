@@ -33,11 +33,11 @@ def test_it_is_the_graph_that_dvc_sees(root: Path) -> None:
     with Repo(str(root)) as repo:
         graph = repo.index.graph
         stages = [node for node in graph if hasattr(node, "name")]  # not data.dvc
-        seen = {
+        values = {
             node.name: {other.name for other in graph.successors(node) if other in stages}
             for node in stages
         }
-    assert {name: set(needed) for name, needed in load_graph(root / "dvc.yaml").items()} == seen
+    assert {name: set(needed) for name, needed in load_graph(root / "dvc.yaml").items()} == values
 
 
 @pytest.mark.parametrize(

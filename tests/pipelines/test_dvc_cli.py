@@ -41,12 +41,12 @@ def test_independent_stages_overlap_and_both_are_locked(toy: Path) -> None:
 def test_a_gate_is_not_tried_again_and_says_why(toy: Path) -> None:
     for name in ("first", "left", "right"):
         repro(name, toy, silent)
-    said: list[str] = []
+    text: list[str] = []
     with pytest.raises(CommandError) as caught:
-        repro("gate", toy, said.append)
+        repro("gate", toy, text.append)
     assert str(caught.value) == "rows fail. See r.json."
     assert (caught.value.code, caught.value.retryable) == (3, False)
-    assert "step 2" in said and "step 1" not in said
+    assert "step 2" in text and "step 1" not in text
 
 
 def test_a_stage_that_was_killed_is_no_gate_and_not_tried_again(toy: Path) -> None:

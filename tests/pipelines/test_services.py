@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pipelines.dev_servers import environment
-from pipelines.services import HOST, Service, ask, is_free, running, start, stop
+from pipelines.services import HOST, Service, fetch, is_free, running, start, stop
 from tests.made import free_port
 
 from pipelines import dev_servers, services
@@ -22,7 +22,7 @@ def web(port: int) -> Service:
     return Service(
         name="web",
         command=[sys.executable, "-m", "http.server", str(port), "--bind", HOST],
-        healthy=lambda: ask(f"http://{HOST}:{port}/") is not None,
+        healthy=lambda: fetch(f"http://{HOST}:{port}/") is not None,
         port=port,
         port_variable="WEB_PORT",
     )

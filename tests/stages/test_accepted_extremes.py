@@ -159,13 +159,13 @@ def bounds(declared: Any) -> Iterator[float]:
 def readers(key: str) -> tuple[str, ...]:
     """The stages that depend on a key, in the graph's order; the page, which shows all, only
     where no other stage reads it."""
-    found = [
+    result = [
         name
         for name in STAGES[:-1]
         for read in GRAPH[name].get("params", ())
         if key == read or key.startswith(f"{read}.")
     ]
-    return tuple(dict.fromkeys(found)) or ("report",)
+    return tuple(dict.fromkeys(result)) or ("report",)
 
 
 def with_value(key: str, value: Any) -> dict[str, Any]:
@@ -275,9 +275,9 @@ def run_case(case: Case, made: Path, root: Path) -> None:
         for stage in case.stages:
             load_stage(stage)(config, paths)
     except (UserError, GateError) as refused:
-        said = str(refused)
-        assert case.key.rpartition(".")[2] in said, said
-        assert len(said) < 2000, said
+        text = str(refused)
+        assert case.key.rpartition(".")[2] in text, text
+        assert len(text) < 2000, text
     else:
         check_written(root, before)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * GIGABYTE

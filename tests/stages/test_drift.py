@@ -80,15 +80,15 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         folder.mkdir(parents=True)
         rng = np.random.default_rng(1)
         half = COUNT // 3
-        told = {
+        answer = {
             "row": np.arange(half, COUNT),
             "part": ["val"] * half + ["test"] * half,
             "actual": rows["y"][half:],
             "predicted": rows["y"][half:],
         }
         for name in schema(task).classes:
-            told[f"p_{name}"] = rng.random(2 * half) / 2 + np.repeat([0.0, 0.5], half)
-        pl.DataFrame(told).write_parquet(folder / "predictions.parquet")
+            answer[f"p_{name}"] = rng.random(2 * half) / 2 + np.repeat([0.0, 0.5], half)
+        pl.DataFrame(answer).write_parquet(folder / "predictions.parquet")
         data = DataConfig(name="made", path="data/made.csv", task=task, target="y")
         return Config(seed=0, data=data), paths
 
@@ -120,8 +120,8 @@ def test_what_is_written(made: Any, task: Task) -> None:
         "at_most": 1,
         "exceeded": True,
     }
-    said = "2 of 7 drifted: more than chance (0.3 expected at p < 0.05)"
-    assert words["columns"] == said and words["moved"].startswith("drifted: ")
+    text = "2 of 7 drifted: more than chance (0.3 expected at p < 0.05)"
+    assert words["columns"] == text and words["moved"].startswith("drifted: ")
     assert "_prediction" in words  # a feature has the name
     page = (paths.reports / "drift" / "index.html").read_text(encoding="utf-8")
     assert "moved" in page

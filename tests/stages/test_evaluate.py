@@ -154,39 +154,39 @@ def read(paths: Paths) -> dict[str, Any]:
 def test_every_file_is_written_as_the_contract_says(task: Task, tmp_path: Path) -> None:
     config, paths = make(tmp_path, task)
     report = evaluate.run(config, paths)
-    found = read(paths)
-    metrics = found["metrics"]
+    result = read(paths)
+    metrics = result["metrics"]
     assert set(metrics) == {"train", "val", "test", "test_ci95", "baselines"}
     for part in ("train", "val", "test", "test_ci95"):
         assert set(metrics[part]) == set(task.spec.metrics), part
     assert set(metrics["baselines"]) == BASELINES
     for name, (low, high) in metrics["test_ci95"].items():
         assert low <= metrics["test"][name] <= high
-    assert set(found["decision"]) == {"temperature", "threshold", "metric", "conformal"}
-    assert set(found["verdict"]["baselines"]) == BASELINES
-    conformal = found["verdict"]["conformal"]
+    assert set(result["decision"]) == {"temperature", "threshold", "metric", "conformal"}
+    assert set(result["verdict"]["baselines"]) == BASELINES
+    conformal = result["verdict"]["conformal"]
     assert set(conformal) == {"promised", "coverage", "mean_size"}
     assert conformal["coverage"] == pytest.approx(0.9, abs=0.08)
     for name, header in HEADERS.items():
-        assert found[name][0] == header
-        assert (len(found[name]) == 1) == (task == Task.REGRESSION)
+        assert result[name][0] == header
+        assert (len(result[name]) == 1) == (task == Task.REGRESSION)
     if task.has_classes:
         for name in ("baseline_roc", "baseline_pr"):
-            assert {line[0] for line in found[name][1:]} == BASELINES
-    assert {s["column"] for s in found["slices"]["slices"]} == {"x", "noise", "color"}
+            assert {line[0] for line in result[name][1:]} == BASELINES
+    assert {s["column"] for s in result["slices"]["slices"]} == {"x", "noise", "color"}
     rows = dict(report.rows)
     assert set(rows) == {*map(metric_label, task.spec.metrics), "verdict"}
     assert "linear" in rows["accuracy" if task.has_classes else "RMSE"]
 
-    assert all(path.exists() for path in report.look)
+    assert all(path.exists() for path in report.outputs)
 
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_predictions_are_what_the_metrics_are_of(task: Task, tmp_path: Path) -> None:
     config, paths = make(tmp_path, task, threshold="f1" if task == Task.BINARY else "none")
     evaluate.run(config, paths)
-    found, spec = read(paths), load_spec(paths)
-    predictions = found["predictions"]
+    result, spec = read(paths), load_spec(paths)
+    predictions = result["predictions"]
     assert set(predictions["part"].unique()) == {"val", "test"}
     frame = predictions.filter(pl.col("part") == "test")
     assert frame["row"].to_list() == load_part(paths, Part.TEST).rows.tolist()
@@ -202,14 +202,14 @@ def test_predictions_are_what_the_metrics_are_of(task: Task, tmp_path: Path) -> 
         y = np.array([spec.classes.index(label) for label in frame["actual"]])
         p = frame.select([f"p_{name}" for name in spec.classes]).to_numpy()
         broadcast = frame["predicted"] == frame["actual"]
-        assert broadcast.mean() == pytest.approx(found["metrics"]["test"]["accuracy"])
+        assert broadcast.mean() == pytest.approx(result["metrics"]["test"]["accuracy"])
     for name in ("log_loss", "roc_auc") if task.has_classes else ("rmse", "r2"):
-        expected = found["metrics"]["test"][name]
+        expected = result["metrics"]["test"][name]
         assert score(name, y, p, task) == pytest.approx(expected, rel=1e-5)
     for name in BASELINES:
         hits = frame[name] == frame["actual"]
         if task.has_classes:
-            assert hits.mean() == pytest.approx(found["metrics"]["baselines"][name]["accuracy"])
+            assert hits.mean() == pytest.approx(result["metrics"]["baselines"][name]["accuracy"])
 
 
 def test_decisions_come_from_validation_rows_alone(tmp_path: Path) -> None:
@@ -298,15 +298,15 @@ def test_parts_of_two_rows(tmp_path: Path) -> None:
         root.mkdir()
         config, paths = make(root, task, 100, part=parts(100, 2, 2))
         evaluate.run(config, paths)
-        found = read(paths)
-        assert found["slices"]["slices"] == []
-        assert len(found["predictions"]) == 4
+        result = read(paths)
+        assert result["slices"]["slices"] == []
+        assert len(result["predictions"]) == 4
         if task == Task.REGRESSION:
-            assert found["decision"]["conformal"]["half_width"] is None
-            assert found["predictions"]["low"].null_count() == 4
-            assert set(found["verdict"]["conformal"]) == {"promised"}
+            assert result["decision"]["conformal"]["half_width"] is None
+            assert result["predictions"]["low"].null_count() == 4
+            assert set(result["verdict"]["conformal"]) == {"promised"}
         else:
-            assert found["decision"]["conformal"]["minimum_probability"] == 0
+            assert result["decision"]["conformal"]["minimum_probability"] == 0
 
 
 def test_one_class_only_in_the_test_part(tmp_path: Path) -> None:
@@ -317,12 +317,12 @@ def test_one_class_only_in_the_test_part(tmp_path: Path) -> None:
     target[part == Part.TEST] = "good"
     config, paths = make(tmp_path, Task.BINARY, n, part=part, target=target)
     evaluate.run(config, paths)
-    found = read(paths)
-    assert "roc_auc" not in found["metrics"]["test"]
-    assert "accuracy" in found["metrics"]["test"] and "roc_auc" in found["metrics"]["val"]
-    assert len(found["roc"]) == 1
-    assert found["verdict"]["outperforms_baselines"] is None
-    assert {b["verdict"] for b in found["verdict"]["baselines"].values()} == {"unknown"}
+    result = read(paths)
+    assert "roc_auc" not in result["metrics"]["test"]
+    assert "accuracy" in result["metrics"]["test"] and "roc_auc" in result["metrics"]["val"]
+    assert len(result["roc"]) == 1
+    assert result["verdict"]["outperforms_baselines"] is None
+    assert {b["verdict"] for b in result["verdict"]["baselines"].values()} == {"unknown"}
 
 
 def test_a_class_that_training_rows_lack(tmp_path: Path) -> None:
@@ -341,10 +341,10 @@ def test_a_class_that_training_rows_lack(tmp_path: Path) -> None:
 def test_23_classes(tmp_path: Path) -> None:
     config, paths = make(tmp_path, Task.MULTICLASS, 690, classes=23)
     evaluate.run(config, paths)
-    found = read(paths)
-    assert sum(name.startswith("p_") for name in found["predictions"].columns) == 23
-    assert found["metrics"]["test"]["accuracy"] > 2 / 23
-    assert found["decision"]["metric"] == "accuracy"
+    result = read(paths)
+    assert sum(name.startswith("p_") for name in result["predictions"].columns) == 23
+    assert result["metrics"]["test"]["accuracy"] > 2 / 23
+    assert result["decision"]["metric"] == "accuracy"
 
 
 def test_a_constant_target(tmp_path: Path) -> None:
@@ -369,13 +369,13 @@ def test_settings_are_followed(tmp_path: Path) -> None:
         costs={"fp": 1.0, "fn": 20.0},
     )
     evaluate.run(config, paths)
-    found = read(paths)
-    assert found["decision"]["temperature"] == 1
-    assert 0 < found["decision"]["threshold"] < 0.5
-    assert found["decision"]["metric"] == found["verdict"]["metric"] == "f1"
-    assert found["verdict"]["conformal"]["promised"] == 0.8
-    assert set(found["metrics"]["baselines"]) == {"majority"}
-    assert {s["column"] for s in found["slices"]["slices"]} == {"color"}
+    result = read(paths)
+    assert result["decision"]["temperature"] == 1
+    assert 0 < result["decision"]["threshold"] < 0.5
+    assert result["decision"]["metric"] == result["verdict"]["metric"] == "f1"
+    assert result["verdict"]["conformal"]["promised"] == 0.8
+    assert set(result["metrics"]["baselines"]) == {"majority"}
+    assert {s["column"] for s in result["slices"]["slices"]} == {"color"}
 
 
 @pytest.mark.parametrize(

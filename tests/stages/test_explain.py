@@ -63,10 +63,10 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     # values and base add up to what is served
     test, bundle = load_part(paths, Part.TEST), load_bundle(paths.model)
     served = bundle.predictor()(test.inputs)
-    chosen = np.ones(len(test), dtype=int) if task == Task.BINARY else served.argmax(1)
+    selected = np.ones(len(test), dtype=int) if task == Task.BINARY else served.argmax(1)
     if task.has_classes:
         served = apply_temperature(served, 1.5)
-    by_row = dict(zip(test.rows.tolist(), served[np.arange(len(test)), chosen], strict=True))
+    by_row = dict(zip(test.rows.tolist(), served[np.arange(len(test)), selected], strict=True))
     wanted = [by_row[row] for row in frame["_row"]]
     np.testing.assert_allclose(frame["prediction"], wanted)
     added = frame.select(pl.sum_horizontal("base", *COLUMNS)).to_series()
@@ -98,13 +98,13 @@ def test_single_rows_come_with_values_truth_and_reason(finished: Any, task: Task
     config = replace(config, explain=replace(config.explain, lime_rows=6))
     run(config, paths)
     folder = paths.reports / "explain"
-    found = read_json(folder / "lime.json")["rows"]
-    assert len(found) == 6 and len({row["row"] for row in found}) == 6
+    result = read_json(folder / "lime.json")["rows"]
+    assert len(result) == 6 and len({row["row"] for row in result}) == 6
     shap = pl.read_parquet(folder / "shap.parquet")
     test = load_part(paths, Part.TEST)
     truth = dict(zip(test.rows.tolist(), test.y.tolist(), strict=True))
     classes = ("no", "yes") if task == Task.BINARY else ("a", "b", "c")
-    for row in found:
+    for row in result:
         i = row["row"]
         assert row["values"] == {
             "n0": None if i % 3 == 0 else i + 0.5,
@@ -123,14 +123,14 @@ def test_single_rows_come_with_values_truth_and_reason(finished: Any, task: Task
             assert row["predicted"] == pytest.approx(row["prediction"])
         else:
             assert row["actual"] == classes[truth[i]]
-    reasons = [row["reason"] for row in found]
+    reasons = [row["reason"] for row in result]
     if task == Task.REGRESSION:
-        errors = {row["reason"]: row["actual"] - row["predicted"] for row in found}
+        errors = {row["reason"]: row["actual"] - row["predicted"] for row in result}
         assert errors["the largest overestimate"] == min(errors.values())
         assert errors["the largest underestimate"] == max(errors.values())
     else:
-        wrong = next(row for row in found if row["reason"].startswith("the mistake"))
-        right = next(row for row in found if row["reason"].startswith("the correct"))
+        wrong = next(row for row in result if row["reason"].startswith("the mistake"))
+        right = next(row for row in result if row["reason"].startswith("the correct"))
         assert wrong["actual"] != wrong["predicted"] and right["actual"] == right["predicted"]
     assert reasons[-1] == "drawn at random"
 
@@ -139,8 +139,8 @@ def test_a_threshold_decides_what_a_row_is_predicted_as(finished: Any) -> None:
     config, paths = finished()
     write_json(paths.decision / "decision.json", {"temperature": 1.5, "threshold": 1e-6})
     run(config, paths)
-    found = read_json(paths.reports / "explain" / "lime.json")["rows"]
-    assert {row["predicted"] for row in found} == {"yes"}
+    result = read_json(paths.reports / "explain" / "lime.json")["rows"]
+    assert {row["predicted"] for row in result} == {"yes"}
 
 
 def test_what_was_used_stands_beside_what_was_asked_for(

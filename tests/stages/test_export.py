@@ -26,10 +26,10 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     parity = read_json(paths.reports / "parity.json")
     assert parity["passed"] and parity["rows"] == 40
     assert parity["max_difference"] <= parity["tolerance"] == 1e-4
-    told = read_json(paths.onnx / "contract.json")
-    assert told["sha256"] == sha256(paths.onnx / "model.onnx")
-    assert told["made_from"]["decision.json"] == sha256(paths.decision / "decision.json")
-    assert told["task"] == task and told["output"]["name"] == "prediction"
+    answer = read_json(paths.onnx / "contract.json")
+    assert answer["sha256"] == sha256(paths.onnx / "model.onnx")
+    assert answer["made_from"]["decision.json"] == sha256(paths.decision / "decision.json")
+    assert answer["task"] == task and answer["output"]["name"] == "prediction"
     assert dict(report.rows)["inputs"] == "num (N, 6), cat (N, 4)"
 
     # as a server would use it

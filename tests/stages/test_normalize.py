@@ -202,8 +202,8 @@ def test_a_partitioned_folder(tmp_path: Path) -> None:
     cities = np.array(["?", *city_state["values"]])[codes]
     assert_array_equal(cities, frame["city"].to_numpy()[train.rows])
     ages = frame["age"].to_numpy()[train.rows]
-    told = train.inputs["num"][:, num.features.index("age")]
-    assert np.corrcoef(ages, told)[0, 1] > 0.99
+    answer = train.inputs["num"][:, num.features.index("age")]
+    assert np.corrcoef(ages, answer)[0, 1] > 0.99
 
 
 def test_a_column_that_the_split_dropped_is_no_feature(tmp_path: Path) -> None:

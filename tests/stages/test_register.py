@@ -156,9 +156,9 @@ def train(paths: Paths, config: Config, *, skill: float) -> None:
 
 
 def result(paths: Paths) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((paths.reports / "register.json").read_text())
-    assert found == json.loads((paths.root / "mlflow" / "registered.json").read_text())
-    return found
+    outcome: dict[str, Any] = json.loads((paths.reports / "register.json").read_text())
+    assert outcome == json.loads((paths.root / "mlflow" / "registered.json").read_text())
+    return outcome
 
 
 def client(paths: Paths) -> MlflowClient:
@@ -167,34 +167,34 @@ def client(paths: Paths) -> MlflowClient:
 
 def runs(paths: Paths) -> list[Any]:
     """The runs that are no child runs."""
-    found = client(paths).search_runs(["1"])
-    return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    outcome = client(paths).search_runs(["1"])
+    return [run for run in outcome if "mlflow.parentRunId" not in run.data.tags]
 
 
 def aliases(paths: Paths) -> dict[str, str]:
-    found = client(paths).get_registered_model("toy").aliases
-    return {name: str(number) for name, number in found.items()}
+    outcome = client(paths).get_registered_model("toy").aliases
+    return {name: str(number) for name, number in outcome.items()}
 
 
 def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> None:
     report = register.run(make_config(), paths)
-    found = result(paths)
-    assert found["decision"] == "first" and found["version"] == "1"
+    outcome = result(paths)
+    assert outcome["decision"] == "first" and outcome["version"] == "1"
     assert ("decision", "first") in report.rows
     assert aliases(paths) == {"champion": "1"}
     store = client(paths)
-    run = store.get_run(found["run_id"])
+    run = store.get_run(outcome["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test/roc_auc"] == 0.9
     assert run.data.metrics["test_ci95_low/roc_auc"] == 0.8
     assert run.data.metrics["baseline_majority/roc_auc"] == 0.5
     assert run.data.params["normalize.scale"] == "zscore"
     assert run.data.tags["plumbline.git_commit"] == "unknown"
-    curve = store.get_metric_history(found["run_id"], "training/train_loss")
+    curve = store.get_metric_history(outcome["run_id"], "training/train_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
     (data,) = run.inputs.dataset_inputs
     assert data.dataset.name == "toy"
-    kept = {item.path for item in store.list_artifacts(found["run_id"])}
+    kept = {item.path for item in store.list_artifacts(outcome["run_id"])}
     assert kept == {"reports", "bundle", "params.yaml", "expectations.yaml"}
     trials = [run for run in store.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
     assert {trial.info.run_name for trial in trials} == {"trial 0", "trial 1"}
@@ -208,8 +208,8 @@ def test_the_version_predicts_by_pyfunc_from_named_inputs(paths: Paths) -> None:
     tracking.open_store(paths.root)
     model = mlflow.pyfunc.load_model("models:/toy@champion")
     num = np.array([[0.0, 1.0], [0.0, -1.0]], dtype=np.float32)
-    said = model.predict({"num": num, "cat": np.ones((2, 1), dtype=np.int64)})["prediction"]
-    assert said[0, 1] > 0.5 > said[1, 1]
+    text = model.predict({"num": num, "cat": np.ones((2, 1), dtype=np.int64)})["prediction"]
+    assert text[0, 1] > 0.5 > text[1, 1]
     assert [spec.name for spec in model.metadata.signature.inputs.inputs] == ["num", "cat"]
     assert model.input_example is not None
 
@@ -301,14 +301,14 @@ def test_a_better_model_becomes_champion_though_prepared_otherwise(paths: Paths)
     other = config.replace({"normalize.scale": "minmax"})
     train(paths, other, skill=1.0)
     register.run(other, paths)
-    found = result(paths)
-    assert (found["decision"], found["version"]) == ("promote", "2")
-    assert found["reasons"][0] == "champion is version 1"
-    assert "the gain is significant" in found["reasons"]
-    assert "no slice loses more than 0.05 (2 compared)" in found["reasons"]
+    outcome = result(paths)
+    assert (outcome["decision"], outcome["version"]) == ("promote", "2")
+    assert outcome["reasons"][0] == "champion is version 1"
+    assert "the gain is significant" in outcome["reasons"]
+    assert "no slice loses more than 0.05 (2 compared)" in outcome["reasons"]
     assert aliases(paths) == {"champion": "2"}
     register.run(other, paths)
-    assert result(paths) == found
+    assert result(paths) == outcome
 
 
 def test_the_champion_is_scored_as_it_was_trained(paths: Paths) -> None:
@@ -318,10 +318,10 @@ def test_the_champion_is_scored_as_it_was_trained(paths: Paths) -> None:
     other = make_config().replace({"normalize.scale": "minmax"})
     train(paths, other, skill=1.0)
     register.run(other, paths)
-    found = result(paths)
-    assert found["decision"] == "hold"
+    outcome = result(paths)
+    assert outcome["decision"] == "hold"
     assert any(
-        "changes by 0.000 (95% interval 0.000 to 0.000" in reason for reason in found["reasons"]
+        "changes by 0.000 (95% interval 0.000 to 0.000" in reason for reason in outcome["reasons"]
     )
 
 
@@ -381,9 +381,9 @@ def test_a_version_whose_files_are_gone_is_made_again(
     change(paths)
     for _ in range(2):  # and once only
         register.run(make_config(), paths)
-        found = result(paths)
-        assert (found["version"], found["decision"]) == ("2", "promote")
-        assert "takes the place of version 1, the same model" in found["reasons"][0]
+        outcome = result(paths)
+        assert (outcome["version"], outcome["decision"]) == ("2", "promote")
+        assert "takes the place of version 1, the same model" in outcome["reasons"][0]
         assert aliases(paths) == {"champion": "2"}
     assert mlflow.pyfunc.load_model("models:/toy@champion") is not None
 
@@ -396,9 +396,9 @@ def test_a_champion_that_cannot_be_scored_is_for_a_person(
     change(paths)
     train(paths, make_config(), skill=1.0)
     register.run(make_config(), paths)
-    found = result(paths)
-    assert found["decision"] == "review"
-    assert "version 1, cannot be scored on these rows" in found["reasons"][0]
+    outcome = result(paths)
+    assert outcome["decision"] == "review"
+    assert "version 1, cannot be scored on these rows" in outcome["reasons"][0]
     assert aliases(paths)["champion"] == "1"
 
 
@@ -501,11 +501,11 @@ def test_no_secret_of_the_machine_comes_into_the_store(
         subprocess.run(["git", *command], cwd=paths.root, check=True)
     (paths.root / ".dvc").mkdir()
     write_text(paths.root / ".dvc" / "config", f"['remote \"store\"']\n    url = {address}\n")
-    told = register.run(make_config(), paths)
+    answer = register.run(make_config(), paths)
     holding = [
         file
         for file in paths.root.rglob("*")
         if file.is_file() and secret.encode() in file.read_bytes()
     ]
     assert sorted(f.relative_to(paths.root).parts[0] for f in holding) == [".dvc", ".git"]
-    assert secret not in str(told) + "".join(capsys.readouterr())
+    assert secret not in str(answer) + "".join(capsys.readouterr())

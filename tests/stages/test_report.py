@@ -19,7 +19,7 @@ def test_a_page_from_full_reports(tmp_path: Path) -> None:
     report = run(config(), paths)
     page = paths.reports / "index.html"
     text = page.read_text(encoding="utf-8")
-    assert report.look == [page]
+    assert report.outputs == [page]
     assert text.startswith("<!DOCTYPE html>") and text.rstrip().endswith("</html>")
     assert dict(report.rows)["verdict"] in text
     assert str(tmp_path) not in text

@@ -49,10 +49,10 @@ def checkout(
         test.write_csv(root / "data" / "test.csv")
     wishes = Wishes(target=data.target, task=data.task, time=data.time, group=data.group)
     raw = data.frame if test is None else pl.concat([data.frame, test])
-    found = infer(raw.lazy(), FormatConfig(), wishes, file="rows.csv").expectations
+    result = infer(raw.lazy(), FormatConfig(), wishes, file="rows.csv").expectations
     paths = Paths(root)
-    write_text(paths.expectations, to_yaml(found))
-    named = {"time": data.time, "group": data.group, "positive": found.positive}
+    write_text(paths.expectations, to_yaml(result))
+    named = {"time": data.time, "group": data.group, "positive": result.positive}
     config = parse_config(
         {
             "seed": 1,

@@ -78,13 +78,13 @@ class TestOutputs:
             f"val_{metric}",
         ]
         assert [line["epoch"] for line in lines] == ["1", "2", "3", "4"]
-        told = summary(paths)
-        best = lines[told["best_epoch"] - 1]
-        assert told["monitor"] == metric
-        assert float(best[f"val_{metric}"]) == told["best_score"]
-        assert [point["rows"] for point in told["learning_curve"]] == [100, 200]
-        fewer, all_rows = (point["val_loss"] for point in told["learning_curve"])
-        verdict = told["verdict"]
+        answer = summary(paths)
+        best = lines[answer["best_epoch"] - 1]
+        assert answer["monitor"] == metric
+        assert float(best[f"val_{metric}"]) == answer["best_score"]
+        assert [point["rows"] for point in answer["learning_curve"]] == [100, 200]
+        fewer, all_rows = (point["val_loss"] for point in answer["learning_curve"])
+        verdict = answer["verdict"]
         numbers = verdict["numbers"]
         gain = (fewer - all_rows) / numbers["constant_loss"]
         assert numbers["gain_from_rows"] == pytest.approx(gain) and gain > 0
@@ -139,10 +139,10 @@ class TestOutputs:
         assert "files" not in capsys.readouterr().err
         config = load_config(paths.params).replace({"data.max_memory_mb": 2})
         train.run(config, paths)
-        told = (
+        answer = (
             "reading batches from files: 1 MiB of training rows (too many for data.max_memory_mb)"
         )
-        assert told in capsys.readouterr().err
+        assert answer in capsys.readouterr().err
         assert outputs(paths) == first
 
     def test_tuned_values_are_taken_and_told(self, tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ class TestOutputs:
         paths = made_checkout(tmp_path, made_spec(), train={"monitor": monitor})
         run(paths)
         wanted = "roc_auc" if monitor == "auto" else monitor
-        told = summary(paths)
-        assert told["monitor"] == wanted
+        answer = summary(paths)
+        assert answer["monitor"] == wanted
         header = (paths.reports / "training" / "curves.csv").read_text().splitlines()[0]
         assert header.endswith("val_loss" if monitor == "loss" else f"val_{wanted}")
 
@@ -222,8 +222,8 @@ class TestChoices:
         task = Task.MULTICLASS if loss in (*Task.BINARY.spec.losses, "auto") else Task.REGRESSION
         paths = made_checkout(tmp_path, made_spec(task), train={"loss": loss, "epochs": 6})
         run(paths)
-        told = summary(paths)["verdict"]["numbers"]
-        assert told["train_loss"] < told["constant_loss"]
+        answer = summary(paths)["verdict"]["numbers"]
+        assert answer["train_loss"] < answer["constant_loss"]
 
     @pytest.mark.parametrize(
         "train",
@@ -242,9 +242,9 @@ class TestChoices:
     def test_ways_to_fit(self, tmp_path: Path, train: dict[str, Any]) -> None:
         paths = made_checkout(tmp_path, made_spec(), train={"epochs": 6, **train})
         run(paths)
-        told = summary(paths)["verdict"]
-        assert told["fit"] != "nothing learned"
-        assert told["numbers"]["train_loss"] < 0.95 * told["numbers"]["constant_loss"]
+        answer = summary(paths)["verdict"]
+        assert answer["fit"] != "nothing learned"
+        assert answer["numbers"]["train_loss"] < 0.95 * answer["numbers"]["constant_loss"]
 
     @pytest.mark.parametrize(
         "model",
@@ -267,8 +267,8 @@ class TestChoices:
             train={"epochs": 12},
         )
         run(paths)
-        told = summary(paths)["verdict"]["numbers"]
-        assert told["train_loss"] < 0.8 * told["constant_loss"]
+        answer = summary(paths)["verdict"]["numbers"]
+        assert answer["train_loss"] < 0.8 * answer["constant_loss"]
         built = load_bundle(paths.model).config
         assert {key: getattr(built, key) for key in model} == model
 
@@ -322,12 +322,12 @@ class TestVerdict:
             keep = np.flatnonzero((rows.y == 0) | (np.arange(n) % 20 == 0))
             write_examples(paths.prepared / part, rows.take(keep))
         run(paths)
-        told = summary(paths)["verdict"]
-        constant = told["numbers"]["constant_loss"]
+        answer = summary(paths)["verdict"]
+        constant = answer["numbers"]["constant_loss"]
         alike = method != "none" or weights != "none"
         assert constant == pytest.approx(np.log(2), rel=0.15) if alike else constant < 0.3
-        assert told["fit"] in ("balanced", "under-fitting")
-        assert told["numbers"]["val_loss"] < 0.6 * constant
+        assert answer["fit"] in ("balanced", "under-fitting")
+        assert answer["numbers"]["val_loss"] < 0.6 * constant
         assert all(point["val_loss"] < 0.8 * constant for point in summary(paths)["learning_curve"])
 
     @pytest.mark.parametrize("method", ["none", "oversample"])
@@ -344,11 +344,11 @@ class TestVerdict:
             rare = (np.random.default_rng([n, 1]).random(n) < 0.05).astype(np.int64)
             write_examples(paths.prepared / part, replace(rows, y=rare))
         run(paths)
-        told = summary(paths)["verdict"]
+        answer = summary(paths)["verdict"]
         one_in_twenty = -(0.05 * np.log(0.05) + 0.95 * np.log(0.95))
         constant = np.log(2) if method == "oversample" else one_in_twenty
-        assert told["numbers"]["constant_loss"] == pytest.approx(constant, rel=0.1)
-        says_nothing_was_learned(told)
+        assert answer["numbers"]["constant_loss"] == pytest.approx(constant, rel=0.1)
+        says_nothing_was_learned(answer)
 
 
 Change = Callable[[Examples, InputSpec], Examples]
@@ -425,9 +425,9 @@ class TestBadInput:
             coin = np.random.default_rng(n).integers(0, 2, n)
             write_examples(paths.prepared / part, replace(rows, y=coin))
         run(paths)
-        told = summary(paths)["verdict"]
-        assert told["numbers"]["constant_loss"] == pytest.approx(np.log(2), rel=0.01)
-        says_nothing_was_learned(told)
+        answer = summary(paths)["verdict"]
+        assert answer["numbers"]["constant_loss"] == pytest.approx(np.log(2), rel=0.01)
+        says_nothing_was_learned(answer)
 
     @pytest.mark.parametrize(
         ("train", "where"),
@@ -464,10 +464,10 @@ class TestBadInput:
         two = [int(np.flatnonzero(rows.y == label)[0]) for label in (0, 1)]
         write_examples(paths.prepared / "train", rows.take(np.array(two)))
         run(paths)
-        told = summary(paths)
-        assert [point["rows"] for point in told["learning_curve"]] == [2]  # no half of it
-        assert told["verdict"]["more_rows"] == "unknown"
-        assert "too few" in told["verdict"]["text"][1]
+        answer = summary(paths)
+        assert [point["rows"] for point in answer["learning_curve"]] == [2]  # no half of it
+        assert answer["verdict"]["more_rows"] == "unknown"
+        assert "too few" in answer["verdict"]["text"][1]
 
 
 class TestCheckpoints:

@@ -33,12 +33,12 @@ def test_every_report_of_a_trial_reaches_the_pruner(folds: int) -> None:
     parts = [
         (made_examples(spec, 40, k), made_examples(spec, 30, 100 + k), spec) for k in range(folds)
     ]
-    told: list[tuple[int, float]] = []
+    answer: list[tuple[int, float]] = []
     study = optuna.create_study(direction="maximize")
 
     def objective(trial: Any) -> float:
         def report(step: int, value: float) -> None:
-            told.append((step, value))
+            answer.append((step, value))
             trial.report(value, step)
 
         world = World(device=torch.device("cpu"))
@@ -46,6 +46,6 @@ def test_every_report_of_a_trial_reaches_the_pruner(folds: int) -> None:
         return sum(scores) / len(scores)
 
     study.optimize(objective, n_trials=1)
-    assert len(told) == 3 + folds - 1  # an epoch of the first fold each, then means of folds
-    assert study.trials[0].intermediate_values == dict(told)
-    assert [step for step, _ in told] == sorted({step for step, _ in told})
+    assert len(answer) == 3 + folds - 1  # an epoch of the first fold each, then means of folds
+    assert study.trials[0].intermediate_values == dict(answer)
+    assert [step for step, _ in answer] == sorted({step for step, _ in answer})

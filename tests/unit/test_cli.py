@@ -34,7 +34,7 @@ def stage(
                 warnings.warn(error, stacklevel=1)
             elif error is not None:
                 raise error
-            return Report(rows=[("rows", "569")], look=[tmp_path / "reports" / "index.html"])
+            return Report(rows=[("rows", "569")], outputs=[tmp_path / "reports" / "index.html"])
 
         def load(name: str) -> Any:
             return run
@@ -119,7 +119,7 @@ def test_rank_alone_is_no_group(
 
 
 @pytest.mark.parametrize(
-    ("warning", "told"),
+    ("warning", "answer"),
     [
         (PlumblineWarning("units stay equal"), "plumbline: warning: units stay equal\n"),
         (UserWarning("a library's own"), ""),
@@ -131,11 +131,11 @@ def test_our_warnings_are_one_line_and_those_of_libraries_none(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     warning: Warning,
-    told: str,
+    answer: str,
 ) -> None:
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
     assert stage(warning) == 0
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == answer
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def compose(text: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = compose["services"]
-    return found
+    result: dict[str, dict[str, Any]] = compose["services"]
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def example(root: Path) -> dict[str, str]:
 def value(text: str, example: dict[str, str]) -> str:
     """Text with its variables replaced, as compose would with .env.example filled in."""
 
-    def replace(found: re.Match[str]) -> str:
-        name, mark, default = found.groups()
+    def replace(result: re.Match[str]) -> str:
+        name, mark, default = result.groups()
         return example.get(name) or (default if mark == ":-" else f"x{name}")
 
     return VARIABLE.sub(replace, text)
@@ -132,14 +132,14 @@ def test_ports_are_on_loopback(
 def test_variables_are_in_the_example_and_secrets_are_required(
     text: str, example: dict[str, str], root: Path
 ) -> None:
-    found = VARIABLE.findall(text)
-    assert {name for name, _, _ in found} == set(example)
-    for name, mark, _ in found:
+    result = VARIABLE.findall(text)
+    assert {name for name, _, _ in result} == set(example)
+    for name, mark, _ in result:
         assert mark == (":?" if name in SECRETS else ":-"), name
     for name in SECRETS:
         assert example[name] == "", f"{name} has a value in .env.example"
     assert "/infra/.env\n" in (root / ".gitignore").read_text()
-    defaults = {(name, default) for name, mark, default in found if mark == ":-"}
+    defaults = {(name, default) for name, mark, default in result if mark == ":-"}
     assert defaults == {(name, example[name]) for name in example if name not in SECRETS}
 
 
@@ -241,9 +241,9 @@ def instructions(root: Path) -> list[tuple[str, str]]:
 
 
 def test_the_dockerfile_is_well_formed(root: Path) -> None:
-    found = instructions(root)
-    assert found[0][0] == "FROM" and PINNED.fullmatch(found[0][1])
-    for name, rest in found:
+    result = instructions(root)
+    assert result[0][0] == "FROM" and PINNED.fullmatch(result[0][1])
+    for name, rest in result:
         assert name in INSTRUCTIONS, name
         if name == "COPY":
             *sources, _ = shlex.split(rest)
@@ -253,7 +253,7 @@ def test_the_dockerfile_is_well_formed(root: Path) -> None:
             shlex.split(rest)  # quotes are balanced
         elif name == "CMD":
             assert isinstance(yaml.safe_load(rest), list)
-    python = re.search(r"python:(\d+\.\d+)", found[0][1])
+    python = re.search(r"python:(\d+\.\d+)", result[0][1])
     assert python and f'requires-python = ">={python[1]}' in (root / "pyproject.toml").read_text()
 
 

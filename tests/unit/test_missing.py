@@ -56,11 +56,11 @@ def test_the_message_names_the_file_and_what_makes_it(
         (tmp_path / dep).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert cli.main([stage]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"plumbline: {dep}: not there") and told.count("\n") == 1
+    answer = capsys.readouterr().err
+    assert answer.startswith(f"plumbline: {dep}: not there") and answer.count("\n") == 1
     maker = MAKERS.get(dep)
     wanted = f"`dvc repro {maker}`" if maker else {"data": "dvc pull data.dvc"}.get(dep, "init")
-    assert wanted in told
+    assert wanted in answer
 
 
 def test_a_file_gone_from_inside_an_input_is_no_traceback(
@@ -77,8 +77,8 @@ def test_a_file_gone_from_inside_an_input_is_no_traceback(
 
     monkeypatch.setattr(cli, "load_stage", load)
     assert cli.main(["validate"]) == 2
-    told = capsys.readouterr().err
-    assert "artifacts/split/index.parquet: not there: the stage 'split' writes it" in told
+    answer = capsys.readouterr().err
+    assert "artifacts/split/index.parquet: not there: the stage 'split' writes it" in answer
 
 
 def test_a_file_that_no_stage_makes_is_a_defect(root: Path, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def locked(file: Path) -> dict[str, str]:
 
 def problems(declared: list[str], lock: dict[str, str]) -> set[str]:
     """What the declared packages, and the packages that these need, lack in a lock."""
-    found: set[str] = set()
-    seen: set[tuple[str, str]] = set()
+    result: set[str] = set()
+    values: set[tuple[str, str]] = set()
     todo = [(Requirement(text), "") for text in declared]
     while todo:
         wanted, extra = todo.pop()
@@ -30,12 +30,12 @@ def problems(declared: list[str], lock: dict[str, str]) -> set[str]:
         name = canonicalize_name(wanted.name)
         version = lock.get(name)
         if version is None or not wanted.specifier.contains(version, prereleases=True):
-            found.add(f"{wanted} (locked: {version})")
+            result.add(f"{wanted} (locked: {version})")
             continue
-        new = {(name, deeper) for deeper in ("", *wanted.extras)} - seen
-        seen |= new
+        new = {(name, deeper) for deeper in ("", *wanted.extras)} - values
+        values |= new
         todo.extend((Requirement(text), deeper) for _, deeper in new for text in needs_of(name))
-    return found
+    return result
 
 
 @cache

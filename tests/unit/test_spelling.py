@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,24 @@ INSTEAD = {  # no longer said -> what is
     r"\blearnt\b": "learned",
 }
 
+NAMES = {  # identifiers that are no longer used -> what is, among others
+    "found": "result",
+    "told": "answer",
+    "asked": "query",
+    "said": "message",
+    "seen": "profile",
+    "chosen": "selected",
+    "look": "profile",
+    "judge": "diagnose",
+    "judged": "predictions",
+    "players": "masker",
+    "orders": "permutations",
+    "Found": "SearchResult",
+    "Told": "Clue",
+    "Judged": "PartPredictions",
+    "Judgement": "GateResult",
+}
+
 
 @pytest.mark.parametrize("word", INSTEAD)
 def test_words_that_are_no_longer_used(root: Path, word: str) -> None:
@@ -36,12 +55,24 @@ def test_words_that_are_no_longer_used(root: Path, word: str) -> None:
         text=True,
         check=True,
     ).stdout.splitlines()
-    found = []
+    result = []
     for name in listed:
         path = root / name
         if path.suffix not in SUFFIXES or not path.is_file() or name == BEFORE:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             text = line.replace("tests/behaviour", "")
-            found += [f"{name}:{number}: {m.group(0)}" for m in re.finditer(word, text)]
-    assert not found, f"say {INSTEAD[word]}: {found[:10]}"
+            result += [f"{name}:{number}: {m.group(0)}" for m in re.finditer(word, text)]
+    assert not result, f"say {INSTEAD[word]}: {result[:10]}"
+
+
+def test_names_that_are_no_longer_used(root: Path) -> None:
+    used = []
+    for path in [p for place in ("src", "pipelines") for p in (root / place).rglob("*.py")]:
+        with path.open(encoding="utf-8") as lines:
+            used += [
+                f"{path.name}:{token.start[0]}: {token.string}"
+                for token in tokenize.generate_tokens(lines.readline)
+                if token.type == tokenize.NAME and token.string.strip("_") in NAMES
+            ]
+    assert not used, f"say {NAMES}: {used[:10]}"

@@ -146,26 +146,26 @@ def _check(
         old = scan(place, form, shown=place.name)
         count = int(old.select(pl.len()).collect(engine="streaming").item())
         new = conform(scan(copy, form, shown=place.name), schema, place.name)
-        found = new.slice(count).collect(engine="streaming")
+        head = new.slice(count).collect(engine="streaming")
     finally:
         copy.unlink()
-    if len(found) != len(rows):
+    if len(head) != len(rows):
         raise DataError(
             "the rows do not read back as they were written",
             file=place.name,
             wanted=f"{count + len(rows)} rows",
-            got=f"{count + len(found)}",
+            got=f"{count + len(head)}",
             hint="look for cells with quotes or line ends in the new rows",
         )
     for column in schema.columns:
         wanted = rows[column.name]
-        differs = found[column.name].ne_missing(wanted)
+        differs = head[column.name].ne_missing(wanted)
         if differs.any():
             raise DataError(
                 "a value cannot be written in the format of the data",
                 file=place.name,
                 where=f"column '{column.name}'",
                 wanted=str(wanted.filter(differs)[0]),
-                got=str(found[column.name].filter(differs)[0]),
+                got=str(head[column.name].filter(differs)[0]),
                 hint="write the new rows in the format of the data, as CSV",
             )

@@ -61,11 +61,11 @@ def _held_by_dvc(paths: Paths) -> int | None:
         lock = read_json(paths.root / ".dvc" / "tmp" / "rwlock")
         readers = [(path, info) for path, infos in lock.get("read", {}).items() for info in infos]
         holders = [*readers, *lock.get("write", {}).items()]
-        found = [(Path(path), int(info["pid"])) for path, info in holders if info]
+        processes = [(Path(path), int(info["pid"])) for path, info in holders if info]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     data = paths.data.resolve()
-    for place, process in found:
+    for place, process in processes:
         near = place == data or data in place.parents or place in data.parents
         if near and process != os.getpid() and _lives(process):
             return process

@@ -19,7 +19,7 @@ from plumbline.commands.versions import add_data
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig
 from plumbline.data.canonical import Canonical, make_canonical
-from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks, with_helpers
+from plumbline.data.checks import CheckResult, checks_of, failing_rows, run_checks, with_helpers
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.options import ReadingOptions
@@ -42,7 +42,7 @@ class Incoming:
 
     table: Canonical
     source: Source
-    failed: list[Outcome]
+    failed: list[CheckResult]
     bad: set[int]
 
     def good(self, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -85,7 +85,7 @@ def ingest(
             rows=[("finished", f"an earlier run had appended {file.name}; its version is complete")]
         )
     before = open_table(config, expectations.schema, paths.root)
-    incoming = _look(file, config, expectations, paths, reading)
+    incoming = _profile(file, config, expectations, paths, reading)
     aside = _put_aside(incoming, file, paths, quarantine)
     rows, cells = incoming.good(expectations.schema)
     known = _known(rows, before)
@@ -138,7 +138,7 @@ def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
     return bool(done and file.exists() and pending["file"] == _identity(file))
 
 
-def _look(
+def _profile(
     file: Path,
     config: DataConfig,
     expectations: Expectations,
@@ -203,7 +203,8 @@ def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -
         cell = f", first {own[0]!r}" if len(own) else ""
         raise GateError(
             f"{file.name}: {len(incoming.bad)} of {incoming.source.rows} rows fail a critical "
-            f"expectation (column '{first.column}': {first.unexpected} values {first.said}{cell}).",
+            f"expectation (column '{first.column}': {first.unexpected} values "
+            f"{first.problem}{cell}).",
             report=place.relative_to(paths.root),
             hint="Write them as the data are written (expectations.yaml says how), or pass "
             "--quarantine to append the others",
@@ -265,7 +266,7 @@ def _report(
         place = aside.relative_to(paths.root)
         rows.append(("quarantine", f"{len(incoming.bad):,} rows in {place}"))
     rows += [
-        ("warning", f"{o.column}: {o.unexpected} values {o.said}")
+        ("warning", f"{o.column}: {o.unexpected} values {o.problem}")
         for o in incoming.failed
         if o.severity == "warning"
     ]
@@ -278,4 +279,4 @@ def _report(
     for name, value in moved[:SHOWN]:
         rows.append((f"  {name}", f"{value:.2f} {'much' if value >= MUCH else 'some'}"))
     rows.append(("next", "plumbline repro"))
-    return Report(rows=rows, look=[paths.root / "data.dvc"])
+    return Report(rows=rows, outputs=[paths.root / "data.dvc"])

@@ -16,8 +16,8 @@ from typing import Any
 
 import polars as pl
 
+from plumbline.commands.inferred import columns_table, task_words
 from plumbline.commands.parameters import write_parameters
-from plumbline.commands.told import columns_table, task_words
 from plumbline.commands.versions import add_data, cached_files
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
@@ -101,7 +101,7 @@ def init(request: Request, paths: Paths) -> Report:
             ("change it", "type, role and limits in expectations.yaml; the rest in params.yaml"),
             ("next", "plumbline repro"),
         ],
-        look=[paths.expectations, paths.params],
+        outputs=[paths.expectations, paths.params],
     )
 
 
@@ -141,7 +141,7 @@ def update(paths: Paths) -> Report:
             ("proposed", file.name),
             ("accept", f"mv {file.name} {paths.expectations.name}"),
         ],
-        look=[file],
+        outputs=[file],
     )
 
 

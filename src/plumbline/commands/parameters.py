@@ -93,10 +93,10 @@ def _set_back(document: Any, task: Task, columns: Collection[str]) -> list[str]:
 def _empty(parent: Any, key: str) -> None:
     """`key: {}`, with the comment that stood behind the key."""
     tokens = parent.ca.items.pop(key, None) or []
-    found = [
+    empty = [
         t for token in tokens if token for t in (token if isinstance(token, list) else [token])
     ]
     parent[key] = CommentedMap()
     parent[key].fa.set_flow_style()
-    if found:
-        parent.yaml_add_eol_comment(found[0].value.strip().removeprefix("# "), key)
+    if empty:
+        parent.yaml_add_eol_comment(empty[0].value.strip().removeprefix("# "), key)

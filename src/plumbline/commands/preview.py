@@ -68,7 +68,7 @@ def preview(
             ("", ""),
             *_rows(head.head(max(rows, 0))),
         ],
-        look=[output] if output is not None else [],
+        outputs=[output] if output is not None else [],
     )
 
 

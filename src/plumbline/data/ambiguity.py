@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plumbline.data.dialect import Dialect, Row
-from plumbline.data.find_table import Found, filled
+from plumbline.data.find_table import TableShape, filled
 from plumbline.data.header import Unclear
 from plumbline.data.options import ReadingOptions
 
@@ -22,22 +22,22 @@ SEPARATORS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class LayoutCandidate:
     """A dialect, CleverCSV's score of it, and the table that it gives."""
 
     score: float
     dialect: Dialect
     sample: list[Row]
-    found: Found
+    table: TableShape
 
 
-def choose(readings: list[Candidate], options: ReadingOptions) -> Candidate | None:
+def choose(readings: list[LayoutCandidate], options: ReadingOptions) -> LayoutCandidate | None:
     """The best reading, if no other that differs is as good.
 
     Raises:
         Unclear: two fit.
     """
-    readings = [r for r in readings if r.found.width > 1]
+    readings = [r for r in readings if r.table.width > 1]
     strong = [r for r in readings if not is_weak(r.dialect, options)]
     by_separator = [
         _choose_quote([r for r in readings if r.dialect.separator == s], options)
@@ -59,21 +59,21 @@ def choose(readings: list[Candidate], options: ReadingOptions) -> Candidate | No
     return best
 
 
-def _convincing(reading: Candidate) -> bool:
+def _convincing(reading: LayoutCandidate) -> bool:
     """Whether a character that separates words as well separates cells here."""
-    found = reading.found
-    return bool(found.values) and (found.headers > 0 or reading.dialect.separator == " ")
+    table = reading.table
+    return bool(table.values) and (table.headers > 0 or reading.dialect.separator == " ")
 
 
-def _cuts_numbers(best: Candidate, other: Candidate) -> bool:
+def _cuts_numbers(best: LayoutCandidate, other: LayoutCandidate) -> bool:
     """Whether another separator stands inside every cell of a column, and cuts all rows into
     numbers: `1,5 2,5` is two numbers, or three cells."""
-    if len(other.found.values) < other.found.width:
+    if len(other.table.values) < other.table.width:
         return False
-    body = [cells for line, cells in best.sample if line > best.found.line and filled(cells)]
+    body = [cells for line, cells in best.sample if line > best.table.line and filled(cells)]
     return any(
         all(other.dialect.separator in cells[i].strip() for cells in body if i < len(cells))
-        for i in range(best.found.width)
+        for i in range(best.table.width)
     )
 
 
@@ -82,10 +82,10 @@ def is_weak(dialect: Dialect, options: ReadingOptions) -> bool:
     return options.separator is None and dialect.separator in WEAK
 
 
-def _two_ways(readings: list[Candidate]) -> Unclear:
+def _two_ways(readings: list[LayoutCandidate]) -> Unclear:
     shown = [
         f"by {SEPARATORS.get(r.dialect.separator, repr(r.dialect.separator))}: "
-        f"{r.found.width} columns"
+        f"{r.table.width} columns"
         for r in readings[:3]
     ]
     return Unclear(
@@ -95,7 +95,7 @@ def _two_ways(readings: list[Candidate]) -> Unclear:
     )
 
 
-def _choose_quote(readings: list[Candidate], options: ReadingOptions) -> Candidate:
+def _choose_quote(readings: list[LayoutCandidate], options: ReadingOptions) -> LayoutCandidate:
     """Of readings by one separator the one whose quotes are right."""
     plain = [r for r in readings if r.dialect.quote is None]
     quoted = [r for r in readings if r.dialect.quote is not None]
@@ -106,7 +106,7 @@ def _choose_quote(readings: list[Candidate], options: ReadingOptions) -> Candida
     escaped = [r for r in quoted if r.dialect.quote == best.dialect.quote]
     if len({r.dialect.escape for r in escaped}) > 1 and _differ(escaped):
         raise Unclear("a backslash may or may not escape a character", "pass --escape")
-    if plain and best.dialect.quote == "'" and plain[0].found.width != best.found.width:
+    if plain and best.dialect.quote == "'" and plain[0].table.width != best.table.width:
         raise Unclear("apostrophes may be quotes", 'pass --quote "\'" or --quote none')
     if plain and options.quote is None and _has_breaks(best) and _splits_quotes(plain[0], best):
         raise Unclear(
@@ -116,14 +116,14 @@ def _choose_quote(readings: list[Candidate], options: ReadingOptions) -> Candida
     return best
 
 
-def _left_in_quotes(reading: Candidate, quote: str | None = None) -> list[str]:
+def _left_in_quotes(reading: LayoutCandidate, quote: str | None = None) -> list[str]:
     """Cells that still stand in quotes, of the other kind if none is named."""
     quote = quote or ('"' if reading.dialect.quote == "'" else "'")
     cells = (c for _, row in reading.sample for c in map(str.strip, row))
     return [c for c in cells if len(c) > 1 and c[0] == quote and c[-1] == quote]
 
 
-def note_quotes(reading: Candidate) -> list[str]:
+def note_quotes(reading: LayoutCandidate) -> list[str]:
     """What is said of quotes that are taken for characters.
 
     Raises:
@@ -148,13 +148,13 @@ def note_quotes(reading: Candidate) -> list[str]:
     return notes
 
 
-def _splits_quotes(plain: Candidate, quoted: Candidate) -> bool:
+def _splits_quotes(plain: LayoutCandidate, quoted: LayoutCandidate) -> bool:
     """Whether cells that begin or end with a quote are mostly not those that do both, and yet
     every row fits."""
     if any(
-        len(cells) != plain.found.width
+        len(cells) != plain.table.width
         for line, cells in plain.sample
-        if line >= plain.found.line and filled(cells)
+        if line >= plain.table.line and filled(cells)
     ):
         return False
     quote = quoted.dialect.quote or '"'
@@ -166,9 +166,9 @@ def _splits_quotes(plain: Candidate, quoted: Candidate) -> bool:
     return sum(1 for a, b in ends if a != b) > sum(1 for a, b in ends if a and b)
 
 
-def _differ(readings: list[Candidate]) -> bool:
+def _differ(readings: list[LayoutCandidate]) -> bool:
     return any(r.sample != readings[0].sample for r in readings[1:])
 
 
-def _has_breaks(reading: Candidate) -> bool:
+def _has_breaks(reading: LayoutCandidate) -> bool:
     return any("\n" in c or "\r" in c for _, cells in reading.sample for c in cells)

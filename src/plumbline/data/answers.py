@@ -72,41 +72,41 @@ COUNTS = ("read", "whole", "falls", "rises")
 FIGURES = ("there", "general", "words", "zeros", "long", "distinct")
 
 
-def ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
+def query(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
     """Over all rows, so many columns at a time."""
     answers: dict[str, Answers] = {}
     for part in batched(list(options), rows.at_once):
-        answers |= _ask(rows, {name: options[name] for name in part})
+        answers |= _query(rows, {name: options[name] for name in part})
     return answers
 
 
-def _ask(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
+def _query(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
     dtypes = rows.raw.collect_schema()
-    asked: dict[str, pl.Expr] = {}
+    expressions: dict[str, pl.Expr] = {}
     for i, (name, possible) in enumerate(options.items()):
         cell = text(name, dtypes[name], ("", *rows.words))
-        asked[f"{i}.there"] = cell.is_not_null().sum()
-        asked[f"{i}.general"] = text(name, dtypes[name], ("",)).is_in(rows.words).sum()
-        asked[f"{i}.words"] = cell.is_in(NUMBER_MISSING).sum()
-        asked[f"{i}.zeros"] = cell.str.contains(LEADING_ZERO).sum()
-        asked[f"{i}.long"] = cell.str.contains(LONG).sum()
-        asked[f"{i}.distinct"] = cell.approx_n_unique()
+        expressions[f"{i}.there"] = cell.is_not_null().sum()
+        expressions[f"{i}.general"] = text(name, dtypes[name], ("",)).is_in(rows.words).sum()
+        expressions[f"{i}.words"] = cell.is_in(NUMBER_MISSING).sum()
+        expressions[f"{i}.zeros"] = cell.str.contains(LEADING_ZERO).sum()
+        expressions[f"{i}.long"] = cell.str.contains(LONG).sum()
+        expressions[f"{i}.distinct"] = cell.approx_n_unique()
         for j, reading in enumerate(possible):
             for key, expression in _counts(reading, name, dtypes[name]).items():
-                asked[f"{i}.{j}.{key}"] = expression
+                expressions[f"{i}.{j}.{key}"] = expression
     with readable(rows.file):
-        found = (
-            rows.raw.select(e.alias(a) for a, e in asked.items())
+        counts = (
+            rows.raw.select(e.alias(a) for a, e in expressions.items())
             .collect(engine="streaming")
             .row(0, named=True)
         )
     answers = {}
     for i, (name, possible) in enumerate(options.items()):
-        answers[name] = Answers(**{key: found[f"{i}.{key}"] for key in FIGURES})
+        answers[name] = Answers(**{key: counts[f"{i}.{key}"] for key in FIGURES})
         for j, reading in enumerate(possible):
             for key in COUNTS:
-                if f"{i}.{j}.{key}" in found:
-                    getattr(answers[name], key)[reading] = found[f"{i}.{j}.{key}"]
+                if f"{i}.{j}.{key}" in counts:
+                    getattr(answers[name], key)[reading] = counts[f"{i}.{j}.{key}"]
     return answers
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from plumbline.data.dialect import BrokenQuotes, Row, broken_quotes
-from plumbline.data.find_table import Found, filled, is_second_header, ragged
+from plumbline.data.find_table import TableShape, filled, is_second_header, ragged
 from plumbline.data.header import Unclear, is_ruler, is_value, is_words
 
 MOST_NOTES = 100  # lines below a table
@@ -24,8 +24,8 @@ class Body:
         Unclear: a row that does not fit, or another table.
     """
 
-    def __init__(self, source: Iterable[Row], table: Found, *, pad: bool, told: bool) -> None:
-        self.source, self.table, self.pad, self.told = source, table, pad, told
+    def __init__(self, source: Iterable[Row], table: TableShape, *, pad: bool, fixed: bool) -> None:
+        self.source, self.table, self.pad, self.fixed = source, table, pad, fixed
         self.rows = self.blank = self.repeated = self.padded = self.longer = 0
         self.used = 0  # columns that are not empty at the end
         self.below: list[Row] = []
@@ -66,7 +66,7 @@ class Body:
                     gap = False
                 if self.used < width:
                     self.used = max(self.used, filled(cells))
-                self._look(line, cells)
+                self._profile(line, cells)
                 self.rows += 1
                 longest = max(longest, len(cells[0]))
                 yield cells
@@ -101,7 +101,7 @@ class Body:
     def _behind_blank(self, line: int, cells: list[str]) -> None:
         table = self.table
         certain = bool(table.values)
-        if is_second_header(cells, table.values) and (certain or not self.told):
+        if is_second_header(cells, table.values) and (certain or not self.fixed):
             raise Unclear(
                 f"line {line}, behind a blank line, looks like the header of another table",
                 f"pass --skip {line - 1} --header to read from there; for what stands above give "
@@ -110,7 +110,7 @@ class Body:
                 got=", ".join(c for c in cells if c.strip())[:80],
             )
 
-    def _look(self, line: int, cells: list[str]) -> None:
+    def _profile(self, line: int, cells: list[str]) -> None:
         """Note rows that may be no examples."""
         first = cells[0].strip()
         self.total = (line, first) if TOTAL.match(first) else None

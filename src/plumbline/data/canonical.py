@@ -100,31 +100,31 @@ def _canonical(
     like: FormatConfig | None,
     columns: Collection[Column],
 ) -> Canonical:
-    found = opened.found
+    table = opened.table
     separator = like.separator if like and like.type == "csv" else None
-    told = options.skip is not None
+    fixed = options.skip is not None
 
     def body() -> Body:
-        return Body(opened.again(), found, pad=options.pad, told=told)
+        return Body(opened.again(), table, pad=options.pad, fixed=fixed)
 
     first = body()
     for _ in first:
         pass
     if first.rows == 0:
         raise DataError(
-            "has a header and no rows" if found.headers else "has no rows",
+            "has a header and no rows" if table.headers else "has no rows",
             file=source.name,
             hint="add rows below the header",
         )
-    kept = max(first.used, _named(found.given))
-    names, renamed = name_columns(found.given[:kept])
-    given = zip(names, found.given, strict=False)
-    unnamed = tuple(n for n, own in given if not own) if found.headers else ()
-    notes = [*opened.notes, *found.notes, *(renamed if found.headers else []), *first.notes]
-    if kept < found.width:
+    kept = max(first.used, _named(table.given))
+    names, renamed = name_columns(table.given[:kept])
+    given = zip(names, table.given, strict=False)
+    unnamed = tuple(n for n, own in given if not own) if table.headers else ()
+    notes = [*opened.notes, *table.notes, *(renamed if table.headers else []), *first.notes]
+    if kept < table.width:
         notes.append("the lines end in a separator; the empty column behind it is left out")
     plain = opened.plain and separator in (None, opened.separator)
-    if plain and list(found.header[:1]) == [tuple(names)] and not first.changed:
+    if plain and list(table.header[:1]) == [tuple(names)] and not first.changed:
         form = FormatConfig(separator=opened.separator)
         if _differs(source, form, names, body()) is None:
             return Canonical(

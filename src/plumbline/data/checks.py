@@ -28,7 +28,7 @@ EXAMPLES = 10  # unexpected values shown per expectation
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One expectation of a row. `broken` tells the rows that fail it; `allowed` is their share
-    that may. `asked` is the column Great Expectations looks at: the data's own, or one that
+    that may. `query` is the column Great Expectations looks at: the data's own, or one that
     says in yes and no what no single cell tells."""
 
     column: str
@@ -38,11 +38,11 @@ class Check:
     broken: pl.Expr
     allowed: float = 0.0
     helper: pl.Expr | None = None
-    said: str = ""  # what the rows that fail do wrong, for the message
+    problem: str = ""  # what the rows that fail do wrong, for the message
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CheckResult:
     """How one expectation did. `observed`: a count or share of rows, or the table's value."""
 
     column: str
@@ -55,19 +55,19 @@ class Outcome:
     missing: int = 0
     unexpected: int = 0
     examples: list[str] = field(default_factory=list)
-    said: str = ""
+    problem: str = ""
     check: Check | None = None
 
 
 def checks_of(expectations: Expectations, source: Source) -> list[Check]:
     """The checks of rows, column by column, then the rules between columns."""
-    found: list[Check] = []
+    checks: list[Check] = []
     for column in expectations.schema.columns:
-        found += _column_checks(column, expectations.columns[column.name], source)
+        checks += _column_checks(column, expectations.columns[column.name], source)
     for rule in expectations.rules:
         or_equal = rule.relation == ">="
         left, right = pl.col(rule.left), pl.col(rule.right)
-        found.append(
+        checks.append(
             Check(
                 column=rule.left,
                 expectation="expect_column_pair_values_a_to_be_greater_than_b",
@@ -79,22 +79,22 @@ def checks_of(expectations: Expectations, source: Source) -> list[Check]:
                     "ignore_row_if": "either_value_is_missing",
                 },
                 broken=(left < right) if or_equal else (left <= right),
-                said=f"are not {rule.relation} '{rule.right}'",
+                problem=f"are not {rule.relation} '{rule.right}'",
             )
         )
-    return found
+    return checks
 
 
 def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -> Iterator[Check]:
     name, cell = column.name, pl.col(column.name)
     is_text = wanted.type in TEXTS
-    asked = _Asked(name=name, taken=frozenset(source.unreadable))
+    checks = _ColumnChecks(name=name, taken=frozenset(source.unreadable))
     if not is_text:
-        yield asked.flag(
+        yield checks.flag(
             f"is {describe(column)}",
             source.unreadable[name],
             severity="critical",
-            said=f"are not {describe(column)}",
+            problem=f"are not {describe(column)}",
         )
     if wanted.missing is not None and wanted.missing.max < 1:
         yield Check(
@@ -104,7 +104,7 @@ def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -
             kwargs={"column": name, "mostly": 1 - wanted.missing.max},
             broken=cell.is_null(),
             allowed=wanted.missing.max,
-            said=f"are missing, more than the {wanted.missing.max:.0%} allowed",
+            problem=f"are missing, more than the {wanted.missing.max:.0%} allowed",
         )
     if wanted.range is not None:
         low, high = wanted.range.min, wanted.range.max
@@ -116,11 +116,11 @@ def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -
             severity=wanted.range.severity,
             kwargs={"column": name, "min_value": low, "max_value": high},
             broken=below | above,
-            said=f"are not between {figure(low)} and {figure(high)}",
+            problem=f"are not between {figure(low)} and {figure(high)}",
         )
     if wanted.values is not None:
         others = cell.is_in(typed_values(wanted, column).implode()).not_()
-        said, severity = "are none of the values listed", wanted.values.severity
+        problem, severity = "are none of the values listed", wanted.values.severity
         if is_text:
             yield Check(
                 column=name,
@@ -128,14 +128,16 @@ def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -
                 severity=severity,
                 kwargs={"column": name, "value_set": wanted.values.only},
                 broken=others,
-                said=said,
+                problem=problem,
             )
         else:
-            yield asked.flag("is one of the values listed", others, severity=severity, said=said)
+            yield checks.flag(
+                "is one of the values listed", others, severity=severity, problem=problem
+            )
     if wanted.pattern is not None:
         regex, severity = wanted.pattern.regex, wanted.pattern.severity
         fails = source.as_written[name].str.contains(regex).not_()
-        said = f"do not match {regex}"
+        problem = f"do not match {regex}"
         if is_text:
             yield Check(
                 column=name,
@@ -143,27 +145,29 @@ def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -
                 severity=severity,
                 kwargs={"column": name, "regex": regex},
                 broken=fails,
-                said=said,
+                problem=problem,
             )
         else:
-            yield asked.flag(f"matches {regex}", fails, severity=severity, said=said)
+            yield checks.flag(f"matches {regex}", fails, severity=severity, problem=problem)
     for flag, word, fails in (
         (wanted.unique, "unique", cell.is_duplicated() & cell.is_not_null()),
         (wanted.increasing, "increasing", cell < cell.shift(1)),
     ):
         if flag is not None:
-            yield asked.flag(f"is {word}", fails, severity=flag.severity, said=f"are not {word}")
+            yield checks.flag(
+                f"is {word}", fails, severity=flag.severity, problem=f"are not {word}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _ColumnChecks:
     """Makes checks that no single cell, or none of its type, can answer: of a column in yes and no
     whose name is that of no column of the data."""
 
     name: str
     taken: frozenset[str]
 
-    def flag(self, what: str, fails: pl.Expr, *, severity: Severity, said: str) -> Check:
+    def flag(self, what: str, fails: pl.Expr, *, severity: Severity, problem: str) -> Check:
         label = f"{self.name} {what}"
         while label in self.taken:
             label += " "
@@ -174,7 +178,7 @@ class _Asked:
             kwargs={"column": label, "value_set": [True]},
             broken=~pl.col(label),
             helper=fails.fill_null(False).not_().alias(label),
-            said=said,
+            problem=problem,
         )
 
 
@@ -185,7 +189,7 @@ def figure(value: float | None) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
-def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int) -> list[Outcome]:
+def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int) -> list[CheckResult]:
     """Ask Great Expectations of every piece of the rows; add up.
 
     It is handed the columns one by one: it copies the whole frame for every expectation. What it
@@ -200,17 +204,17 @@ def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int) -> li
     whole = asset.add_batch_definition_whole_dataframe("all")
     suites = _suites(checks)
     totals = [_Total() for _ in checks]
-    asked = list(dict.fromkeys(name for names, _ in suites for name in names))
-    frame = with_helpers(source.frame, checks).select(asked)
-    size = max(10_000, max_memory_mb * CELLS_PER_MB // max(1, len(asked)))
+    columns_needed = list(dict.fromkeys(name for names, _ in suites for name in names))
+    frame = with_helpers(source.frame, checks).select(columns_needed)
+    size = max(10_000, max_memory_mb * CELLS_PER_MB // max(1, len(columns_needed)))
     for piece in frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
         for names, suite in suites:
             batch = whole.get_batch(batch_parameters={"dataframe": piece.select(names).to_pandas()})
-            found = batch.validate(
+            results = batch.validate(
                 suite,
                 result_format={"result_format": "BASIC", "partial_unexpected_count": EXAMPLES},
             )
-            for result in found.results:
+            for result in results.results:
                 totals[result.expectation_config.meta["number"]].add(result)
     return [total.outcome(check) for total, check in zip(totals, checks, strict=True)]
 
@@ -253,17 +257,17 @@ class _Total:
         for one in (info, *info.values()):
             if isinstance(one, dict) and one.get("raised_exception"):
                 raise RuntimeError(one["exception_message"])
-        found = result.result
-        self.rows += found.get("element_count", 0)
-        self.missing += found.get("missing_count") or 0
-        self.unexpected += found.get("unexpected_count", 0)
-        for value in found.get("partial_unexpected_list", []):
+        own = result.result
+        self.rows += own.get("element_count", 0)
+        self.missing += own.get("missing_count") or 0
+        self.unexpected += own.get("unexpected_count", 0)
+        for value in own.get("partial_unexpected_list", []):
             if value is not None and len(self.examples) < EXAMPLES:
                 self.examples.append(str(value)[:200])
 
-    def outcome(self, check: Check) -> Outcome:
+    def outcome(self, check: Check) -> CheckResult:
         share = self.unexpected / self.rows if self.rows else 0.0
-        return Outcome(
+        return CheckResult(
             column=check.column,
             expectation=check.expectation,
             severity=check.severity,
@@ -274,12 +278,12 @@ class _Total:
             missing=self.missing,
             unexpected=self.unexpected,
             examples=self.examples if check.helper is None else [],
-            said=check.said,
+            problem=check.problem,
             check=check,
         )
 
 
-def failing_rows(outcomes: list[Outcome], source: Source, limit: int) -> pl.DataFrame:
+def failing_rows(outcomes: list[CheckResult], source: Source, limit: int) -> pl.DataFrame:
     """The first rows that fail each failed check: row, column, expectation, severity, value."""
     parts = []
     for outcome in outcomes:

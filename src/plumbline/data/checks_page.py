@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import Any
 
-from plumbline.data.checks import Outcome
+from plumbline.data.checks import CheckResult
 from plumbline.markup import policy
 
 STYLE = """
@@ -36,7 +36,7 @@ ATTRIBUTES = re.compile(r"""\s(?:id|style|data-[\w-]+|on\w+|href|aria-[\w]+)=(?:
 TOKEN = re.compile("\ue000(\\d+)\ue001")
 
 
-def results_page(outcomes: list[Outcome], rows: int) -> str:
+def results_page(outcomes: list[CheckResult], rows: int) -> str:
     """The HTML of the library's renderers, a section per column; nothing is fetched and nothing
     runs (Content-Security-Policy). The same outcomes give the same bytes."""
     texts = _Texts()
@@ -88,7 +88,7 @@ class _Texts:
 
     def put_back(self, html: str) -> str:
         texts = [f"<bdi>{escape(text)}</bdi>" for text in self.known]
-        return TOKEN.sub(lambda found: texts[int(found[1])], html)
+        return TOKEN.sub(lambda parts: texts[int(parts[1])], html)
 
 
 def _sections(results: list[Any]) -> list[tuple[str, str]]:
@@ -112,18 +112,18 @@ def _sections(results: list[Any]) -> list[tuple[str, str]]:
     )
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(suite).to_json_dict()
     view = DefaultJinjaComponentView()
-    found = []
+    parts = []
     for section in document["sections"]:
         title = section["section_name"]
         if title in NOT_SHOWN:
             continue
         blocks = section["content_blocks"][1:]  # the first is the title
         body = "".join(view.render({"content_block": block}) for block in blocks)
-        found.append((title, ATTRIBUTES.sub("", body)))
-    return found
+        parts.append((title, ATTRIBUTES.sub("", body)))
+    return parts
 
 
-def _result(outcome: Outcome, texts: _Texts) -> Any:
+def _result(outcome: CheckResult, texts: _Texts) -> Any:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation_configuration import (
         ExpectationConfiguration,
@@ -142,7 +142,7 @@ def _result(outcome: Outcome, texts: _Texts) -> Any:
     )
 
 
-def _observed(outcome: Outcome, texts: _Texts) -> dict[str, Any]:
+def _observed(outcome: CheckResult, texts: _Texts) -> dict[str, Any]:
     if outcome.check is None:
         return {"observed_value": texts.token(outcome.observed)}
     there = max(outcome.rows - outcome.missing, 1)

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from plumbline.cells import READERS, text, unreadable
-from plumbline.data.answers import LEADING_ZERO, LONG, Answers, Rows, ask
+from plumbline.data.answers import LEADING_ZERO, LONG, Answers, Rows, query
 from plumbline.data.formats import NUMBER_MISSING, Reading
 from plumbline.data.read import readable
 from plumbline.kinds import ColumnType
@@ -44,7 +44,7 @@ class Habits:
 
 def choose_all(rows: Rows, answers: Mapping[str, Answers]) -> dict[str, Choice]:
     """The reading of every text column; those that only one fits tell how to read the others."""
-    numbers, orders = set(), set()
+    numbers, date_orders = set(), set()
     for name, own in answers.items():
         tied = own.best(ColumnType.NUMBER)
         if tied and _reads(own, tied[0]) and len(_different(rows, name, tied)) == 1:
@@ -54,8 +54,8 @@ def choose_all(rows: Rows, answers: Mapping[str, Answers]) -> dict[str, Choice]:
         tied = own.best(ColumnType.DATE)
         if tied and _reads(own, tied[0]) and len(_different(rows, name, tied)) == 1:
             pattern = tied[0].format.date
-            orders |= {day_first(pattern)} if pattern is not None else set()
-    habits = Habits(numbers=frozenset(numbers), day_first=frozenset(orders))
+            date_orders |= {day_first(pattern)} if pattern is not None else set()
+    habits = Habits(numbers=frozenset(numbers), day_first=frozenset(date_orders))
     return {
         name: _with_words(rows, name, own, _choose(rows, name, own, habits))
         for name, own in answers.items()
@@ -98,12 +98,12 @@ def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
         days = [r for r in dates if r.format.date is None and own.read[r] == own.numbers]
         if is_whole and days and _compact(rows, name):
             return Choice(reading=days[0], notes=("eight digits taken as YYYYMMDD",))
-        found = _choose_number(rows, name, numbers, habits)
+        choice = _choose_number(rows, name, numbers, habits)
         kind = ColumnType.INTEGER if is_whole else ColumnType.NUMBER
-        if is_whole and own.whole[found.reading] < own.numbers:
+        if is_whole and own.whole[choice.reading] < own.numbers:
             kind = ColumnType.NUMBER
-        notes = found.notes + _padded_note(rows, name, own)
-        return Choice(reading=replace(found.reading, type=kind), notes=notes)
+        notes = choice.notes + _padded_note(rows, name, own)
+        return Choice(reading=replace(choice.reading, type=kind), notes=notes)
     if booleans and own.read[booleans[0]] == own.there:
         return Choice(reading=booleans[0])
     if dates and _reads(own, dates[0]):
@@ -137,25 +137,25 @@ def _choose_number(rows: Rows, name: str, tied: list[Reading], habits: Habits) -
         return Choice(reading=different[0])
     plain = any((r.format.decimal, r.format.thousands) == (".", None) for r in different)
     commas = [r for r in different if r.format.decimal == ","]
-    chosen = commas[0] if commas and not plain and rows.separator != "," else different[0]
-    other = next(r for r in different if r != chosen)
-    return Choice(reading=chosen, notes=(_example(rows, name, chosen, other),))
+    selected = commas[0] if commas and not plain and rows.separator != "," else different[0]
+    other = next(r for r in different if r != selected)
+    return Choice(reading=selected, notes=(_example(rows, name, selected, other),))
 
 
-def _example(rows: Rows, name: str, chosen: Reading, other: Reading, why: str = "") -> str:
+def _example(rows: Rows, name: str, selected: Reading, other: Reading, why: str = "") -> str:
     """A cell that two readings give different values, and how to have the other."""
     dtype = pl.String()
     frame = rows.cells.lazy().select(
         pl.col(name).alias("cell"),
-        READERS[chosen.type](chosen.column(name), dtype).alias("chosen"),
+        READERS[selected.type](selected.column(name), dtype).alias("selected"),
         READERS[other.type](other.column(name), dtype).alias("other"),
     )
-    first = frame.filter(pl.col("chosen") != pl.col("other")).head(1).collect()
+    first = frame.filter(pl.col("selected") != pl.col("other")).head(1).collect()
     wanted = other.format.to_json()
     wanted.pop("missing", None)
     want = ", ".join(f"{key}: '{value}'" for key, value in wanted.items()) or "decimal: '.'"
     return (
-        f"'{first['cell'][0]}' read as {_shown(first['chosen'][0])}{why}; if it is "
+        f"'{first['cell'][0]}' read as {_shown(first['selected'][0])}{why}; if it is "
         f"{_shown(first['other'][0])}, set format: {{{want}}}"
     )
 
@@ -172,8 +172,8 @@ def _choose_date(
     if len(fitting) == 1 or fitting[0].format.date is None:
         return Choice(reading=fitting[0], notes=_zone_note(rows, name, fitting[0]))
     if rows.test is not None and name in rows.test.collect_schema():
-        found = ask(replace(rows, raw=rows.test), {name: fitting})[name]
-        fitting = [r for r in fitting if found.read[r] == max(found.read.values())]
+        answers = query(replace(rows, raw=rows.test), {name: fitting})[name]
+        fitting = [r for r in fitting if answers.read[r] == max(answers.read.values())]
         if len(fitting) == 1:
             return Choice(reading=fitting[0], notes=("the test file tells day from month",))
     same = [r for r in fitting if day_first(r.format.date or "") in habits.day_first]
@@ -242,10 +242,10 @@ def _almost_number(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
         left = frame.filter(unreadable(column, pl.String())).collect()[name]
         bad = left.unique(maintain_order=True).to_list()
         shown = ", ".join(f"'{cell[:20]}'" for cell in bad[:SHOWN])
-        said = f"{own.read[tied[0]]:,} of {there:,} cells are numbers, others not ({shown})"
+        text = f"{own.read[tied[0]]:,} of {there:,} cells are numbers, others not ({shown})"
         if len(bad) <= SHOWN and not any(c.isdigit() for c in "".join(bad)):
-            said += f"; if that means missing, set type: number, format: {{missing: [{shown}]}}"
-        return (said,)
+            text += f"; if that means missing, set type: number, format: {{missing: [{shown}]}}"
+        return (text,)
     united = cells.str.contains(r"^[+-]?[0-9][0-9.,]*\s*[^\d\s.,+()-]{1,10}$")
     units = cells.str.extract(r"^[+-]?[0-9][0-9.,]*\s*([^\d\s.,+()-]{1,10})$", 1).unique()
     if len(cells) and bool(united.all()) and len(units) == 1:
@@ -259,28 +259,28 @@ def _with_words(rows: Rows, name: str, own: Answers, choice: Choice) -> Choice:
     """The words for "missing" that the column has, written into its format and said."""
     kind = choice.reading.type
     number = kind in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
-    asked = [*rows.words, *(NUMBER_MISSING if number and own.words else ())]
-    words = _count_words(rows, name, asked) if own.general or (number and own.words) else {}
+    wanted = [*rows.words, *(NUMBER_MISSING if number and own.words else ())]
+    words = _count_words(rows, name, wanted) if own.general or (number and own.words) else {}
     special = tuple(w for w in NUMBER_MISSING if w in words and w not in rows.words)
     listed = (*rows.words, *special)
     form = replace(choice.reading.format, missing=None if listed == MISSING else listed)
     notes = choice.notes
     if words:
-        said = ", ".join(f"{count:,} × '{word}'" for word, count in list(words.items())[:SHOWN])
+        text = ", ".join(f"{count:,} × '{word}'" for word, count in list(words.items())[:SHOWN])
         keep = "" if number else "; format: {missing: []} keeps them"
-        notes += (f"{said} taken as missing{keep}",)
+        notes += (f"{text} taken as missing{keep}",)
     return Choice(reading=Reading(type=kind, format=form), notes=notes)
 
 
-def _count_words(rows: Rows, name: str, asked: list[str]) -> dict[str, int]:
+def _count_words(rows: Rows, name: str, words: list[str]) -> dict[str, int]:
     """How many cells hold each word, the most frequent first."""
     cell = text(name, rows.raw.collect_schema()[name], ("",))
     with readable(rows.file):
-        found = (
-            rows.raw.select(cell.filter(cell.is_in(asked)).alias("word"))
+        counts = (
+            rows.raw.select(cell.filter(cell.is_in(words)).alias("word"))
             .group_by("word")
             .len()
             .sort(["len", "word"], descending=[True, False])
             .collect(engine="streaming")
         )
-    return dict(found.iter_rows())
+    return dict(counts.iter_rows())

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from plumbline.cells import is_whole, unreadable
-from plumbline.data.answers import Answers, Rows, ask
+from plumbline.data.answers import Answers, Rows, query
 from plumbline.data.choose import Choice, choose_all, text_reading
 from plumbline.data.formats import Reading, readings
 from plumbline.data.read import AT_ONCE, readable, select_in_parts
@@ -57,10 +57,10 @@ def decide(
     )
     kept = {n: Choice(reading=known[n]) for n in _kept(rows, known)}
     options = readings({n: rows.cells[n] for n in texts if n not in kept}, words)
-    answers = ask(rows, options)
-    _ask_again(rows, options, answers)
-    found = _natives(raw, words, file) | choose_all(rows, answers) | kept
-    return {name: found[name] for name in schema}
+    answers = query(rows, options)
+    _query_again(rows, options, answers)
+    choices = _natives(raw, words, file) | choose_all(rows, answers) | kept
+    return {name: choices[name] for name in schema}
 
 
 def refuse_unusable(schema: pl.Schema, file: str) -> None:
@@ -92,11 +92,11 @@ def refuse_unusable(schema: pl.Schema, file: str) -> None:
 def _natives(raw: pl.LazyFrame, words: tuple[str, ...], file: str) -> dict[str, Choice]:
     """The columns that are no text in the file."""
     schema = raw.collect_schema()
-    found = {n: Choice(reading=_native(t), notes=_native_note(t)) for n, t in schema.items()}
+    choices = {n: Choice(reading=_native(t), notes=_native_note(t)) for n, t in schema.items()}
     large = [n for n, dtype in schema.items() if is_whole(dtype) and dtype not in SMALL]
     if not large:
-        return found
-    asked = [
+        return choices
+    names = [
         (
             (pl.col(n).cast(pl.Int64, strict=False).is_null() & pl.col(n).is_not_null()).sum(),
             pl.col(n).cast(pl.String).n_unique(),
@@ -106,14 +106,14 @@ def _natives(raw: pl.LazyFrame, words: tuple[str, ...], file: str) -> dict[str, 
     ]
     with readable(file):
         counts = raw.select(
-            e.alias(f"{i}.{j}") for i, own in enumerate(asked) for j, e in enumerate(own)
+            e.alias(f"{i}.{j}") for i, own in enumerate(names) for j, e in enumerate(own)
         ).collect(engine="streaming")
     for i, name in enumerate(large):
         beyond, distinct, there = (int(counts[f"{i}.{j}"][0]) for j in range(3))
         if beyond:
             note = f"{plural(beyond, 'number')} of more than 64 bits: codes, kept as text"
-            found[name] = Choice(reading=text_reading(distinct, there, words), notes=(note,))
-    return found
+            choices[name] = Choice(reading=text_reading(distinct, there, words), notes=(note,))
+    return choices
 
 
 def _native_note(dtype: pl.DataType) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ def _kept(rows: Rows, known: Mapping[str, Reading]) -> list[str]:
     return [name for name, count in bad.items() if count == 0]
 
 
-def _ask_again(
+def _query_again(
     rows: Rows, options: Mapping[str, list[Reading]], answers: Mapping[str, Answers]
 ) -> None:
     """Where cells are left over, let them say how they are written."""
@@ -177,7 +177,7 @@ def _ask_again(
                 .collect(engine="streaming")[name]
             )
         more[name] = pl.concat([rows.cells[name], left])
-    found = readings(more, rows.words)
-    new = {n: [r for r in own if r not in options[n]] for n, own in found.items()}
-    for name, own in ask(rows, {n: own for n, own in new.items() if own}).items():
+    choices = readings(more, rows.words)
+    new = {n: [r for r in own if r not in options[n]] for n, own in choices.items()}
+    for name, own in query(rows, {n: own for n, own in new.items() if own}).items():
         answers[name].add(own)

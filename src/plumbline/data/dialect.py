@@ -105,12 +105,12 @@ def rank_dialects(text: str, options: ReadingOptions) -> list[tuple[float, Diale
     separators = SEPARATORS if given is None else [" " if given == BLANKS else given]
     text = _shortened(text)
     clevercsv.field_size_limit(len(text) + 1)
-    found = [
+    candidates = [
         d for d in get_dialects(text, delimiters=separators) if d.delimiter and _allowed(d, options)
     ]
-    if not found and given is not None:
-        found = [SimpleDialect(separators[0], "", "")]
-    scores = ConsistencyDetector(skip=False).compute_consistency_scores(text, found)
+    if not candidates and given is not None:
+        candidates = [SimpleDialect(separators[0], "", "")]
+    scores = ConsistencyDetector(skip=False).compute_consistency_scores(text, candidates)
     ranked: dict[Dialect, float] = {}
     for d, score in scores.items():
         for trim in _trims(text, d, given):

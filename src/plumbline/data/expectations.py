@@ -135,6 +135,6 @@ class Expectations:
         )
 
     def _format(self, column: ColumnExpectations) -> CellFormat:
-        found = column.format or CellFormat()
-        words = self.missing_words if found.missing is None else found.missing
-        return replace(found, missing=None if words == MISSING else words)
+        form = column.format or CellFormat()
+        words = self.missing_words if form.missing is None else form.missing
+        return replace(form, missing=None if words == MISSING else words)

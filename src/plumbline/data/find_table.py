@@ -25,7 +25,7 @@ MOST_HEADERS = 2  # rows of names that are found without being told
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class TableShape:
     """A table in a sample of rows. `line` is the first of its header, or of its rows.
 
     `given` has a name per column, "" where there is none; `width` counts the cells of a row.
@@ -56,7 +56,7 @@ def find_table(
     complete: bool,
     target: str | None = None,
     names: Collection[str] = (),
-) -> Found:
+) -> TableShape:
     """Find the table in the first rows of a file.
 
     Args:
@@ -70,13 +70,13 @@ def find_table(
     rows = [row for row in sample if filled(row[1]) and not is_ruler(row[1])]
     if not rows:
         raise Unclear("holds no row", "add a header and rows")
-    told = options.skip is not None
-    at = 0 if told else _named_row(rows, target, names)
+    fixed = options.skip is not None
+    at = 0 if fixed else _named_row(rows, target, names)
     named = names or ([target] if target else [])
     if at is None and named and all(re.fullmatch(r"column_\d+", n) for n in named):
         options = replace(options, header=False)
     width, first, last = _widest_run(rows, at, options)
-    if at is not None and not told and not names and not _may_name(rows, at, width):
+    if at is not None and not fixed and not names and not _may_name(rows, at, width):
         at = None
         width, first, last = _widest_run(rows, at, options)
     if at is not None:
@@ -89,7 +89,7 @@ def find_table(
         if options.header is None and _lacks_a_name(rows, first, last, width):
             first -= 1
     body = [cells for _, cells in rows[first : last + 1]]
-    headers = _headers(rows, body, first, width, options, known=at is not None and not told)
+    headers = _headers(rows, body, first, width, options, known=at is not None and not fixed)
     shifted = headers > 0 and len(body[0]) == width - 1 and any(map(_full(width), body[1:]))
     if shifted:
         _refuse_unless_numbered(body, width)
@@ -100,7 +100,7 @@ def find_table(
             f"has {width} columns and no header, the data have {len(names)}",
             "add the header of the data",
         )
-    return _found(rows, body, first, headers, width, shifted, target, names, options)
+    return _result(rows, body, first, headers, width, shifted, target, names, options)
 
 
 def _named_row(rows: Sequence[Row], target: str | None, names: Collection[str]) -> int | None:
@@ -302,7 +302,7 @@ def _refuse_odd_above(above: Sequence[Row], *, named: bool) -> None:
         )
 
 
-def _found(
+def _result(
     rows: Sequence[Row],
     body: list[list[str]],
     first: int,
@@ -312,7 +312,7 @@ def _found(
     target: str | None,
     known: Collection[str],
     options: ReadingOptions,
-) -> Found:
+) -> TableShape:
     header = [["", *row] for row in body[:headers]] if shifted else body[:headers]
     below = body[headers:]
     notes = []
@@ -331,7 +331,7 @@ def _found(
             notes.append("the header has one name less than the rows: the first column has none")
     else:
         notes.append("no line names the columns, so they are column_0, column_1, …")
-    return Found(
+    return TableShape(
         line=line,
         headers=headers,
         header=tuple(tuple(rows[first + i][1]) for i in range(headers)),

@@ -59,16 +59,16 @@ def day_patterns() -> tuple[str, ...]:
 
     Days come first with points and dashes; months with slashes, as most software reads them.
     """
-    found = []
+    patterns = []
     for mark in "./-":
-        orders = ("%m{0}%d{0}", "%d{0}%m{0}") if mark == "/" else ("%d{0}%m{0}", "%m{0}%d{0}")
-        found += [order.format(mark) + year for year in ("%Y", "%y") for order in orders]
-    found += ["%Y.%m.%d", "%Y-%d-%m", "%Y/%d/%m"]
-    found += ["%y-%m-%d", "%y/%m/%d", "%y.%m.%d"]
+        date_orders = ("%m{0}%d{0}", "%d{0}%m{0}") if mark == "/" else ("%d{0}%m{0}", "%m{0}%d{0}")
+        patterns += [order.format(mark) + year for year in ("%Y", "%y") for order in date_orders]
+    patterns += ["%Y.%m.%d", "%Y-%d-%m", "%Y/%d/%m"]
+    patterns += ["%y-%m-%d", "%y/%m/%d", "%y.%m.%d"]
     for month in ("%b", "%B"):
         for year in ("%Y", "%y"):
-            found += [f"%d-{month}-{year}", f"%d {month} {year}", f"{month} %d, {year}"]
-    return tuple(found)
+            patterns += [f"%d-{month}-{year}", f"%d {month} {year}", f"{month} %d, {year}"]
+    return tuple(patterns)
 
 
 DAYS = day_patterns()
@@ -93,7 +93,7 @@ def readings(cells: Mapping[str, pl.Series], words: tuple[str, ...]) -> dict[str
         return {}
     gone = [*words, *NUMBER_MISSING, ""]
     there = pl.concat(parts).filter(pl.col("cell").is_not_null() & ~pl.col("cell").is_in(gone))
-    looks = {int(look["column"]): look for look in _looks(there).iter_rows(named=True)}
+    looks = {int(shape["column"]): shape for shape in _shapes(there).iter_rows(named=True)}
     form = CellFormat(missing=words)
     possible = {i: _possible(looks[i], form) if i in looks else [] for i in range(len(cells))}
     counts = _count(there, possible)
@@ -103,7 +103,7 @@ def readings(cells: Mapping[str, pl.Series], words: tuple[str, ...]) -> dict[str
     }
 
 
-def _looks(there: pl.DataFrame) -> pl.DataFrame:
+def _shapes(there: pl.DataFrame) -> pl.DataFrame:
     """What the cells of each column look like: a row per column that has any."""
     cell = pl.col("cell")
     unit = cell.str.extract(f"^[(+−-]*{SIGN}", 1).fill_null(
@@ -132,10 +132,10 @@ def _looks(there: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _possible(look: Mapping[str, Any], form: CellFormat) -> list[Reading]:
-    possible = [Reading(type=ColumnType.BOOLEAN, format=form)] if look["boolean"] else []
-    if look["digits"] >= max(HALF * look["there"], 1):
-        possible += [*_numbers(look, form), *_dates(look, form)]
+def _possible(shape: Mapping[str, Any], form: CellFormat) -> list[Reading]:
+    possible = [Reading(type=ColumnType.BOOLEAN, format=form)] if shape["boolean"] else []
+    if shape["digits"] >= max(HALF * shape["there"], 1):
+        possible += [*_numbers(shape, form), *_dates(shape, form)]
     return possible
 
 
@@ -151,29 +151,31 @@ def _count(
     for reading, own_columns in columns.items():
         groups.setdefault(tuple(own_columns), []).append(reading)
     counts: dict[tuple[int, Reading], int] = {}
-    for asked, own in groups.items():
+    for numbers, own in groups.items():
         read = [
             READERS[r.type](r.column("cell"), pl.String()).is_not_null().alias(str(j))
             for j, r in enumerate(own)
         ]
         frame = (
-            there if len(asked) == len(possible) else there.filter(pl.col("column").is_in(asked))
+            there
+            if len(numbers) == len(possible)
+            else there.filter(pl.col("column").is_in(numbers))
         )
-        found = frame.lazy().select("column", *read).group_by("column").sum().collect()
-        for row in found.iter_rows():
+        totals = frame.lazy().select("column", *read).group_by("column").sum().collect()
+        for row in totals.iter_rows():
             counts |= {(row[0], r): row[j + 1] for j, r in enumerate(own)}
     return counts
 
 
-def _numbers(look: Mapping[str, Any], form: CellFormat) -> Iterable[Reading]:
+def _numbers(shape: Mapping[str, Any], form: CellFormat) -> Iterable[Reading]:
     """The ways to write numbers that need not be the plain one."""
     # the currency or percent sign that most cells have, if there is one alone
-    one = len(look["units"]) == 1 and look["united"] >= HALF * look["there"]
-    minus: Literal["-", "−", "behind"] = "behind" if look["behind"] else "-"
+    one = len(shape["units"]) == 1 and shape["united"] >= HALF * shape["there"]
+    minus: Literal["-", "−", "behind"] = "behind" if shape["behind"] else "-"
     for decimal, thousands in NUMBERS:
-        if thousands is not None and not look[thousands]:
+        if thousands is not None and not shape[thousands]:
             continue
-        if decimal == "," and not look[","] and thousands is None:
+        if decimal == "," and not shape[","] and thousands is None:
             continue
         yield Reading(
             type=ColumnType.NUMBER,
@@ -181,18 +183,18 @@ def _numbers(look: Mapping[str, Any], form: CellFormat) -> Iterable[Reading]:
                 form,
                 decimal=decimal,
                 thousands=thousands,
-                unit=look["units"][0] if one else None,
-                parentheses=look["parentheses"],
-                minus="−" if look["minus"] else minus,
+                unit=shape["units"][0] if one else None,
+                parentheses=shape["parentheses"],
+                minus="−" if shape["minus"] else minus,
             ),
         )
 
 
-def _dates(look: Mapping[str, Any], form: CellFormat) -> Iterable[Reading]:
-    if look["like date"] < HALF * look["looked at"]:
+def _dates(shape: Mapping[str, Any], form: CellFormat) -> Iterable[Reading]:
+    if shape["like date"] < HALF * shape["looked at"]:
         return
     yield Reading(type=ColumnType.DATE, format=form)
-    if look["like iso"] > HALF * look["looked at"]:
+    if shape["like iso"] > HALF * shape["looked at"]:
         return
     for day in DAYS:
         for clock in CLOCKS:

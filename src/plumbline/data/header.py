@@ -77,12 +77,12 @@ def is_words(cell: str) -> bool:
 
 def value_columns(body: Sequence[Sequence[str]], width: int) -> list[int]:
     """The columns of which four fifths are values."""
-    found = []
+    columns = []
     for i in range(width):
         there = [row[i] for row in body if i < len(row) and not is_missing(row[i])]
         if there and sum(map(is_value, there)) >= 0.8 * len(there):
-            found.append(i)
-    return found
+            columns.append(i)
+    return columns
 
 
 def is_header(first: Sequence[str], body: Sequence[Sequence[str]], width: int) -> bool:
@@ -194,19 +194,19 @@ def name_columns(given: Sequence[str]) -> tuple[list[str], list[str]]:
     names: list[str] = []
     taken = {name for name in given if name}
     unnamed, repeated = [], []  # what such columns are called
-    seen: set[str] = set()
+    used: set[str] = set()
     for i, name in enumerate(given):
         own = name or f"column_{i}"
-        if own in seen or (not name and own in taken):
+        if own in used or (not name and own in taken):
             number = 2
-            while f"{own}_{number}" in taken or f"{own}_{number}" in seen:
+            while f"{own}_{number}" in taken or f"{own}_{number}" in used:
                 number += 1
             own = f"{own}_{number}"
         if not name:
             unnamed.append(own)
         elif own != name:
             repeated.append(own)
-        seen.add(own)
+        used.add(own)
         names.append(own)
     notes = []
     if unnamed:

@@ -14,12 +14,12 @@ import polars as pl
 
 from plumbline.cells import TRUE, normal_forms, typed, written
 from plumbline.config.data import FormatConfig
-from plumbline.data.agree import refuse_classes, refuse_unreadable
 from plumbline.data.choose import MOST_VALUES, Choice
+from plumbline.data.compatible import refuse_classes, refuse_unreadable
 from plumbline.data.decide import decide
 from plumbline.data.expectations import Expectations, RowCount
 from plumbline.data.formats import Reading
-from plumbline.data.profile import ColumnProfile, look
+from plumbline.data.profile import ColumnProfile, profile_columns
 from plumbline.data.read import resident
 from plumbline.data.tolerance import expect, rules
 from plumbline.errors import DataError, nearest
@@ -46,7 +46,7 @@ class Inferred:
     """The expectations, and what the owner should know of each column and of the whole."""
 
     expectations: Expectations
-    seen: dict[str, ColumnProfile]
+    profiles: dict[str, ColumnProfile]
     notes: dict[str, str] = field(default_factory=dict)  # column -> what was guessed
     general: list[str] = field(default_factory=list)
 
@@ -110,7 +110,7 @@ def infer(
         at_once=at_once,
     )
     target = wishes.target
-    own = look(raw.select(target), {target: choices[target]}, file)[target]
+    own = profile_columns(raw.select(target), {target: choices[target]}, file)[target]
     counts = _counts(raw, own.reading.column(target))
     spelt = merged(counts)
     task, note = _task(own, own.reading.type, spelt, wishes, file)
@@ -124,38 +124,40 @@ def infer(
     if test is not None:
         spelled = _refuse_test(test, choices, target, spelt if classes else {}, test_file)
         both = pl.concat([raw, test.select(names)], how="vertical_relaxed")
-    seen = look(both, choices, file, at_once)
-    types = {name: seen[name].reading.type for name in names}
+    profiles = profile_columns(both, choices, file, at_once)
+    types = {name: profiles[name].reading.type for name in names}
     if wishes.time is not None and types[wishes.time] is ColumnType.CATEGORY:
         types[wishes.time] = ColumnType.TEXT  # ordered as text
-    notes = {name: list(seen[name].notes) for name in names}
+    notes = {name: list(profiles[name].notes) for name in names}
     notes[target] = [*own.notes, *filter(None, [note]), *spelled]
     if classes:
         notes[target] += _spelling_notes(spelt)
-        seen[target] = replace(seen[target], distinct=len(classes))
+        profiles[target] = replace(profiles[target], distinct=len(classes))
     positive = _positive(classes, wishes, file) if task == Task.BINARY else None
     if test is None:
-        of_data = seen
+        of_data = profiles
     else:  # rows of both files may have the same numbers
-        unique = [n for n in names if types[n] in IDENTIFYING and seen[n].distinct >= own.rows]
-        of_data = seen | look(raw.select(unique), {n: choices[n] for n in unique}, file, at_once)
+        unique = [n for n in names if types[n] in IDENTIFYING and profiles[n].distinct >= own.rows]
+        of_data = profiles | profile_columns(
+            raw.select(unique), {n: choices[n] for n in unique}, file, at_once
+        )
     limits = {}
     for name in names:
         role, why = _role(name, of_data[name], types[name], wishes, indexes)
         notes[name] += [why] if why else []
-        limits[name] = expect(seen[name], types[name], role, classes, words)
-    found = Expectations(
+        limits[name] = expect(profiles[name], types[name], role, classes, words)
+    result = Expectations(
         columns=limits,
-        rows=RowCount(min=max(1, seen[target].rows // 2)),
+        rows=RowCount(min=max(1, profiles[target].rows // 2)),
         task=task,
         positive=positive,
         missing_words=words,
     )
-    found = replace(found, rules=rules(both, found))
+    result = replace(result, rules=rules(both, result))
     return Inferred(
-        expectations=found,
-        seen=seen,
-        notes={n: "; ".join(said) for n, said in notes.items() if said},
+        expectations=result,
+        profiles=profiles,
+        notes={n: "; ".join(notes_of) for n, notes_of in notes.items() if notes_of},
     )
 
 
@@ -179,7 +181,7 @@ def _refuse_test(
         column = replace(columns.pop(target), role=Role.TARGET, labels=tuple(spelt))
         refuse_classes(column, test, file=file)
     refuse_unreadable(test, list(columns.values()), file=file)
-    profile = look(test.select(target), {target: choices[target]}, file)[target]
+    profile = profile_columns(test.select(target), {target: choices[target]}, file)[target]
     _refuse_unlabeled(test, profile, target, file)
     if not spelt:
         return []
@@ -202,12 +204,16 @@ def _or_a_class(cells: Sequence[str]) -> str:
 
 
 def _task(
-    seen: ColumnProfile, kind: ColumnType, spelt: Mapping[str, list[str]], wishes: Wishes, file: str
+    profile: ColumnProfile,
+    kind: ColumnType,
+    spelt: Mapping[str, list[str]],
+    wishes: Wishes,
+    file: str,
 ) -> tuple[Task, str | None]:
     where = f"column '{wishes.target}'"
     numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
-    distinct = seen.distinct if numeric else len(spelt)
-    if seen.there == 0:
+    distinct = profile.distinct if numeric else len(spelt)
+    if profile.there == 0:
         hint = "choose another --target, or fill in the column"
         raise DataError("the target has no values", file=file, where=where, hint=hint)
     if distinct < 2:
@@ -243,11 +249,11 @@ def _task(
         return wishes.task, None
     if distinct == 2:
         return Task.BINARY, None
-    if kind is ColumnType.INTEGER and distinct <= min(MOST_CLASSES, seen.there // 10):
+    if kind is ColumnType.INTEGER and distinct <= min(MOST_CLASSES, profile.there // 10):
         return Task.MULTICLASS, f"{distinct} whole numbers taken as classes; --task regression"
     if numeric:
         return Task.REGRESSION, None
-    if distinct > MOST_VALUES or distinct > seen.there // 2:
+    if distinct > MOST_VALUES or distinct > profile.there // 2:
         raise DataError(
             f"the target has {distinct} different texts: too many to be classes",
             file=file,
@@ -257,11 +263,11 @@ def _task(
     return Task.MULTICLASS, None
 
 
-def _refuse_unlabeled(raw: pl.LazyFrame, seen: ColumnProfile, target: str, file: str) -> None:
+def _refuse_unlabeled(raw: pl.LazyFrame, profile: ColumnProfile, target: str, file: str) -> None:
     """Rows without a target can be neither learned from nor scored on."""
-    if not seen.missing:
+    if not profile.missing:
         return
-    column, dtype = seen.reading.column(target), raw.collect_schema()[target]
+    column, dtype = profile.reading.column(target), raw.collect_schema()[target]
     empty = raw.select(
         typed(column, dtype).is_null().arg_true().alias("row"),
         written(replace(column, format=CellFormat(missing=())), dtype)
@@ -271,18 +277,18 @@ def _refuse_unlabeled(raw: pl.LazyFrame, seen: ColumnProfile, target: str, file:
     first = empty.head(5).collect()
     cells = [c for c in first["cell"].unique(maintain_order=True).to_list() if c is not None]
     outside = ""
-    if not cells and first["row"][0] == seen.rows - seen.missing:
-        outside = f"; if they stand below the table, pass --footer {seen.missing}"
+    if not cells and first["row"][0] == profile.rows - profile.missing:
+        outside = f"; if they stand below the table, pass --footer {profile.missing}"
     elif not cells and first["row"].to_list() == [0]:
         outside = "; if it belongs to the header, pass --header-lines 2"
     shown = ", ".join(str(row) for row in first["row"])
-    said = f"; cells {', '.join(map(repr, cells))} are taken as missing" if cells else ""
+    text = f"; cells {', '.join(map(repr, cells))} are taken as missing" if cells else ""
     raise DataError(
-        f"the target is missing in {seen.missing:,} row{'s' if seen.missing > 1 else ''}",
+        f"the target is missing in {profile.missing:,} row{'s' if profile.missing > 1 else ''}",
         file=file,
         where=f"column '{target}'",
         wanted="a value in every row",
-        got=f"none in row {shown}{' …' if seen.missing > 5 else ''} (counted from 0{said})",
+        got=f"none in row {shown}{' …' if profile.missing > 5 else ''} (counted from 0{text})",
         hint=f"remove these rows, or fill them in{outside}" + _or_a_class(cells),
     )
 
@@ -305,12 +311,12 @@ def merged(counts: pl.DataFrame) -> dict[str, list[str]]:
     Single letters that are more than two classes without their case keep it.
     """
     values = counts["value"].to_list()
-    found: dict[str, list[str]] = {}
+    merged_spellings: dict[str, list[str]] = {}
     for value, form in zip(values, normal_forms(values), strict=True):
-        found.setdefault(form, []).append(value)
-    if len(found) > 2 and all(len(v) == 1 for v in values):
-        found = {value: [value] for value in values}
-    return {spellings[0]: spellings for spellings in found.values()}
+        merged_spellings.setdefault(form, []).append(value)
+    if len(merged_spellings) > 2 and all(len(v) == 1 for v in values):
+        merged_spellings = {value: [value] for value in values}
+    return {spellings[0]: spellings for spellings in merged_spellings.values()}
 
 
 def _spelling_notes(spelt: Mapping[str, list[str]]) -> list[str]:
@@ -352,29 +358,31 @@ def _positive(classes: tuple[str, ...], wishes: Wishes, file: str) -> str:
 
 
 def _role(
-    name: str, seen: ColumnProfile, kind: ColumnType, wishes: Wishes, indexes: Collection[str]
+    name: str, profile: ColumnProfile, kind: ColumnType, wishes: Wishes, indexes: Collection[str]
 ) -> tuple[Role, str | None]:
     for role in (Role.TARGET, Role.TIME, Role.GROUP, Role.ID):
         if getattr(wishes, role) == name:
             return role, None
-    if seen.there == 0:
+    if profile.there == 0:
         return Role.IGNORE, "no values: not a feature"
-    if seen.distinct < 2 and seen.missing == 0:
+    if profile.distinct < 2 and profile.missing == 0:
         return Role.FEATURE, "constant"
-    unique = seen.rows >= 20 and seen.missing == 0 and seen.distinct >= seen.rows
+    unique = profile.rows >= 20 and profile.missing == 0 and profile.distinct >= profile.rows
     if unique and kind is ColumnType.TEXT:
         return Role.ID, "a text of its own in every row: not a feature"
     counts_up = (
         kind is ColumnType.INTEGER
-        and seen.increasing
-        and seen.low is not None
-        and seen.high is not None
-        and seen.high - seen.low == seen.rows - 1
-        and seen.distinct == seen.rows
+        and profile.increasing
+        and profile.low is not None
+        and profile.high is not None
+        and profile.high - profile.low == profile.rows - 1
+        and profile.distinct == profile.rows
     )
     if counts_up:
         return Role.ID, "numbers the rows: not a feature"
-    numbered = kind is ColumnType.INTEGER and seen.missing == 0 and 2 * seen.distinct > seen.rows
+    numbered = (
+        kind is ColumnType.INTEGER and profile.missing == 0 and 2 * profile.distinct > profile.rows
+    )
     if name in indexes and numbered:
         return Role.ID, "a row index without a name: not a feature"
     if unique and kind is ColumnType.INTEGER and ID_NAME.search(name):

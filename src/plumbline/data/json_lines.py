@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plumbline.data.dialect import Row
-from plumbline.data.find_table import Found
+from plumbline.data.find_table import TableShape
 from plumbline.data.lines import find_encoding, open_lines
 from plumbline.data.native import MaybeDate, Native
 from plumbline.data.opened import Opened
@@ -33,7 +33,7 @@ def open_json(
     if not columns:
         raise DataError("holds no object with a key", file=path.name, wanted="a row per object")
     own = list(columns)
-    found = Found(
+    table = TableShape(
         line=1,
         headers=1,
         header=(tuple(own),),
@@ -47,7 +47,7 @@ def open_json(
         for line, item in _objects(path):
             yield line, [_text(path, line, name, item.get(name)) for name in own]
 
-    return Opened(found=found, again=again, words="JSON, an object per row")
+    return Opened(table=table, again=again, words="JSON, an object per row")
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

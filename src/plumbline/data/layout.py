@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from plumbline.data.ambiguity import NEAR, SEPARATORS, WEAK, Candidate, choose, is_weak, note_quotes
+from plumbline.data.ambiguity import (
+    NEAR,
+    SEPARATORS,
+    WEAK,
+    LayoutCandidate,
+    choose,
+    is_weak,
+    note_quotes,
+)
 from plumbline.data.dialect import (
     Broken,
     BrokenQuotes,
@@ -22,7 +30,7 @@ from plumbline.data.dialect import (
     rank_dialects,
     rows,
 )
-from plumbline.data.find_table import Found, filled, find_table
+from plumbline.data.find_table import TableShape, filled, find_table
 from plumbline.data.header import Misread, Unclear
 from plumbline.data.lines import find_encoding, open_lines
 from plumbline.data.opened import Opened
@@ -42,7 +50,7 @@ class Layout:
 
     encoding: str
     dialect: Dialect
-    table: Found
+    table: TableShape
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -82,14 +90,16 @@ def find_layout(
     if not any(line.strip() for line in lines):
         raise DataError("is empty", file=path.name, wanted="a header and rows")
     text = "".join(lines)
-    readings: list[Candidate] = []
+    readings: list[LayoutCandidate] = []
     refused: list[tuple[float, Dialect, Unclear]] = []
     for score, dialect in rank_dialects(_ranked_part(lines), options):
         try:
             sample = _sample(lines, dialect, options, complete)
             _refuse_misused(text, sample, dialect, options)
-            found = find_table(sample, options, complete=complete, target=target, names=names)
-            readings.append(Candidate(score=score, dialect=dialect, sample=sample, found=found))
+            located = find_table(sample, options, complete=complete, target=target, names=names)
+            readings.append(
+                LayoutCandidate(score=score, dialect=dialect, sample=sample, table=located)
+            )
         except Misread:
             continue
         except Unclear as reason:
@@ -106,10 +116,10 @@ def find_layout(
         notes += note_quotes(best)
         if dialect.quote is None and '"' not in text:
             dialect = replace(dialect, quote='"')  # which lines further down may use
-    return Layout(encoding=encoding, dialect=dialect, table=best.found, notes=notes)
+    return Layout(encoding=encoding, dialect=dialect, table=best.table, notes=notes)
 
 
-def _may_be(score: float, dialect: Dialect, why: Unclear, best: Candidate | None) -> bool:
+def _may_be(score: float, dialect: Dialect, why: Unclear, best: LayoutCandidate | None) -> bool:
     """Whether a reading that was refused may still be the right one."""
     if best is None:
         return True
@@ -208,7 +218,7 @@ def open_text(
 
     dialect = layout.dialect
     return Opened(
-        found=layout.table,
+        table=layout.table,
         again=again,
         words=layout.words,
         notes=layout.notes,

@@ -104,12 +104,12 @@ def number_text(text: str, form: CellFormat) -> str:
 def _rewrite_dates(batch: list[list[str]], i: int, column: Column) -> None:
     pattern = column.format.date or ""
     sure = (Native,) if _takes_iso_for_other_days(column) else (Native, MaybeDate)
-    found = [k for k, cells in enumerate(batch) if type(cells[i]) in sure]
-    if not found:
+    dates = [k for k, cells in enumerate(batch) if type(cells[i]) in sure]
+    if not dates:
         return
     plain = Column(name="cell", type=ColumnType.DATE, format=ISO)
     own = Column(name="text", type=ColumnType.DATE, format=CellFormat(date=pattern, missing=()))
-    frame = pl.DataFrame({"cell": [str(batch[k][i]) for k in found]}).lazy()
+    frame = pl.DataFrame({"cell": [str(batch[k][i]) for k in dates]}).lazy()
     texts = (
         frame.select(date(plain, pl.String()))
         .with_columns(date_text(pl.col("cell"), pattern).alias("text"))
@@ -117,7 +117,7 @@ def _rewrite_dates(batch: list[list[str]], i: int, column: Column) -> None:
         .select(pl.when(pl.col("back") == pl.col("cell")).then(pl.col("text")))
         .collect()["text"]
     )
-    for k, text in zip(found, texts, strict=True):
+    for k, text in zip(dates, texts, strict=True):
         if text is not None:
             batch[k][i] = text
 

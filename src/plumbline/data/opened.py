@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from plumbline.data.dialect import Row
-from plumbline.data.find_table import Found
+from plumbline.data.find_table import TableShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class Opened:
     """`again` gives the rows from the header on, as often as it is called. `plain`: the file may
     be one that polars can read as it lies, cut by `separator`."""
 
-    found: Found
+    table: TableShape
     again: Callable[[], Iterator[Row]]
     words: str
     notes: list[str] = field(default_factory=list)

@@ -28,8 +28,8 @@ def overview(source: Source, expectations: Expectations) -> dict[str, Any]:
     """
     columns = list(_columns(source, expectations.columns))
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
-    found = next(c for c in columns if c["name"] == target)
-    distribution = {} if expectations.task.has_classes else _histogram(source, found)
+    column = next(c for c in columns if c["name"] == target)
+    distribution = {} if expectations.task.has_classes else _histogram(source, column)
     return {
         "rows": source.rows,
         "test_file_rows": source.test_rows,

@@ -56,47 +56,49 @@ class ColumnProfile:
         return self.rows - self.missing
 
 
-def look(
+def profile_columns(
     raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str, at_once: int = AT_ONCE
 ) -> dict[str, ColumnProfile]:
     """Count and measure every column, read as was decided, so many at once."""
-    seen: dict[str, ColumnProfile] = {}
+    profiles: dict[str, ColumnProfile] = {}
     for part in batched(list(choices), at_once):
-        seen |= _look(raw.select(part), {name: choices[name] for name in part}, file)
-    return seen
+        profiles |= _profile(raw.select(part), {name: choices[name] for name in part}, file)
+    return profiles
 
 
-def _look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[str, ColumnProfile]:
+def _profile(
+    raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str
+) -> dict[str, ColumnProfile]:
     schema = raw.collect_schema()
     columns = {name: choice.reading.column(name) for name, choice in choices.items()}
     cells: list[pl.Expr] = []
-    asked: dict[str, pl.Expr] = {"rows": pl.len()}
+    expressions: dict[str, pl.Expr] = {"rows": pl.len()}
     for i, (name, dtype) in enumerate(schema.items()):
         cells += [e.alias(f"{i}.{key}") for key, e in _cells(columns[name], dtype).items()]
         for key, expression in _questions(columns[name], dtype, f"{i}.").items():
-            asked[f"{i}.{key}"] = expression
+            expressions[f"{i}.{key}"] = expression
     with readable(file):
-        found = (
+        measured = (
             raw.select(cells)  # each cell is read once, whatever is asked of it
-            .select(e.alias(a) for a, e in asked.items())
+            .select(e.alias(a) for a, e in expressions.items())
             .collect(engine="streaming")
             .row(0, named=True)
         )
     texts = {n for n, c in columns.items() if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)}
-    counts = {n: found[f"{i}.distinct"] for i, n in enumerate(schema)}
+    counts = {n: measured[f"{i}.distinct"] for i, n in enumerate(schema)}
     few = [n for n in schema if counts[n] <= MOST_VALUES * 1.1]
     values = _values(raw, columns, [n for n in few if n in texts], file)
-    unsure = [n for i, n in enumerate(schema) if _maybe_unique(found, i)]
+    unsure = [n for i, n in enumerate(schema) if _maybe_unique(measured, i)]
     counted = dict.fromkeys([*unsure, *(n for n in few if n not in texts)])
     exact = _exact(raw, columns, list(counted), file)
     exact |= {name: len(listed) for name, listed in values.items()}
     first = _first_unreadable(
-        raw, [columns[n] for i, n in enumerate(schema) if found[f"{i}.bad"]], file
+        raw, [columns[n] for i, n in enumerate(schema) if measured[f"{i}.bad"]], file
     )
-    seen = {}
+    profiles = {}
     for i, name in enumerate(schema):
         of: dict[str, Any] = {
-            key: found.get(f"{i}.{key}") for key in (*KEYS, "low", "high", "falls", "lines")
+            key: measured.get(f"{i}.{key}") for key in (*KEYS, "low", "high", "falls", "lines")
         }
         if (of["lines"] or 0) > MOST_LINES:
             raise DataError(
@@ -106,9 +108,9 @@ def _look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[s
                 hint="remove the quote, or pass --quote none if quotes mean nothing",
             )
         infinite = of["there"] - of["bad"] - of["read"]
-        seen[name] = ColumnProfile(
-            rows=found["rows"],
-            missing=found["rows"] - of["there"] + infinite,
+        profiles[name] = ColumnProfile(
+            rows=measured["rows"],
+            missing=measured["rows"] - of["there"] + infinite,
             reading=choices[name].reading,
             readable=of["read"],
             distinct=exact.get(name, counts[name]),
@@ -119,7 +121,7 @@ def _look(raw: pl.LazyFrame, choices: Mapping[str, Choice], file: str) -> dict[s
             regex=_regex(raw, columns[name], schema[name]),
             notes=_notes(choices[name], of["bad"], infinite, first.get(name)),
         )
-    return seen
+    return profiles
 
 
 def _cells(column: Column, dtype: pl.DataType) -> dict[str, pl.Expr]:
@@ -136,7 +138,7 @@ def _cells(column: Column, dtype: pl.DataType) -> dict[str, pl.Expr]:
 def _questions(column: Column, dtype: pl.DataType, prefix: str) -> dict[str, pl.Expr]:
     """What is asked of all rows of one column."""
     value = pl.col(f"{prefix}value")
-    asked = {
+    expressions = {
         "there": pl.col(f"{prefix}there").sum(),
         "bad": pl.col(f"{prefix}bad").sum(),
         "read": value.is_not_null().sum(),
@@ -144,10 +146,10 @@ def _questions(column: Column, dtype: pl.DataType, prefix: str) -> dict[str, pl.
     }
     if column.type in (*NUMERIC, ColumnType.DATE):
         step = value.to_physical().diff()
-        asked |= {"low": value.min(), "high": value.max(), "falls": (step < 0).sum()}
+        expressions |= {"low": value.min(), "high": value.max(), "falls": (step < 0).sum()}
     elif column.type in (ColumnType.CATEGORY, ColumnType.TEXT) and dtype == pl.String:
-        asked["lines"] = value.str.count_matches("\n", literal=True).max()
-    return asked
+        expressions["lines"] = value.str.count_matches("\n", literal=True).max()
+    return expressions
 
 
 def _values(
@@ -158,10 +160,10 @@ def _values(
         return {}
     schema = raw.collect_schema()
     with readable(file):
-        found = raw.select(
+        values = raw.select(
             written(columns[name], schema[name]).drop_nulls().unique().implode() for name in names
         ).collect(engine="streaming")
-    return {name: tuple(sorted(found[name][0].to_list(), key=_natural)) for name in names}
+    return {name: tuple(sorted(values[name][0].to_list(), key=_natural)) for name in names}
 
 
 def _exact(
@@ -182,7 +184,7 @@ def _first_unreadable(
     raw: pl.LazyFrame, columns: list[Column], file: str
 ) -> dict[str, tuple[int, str]]:
     """The row and the cell that is the first of each column to be refused."""
-    found = {}
+    examples = {}
     dtypes = raw.collect_schema()
     for column in columns[:MOST_SHOWN]:
         dtype = dtypes[column.name]
@@ -190,8 +192,8 @@ def _first_unreadable(
         row = cells.with_row_index(ROW).filter(pl.col(internal("bad"))).head(1)
         with readable(file):
             first = row.collect(engine="streaming")
-        found[column.name] = (int(first[ROW][0]), str(first[column.name][0]))
-    return found
+        examples[column.name] = (int(first[ROW][0]), str(first[column.name][0]))
+    return examples
 
 
 def _notes(
@@ -219,9 +221,9 @@ def _natural(value: str) -> tuple[int, float, str]:
         return (1, 0.0, value)
 
 
-def _maybe_unique(found: dict[str, Any], i: int) -> bool:
-    there = found[f"{i}.there"]
-    return bool(MOST_VALUES < there <= EXACT_ROWS and found[f"{i}.distinct"] > 0.9 * there)
+def _maybe_unique(counts: dict[str, Any], i: int) -> bool:
+    there = counts[f"{i}.there"]
+    return bool(MOST_VALUES < there <= EXACT_ROWS and counts[f"{i}.distinct"] > 0.9 * there)
 
 
 def _regex(raw: pl.LazyFrame, column: Column, dtype: pl.DataType) -> str | None:

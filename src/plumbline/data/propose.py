@@ -107,32 +107,37 @@ def propose(current: Expectations, inferred: Inferred) -> Expectations:
     widened where it would fail; everything else, an owner's edits above all, stays.
     """
     columns = {}
-    for name, found in inferred.expectations.columns.items():
+    for name, proposed in inferred.expectations.columns.items():
         own = current.columns.get(name)
-        columns[name] = found if own is None else _widen(own, found, inferred.seen[name])
+        columns[name] = proposed if own is None else _widen(own, proposed, inferred.profiles[name])
     kept = [r for r in current.rules if r.left in columns and r.right in columns]
     return dataclasses.replace(current, columns=columns, rules=kept)
 
 
 def _widen(
-    own: ColumnExpectations, found: ColumnExpectations, seen: ColumnProfile
+    own: ColumnExpectations, proposed: ColumnExpectations, profile: ColumnProfile
 ) -> ColumnExpectations:
-    if own.type is not found.type:  # the own type does not read every cell
-        return dataclasses.replace(found, role=own.role)
-    changes: dict[str, Any] = {"format": found.format}
+    if own.type is not proposed.type:  # the own type does not read every cell
+        return dataclasses.replace(proposed, role=own.role)
+    changes: dict[str, Any] = {"format": proposed.format}
     limited = own.role is not Role.TARGET
-    if limited and own.missing and found.missing and seen.missing > own.missing.max * seen.rows:
-        changes["missing"] = dataclasses.replace(own.missing, max=found.missing.max)
-    if own.range is not None and seen.low is not None and seen.high is not None:
+    if (
+        limited
+        and own.missing
+        and proposed.missing
+        and profile.missing > own.missing.max * profile.rows
+    ):
+        changes["missing"] = dataclasses.replace(own.missing, max=proposed.missing.max)
+    if own.range is not None and profile.low is not None and profile.high is not None:
         low, high = own.range.min, own.range.max
-        wide = limits(seen.low, seen.high)
-        if low is not None and seen.low < low:
+        wide = limits(profile.low, profile.high)
+        if low is not None and profile.low < low:
             low = wide.min
-        if high is not None and seen.high > high:
+        if high is not None and profile.high > high:
             high = wide.max
         changes["range"] = dataclasses.replace(own.range, min=low, max=high)
-    if own.values is not None and found.values is not None:
-        new = [v for v in found.values.only if v not in own.values.only]
+    if own.values is not None and proposed.values is not None:
+        new = [v for v in proposed.values.only if v not in own.values.only]
         changes["values"] = dataclasses.replace(own.values, only=[*own.values.only, *new])
     return dataclasses.replace(own, **changes)
 

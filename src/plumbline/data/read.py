@@ -142,15 +142,15 @@ def resident(raw: pl.LazyFrame, file: str) -> tuple[pl.LazyFrame, int]:
 
 
 def select_in_parts(
-    raw: pl.LazyFrame, asked: Mapping[str, pl.Expr], file: str, at_once: int
+    raw: pl.LazyFrame, expressions: Mapping[str, pl.Expr], file: str, at_once: int
 ) -> dict[str, Any]:
     """The value of each of many expressions over all rows, so many in a query."""
-    found: dict[str, Any] = {}
-    named = [e.alias(name) for name, e in asked.items()]
+    values: dict[str, Any] = {}
+    named = [e.alias(name) for name, e in expressions.items()]
     for part in batched(named, at_once):
         with readable(file):
-            found |= raw.select(part).collect(engine="streaming").row(0, named=True)
-    return found
+            values |= raw.select(part).collect(engine="streaming").row(0, named=True)
+    return values
 
 
 def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -75,9 +75,9 @@ def open_source(
         texts_of = [i for i, c in enumerate(schema.columns) if c.name in patterned]
     names: list[str] = []
     texts: set[str] = set()
-    said = shown or config.path
+    file_name = shown or config.path
     for path in filter(None, (config.path, config.test_path)):
-        file = said if path == config.path else path
+        file = file_name if path == config.path else path
         raw = scan(root / path, config.format, shown=file)
         conform(raw, schema, file)  # refuses a missing column
         dtypes = raw.collect_schema()
@@ -99,7 +99,7 @@ def open_source(
             counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
         typed_parts.append(frame)
     if counts[0] == 0:
-        raise DataError("has no rows", file=said, hint="add rows below the header")
+        raise DataError("has no rows", file=file_name, hint="add rows below the header")
     return Source(
         frame=pl.concat(typed_parts),
         written=pl.concat(written_parts),

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import polars as pl
 
-from plumbline.data.checks import EXAMPLES, Outcome, figure
+from plumbline.data.checks import EXAMPLES, CheckResult, figure
 from plumbline.data.expectations import Expectations
 from plumbline.data.source import Source
 from plumbline.kinds import Role
 
 
-def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
+def check_table(expectations: Expectations, source: Source) -> list[CheckResult]:
     """What only the whole table can tell: rows, columns, classes."""
     wanted, rows = expectations.rows, source.rows
     enough = rows >= wanted.min and (wanted.max is None or rows <= wanted.max)
-    found = [
-        Outcome(
+    results = [
+        CheckResult(
             column="",
             expectation="expect_table_row_count_to_be_between",
             severity=wanted.severity,
@@ -23,7 +23,7 @@ def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
             success=enough,
             observed=rows,
             rows=rows,
-            said=f"the table has {rows:,} rows, not between {wanted.min:,} and "
+            problem=f"the table has {rows:,} rows, not between {wanted.min:,} and "
             f"{figure(wanted.max)}",
         )
     ]
@@ -32,8 +32,8 @@ def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
     same = source.names == names if ordered else set(source.names) == set(names)
     extra = [n for n in source.names if n not in expectations.columns]
     word = "ordered_list" if ordered else "set"
-    found.append(
-        Outcome(
+    results.append(
+        CheckResult(
             column="",
             expectation=f"expect_table_columns_to_match_{word}",
             severity="warning",
@@ -41,15 +41,15 @@ def check_table(expectations: Expectations, source: Source) -> list[Outcome]:
             success=same,
             observed="as described" if same else ", ".join(extra[:EXAMPLES]) or "another order",
             rows=rows,
-            said=f"the table has columns that nobody described: {', '.join(extra[:EXAMPLES])}"
+            problem=f"the table has columns that nobody described: {', '.join(extra[:EXAMPLES])}"
             if extra
             else "the columns stand in another order",
         )
     )
-    return found + _check_target(expectations, source)
+    return results + _check_target(expectations, source)
 
 
-def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
+def _check_target(expectations: Expectations, source: Source) -> list[CheckResult]:
     """Two values at least, two rows of each class, and every class of the test file, in the data
     that are learned from."""
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
@@ -63,24 +63,24 @@ def _check_target(expectations: Expectations, source: Source) -> list[Outcome]:
     else:
         counts = own.unique().head(2).collect()
         new, alone = [], []
-    said = ""
+    problem = ""
     if not len(counts):
-        said = "the target has no values"
+        problem = "the target has no values"
     elif len(counts) < 2:
-        said = f"the target is constant ('{counts.item(0, 0)}')"
+        problem = f"the target is constant ('{counts.item(0, 0)}')"
     elif alone:
-        said = f"class '{alone[0]}' has one row, which cannot be both learned from and tested on"
+        problem = f"class '{alone[0]}' has one row, which cannot be both learned from and tested on"
     elif new:
-        said = f"class '{new[0]}' is in the test file alone, so no model can have learned it"
+        problem = f"class '{new[0]}' is in the test file alone, so no model can have learned it"
     return [
-        Outcome(
+        CheckResult(
             column=target,
             expectation="expect_column_unique_value_count_to_be_between",
             severity="critical",
             kwargs={"column": target, "min_value": 2},
-            success=not said,
-            observed=said or "two values or more",
+            success=not problem,
+            observed=problem or "two values or more",
             rows=source.rows,
-            said=said,
+            problem=problem,
         )
     ]

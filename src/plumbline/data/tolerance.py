@@ -29,54 +29,58 @@ OPPOSITES = (("max", "min"), ("end", "start"), ("high", "low"), ("worst", "mean"
 
 
 def expect(
-    seen: ColumnProfile,
+    profile: ColumnProfile,
     kind: ColumnType,
     role: Role,
     classes: tuple[str, ...],
     words: tuple[str, ...],
 ) -> ColumnExpectations:
     """The expectations of one column; `words` mean a missing cell in every column."""
-    share = seen.missing / max(seen.rows, 1)
+    share = profile.missing / max(profile.rows, 1)
     is_target = role is Role.TARGET
-    values = classes if is_target and classes else seen.values
+    values = classes if is_target and classes else profile.values
     listed = kind is ColumnType.CATEGORY and (
-        bool(classes) if is_target else 0 < seen.distinct <= LISTED_VALUES
+        bool(classes) if is_target else 0 < profile.distinct <= LISTED_VALUES
     )
     return ColumnExpectations(
         type=kind,
         role=role,
-        format=_format(seen, kind, words),
+        format=_format(profile, kind, words),
         missing=Missing(max=0.0, severity="critical")
         if is_target
         else Missing(max=_tolerance_share(share), severity="warning"),
-        range=_range(seen, kind, role),
+        range=_range(profile, kind, role),
         values=Values(only=list(values), severity="critical" if is_target else "warning")
         if listed
         else None,
-        unique=Flag() if role is Role.ID and seen.distinct == seen.there else None,
-        increasing=Flag() if role is Role.TIME and seen.increasing else None,
-        pattern=Pattern(regex=seen.regex)
-        if seen.regex and kind is ColumnType.TEXT and not is_target
+        unique=Flag() if role is Role.ID and profile.distinct == profile.there else None,
+        increasing=Flag() if role is Role.TIME and profile.increasing else None,
+        pattern=Pattern(regex=profile.regex)
+        if profile.regex and kind is ColumnType.TEXT and not is_target
         else None,
     )
 
 
-def _format(seen: ColumnProfile, kind: ColumnType, words: tuple[str, ...]) -> CellFormat | None:
-    form = seen.reading.format
-    if kind is not seen.reading.type:  # classes and texts are read as they stand
+def _format(profile: ColumnProfile, kind: ColumnType, words: tuple[str, ...]) -> CellFormat | None:
+    form = profile.reading.format
+    if kind is not profile.reading.type:  # classes and texts are read as they stand
         form = CellFormat(missing=form.missing)
     if form.missing == words:
         form = replace(form, missing=None)
     return form if form.to_json() else None
 
 
-def _range(seen: ColumnProfile, kind: ColumnType, role: Role) -> Range | None:
+def _range(profile: ColumnProfile, kind: ColumnType, role: Role) -> Range | None:
     """None where new rows will have values beyond those of today: ids, counters, times."""
-    if kind not in (ColumnType.NUMBER, ColumnType.INTEGER) or seen.low is None or seen.high is None:
+    if (
+        kind not in (ColumnType.NUMBER, ColumnType.INTEGER)
+        or profile.low is None
+        or profile.high is None
+    ):
         return None
-    unique = kind is ColumnType.INTEGER and seen.distinct == seen.there >= FEW_ROWS
-    grows = role is not Role.TARGET and (unique or seen.increasing)
-    return None if grows or role in (Role.ID, Role.TIME) else limits(seen.low, seen.high)
+    unique = kind is ColumnType.INTEGER and profile.distinct == profile.there >= FEW_ROWS
+    grows = role is not Role.TARGET and (unique or profile.increasing)
+    return None if grows or role in (Role.ID, Role.TIME) else limits(profile.low, profile.high)
 
 
 def _tolerance_share(share: float) -> float:
@@ -121,13 +125,13 @@ def rules(raw: pl.LazyFrame, expectations: Expectations) -> list[Rule]:
         return []
     schema, own = raw.collect_schema(), {c.name: c for c in expectations.schema.columns}
     read = {n: typed(own[n], schema[n]) for pair in pairs for n in pair}
-    asked = []
+    expressions = []
     for i, (left, right) in enumerate(pairs):
-        asked.append((read[left] >= read[right]).sum().alias(f"{i}.held"))
-        asked.append((read[left] < read[right]).sum().alias(f"{i}.broken"))
-    found = raw.select(asked).collect(engine="streaming").row(0, named=True)
+        expressions.append((read[left] >= read[right]).sum().alias(f"{i}.held"))
+        expressions.append((read[left] < read[right]).sum().alias(f"{i}.broken"))
+    shares = raw.select(expressions).collect(engine="streaming").row(0, named=True)
     return [
         Rule(left=left, right=right)
         for i, (left, right) in enumerate(pairs)
-        if found[f"{i}.broken"] == 0 and found[f"{i}.held"] >= FEW_ROWS
+        if shares[f"{i}.broken"] == 0 and shares[f"{i}.held"] >= FEW_ROWS
     ]

@@ -49,15 +49,15 @@ def open_workbook(
     ]
     skip = options.skip or 0
     sheet = sheet[skip : len(sheet) - options.footer]
-    found = find_table(sheet, options, complete=True, target=target, names=names)
-    kept = [row for row in sheet if row[0] >= found.line]
-    where = f"header in row {found.line}" if found.headers else "no header"
+    located = find_table(sheet, options, complete=True, target=target, names=names)
+    kept = [row for row in sheet if row[0] >= located.line]
+    where = f"header in row {located.line}" if located.headers else "no header"
     words = f"Excel, sheet '{name}', {where}"
-    in_seconds = [n or f"column_{i}" for i, n in enumerate(found.given) if spans[i]]
+    in_seconds = [n or f"column_{i}" for i, n in enumerate(located.given) if spans[i]]
     notes = (
         [f"times of day and durations in seconds: {', '.join(in_seconds)}"] if in_seconds else []
     )
-    return Opened(found=found, again=lambda: iter(kept), words=words, notes=notes)
+    return Opened(table=located, again=lambda: iter(kept), words=words, notes=notes)
 
 
 def _holds_spans(column: Sequence[object]) -> bool:
@@ -67,17 +67,17 @@ def _holds_spans(column: Sequence[object]) -> bool:
     return 2 * spans > len(there)
 
 
-def _sheet(path: Path, book: python_calamine.CalamineWorkbook, asked: str | None) -> str:
-    if asked is not None and asked in book.sheet_names:
-        return asked
+def _sheet(path: Path, book: python_calamine.CalamineWorkbook, sheet_name: str | None) -> str:
+    if sheet_name is not None and sheet_name in book.sheet_names:
+        return sheet_name
     full = [n for n in book.sheet_names if book.get_sheet_by_name(n).height]
-    if asked is not None:
+    if sheet_name is not None:
         raise ParameterError(
             "no such sheet",
             file=path.name,
             where="--sheet",
             wanted=", ".join(book.sheet_names),
-            got=asked,
+            got=sheet_name,
         )
     if not full:
         raise DataError("is empty", file=path.name, wanted="a sheet with a header and rows")

@@ -38,14 +38,14 @@ class Attribution:
 
 
 def exact_shapley(
-    predict: Predict, rows: Inputs, background: Inputs, players: Masker, outputs: IntArray
+    predict: Predict, rows: Inputs, background: Inputs, masker: Masker, outputs: IntArray
 ) -> Attribution:
     """SHAP values by asking about all 2^M coalitions; for few players.
 
     Args:
         outputs: (n,) which output of `predict` is explained in each row.
     """
-    count = len(players)
+    count = len(masker)
     coalitions = (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(bool)
     size = coalitions.sum(1)
     weight = np.array([1 / (count * math.comb(count - 1, s)) for s in range(count)])
@@ -57,9 +57,9 @@ def exact_shapley(
         present = np.repeat(block, count_rows(background), axis=0)
         others = take_inputs(background, np.tile(np.arange(count_rows(background)), len(block)))
         for i in range(count_rows(rows)):
-            asked = players.mix(present, take_inputs(rows, slice(i, i + 1)), others)
-            told = predict(asked)[:, outputs[i]]
-            worth[i, start : start + step] = told.reshape(len(block), -1).mean(1)
+            query = masker.mix(present, take_inputs(rows, slice(i, i + 1)), others)
+            answer = predict(query)[:, outputs[i]]
+            worth[i, start : start + step] = answer.reshape(len(block), -1).mean(1)
     for j in range(count):
         without = np.flatnonzero(~coalitions[:, j])
         gain = worth[:, without | 1 << j] - worth[:, without]
@@ -73,7 +73,7 @@ def sampled_shapley(
     predict: Predict,
     rows: Inputs,
     background: Inputs,
-    players: Masker,
+    masker: Masker,
     outputs: IntArray,
     *,
     pairs: int,
@@ -94,8 +94,8 @@ def sampled_shapley(
         outputs: (n,) which output of `predict` is explained in each row.
         pairs: per background row, at least 1.
     """
-    count, rng = len(players), np.random.default_rng(seed)
-    orders = rng.permuted(
+    count, rng = len(masker), np.random.default_rng(seed)
+    permutations = rng.permuted(
         np.broadcast_to(np.arange(count), (count_rows(background), pairs, count)), axis=-1
     )
     at_base = predict(background)
@@ -105,7 +105,7 @@ def sampled_shapley(
     step = max(1, BLOCK // (pairs * 2 * max(count - 1, 1)))
     for start in range(0, count_rows(background), step):
         some = slice(start, start + step)
-        order = orders[some]  # (b, pairs, M)
+        order = permutations[some]  # (b, pairs, M)
         # the first k of an order, k = 1 … M - 1, and all but them: (2, b, pairs, M - 1, M)
         first = np.argsort(order, axis=-1)[..., None, :] < np.arange(1, count)[:, None]
         present = np.stack([first, ~first])
@@ -114,10 +114,10 @@ def sampled_shapley(
         index = np.broadcast_to(which, shape).reshape(-1) + start
         others = take_inputs(background, index)
         for i in range(count_rows(rows)):
-            asked = players.mix(flat, take_inputs(rows, slice(i, i + 1)), others)
-            told = predict(asked)[:, outputs[i]] if len(flat) else np.zeros(0)
+            query = masker.mix(flat, take_inputs(rows, slice(i, i + 1)), others)
+            answer = predict(query)[:, outputs[i]] if len(flat) else np.zeros(0)
             base = at_base[some, outputs[i]]
-            gains = _gains(told.reshape(shape), base, own[i])
+            gains = _gains(answer.reshape(shape), base, own[i])
             by_player = np.zeros(order.shape)
             np.put_along_axis(by_player, order, gains, axis=-1)
             total[i] += by_player.mean(1).sum(0)
@@ -132,14 +132,14 @@ def sampled_shapley(
     )
 
 
-def _gains(told: DoubleArray, base: DoubleArray, own: float) -> DoubleArray:
+def _gains(answer: DoubleArray, base: DoubleArray, own: float) -> DoubleArray:
     """What the k-th player of each order adds, mean of the order and its reverse: (b, pairs, M).
 
-    `told` (2, b, pairs, M - 1): the first k players present, and all but them; `base` (b,) with
+    `answer` (2, b, pairs, M - 1): the first k players present, and all but them; `base` (b,) with
     none and `own` with all present.
     """
-    none = np.broadcast_to(base[:, None, None], (*told.shape[1:3], 1))
+    none = np.broadcast_to(base[:, None, None], (*answer.shape[1:3], 1))
     everyone = np.full(none.shape, own)
-    forward = np.diff(np.concatenate([none, told[0], everyone], axis=-1), axis=-1)
-    backward = -np.diff(np.concatenate([everyone, told[1], none], axis=-1), axis=-1)
+    forward = np.diff(np.concatenate([none, answer[0], everyone], axis=-1), axis=-1)
+    backward = -np.diff(np.concatenate([everyone, answer[1], none], axis=-1), axis=-1)
     return np.asarray((forward + backward) / 2, dtype=np.float64)

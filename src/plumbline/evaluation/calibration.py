@@ -91,27 +91,27 @@ def reliability(y: IntArray, probabilities: DoubleArray) -> list[ReliabilityBin]
     interval is Wilson's (1927) for the observed share.
     """
     if probabilities.shape[1] == 2:
-        said, seen = probabilities[:, 1], y == 1
+        probability, outcome = probabilities[:, 1], y == 1
     else:
-        said, seen = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+        probability, outcome = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
     if len(y) == 0:
         return []
     bins = int(np.clip(len(y) // BIN_ROWS, 1, BINS))
-    inner = np.unique(np.quantile(said, np.arange(1, bins) / bins))
-    which = np.searchsorted(inner, said, side="left")  # equal probabilities share a bin
+    inner = np.unique(np.quantile(probability, np.arange(1, bins) / bins))
+    which = np.searchsorted(inner, probability, side="left")  # equal probabilities share a bin
     return [
-        _reliability_bin(said[which == k], seen[which == k])
+        _reliability_bin(probability[which == k], outcome[which == k])
         for k in range(len(inner) + 1)
         if (which == k).any()
     ]
 
 
-def _reliability_bin(said: DoubleArray, seen: BoolArray) -> ReliabilityBin:
-    n, share, z = len(said), float(seen.mean()), 1.959964
+def _reliability_bin(probability: DoubleArray, outcome: BoolArray) -> ReliabilityBin:
+    n, share, z = len(probability), float(outcome.mean()), 1.959964
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return ReliabilityBin(
-        predicted=float(said.mean()),
+        predicted=float(probability.mean()),
         observed=share,
         low=max(0.0, center - half),
         high=min(1.0, center + half),

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.evaluation.calibration import reliability
-from plumbline.evaluation.decision import Judged
+from plumbline.evaluation.decision import PartPredictions
 from plumbline.kinds import BoolArray, DoubleArray, IntArray, Task
 
 POINTS = 201  # of a curve, at most
@@ -37,48 +37,50 @@ TABLES: dict[str, dict[str, Any]] = {
 BESIDE = ("roc", "pr")  # drawn of the baselines, too
 
 
-def curve_tables(judged: Judged, classes: Sequence[str]) -> dict[str, pl.DataFrame]:
+def curve_tables(predictions: PartPredictions, classes: Sequence[str]) -> dict[str, pl.DataFrame]:
     """The tables `roc`, `pr`, `calibration` and `confusion` of a part's rows; a header alone of
     those that the task does not have.
 
     Args:
         classes: the C labels, if there are any.
     """
-    made = {name: draw(judged, classes) for name, draw in CURVES[judged.task].items()}
+    made = {name: draw(predictions, classes) for name, draw in CURVES[predictions.task].items()}
     return {**{name: pl.DataFrame(schema=schema) for name, schema in TABLES.items()}, **made}
 
 
-def baseline_curves(baselines: Mapping[str, Judged]) -> dict[str, pl.DataFrame]:
+def baseline_curves(baselines: Mapping[str, PartPredictions]) -> dict[str, pl.DataFrame]:
     """The tables `baseline_roc` and `baseline_pr`: a column `model`, then those of `roc`, `pr`."""
     made = {}
     for table in BESIDE:
         frames = [pl.DataFrame(schema={"model": pl.String, **TABLES[table]})]
-        for name, judged in baselines.items():
-            if table in CURVES[judged.task]:
-                drawn = CURVES[judged.task][table](judged, ())
+        for name, predictions in baselines.items():
+            if table in CURVES[predictions.task]:
+                drawn = CURVES[predictions.task][table](predictions, ())
                 frames.append(drawn.select(pl.lit(name).alias("model"), pl.all()))
         made[f"baseline_{table}"] = pl.concat(frames)
     return made
 
 
-def _roc(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
-    return roc_curve(judged.y.astype(np.int64), judged.prediction)
+def _roc(predictions: PartPredictions, classes: Sequence[str]) -> pl.DataFrame:
+    return roc_curve(predictions.y.astype(np.int64), predictions.prediction)
 
 
-def _pr(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
-    return pr_curve(judged.y.astype(np.int64), judged.prediction)
+def _pr(predictions: PartPredictions, classes: Sequence[str]) -> pl.DataFrame:
+    return pr_curve(predictions.y.astype(np.int64), predictions.prediction)
 
 
-def _calibration(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
-    table = [asdict(b) for b in reliability(judged.y.astype(np.int64), judged.prediction)]
+def _calibration(predictions: PartPredictions, classes: Sequence[str]) -> pl.DataFrame:
+    table = [asdict(b) for b in reliability(predictions.y.astype(np.int64), predictions.prediction)]
     return pl.DataFrame(table, schema=CALIBRATION)
 
 
-def _confusion(judged: Judged, classes: Sequence[str]) -> pl.DataFrame:
-    return confusion(judged.y.astype(np.int64), judged.predicted.astype(np.int64), classes)
+def _confusion(predictions: PartPredictions, classes: Sequence[str]) -> pl.DataFrame:
+    return confusion(
+        predictions.y.astype(np.int64), predictions.predicted.astype(np.int64), classes
+    )
 
 
-Draw = Callable[[Judged, Sequence[str]], pl.DataFrame]
+Draw = Callable[[PartPredictions, Sequence[str]], pl.DataFrame]
 _OF_CLASSES: dict[str, Draw] = {
     "roc": _roc,
     "pr": _pr,

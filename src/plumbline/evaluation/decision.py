@@ -50,7 +50,7 @@ def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConf
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class PartPredictions:
     """A model's predictions of a part's rows, decisions applied.
 
     Shapes: `y` (n,), `prediction` (n, C), `rows` (n,) row numbers.

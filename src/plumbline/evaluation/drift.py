@@ -88,19 +88,19 @@ def compare(
     """
     columns = {name: _column(pair) for name, pair in pairs.items()}
     compared = {name: both for name, both in columns.items() if both is not None}
-    told, page = _ask(compared, method, threshold) if compared else ({}, NOTHING)
-    found = {}
+    answers, page = _run_evidently(compared, method, threshold) if compared else ({}, NOTHING)
+    drifts = {}
     for name, pair in pairs.items():
         empty = [_missing(side) == 1.0 for side in (pair.reference, pair.current)]
-        verdict = told.get(name, (None, None, None, empty[0] != empty[1]))
-        found[name] = ColumnDrift(
+        verdict = answers.get(name, (None, None, None, empty[0] != empty[1]))
+        drifts[name] = ColumnDrift(
             method=verdict[0],
             score=verdict[1],
             threshold=verdict[2],
             drifted=verdict[3],
             missing=(_missing(pair.reference), _missing(pair.current)),
         )
-    return found, page
+    return drifts, page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +121,9 @@ class Chance:
         return {**asdict(self), "exceeded": self.drifted > self.at_most}
 
 
-def chance(found: Iterable[ColumnDrift]) -> Chance | None:
+def chance(results: Iterable[ColumnDrift]) -> Chance | None:
     """What chance gives over these columns; None where none was compared by a test."""
-    tested = [c for c in found if c.score is not None and (c.method or "").endswith(P_VALUE)]
+    tested = [c for c in results if c.score is not None and (c.method or "").endswith(P_VALUE)]
     thresholds = [float(c.threshold or 0.0) for c in tested]
     if not tested:
         return None
@@ -139,7 +139,7 @@ def chance(found: Iterable[ColumnDrift]) -> Chance | None:
     )
 
 
-_Verdict = tuple[str | None, float | None, float | None, bool]
+_ColumnResult = tuple[str | None, float | None, float | None, bool]
 
 
 def _missing(side: pl.Series) -> float:
@@ -175,9 +175,9 @@ def _numbers(side: pl.Series, kind: ColumnType) -> pd.Series:
     return pd.Series(np.where(np.isfinite(array), array, np.nan), dtype=float)
 
 
-def _ask(
+def _run_evidently(
     columns: Mapping[str, tuple[pd.Series, pd.Series, bool]], method: str, threshold: float | None
-) -> tuple[dict[str, _Verdict], str]:
+) -> tuple[dict[str, _ColumnResult], str]:
     # of differing length: Evidently leaves out what is missing, column by column
     reference = pd.concat({name: both[0] for name, both in columns.items()}, axis=1)
     current = pd.concat({name: both[1] for name, both in columns.items()}, axis=1)
@@ -198,28 +198,28 @@ def _ask(
             timestamp=datetime(1970, 1, 1),
         )
         page = snapshot.get_html_str(as_iframe=False)
-    told = snapshot.dict()
-    return _verdicts(told["metrics"], told["tests"]), sealed(page)
+    answer = snapshot.dict()
+    return _column_results(answer["metrics"], answer["tests"]), sealed(page)
 
 
 def _method(method: str, is_number: bool) -> str | None:
     return None if method == "auto" or (method in NUMBERS_ONLY and not is_number) else method
 
 
-def _verdicts(metrics: Sequence[Any], tests: Sequence[Any]) -> dict[str, _Verdict]:
+def _column_results(metrics: Sequence[Any], tests: Sequence[Any]) -> dict[str, _ColumnResult]:
     failed = {
         test["metric_config"]["params"]["column"]: test["status"].value == "FAIL" for test in tests
     }
-    found: dict[str, _Verdict] = {}
+    results: dict[str, _ColumnResult] = {}
     for metric in metrics:
         config, score = metric["config"], float(metric["value"])
         name = config["column"]
         # no score where a test has no answer, as for two constants that are the same
         known = math.isfinite(score)
-        found[name] = (
+        results[name] = (
             NAMES.get(config["method"], str(config["method"])),
             score if known else None,
             float(config["threshold"]),
             bool(failed[name]) and known,
         )
-    return found
+    return results

@@ -65,6 +65,6 @@ def _shown(value: Any) -> Any:
 def _settled(page: str) -> str:
     numbers: dict[str, str] = {}
     return UUID.sub(
-        lambda found: numbers.setdefault(found.group(), f"{len(numbers):032d}"),
+        lambda result: numbers.setdefault(result.group(), f"{len(numbers):032d}"),
         page,
     )

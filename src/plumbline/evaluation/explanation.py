@@ -53,7 +53,7 @@ class Case:
     predict: Predict
     deployed: nn.Module
     architecture: nn.Module
-    players: Masker
+    masker: Masker
     rows: Inputs
     numbers: IntArray
     background: Inputs
@@ -70,7 +70,7 @@ class Explanation:
 
     case: Case
     shap: Attribution
-    orders: int | None  # of the players, per row; None: all coalitions were asked about
+    permutations: int | None  # of the players, per row; None: all coalitions were asked about
     lime: list[LocalModel]
     methods: dict[str, DoubleArray]
     faithfulness: dict[str, Faithfulness]
@@ -78,7 +78,7 @@ class Explanation:
     def ranking(self, method: str) -> dict[str, float]:
         """Mean absolute value per column, the largest first."""
         mean = np.abs(self.methods[method]).mean(0)
-        names = self.case.players.names
+        names = self.case.masker.names
         return {names[j]: float(mean[j]) for j in np.argsort(-mean, kind="stable")}
 
     def importance(self) -> dict[str, Any]:
@@ -88,8 +88,8 @@ class Explanation:
             "of": self.case.of,
             "rows": count_rows(self.case.rows),
             "background": count_rows(self.case.background),
-            "exact": self.orders is None,
-            "orders": self.orders,
+            "exact": self.permutations is None,
+            "permutations": self.permutations,
             "std_error": None if error is None else float(np.sqrt(np.square(error).mean())),
             "columns": self.ranking("shap"),
             "methods": {name: self.ranking(name) for name in self.methods if name != "shap"},
@@ -98,7 +98,7 @@ class Explanation:
     def shap_frame(self) -> pl.DataFrame:
         """shap.parquet: row, base, prediction, and a column per column of the data, in the order
         of row numbers. A column of the data may bear one of our names, so ours give way."""
-        names = self.case.players.names
+        names = self.case.masker.names
         own = {}
         for name, values in (
             ("row", self.case.numbers),
@@ -118,7 +118,7 @@ class Explanation:
     def _local(self, i: int) -> dict[str, Any]:
         local, case, pick = self.lime[i], self.case, self.case.picks[i]
         at = pick.position
-        weights = zip(case.players.names, local.weights.tolist(), strict=True)
+        weights = zip(case.masker.names, local.weights.tolist(), strict=True)
         return {
             "row": int(case.numbers[at]),
             "reason": pick.reason,
@@ -142,16 +142,20 @@ def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int
         pairs: of orders per background row, for SHAP.
         faithfulness_rows: at most so many of the rows.
     """
-    asked = (case.predict, case.rows, case.background, case.players, case.outputs)
-    exact = len(case.players) <= ENUMERATED
-    shap = exact_shapley(*asked) if exact else sampled_shapley(*asked, pairs=pairs, seed=case.seed)
-    inside = (case.deployed, *asked[1:])
+    arguments = (case.predict, case.rows, case.background, case.masker, case.outputs)
+    exact = len(case.masker) <= ENUMERATED
+    shap = (
+        exact_shapley(*arguments)
+        if exact
+        else sampled_shapley(*arguments, pairs=pairs, seed=case.seed)
+    )
+    inside = (case.deployed, *arguments[1:])
     methods = {
         "shap": shap.values,
         "integrated_gradients": integrated_gradients(*inside),
         "saliency": saliency(*inside),
     }
-    looked = attention(case.architecture, case.rows, case.players)
+    looked = attention(case.architecture, case.rows, case.masker)
     if looked is not None:
         methods["attention"] = looked
     first = np.arange(min(faithfulness_rows, count_rows(case.rows)))
@@ -164,7 +168,7 @@ def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int
     return Explanation(
         case=case,
         shap=shap,
-        orders=None if exact else 2 * pairs * count_rows(case.background),
+        permutations=None if exact else 2 * pairs * count_rows(case.background),
         lime=lime,
         methods=methods,
         faithfulness={
@@ -179,7 +183,7 @@ def _lime(case: Case, i: int, samples: int) -> LocalModel:
         case.predict,
         take_inputs(case.rows, slice(i, i + 1)),
         case.background,
-        case.players,
+        case.masker,
         int(case.outputs[i]),
         samples=samples,
         seed=case.seed,
@@ -192,7 +196,7 @@ def _test(case: Case, positions: IntArray, values: DoubleArray) -> Faithfulness:
         case.predict,
         take_inputs(case.rows, positions),
         case.background,
-        case.players,
+        case.masker,
         case.outputs[positions],
         values,
         seed=case.seed,

@@ -69,7 +69,7 @@ def one_thread() -> Iterator[None]:
 
 
 def plan(
-    cost: float, *, rows: int, players: int, background: int, tested: int, deletions: int
+    cost: float, *, rows: int, features: int, background: int, tested: int, deletions: int
 ) -> Effort:
     """Fewer orders for a model that costs more, then fewer background rows; and fewer rows of the
     deletion test.
@@ -81,7 +81,7 @@ def plan(
         tested: rows at hand for the deletion test.
         deletions: predictions that it takes per row and method.
     """
-    pair = 2.0 * max(players - 1, 1) * rows * cost  # of one background row
+    pair = 2.0 * max(features - 1, 1) * rows * cost  # of one background row
     affordable = int(BUDGET / pair)
     tests = int(BUDGET / (TESTED * deletions * cost))
     tested = min(tested, max(FEWEST_TESTED, tests))

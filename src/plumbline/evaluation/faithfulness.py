@@ -28,9 +28,9 @@ STEPS = 20  # at most so many points of the curve
 SIGNIFICANT = 2.0  # standard errors
 
 
-def deletions(players: int) -> int:
+def deletions(features: int) -> int:
     """Predictions that the test takes per row."""
-    return (RANDOM_ORDERS + 2) * min(players, STEPS) * DRAWS
+    return (RANDOM_ORDERS + 2) * min(features, STEPS) * DRAWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def deletion_test(
     predict: Predict,
     rows: Inputs,
     background: Inputs,
-    players: Masker,
+    masker: Masker,
     outputs: IntArray,
     importance: DoubleArray,
     *,
@@ -90,27 +90,27 @@ def deletion_test(
         importance: (n, M), signed or not; the largest in absolute value is deleted first.
         seed: the same seed gives each explanation the same background rows and random orders.
     """
-    count, rng = len(players), np.random.default_rng(seed)
+    count, rng = len(masker), np.random.default_rng(seed)
     order = np.argsort(-np.abs(importance), axis=1, kind="stable")
     at_random = rng.permuted(
         np.broadcast_to(np.arange(count), (RANDOM_ORDERS, count_rows(rows), count)), axis=-1
     )
-    orders = np.concatenate([order[None], order[None, :, ::-1], at_random])  # (O, n, M)
+    permutations = np.concatenate([order[None], order[None, :, ::-1], at_random])  # (O, n, M)
     draws = rng.integers(0, count_rows(background), (count_rows(rows), DRAWS))
     own = predict(rows)[np.arange(count_rows(rows)), outputs]
     # what is left of one column out of M, two, … all: at most STEPS points
     kept = np.unique(np.linspace(1, count, min(count, STEPS)).round().astype(int))
-    areas = np.empty((len(orders), count_rows(rows)))
+    areas = np.empty((len(permutations), count_rows(rows)))
     for i in range(count_rows(rows)):
-        rank = np.argsort(orders[:, i], axis=-1)  # (O, M)
+        rank = np.argsort(permutations[:, i], axis=-1)  # (O, M)
         deleted = rank[:, None] < kept[:, None]  # (O, K, M)
         present = np.repeat(~deleted.reshape(-1, count), DRAWS, axis=0)
         index = np.tile(draws[i], deleted.shape[0] * deleted.shape[1])
         mine, others = take_inputs(rows, slice(i, i + 1)), take_inputs(background, index)
-        told = predict(players.mix(present, mine, others))[:, outputs[i]].reshape(
+        answer = predict(masker.mix(present, mine, others))[:, outputs[i]].reshape(
             *deleted.shape[:2], DRAWS
         )
-        areas[:, i] = _areas(np.abs(told.mean(-1) - own[i]))
+        areas[:, i] = _areas(np.abs(answer.mean(-1) - own[i]))
     by_rank, backwards, chance = areas[0], areas[1], areas[2:].mean(0)
     gain = by_rank - chance
     error = float(gain.std(ddof=1) / math.sqrt(len(gain))) if len(gain) > 1 else None

@@ -25,7 +25,7 @@ RESAMPLES = 2000  # p-values down to 0.001
 SLICES_NAMED = 5
 
 
-class Decision(StrEnum):
+class GateDecision(StrEnum):
     """What becomes of a model version."""
 
     FIRST = "first"  # becomes champion: there was none
@@ -35,10 +35,10 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class GateResult:
     """A decision and, in plain words, why."""
 
-    decision: Decision
+    decision: GateDecision
     reasons: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -69,22 +69,22 @@ class Rules:
     by_hand: bool
 
 
-def judge_first(rules: Rules) -> Judgement:
+def accept_first(rules: Rules) -> GateResult:
     """The decision where there is no champion."""
     reason = "there was no champion"
     if rules.by_hand:
-        return Judgement(decision=Decision.REVIEW, reasons=(reason, BY_HAND))
-    return Judgement(decision=Decision.FIRST, reasons=(reason,))
+        return GateResult(decision=GateDecision.REVIEW, reasons=(reason, BY_HAND))
+    return GateResult(decision=GateDecision.FIRST, reasons=(reason,))
 
 
-def judge(
+def decide_version(
     y: Targets,
     challenger: Candidate,
     champion: Candidate,
     slices: Sequence[Slice],
     rules: Rules,
     seed: int,
-) -> Judgement:
+) -> GateResult:
     """Promote a challenger that is significantly better and loses too much on no slice.
 
     The gain is tested by a paired bootstrap over rows (`intervals.paired_difference`).
@@ -104,7 +104,7 @@ def judge(
     )
     if gain is None:
         what = f"{metric_label(rules.metric)} is not defined on the {plural(len(y), 'test row')}"
-        return Judgement(decision=Decision.REVIEW, reasons=(what,))
+        return GateResult(decision=GateDecision.REVIEW, reasons=(what,))
     better = (gain.difference > 0) == gain.greater_is_better and gain.difference != 0
     significant = better and gain.p_value < rules.significance
     name, rows = rules.metric, plural(len(y), "test row")
@@ -119,11 +119,11 @@ def judge(
         f"loses {number(loss, 3)} where {one.column} is {one.value}" for loss, one in losses
     ]
     if not significant or losses:
-        return Judgement(decision=Decision.HOLD, reasons=tuple(reasons))
+        return GateResult(decision=GateDecision.HOLD, reasons=tuple(reasons))
     reasons.append(f"no slice loses more than {rules.max_slice_loss:g} ({len(slices):,} compared)")
     if rules.by_hand:
-        return Judgement(decision=Decision.REVIEW, reasons=(*reasons, BY_HAND))
-    return Judgement(decision=Decision.PROMOTE, reasons=tuple(reasons))
+        return GateResult(decision=GateDecision.REVIEW, reasons=(*reasons, BY_HAND))
+    return GateResult(decision=GateDecision.PROMOTE, reasons=tuple(reasons))
 
 
 BY_HAND = "register.promote is review: a person moves the alias champion in the MLflow UI"
@@ -144,7 +144,7 @@ def _losses(
 ) -> list[tuple[float, Slice]]:
     """The worst slices that lose more than allowed, the worst first."""
     metric = METRICS[rules.metric]
-    found = []
+    losses = []
     for one in slices:
         rows = one.rows
         new, old = (
@@ -156,5 +156,5 @@ def _losses(
             loss = loss / old if old > 0 else math.copysign(math.inf, loss) if loss else 0.0
         # NaN (a slice with one class has no ROC-AUC) is no loss
         if np.isfinite([new, old]).all() and loss > rules.max_slice_loss:
-            found.append((loss, one))
-    return sorted(found, key=lambda pair: -pair[0])[:SLICES_NAMED]
+            losses.append((loss, one))
+    return sorted(losses, key=lambda pair: -pair[0])[:SLICES_NAMED]

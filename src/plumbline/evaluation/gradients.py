@@ -25,7 +25,7 @@ def integrated_gradients(
     model: nn.Module,
     rows: Inputs,
     background: Inputs,
-    players: Masker,
+    masker: Masker,
     outputs: IntArray,
 ) -> DoubleArray:
     """Integrated gradients (Sundararajan et al. 2017, equation 1), added up per player: (n, M).
@@ -37,15 +37,15 @@ def integrated_gradients(
     base = {name: t.mean(0, keepdim=True) for name, t in network.represent(background).items()}
     parts = []
     for some, where in _batches(rows):
-        own, chosen = network.represent(some), torch.from_numpy(outputs[where])
+        own, outputs_of = network.represent(some), torch.from_numpy(outputs[where])
         sums = {name: torch.zeros_like(t) for name, t in own.items()}
         for step in range(STEPS):
             share = (step + 0.5) / STEPS  # middle of each piece
             at = {name: base[name] + share * (t - base[name]) for name, t in own.items()}
-            for name, grad in network.gradients(at, chosen).items():
+            for name, grad in network.gradients(at, outputs_of).items():
                 sums[name] += grad
         path = {n: _by_feature(sums[n] / STEPS * (t - base[n])) for n, t in own.items()}
-        parts.append(players.pool(path))
+        parts.append(masker.pool(path))
     return np.concatenate(parts)
 
 
@@ -53,7 +53,7 @@ def saliency(
     model: nn.Module,
     rows: Inputs,
     background: Inputs,
-    players: Masker,
+    masker: Masker,
     outputs: IntArray,
 ) -> DoubleArray:
     """How far one standard deviation of a player would move the prediction, by the gradient
@@ -71,22 +71,22 @@ def saliency(
     for some, where in _batches(rows):
         grads = network.gradients(network.represent(some), torch.from_numpy(outputs[where]))
         moved = {name: _length_by_feature(grad * spread[name]) for name, grad in grads.items()}
-        parts.append(players.pool(moved))
+        parts.append(masker.pool(moved))
     return np.concatenate(parts)
 
 
 @torch.no_grad()
-def attention(model: nn.Module, rows: Inputs, players: Masker) -> DoubleArray | None:
+def attention(model: nn.Module, rows: Inputs, masker: Masker) -> DoubleArray | None:
     """Attention of the class token to each player, mean over heads and layers: (n, M); None
     where the model (the architecture itself) has no attention."""
-    look = getattr(model, "attention", None)
-    if look is None:
+    attend = getattr(model, "attention", None)
+    if attend is None:
         return None
     parts = []
     for some, _ in _batches(rows):
-        maps = look(**{name: torch.tensor(array) for name, array in some.items()})
+        maps = attend(**{name: torch.tensor(array) for name, array in some.items()})
         weights = {name: m.mean(1).double().numpy() for name, m in maps.items()}  # (n, T) each
-        parts.append(players.pool(weights))
+        parts.append(masker.pool(weights))
     return np.concatenate(parts)
 
 

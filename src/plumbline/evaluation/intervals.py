@@ -65,11 +65,11 @@ def resample(
     statistics: Mapping[str, Statistic], n: int, resamples: int, seed: int
 ) -> dict[str, DoubleArray]:
     """Values (B,) of each statistic over the same resamples of n rows."""
-    found: dict[str, list[DoubleArray]] = {name: [] for name in statistics}
+    resampled: dict[str, list[DoubleArray]] = {name: [] for name in statistics}
     for block in weights(n, resamples, seed):
         for name, statistic in statistics.items():
-            found[name].append(statistic(block))
-    return {name: np.concatenate(values) for name, values in found.items()}
+            resampled[name].append(statistic(block))
+    return {name: np.concatenate(values) for name, values in resampled.items()}
 
 
 def intervals(
@@ -97,11 +97,11 @@ def intervals(
     points = all_scores(y, p, task, threshold)
     statistics = {name: METRICS[name].statistic(y, p, threshold) for name in points}
     values = resample(statistics, len(y), resamples, seed)
-    found = {
+    result = {
         name: interval(values[name], point, biased=METRICS[name].biased)
         for name, point in points.items()
     }
-    return {name: ends for name, ends in found.items() if ends is not None}
+    return {name: ends for name, ends in result.items() if ends is not None}
 
 
 def interval(

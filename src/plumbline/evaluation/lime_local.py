@@ -37,7 +37,7 @@ def explain_row(
     predict: Predict,
     row: Inputs,
     background: Inputs,
-    players: Masker,
+    masker: Masker,
     output: int,
     *,
     samples: int,
@@ -52,32 +52,32 @@ def explain_row(
     """
     # 1 + the background row's number, or 0 where its value is the row's own: (B, M)
     numbers = np.arange(1, count_rows(background) + 1)[:, None]
-    codes = np.where(players.differs(row, background), numbers, 0)
+    codes = np.where(masker.differs(row, background), numbers, 0)
     explainer = LimeTabularExplainer(
         np.vstack([np.zeros_like(codes), codes]).astype(float),
         mode="regression",
-        feature_names=list(players.names),
-        categorical_features=list(range(len(players))),
+        feature_names=list(masker.names),
+        categorical_features=list(range(len(masker))),
         feature_selection="none",
         discretize_continuous=False,
         random_state=seed,
     )
 
-    def ask(drawn: DoubleArray) -> DoubleArray:
+    def predict_drawn(drawn: DoubleArray) -> DoubleArray:
         """Codes (samples, M) to predictions (samples,)."""
-        return predict(players.draw(row, background, drawn.astype(np.int64)))[:, output]
+        return predict(masker.draw(row, background, drawn.astype(np.int64)))[:, output]
 
-    told = explainer.explain_instance(
-        np.zeros(len(players)), ask, num_features=len(players), num_samples=samples
+    result = explainer.explain_instance(
+        np.zeros(len(masker)), predict_drawn, num_features=len(masker), num_samples=samples
     )
-    weights = np.zeros(len(players))
+    weights = np.zeros(len(masker))
     # in regression mode the library files the model under 1, and its negative under 0
-    for player, weight in told.local_exp[1]:
+    for player, weight in result.local_exp[1]:
         weights[player] = weight
     return LocalModel(
         weights=weights,
-        intercept=float(told.intercept[1]),
-        local=float(told.local_pred[0]),
+        intercept=float(result.intercept[1]),
+        local=float(result.local_pred[0]),
         prediction=float(predict(row)[0, output]),
-        r2=float(told.score),
+        r2=float(result.score),
     )

@@ -26,7 +26,7 @@ Values = NDArray[Any]
 class TensorMasker(Protocol):
     """The players of one tensor, M of them."""
 
-    players: tuple[str, ...]
+    names: tuple[str, ...]
 
     def mix(self, present: BoolArray, own: Values, other: Values) -> Values:
         """`own` values where a player is present (n, M), `other` ones elsewhere; `own` and
@@ -46,8 +46,8 @@ class ColumnMasker:
     """Features of columns, which belong to the columns of the data that they were made from."""
 
     def __init__(self, tensor: TensorSpec) -> None:
-        self.players = tuple(dict.fromkeys(tensor.sources))
-        number = {name: i for i, name in enumerate(self.players)}
+        self.names = tuple(dict.fromkeys(tensor.sources))
+        number = {name: i for i, name in enumerate(self.names)}
         self.owner: IntArray = np.array([number[s] for s in tensor.sources], dtype=np.int64)
 
     def mix(self, present: BoolArray, own: Values, other: Values) -> Values:
@@ -62,16 +62,16 @@ class ColumnMasker:
     def differs(self, own: Values, background: Values) -> BoolArray:
         other = background != own
         other = other.reshape(*other.shape[:2], -1).any(-1)  # (B, F)
-        found = np.zeros((len(background), len(self.players)), dtype=bool)
+        differing = np.zeros((len(background), len(self.names)), dtype=bool)
         for j, player in enumerate(self.owner):
-            found[:, player] |= other[:, j]
-        return found
+            differing[:, player] |= other[:, j]
+        return differing
 
     def pool(self, amounts: DoubleArray) -> DoubleArray:
         count = len(self.owner)
         if amounts.shape[-1] != count:  # one token stands for all features
             amounts = np.broadcast_to(amounts / count, (*amounts.shape[:-1], count))
-        out = np.zeros((*amounts.shape[:-1], len(self.players)))
+        out = np.zeros((*amounts.shape[:-1], len(self.names)))
         for j, player in enumerate(self.owner):
             out[..., player] += amounts[..., j]
         return out
@@ -94,12 +94,12 @@ class Masker:
     @classmethod
     def of(cls, spec: InputSpec) -> Self:
         made = {t.name: choose(MASKERS, t.kind, f"the kind of tensor {t.name}")(t) for t in spec}
-        names = tuple(dict.fromkeys(name for masker in made.values() for name in masker.players))
+        names = tuple(dict.fromkeys(name for masker in made.values() for name in masker.names))
         number = {name: i for i, name in enumerate(names)}
         return cls(
             names=names,
             parts={
-                tensor: (masker, np.array([number[n] for n in masker.players], dtype=np.int64))
+                tensor: (masker, np.array([number[n] for n in masker.names], dtype=np.int64))
                 for tensor, masker in made.items()
             },
         )
@@ -112,29 +112,29 @@ class Masker:
 
         `own` and `other` have n rows or one."""
         return {
-            name: masker.mix(present[:, players], own[name], other[name])
-            for name, (masker, players) in self.parts.items()
+            name: masker.mix(present[:, positions], own[name], other[name])
+            for name, (masker, positions) in self.parts.items()
         }
 
     def draw(self, own: Inputs, background: Inputs, source: IntArray) -> dict[str, Values]:
         """Per player (n, M) the own row's value (0), or that of background row `source` - 1."""
         return {
-            name: masker.draw(own[name], background[name], source[:, players])
-            for name, (masker, players) in self.parts.items()
+            name: masker.draw(own[name], background[name], source[:, positions])
+            for name, (masker, positions) in self.parts.items()
         }
 
     def differs(self, own: Inputs, background: Inputs) -> BoolArray:
         """In which background rows (B, M) a player's value is not that of the own row."""
         rows = len(next(iter(background.values())))
-        found = np.zeros((rows, len(self)), dtype=bool)
-        for name, (masker, players) in self.parts.items():
-            found[:, players] |= masker.differs(own[name], background[name])
-        return found
+        differing = np.zeros((rows, len(self)), dtype=bool)
+        for name, (masker, positions) in self.parts.items():
+            differing[:, positions] |= masker.differs(own[name], background[name])
+        return differing
 
     def pool(self, amounts: Mapping[str, DoubleArray]) -> DoubleArray:
         """Amounts per feature of each tensor (..., F) added up to players (..., M)."""
         lead = next(iter(amounts.values())).shape[:-1]
         out = np.zeros((*lead, len(self)))
-        for name, (masker, players) in self.parts.items():
-            out[..., players] += masker.pool(amounts[name])
+        for name, (masker, positions) in self.parts.items():
+            out[..., positions] += masker.pool(amounts[name])
         return out

@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from polars import selectors as cs
 
 from plumbline.evaluation.conformal import Conformal
-from plumbline.evaluation.decision import Judged
+from plumbline.evaluation.decision import PartPredictions
 from plumbline.examples import InputSpec
 from plumbline.kinds import Part, TargetKind
 
-Judgement = Mapping[Part, Judged]
+ModelPredictions = Mapping[Part, PartPredictions]
 
 
 def predictions(
-    spec: InputSpec, model: Judgement, baselines: Mapping[str, Judgement], conformal: Conformal
+    spec: InputSpec,
+    model: ModelPredictions,
+    baselines: Mapping[str, ModelPredictions],
+    conformal: Conformal,
 ) -> pl.DataFrame:
     """Row number, part, truth and prediction of every validation and test row, and what else
     there is: probabilities or interval, and what each baseline predicts.
@@ -29,16 +32,16 @@ def predictions(
     """
     frames = []
     for part in (Part.VAL, Part.TEST):
-        judged = model[part]
+        own = model[part]
         columns: dict[str, Any] = {
-            "row": pl.Series(judged.rows, dtype=pl.UInt32),
-            "part": pl.repeat(part.name.lower(), len(judged.rows), eager=True),
-            "actual": _shown(judged.y, spec),
-            "predicted": _shown(judged.predicted, spec),
+            "row": pl.Series(own.rows, dtype=pl.UInt32),
+            "part": pl.repeat(part.name.lower(), len(own.rows), eager=True),
+            "actual": _shown(own.y, spec),
+            "predicted": _shown(own.predicted, spec),
         }
         for number, name in enumerate(spec.classes):
-            columns[f"p_{name}"] = pl.Series(judged.prediction[:, number])
-        shown = conformal.method.columns(conformal.state, judged.prediction)
+            columns[f"p_{name}"] = pl.Series(own.prediction[:, number])
+        shown = conformal.method.columns(conformal.state, own.prediction)
         columns |= {name: pl.Series(values) for name, values in shown.items()}
         columns |= {name: _shown(b[part].predicted, spec) for name, b in baselines.items()}
         frames.append(pl.DataFrame(columns).with_columns(cs.float().fill_nan(None)))

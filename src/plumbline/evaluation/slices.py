@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.errors import ParameterError, nearest, shorten
-from plumbline.evaluation.decision import Judged
+from plumbline.evaluation.decision import PartPredictions
 from plumbline.evaluation.intervals import interval, resample
 from plumbline.evaluation.metrics import METRICS, all_scores
 from plumbline.evaluation.metrics.weighted import Statistic, Targets
@@ -86,11 +86,11 @@ def relation(train: Examples, spec: InputSpec) -> dict[str, float]:
     x = x - x.mean(axis=0)  # (n, numbers)
     total = np.maximum(np.square(x).sum(axis=0), 1e-12)
     strength = EXPLAINED[spec.task.spec.target](train.y, x, total)
-    found: dict[str, float] = {}
+    gaps: dict[str, float] = {}
     sources = [source for tensor in tensors for source in tensor.sources]
     for source, value in zip(sources, strength, strict=True):
-        found[source] = max(found.get(source, 0.0), float(value))
-    return found
+        gaps[source] = max(gaps.get(source, 0.0), float(value))
+    return gaps
 
 
 def _by_classes(y: Targets, x: DoubleArray, total: DoubleArray) -> DoubleArray:
@@ -136,7 +136,7 @@ def make_slices(frame: pl.DataFrame, schema: Schema, *, auto: bool, min_rows: in
 
 def score_slices(
     slices: Sequence[Slice],
-    judged: Judged,
+    predictions: PartPredictions,
     metric: str,
     *,
     resamples: int = RESAMPLES,
@@ -156,7 +156,7 @@ def score_slices(
     """
     if not slices:
         return []
-    y, prediction, threshold = judged.y, judged.prediction, judged.decision.threshold
+    y, prediction, threshold = predictions.y, predictions.prediction, predictions.decision.threshold
     make = METRICS[metric].statistic
     statistics = {"all": make(y, prediction, threshold)}
     for s, one in enumerate(slices):
@@ -169,7 +169,7 @@ def score_slices(
     # how many standard errors, so that all the intervals hold together
     tested = max(1, sum(error is not None for error in errors))
     width = NormalDist().inv_cdf(1 - LEVEL / 2 / tested)
-    found = []
+    scored = []
     for s, (one, error) in enumerate(zip(slices, errors, strict=True)):
         point = points[str(s)]
         difference = point - points["all"]
@@ -178,7 +178,7 @@ def score_slices(
         if math.isfinite(difference) and error is not None:
             around = [difference - width * error, difference + width * error]
         ends = interval(values[str(s)], point, biased=METRICS[metric].biased) if known else None
-        found.append(
+        scored.append(
             {
                 "column": one.column,
                 "value": one.value,
@@ -188,10 +188,12 @@ def score_slices(
                 "difference": difference if math.isfinite(difference) else None,
                 "difference_ci95": around,
                 "worse": around is not None and max(sign * end for end in around) < 0,
-                "metrics": all_scores(y[one.rows], prediction[one.rows], judged.task, threshold),
+                "metrics": all_scores(
+                    y[one.rows], prediction[one.rows], predictions.task, threshold
+                ),
             }
         )
-    return found
+    return scored
 
 
 def _on(rows: IntArray, of: Statistic) -> Statistic:

@@ -34,10 +34,10 @@ def choose_threshold(
         ParameterError: a rule that knows no threshold, or costs other than fp and fn.
     """
     _check(rule, costs)
-    seen = np.unique(probabilities[:, 1]) if len(y) else np.zeros(0)
-    if rule == "none" or len(np.unique(y)) < 2 or len(seen) < 2:
+    candidates = np.unique(probabilities[:, 1]) if len(y) else np.zeros(0)
+    if rule == "none" or len(np.unique(y)) < 2 or len(candidates) < 2:
         return None
-    between = (seen[1:] + seen[:-1]) / 2
+    between = (candidates[1:] + candidates[:-1]) / 2
     if len(between) > CANDIDATES:
         # evenly over the values that occur: thresholds lie where rows are
         between = np.unique(np.quantile(between, np.linspace(0, 1, CANDIDATES), method="nearest"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from plumbline.evaluation.decision import Judged
+from plumbline.evaluation.decision import PartPredictions
 from plumbline.evaluation.intervals import Difference, paired_difference
 from plumbline.evaluation.metrics import METRICS, score
 from plumbline.numbers import number
@@ -15,8 +15,8 @@ SMALL = 0.05  # a difference of less than this share of the baseline's error is 
 
 
 def compare(
-    model: Judged,
-    baselines: Mapping[str, Judged],
+    model: PartPredictions,
+    baselines: Mapping[str, PartPredictions],
     metric: str,
     *,
     resamples: int,
@@ -32,25 +32,30 @@ def compare(
         `difference` (model minus baseline), `ci95`, `p_value`, `error_reduction` (the share of
         the baseline's error that the model removes), `small` (whether that is little), `text`.
     """
-    found = {
+    compared = {
         name: _entry(name, model, other, metric, resamples, seed)
         for name, other in baselines.items()
     }
-    verdicts = {name: str(entry["verdict"]) for name, entry in found.items()}
+    verdicts = {name: str(entry["verdict"]) for name, entry in compared.items()}
     outperforms = None
     if verdicts and "unknown" not in verdicts.values():
         outperforms = all(verdict == "better" for verdict in verdicts.values())
-    best = _best(found, METRICS[metric].greater_is_better)
+    best = _best(compared, METRICS[metric].greater_is_better)
     return {
         "outperforms_baselines": outperforms,
-        "text": _overall(found, best, metric, outperforms),
+        "text": _overall(compared, best, metric, outperforms),
         "best_baseline": best,
-        "baselines": found,
+        "baselines": compared,
     }
 
 
 def _entry(
-    name: str, model: Judged, other: Judged, metric: str, resamples: int, seed: int
+    name: str,
+    model: PartPredictions,
+    other: PartPredictions,
+    metric: str,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
     words = baseline_phrase(name)
     gap = paired_difference(
@@ -103,40 +108,42 @@ def _size(metric: str, values: Sequence[float]) -> str:
     return f"{metric_label(metric)} {difference} (95% interval {low} to {high})"
 
 
-def _best(found: Mapping[str, Mapping[str, Any]], greater_is_better: bool) -> str | None:
+def _best(baselines: Mapping[str, Mapping[str, Any]], greater_is_better: bool) -> str | None:
     """The baseline that scores best; the first of equals."""
-    scores = {name: entry["score"] for name, entry in found.items() if "score" in entry}
+    scores = {name: entry["score"] for name, entry in baselines.items() if "score" in entry}
     if not scores:
         return None
     return (max if greater_is_better else min)(scores, key=lambda name: scores[name])
 
 
 def _overall(
-    found: Mapping[str, Mapping[str, Any]],
+    scored: Mapping[str, Mapping[str, Any]],
     best: str | None,
     metric: str,
     outperforms: bool | None,
 ) -> str:
     unknown = "Whether the deep model outperforms the baselines is unknown: "
-    if not found:
+    if not scored:
         return f"{unknown}no baseline was fitted."
     if outperforms is None or best is None:
         return f"{unknown}{metric_label(metric)} is undefined on these rows."
     if outperforms:
-        text = f"The deep model is better than {_all(found)}. {_against(best, found[best], metric)}"
-        return f"{text} {SMALL_GAIN}" if found[best]["small"] else text
-    worse = [name for name, entry in found.items() if entry["verdict"] == "worse"]
+        text = (
+            f"The deep model is better than {_all(scored)}. {_against(best, scored[best], metric)}"
+        )
+        return f"{text} {SMALL_GAIN}" if scored[best]["small"] else text
+    worse = [name for name, entry in scored.items() if entry["verdict"] == "worse"]
     if worse:
         named = best if best in worse else worse[0]
         return (
             f"The deep model is significantly worse than a simpler baseline ({_all(worse)}): use "
-            f"that instead. {_against(named, found[named], metric)}"
+            f"that instead. {_against(named, scored[named], metric)}"
         )
-    level = [name for name, entry in found.items() if entry["verdict"] == "within noise"]
+    level = [name for name, entry in scored.items() if entry["verdict"] == "within noise"]
     named = best if best in level else level[0]
     return (
         f"The deep model is not significantly better than a simpler baseline ({_all(level)}): "
-        f"prefer the simpler one. {_against(named, found[named], metric)}"
+        f"prefer the simpler one. {_against(named, scored[named], metric)}"
     )
 
 

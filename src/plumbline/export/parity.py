@@ -66,15 +66,15 @@ def check_parity(
     batches: dict[str, float | None] = {}
     for size, rows in ((count, count), (1, SINGLE_ROWS), (ODD_BATCH, count)):
         rows = min(rows, count)
-        told = OnnxPredictor(graph, batch_rows=size)(take_inputs(inputs, slice(rows)))
-        away = np.abs(told - reference[:rows]) / scale[:rows]
+        answer = OnnxPredictor(graph, batch_rows=size)(take_inputs(inputs, slice(rows)))
+        away = np.abs(answer - reference[:rows]) / scale[:rows]
         worst = float(away.max())
         batches["all" if size == count else str(size)] = worst if np.isfinite(worst) else None
-    found = [d for d in batches.values() if d is not None]
+    differences = [d for d in batches.values() if d is not None]
     return Parity(
         rows=count,
         batches=batches,
-        max_difference=max(found) if len(found) == len(batches) else None,
+        max_difference=max(differences) if len(differences) == len(batches) else None,
         tolerance=tolerance,
         unit="probability" if targets is None else "standard deviations of the target",
     )

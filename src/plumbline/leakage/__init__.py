@@ -15,11 +15,11 @@ import numpy as np
 from plumbline.config.data import Policy
 from plumbline.kinds import IntArray
 from plumbline.leakage.across import duplicates, groups, time_order
+from plumbline.leakage.adversarial import adversarial_validation
 from plumbline.leakage.finding import LISTED, Check, Evidence, Finding
 from plumbline.leakage.giveaway import giveaway
 from plumbline.leakage.identifier import identifier
 from plumbline.leakage.near import near_duplicates
-from plumbline.leakage.source import adversarial_validation
 from plumbline.leakage.target_text import target_text
 
 __all__ = ["LEAKAGE_CHECKS", "Evidence", "Finding", "Leaks", "check_title", "find_leaks"]

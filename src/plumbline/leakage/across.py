@@ -19,22 +19,22 @@ DIGITS = 6  # significant digits: one less than float32 holds
 
 def returning(part: ByteArray, code: IntArray) -> BoolArray:
     """Rows whose code occurs in a later part too (train < validation < test); shape (rows,)."""
-    found = np.zeros(len(part), dtype=bool)
+    copies = np.zeros(len(part), dtype=bool)
     for earlier, later in ((Part.TRAIN, (Part.VAL, Part.TEST)), (Part.VAL, (Part.TEST,))):
         goes_on = np.zeros(int(code.max()) + 1, dtype=bool)
         goes_on[code[np.isin(part, later)]] = True
-        found |= (part == earlier) & goes_on[code]
-    return found
+        copies |= (part == earlier) & goes_on[code]
+    return copies
 
 
 def copied(part: ByteArray, code: IntArray) -> BoolArray:
     """Held-out rows whose code occurs in an earlier part; shape (rows,)."""
-    found = np.zeros(len(part), dtype=bool)
+    copies = np.zeros(len(part), dtype=bool)
     for earlier, later in (((Part.TRAIN,), Part.VAL), ((Part.TRAIN, Part.VAL), Part.TEST)):
         known = np.zeros(int(code.max()) + 1, dtype=bool)
         known[code[np.isin(part, earlier)]] = True
-        found |= (part == later) & known[code]
-    return found
+        copies |= (part == later) & known[code]
+    return copies
 
 
 def duplicates(evidence: Evidence) -> Sequence[Finding]:
@@ -42,17 +42,17 @@ def duplicates(evidence: Evidence) -> Sequence[Finding]:
     exact = evidence.rows.duplicate
     findings = []
     known = copied(evidence.part, exact)
-    if _worth_telling(evidence, known) and not _natural(evidence, exact):
+    if _worth_reporting(evidence, known) and not _natural(evidence, exact):
         findings.append(_equal_rows(evidence, exact, known, "in every feature"))
     written = _but_for_writing(evidence)
     alike = copied(evidence.part, written) & ~known
-    if _worth_telling(evidence, alike):
+    if _worth_reporting(evidence, alike):
         how = "in every feature, but for case, punctuation, blanks or the last digits"
         findings.append(_equal_rows(evidence, written, alike, how))
     return findings
 
 
-def _worth_telling(evidence: Evidence, held: BoolArray) -> bool:
+def _worth_reporting(evidence: Evidence, held: BoolArray) -> bool:
     return bool(held.sum() >= FEW or held.sum() > FEW_SHARE * evidence.held_out_rows)
 
 
@@ -63,12 +63,12 @@ def _natural(evidence: Evidence, code: IntArray) -> bool:
     two of their cells do; it is that where columns are independent, and more where they are not.
     """
     frame = evidence.train.drop(ROW)
-    agree = 1.0
+    chance = 1.0
     for name in evidence.features:
         size = frame.select(pl.len().over(name).cast(pl.Float64)).to_series()
-        agree *= max(0.0, float((size - 1).sum()) / max(1, len(size) * (len(size) - 1)))
+        chance *= max(0.0, float((size - 1).sum()) / max(1, len(size) * (len(size) - 1)))
     part = evidence.part
-    expected = -np.expm1(-agree * float((part == Part.TRAIN).sum()))
+    expected = -np.expm1(-chance * float((part == Part.TRAIN).sum()))
     held = np.isin(part, (Part.VAL, Part.TEST))
     return bool(copied(part, code)[held].mean() <= 2 * expected)
 
@@ -84,24 +84,24 @@ def _but_for_writing(evidence: Evidence) -> IntArray:
     floats = any(schema[name].is_float() for name in names)
     if not floats and not any(schema[name] == pl.String for name in names):
         return evidence.rows.duplicate
-    told_apart = _told_apart(evidence)
+    separability = _separability(evidence)
     ways = {
-        "fine": plain(schema, names, lambda c: c.cast(pl.Float32), as_is=told_apart),
-        "coarse": plain(schema, names, lambda c: c.round_sig_figs(DIGITS), as_is=told_apart),
-        "text": plain(schema, names, as_is=told_apart),
+        "fine": plain(schema, names, lambda c: c.cast(pl.Float32), as_is=separability),
+        "coarse": plain(schema, names, lambda c: c.round_sig_figs(DIGITS), as_is=separability),
+        "text": plain(schema, names, as_is=separability),
     }
     hashed = evidence.table.frame.select(
         pl.struct(columns).hash(0).alias(way) for way, columns in ways.items()
     ).collect(engine="streaming")
-    seen = {way: different(hashed[way].to_numpy()) for way in ("fine", "coarse")}
+    counts = {way: different(hashed[way].to_numpy()) for way in ("fine", "coarse")}
     exact = int(evidence.rows.duplicate.max()) + 1
-    by_chance = exact - seen["coarse"] > 3 * (exact - seen["fine"])
-    chosen = hashed["text" if by_chance else "fine"].to_numpy()
+    by_chance = exact - counts["coarse"] > 3 * (exact - counts["fine"])
+    codes_used = hashed["text" if by_chance else "fine"].to_numpy()
     del hashed
-    return group_codes(chosen)
+    return group_codes(codes_used)
 
 
-def _told_apart(evidence: Evidence) -> tuple[str, ...]:
+def _separability(evidence: Evidence) -> tuple[str, ...]:
     """Categories whose values differ however they are written: rewriting every cell of them
     would be the better part of the check."""
     names = [c.name for c in evidence.schema.features if c.type is ColumnType.CATEGORY]

@@ -147,12 +147,12 @@ def _answer(
 ) -> tuple[float, float]:
     """Score and share known of class c, codes as they are (0) or rising (1) or falling (-1)."""
     belief = np.empty_like(rows)  # (K, 2): of the rows of a half, from the other half
-    for asked, taught in ((0, 1), (1, 0)):
+    for query, taught in ((0, 1), (1, 0)):
         prior = hits[:, taught].sum() / max(1, rows[:, taught].sum())
         block = _pooled(hits[:, taught], rows[:, taught], way) if way else np.arange(len(rows))
         inside = np.bincount(block, weights=hits[:, taught])
         count = np.bincount(block, weights=rows[:, taught])
-        belief[:, asked] = ((inside + prior) / (count + 1))[block]
+        belief[:, query] = ((inside + prior) / (count + 1))[block]
     if target.task == Task.REGRESSION:
         rank = target.onehot[:, 0]
         spread = float(((rank - rank.mean()) ** 2).sum())
@@ -176,12 +176,12 @@ def _pooled(hits: DoubleArray, rows: DoubleArray, way: int) -> IntArray:
     """
     from scipy.optimize import isotonic_regression
 
-    seen = 1 + np.flatnonzero(rows[1:] > 0)
+    ends = 1 + np.flatnonzero(rows[1:] > 0)
     block = np.zeros(len(rows), dtype=np.int64)
-    if not len(seen):
+    if not len(ends):
         return block
-    fitted = isotonic_regression(hits[seen] / rows[seen], weights=rows[seen], increasing=way > 0)
-    starts = seen[fitted.blocks[:-1]]
+    fitted = isotonic_regression(hits[ends] / rows[ends], weights=rows[ends], increasing=way > 0)
+    starts = ends[fitted.blocks[:-1]]
     starts[0] = 1
     block[starts] = 1
     return np.cumsum(block)

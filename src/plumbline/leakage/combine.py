@@ -93,26 +93,26 @@ def find_formula(values: DoubleArray, target: DoubleArray) -> Formula | None:
 
 def _search(x: DoubleArray, y: DoubleArray, some: IntArray, *, logarithmic: bool) -> Formula | None:
     """Exact formulas, then those with a remainder, of the columns that the pursuit tries."""
-    seen, target = x[some], y[some]
+    values, target = x[some], y[some]
     taught = np.arange(len(some)) % 2 == 0
-    path = _pursue(seen[taught], target[taught])
+    path = _pursue(values[taught], target[taught])
     if not path:
         return None
-    formula = _fitted(x, y, some, _shorten(seen[taught], target[taught], path), logarithmic)
+    formula = _fitted(x, y, some, _shorten(values[taught], target[taught], path), logarithmic)
     if formula is not None and formula.exact:
         return formula
-    found = find_remainder(x, y, some, path, logarithmic=logarithmic)
-    if found is None:
+    residue = find_remainder(x, y, some, path, logarithmic=logarithmic)
+    if residue is None:
         return formula
     return Formula(
-        columns=found.columns,
-        weights=found.weights,
+        columns=residue.columns,
+        weights=residue.weights,
         intercept=0.0,
         logarithmic=logarithmic,
-        residual=found.residual,
-        exact=found.exact,
-        holds=found.holds,
-        remainder=found,
+        residual=residue.residual,
+        exact=residue.exact,
+        holds=residue.holds,
+        remainder=residue,
     )
 
 
@@ -128,12 +128,12 @@ def _fitted(
         return None
     columns, weights, intercept = fit
     left = np.abs(y - intercept - x[:, columns] @ weights)
-    asked = some[1::2]
-    asked = asked[np.isfinite(left[asked])]
+    query = some[1::2]
+    query = query[np.isfinite(left[query])]
     spread = float(y[some].std())
-    residual = float(np.sqrt((left[asked] ** 2).mean())) / spread
+    residual = float(np.sqrt((left[query] ** 2).mean())) / spread
     rounding = 1.2 * _rounding(x[:, columns], y, weights, logarithmic=logarithmic)
-    rounded = float((left[asked] <= rounding[asked]).mean()) >= 0.999
+    rounded = float((left[query] <= rounding[query]).mean()) >= 0.999
     if residual > (ROUNDED if rounded else NEARLY):
         return None
     return Formula(
@@ -191,10 +191,10 @@ def _pursue(values: DoubleArray, target: DoubleArray) -> list[int]:
         return []
     x = np.where(usable, filled / np.where(usable, scale, 1.0), 0.0)
     basis = np.zeros((len(target), 0))
-    chosen: list[int] = []
+    selected: list[int] = []
     for _ in range(min(STEPS, int(usable.sum()), len(target) // PER_TERM)):
         gain = np.abs(x.T @ rest)
-        gain[chosen] = -1
+        gain[selected] = -1
         best = int(np.argmax(gain))
         new = x[:, best] - basis @ (basis.T @ x[:, best])
         new -= basis @ (basis.T @ new)
@@ -204,21 +204,21 @@ def _pursue(values: DoubleArray, target: DoubleArray) -> list[int]:
         x[:, best] = 0.0 if length < 1e-7 else x[:, best]
         if length < 1e-7:  # the same as those before it
             continue
-        chosen.append(best)
+        selected.append(best)
         basis = np.column_stack([basis, new / length])
         rest = rest - basis[:, -1] * (basis[:, -1] @ rest)
         if np.linalg.norm(rest) <= 1e-9 * size:
             break
-    return chosen
+    return selected
 
 
 def _fit(
-    values: DoubleArray, target: DoubleArray, chosen: list[int]
+    values: DoubleArray, target: DoubleArray, selected: list[int]
 ) -> tuple[DoubleArray, float, float] | None:
     """Least squares on the rows without gaps: weights, intercept, relative residual."""
-    part = values[:, chosen]
+    part = values[:, selected]
     whole = np.isfinite(part).all(axis=1)
-    if whole.sum() < max(15, PER_TERM * len(chosen)) or whole.mean() < 0.5:
+    if whole.sum() < max(15, PER_TERM * len(selected)) or whole.mean() < 0.5:
         return None
     part, y = part[whole], target[whole]
     center, scale = part.mean(axis=0), part.std(axis=0)

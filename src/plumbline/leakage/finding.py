@@ -107,10 +107,10 @@ class Evidence:
         """Rows of all parts, read in one pass."""
         sides = (np.isin(self.part, parts) for parts in ((Part.TRAIN,), (Part.VAL, Part.TEST)))
         rows = [sample(np.flatnonzero(s), self.sampled_rows, self.seed) for s in sides]
-        chosen = pl.LazyFrame({ROW: np.concatenate(rows).astype(np.uint32)})
+        rows_kept = pl.LazyFrame({ROW: np.concatenate(rows).astype(np.uint32)})
         return (
             self.table.frame.with_row_index(ROW)
-            .join(chosen, on=ROW, how="semi", maintain_order="left")
+            .join(rows_kept, on=ROW, how="semi", maintain_order="left")
             .collect(engine="streaming")
         )
 
@@ -122,5 +122,5 @@ def sample(rows: IntArray, limit: int, seed: int) -> IntArray:
     """At most `limit` of these row numbers, ascending."""
     if len(rows) <= limit:
         return rows
-    chosen = np.random.default_rng([seed, 3]).choice(len(rows), limit, replace=False)
-    return np.sort(rows[chosen])
+    rows_kept = np.random.default_rng([seed, 3]).choice(len(rows), limit, replace=False)
+    return np.sort(rows[rows_kept])

@@ -53,9 +53,9 @@ def giveaway(evidence: Evidence) -> Sequence[Finding]:
     if len(inquiry.frame) < 2 * MIN_ROWS or not inquiry.names:
         return []
     findings: list[Finding] = []
-    for look in (_exact, _formulas, _strong, _pure_values, pairs):
+    for check in (_exact, _formulas, _strong, _pure_values, pairs):
         flagged = {name for f in findings for name in f.columns}
-        findings += look(inquiry, [name for name in inquiry.names if name not in flagged])
+        findings += check(inquiry, [name for name in inquiry.names if name not in flagged])
     return findings
 
 
@@ -63,9 +63,9 @@ def _exact(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     """Columns that decide the target exactly."""
     findings = []
     for name in clear:
-        found = _form(inquiry, name)
-        if found is not None:
-            detail, rows = found
+        form = _form(inquiry, name)
+        if form is not None:
+            detail, rows = form
             findings.append(
                 Finding(
                     check="giveaway",
@@ -128,9 +128,9 @@ def _way(x: DoubleArray, y: DoubleArray) -> str:
 def _strong(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     """Columns that alone know more than all others together, per class."""
     worst: dict[str, tuple[float, Finding]] = {}
-    asked = inquiry.classes
-    copies = [n for n in clear if inquiry.alone[n].known[asked].min() >= KNOWN_COPY]
-    for c in asked:
+    classes = inquiry.classes
+    copies = [n for n in clear if inquiry.alone[n].known[classes].min() >= KNOWN_COPY]
+    for c in classes:
         known = {n: float(inquiry.alone[n].known[c]) for n in clear}
         for name in (n for n in clear if known[n] >= inquiry.suspicious):
             flagged, others = inquiry.dominated(c, known[name], [name])
@@ -138,7 +138,7 @@ def _strong(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
                 # two copies of the target would clear each other
                 flagged, others = inquiry.dominated(c, KNOWN_COPY, copies)
             each = KNOWN_EACH_EASY if others >= EASY else KNOWN_EACH
-            if not flagged or inquiry.alone[name].known[asked].min() < each:
+            if not flagged or inquiry.alone[name].known[classes].min() < each:
                 continue
             if name not in worst or worst[name][0] < known[name]:
                 worst[name] = (known[name], _strong_finding(inquiry, name, c, others))

@@ -57,9 +57,9 @@ def identifier(evidence: Evidence) -> Sequence[Finding]:
     target = Target.of(frame, evidence.schema, evidence.seed)
     findings = []
     for column in suspects:
-        found = _best(frame[column.name], target)
-        if found is not None:
-            findings.append(_finding(evidence, column, *found))
+        best = _best(frame[column.name], target)
+        if best is not None:
+            findings.append(_finding(evidence, column, *best))
     return findings
 
 
@@ -101,16 +101,16 @@ def _best(column: pl.Series, target: Target) -> tuple[str, float, float, int] | 
     learned: dict[str, Knowledge] = {}
     for name, read in aspects.items():
         learned[name] = knowledge(encode(read(column)), target)
-    name, found = max(learned.items(), key=lambda item: float(item[1].known.max()))
-    c = int(np.argmax(found.known))
+    name, association = max(learned.items(), key=lambda item: float(item[1].known.max()))
+    c = int(np.argmax(association.known))
     positive = target.onehot[:, c].sum()
     # the standard error of the area under the ROC curve without knowledge (Hanley, McNeil 1982)
     rest = len(target.value) - positive
     error = np.sqrt((len(target.value) + 1) / (12 * max(1.0, positive * rest)))
-    clear = target.names == ("",) or found.score[c] - 0.5 > CLEAR * error
-    if found.known[c] < KNOWN_WARNING or not clear:
+    clear = target.names == ("",) or association.score[c] - 0.5 > CLEAR * error
+    if association.known[c] < KNOWN_WARNING or not clear:
         return None
-    return name, float(found.score[c]), float(found.known[c]), c
+    return name, float(association.score[c]), float(association.known[c]), c
 
 
 def _finding(

@@ -136,16 +136,16 @@ def _nearest(space: Space, bound: float) -> tuple[DoubleArray, IntArray, BoolArr
     from scipy.spatial import cKDTree
 
     different = [len(np.unique(space.train[:, j])) for j in range(space.train.shape[1])]
-    chosen = np.argsort(-np.array(different), kind="stable")[:TREE_COLUMNS]
+    columns = np.argsort(-np.array(different), kind="stable")[:TREE_COLUMNS]
     apart = 4 * bound  # cells lie so far from each other that nothing in another one is near
-    points = np.column_stack([space.train[:, chosen], space.train_cell * apart])
-    asked = np.column_stack([space.held[:, chosen], space.held_cell * apart])
+    points = np.column_stack([space.train[:, columns], space.train_cell * apart])
+    query = np.column_stack([space.held[:, columns], space.held_cell * apart])
     whole = np.column_stack([space.train, space.train_cell])
     kept = np.sort(_first_of_each(whole))
     tree = cKDTree(points[kept], balanced_tree=False)
-    found = tree.query(asked, k=NEIGHBORS, p=np.inf, distance_upper_bound=bound)
-    distance: DoubleArray = found[0]
-    position = np.minimum(found[1], len(kept) - 1)
+    neighbors = tree.query(query, k=NEIGHBORS, p=np.inf, distance_upper_bound=bound)
+    distance: DoubleArray = neighbors[0]
+    position = np.minimum(neighbors[1], len(kept) - 1)
     row, place = np.nonzero(np.isfinite(distance))
     at = kept[position]
     apart_by = np.abs(space.held[row] - space.train[at[row, place]])  # (pairs, d)
@@ -181,26 +181,29 @@ def _copies(distance: DoubleArray, step: BoolArray, bound: float, dimension: flo
     with np.errstate(invalid="ignore"):
         gap = (distance[:, :-1] <= bound) & (distance[:, 1:] >= RATIO * distance[:, :-1])
     copies: BoolArray = gap.any(axis=1) & np.isfinite(nearest) & ~step
-    found, asked = int(copies.sum()), int((nearest <= RATIO * bound).sum())
+    copies_found, candidates = int(copies.sum()), int((nearest <= RATIO * bound).sum())
     beside = int(((nearest > bound) & (nearest <= RATIO * bound)).sum())
     half_way = int(((nearest > bound) & (nearest <= RATIO**0.5 * bound)).sum())
     if beside >= COUNTED:  # enough ordinary rows near by to see how their number grows
         growth = max(1.0, beside / (half_way + half_way**0.5 + 1) - 1)
         dimension = min(max(1.0, 2 * np.log(growth) / np.log(RATIO)), MAX_DIMENSION)
-    elif 2 * found <= asked:
+    elif 2 * copies_found <= candidates:
         return np.zeros(len(distance), dtype=bool)
     share = RATIO**-dimension
-    if found < max(LEAST, 4 * share * asked) or _tail(found, asked, share) > CHANCE:
+    if (
+        copies_found < max(LEAST, 4 * share * candidates)
+        or _tail(copies_found, candidates, share) > CHANCE
+    ):
         return np.zeros(len(distance), dtype=bool)
     return copies
 
 
-def _tail(found: int, asked: int, share: float) -> float:
-    """Probability of at least `found` hits of `asked`, each with probability `share`."""
-    if found > 40:  # four times the expected number at least: below (e / 4)^40, Chernoff
+def _tail(count: int, total: int, share: float) -> float:
+    """Probability of at least `count` hits of `total`, each with probability `share`."""
+    if count > 40:  # four times the expected number at least: below (e / 4)^40, Chernoff
         return 0.0
     return sum(
-        comb(asked, k) * share**k * (1 - share) ** (asked - k) for k in range(found, asked + 1)
+        comb(total, k) * share**k * (1 - share) ** (total - k) for k in range(count, total + 1)
     )
 
 

@@ -35,12 +35,12 @@ def boosted(x: DoubleArray, y: DoubleArray, half: IntArray, *, numeric: bool) ->
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     belief = np.full(len(y), y.mean())
-    for asked in (0, 1):
-        taught = half != asked
+    for query in (0, 1):
+        taught = half != query
         varies = _varies(x[taught])  # a column of one value stops scikit-learn's binning
         if len(np.unique(y[taught])) < 2 or not varies.any():
             continue
-        known, asked_rows = x[np.ix_(taught, varies)], x[np.ix_(~taught, varies)]
+        known, query_rows = x[np.ix_(taught, varies)], x[np.ix_(~taught, varies)]
         settings = {
             "max_iter": ROUNDS,
             "learning_rate": 0.1,
@@ -52,10 +52,10 @@ def boosted(x: DoubleArray, y: DoubleArray, half: IntArray, *, numeric: bool) ->
         with threadpool_limits(1 if x.size < THREADED_CELLS else None):
             if numeric:
                 model = HistGradientBoostingRegressor(**settings).fit(known, y[taught])
-                belief[~taught] = model.predict(asked_rows)
+                belief[~taught] = model.predict(query_rows)
             else:
                 model = HistGradientBoostingClassifier(**settings).fit(known, y[taught] > 0.5)
-                belief[~taught] = model.predict_proba(asked_rows)[:, 1]
+                belief[~taught] = model.predict_proba(query_rows)[:, 1]
     return belief
 
 
@@ -71,8 +71,8 @@ def _varies(x: DoubleArray) -> BoolArray:
 def linear(x: DoubleArray, y: DoubleArray, half: IntArray) -> DoubleArray:
     """Beliefs of ridge regression in y, each half by the line fitted on the other; (n,)."""
     belief = np.full(len(y), y.mean())
-    for asked in (0, 1):
-        taught = half != asked
+    for query in (0, 1):
+        taught = half != query
         there = np.isfinite(x)
         many = np.maximum(there[taught].sum(axis=0), 1)
         mean = np.where(there, x, 0)[taught].sum(axis=0) / many

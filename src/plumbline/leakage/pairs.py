@@ -58,14 +58,14 @@ def pairs(inquiry: Inquiry, clear: list[str]) -> list[Finding]:
     fine = {n: encode(frame[n], bins=FINE, values=FINE) for n in best}
     findings: list[Finding] = []
     flagged: set[str] = set()
-    asked = 0
+    tried = 0
     for a, b in _candidates(frame, best, numbers, target):
         if flagged & {a, b}:
             continue
         for pair in _joined(a, b, fine, numbers, inquiry, target):
             alone, others = (True, 0.0) if pair.exact else (False, 0.0)
-            if not pair.exact and asked < ASKED:
-                asked += 1
+            if not pair.exact and tried < ASKED:
+                tried += 1
                 alone, others = inquiry.dominated(pair.c, pair.known, [a, b])
             if alone:
                 findings.append(_finding(inquiry, pair, others))
@@ -157,7 +157,7 @@ def _joined(
             }
         ways |= {how: encode(pl.Series(value)) for how, value in joined.items()}
     few = all(len(np.unique(fine[n])) <= FINE // 2 for n in (a, b))
-    found: dict[int, Pair] = {}
+    pairs_found: dict[int, Pair] = {}
     for how, codes in ways.items():
         learned = knowledge(codes, target, ordered=how in joined)
         exact = False
@@ -165,10 +165,15 @@ def _joined(
             exact = _cuts(joined[how], target) if how in joined else few and _decides(codes, target)
         for c in inquiry.classes:
             score, known = float(learned.score[c]), float(learned.known[c])
-            better = c not in found or (found[c].exact, found[c].known) < (exact, known)
+            better = c not in pairs_found or (pairs_found[c].exact, pairs_found[c].known) < (
+                exact,
+                known,
+            )
             if better and (exact or _enough(known, c, (a, b), inquiry)):
-                found[c] = Pair(columns=(a, b), how=how, c=c, score=score, known=known, exact=exact)
-    return sorted(found.values(), key=lambda pair: not pair.exact)
+                pairs_found[c] = Pair(
+                    columns=(a, b), how=how, c=c, score=score, known=known, exact=exact
+                )
+    return sorted(pairs_found.values(), key=lambda pair: not pair.exact)
 
 
 def _decides(codes: IntArray, target: Target) -> bool:

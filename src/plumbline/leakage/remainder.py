@@ -84,34 +84,34 @@ def find_remainder(
     some = some[np.isfinite(x[some][:, path]).all(axis=1)]
     if len(some) < LEAST or not path:
         return None
-    seen, target = x[some], y[some]
+    sampled, target = x[some], y[some]
     unit = last_digit(np.exp(y) if logarithmic else y)
-    best: tuple[dict[int, float], Judgement] | None = None
-    for chosen in _candidates(seen, target, unit, path, logarithmic=logarithmic):
-        judged = _shortest(seen, target, unit, chosen, logarithmic=logarithmic)
-        if judged is not None and (best is None or _rank(judged) < _rank(best)):
-            best = judged
+    best: tuple[dict[int, float], Residue] | None = None
+    for terms in _candidates(sampled, target, unit, path, logarithmic=logarithmic):
+        candidate = _shortest(sampled, target, unit, terms, logarithmic=logarithmic)
+        if candidate is not None and (best is None or _rank(candidate) < _rank(best)):
+            best = candidate
     if best is None or len(best[0]) > MAX_TERMS:
         return None
-    chosen, found = best
-    left = y - _sum(x, chosen)
+    terms, residue = best
+    left = y - _sum(x, terms)
     holds = np.isfinite(left)
-    if len(found.values):
+    if len(residue.values):
         with np.errstate(invalid="ignore"):
             close = _tolerance(y, left, unit, logarithmic=logarithmic)
-            holds &= _distance(left, found.values) <= close
+            holds &= _distance(left, residue.values) <= close
     return Remainder(
-        columns=tuple(sorted(chosen)),
-        weights=tuple(chosen[j] for j in sorted(chosen)),
-        values=tuple(float(v) for v in (np.exp(found.values) if logarithmic else found.values)),
-        covered=found.covered,
-        residual=found.residual,
+        columns=tuple(sorted(terms)),
+        weights=tuple(terms[j] for j in sorted(terms)),
+        values=tuple(float(v) for v in (np.exp(residue.values) if logarithmic else residue.values)),
+        covered=residue.covered,
+        residual=residue.residual,
         holds=holds,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Residue:
     """What a sum of columns leaves of the target: few values (or none), the rows they cover."""
 
     values: DoubleArray
@@ -119,10 +119,10 @@ class Judgement:
     residual: float
 
 
-def _rank(judged: tuple[dict[int, float], Judgement]) -> tuple[bool, int, int]:
+def _rank(candidate: tuple[dict[int, float], Residue]) -> tuple[bool, int, int]:
     """Few values before a small remainder; then few columns, then the fewest values."""
-    chosen, found = judged
-    return not len(found.values), len(chosen), len(found.values)
+    terms, residue = candidate
+    return not len(residue.values), len(terms), len(residue.values)
 
 
 def last_digit(number: DoubleArray) -> float:
@@ -181,11 +181,11 @@ def _plain_sums(
             if part is None:
                 continue
             weights = {response: 1.0 / part, **{j: -w / part for j, w in weights.items()}}
-        chosen = {path[j - 1]: w for j, w in weights.items()}
-        key = tuple(sorted(chosen.items()))
-        if chosen and key not in shown:
+        terms = {path[j - 1]: w for j, w in weights.items()}
+        key = tuple(sorted(terms.items()))
+        if terms and key not in shown:
             shown.add(key)
-            yield chosen
+            yield terms
 
 
 def _eliminate(
@@ -221,39 +221,39 @@ def _plain(weight: float, *, logarithmic: bool) -> float:
     return float(np.copysign(best, weight))
 
 
-def _sum(x: DoubleArray, chosen: dict[int, float]) -> DoubleArray:
-    columns = list(chosen)
-    total: DoubleArray = x[:, columns] @ np.array([chosen[j] for j in columns])
+def _sum(x: DoubleArray, terms: dict[int, float]) -> DoubleArray:
+    columns = list(terms)
+    total: DoubleArray = x[:, columns] @ np.array([terms[j] for j in columns])
     return total
 
 
 def _shortest(
-    x: DoubleArray, y: DoubleArray, unit: float, chosen: dict[int, float], *, logarithmic: bool
-) -> tuple[dict[int, float], Judgement] | None:
+    x: DoubleArray, y: DoubleArray, unit: float, terms: dict[int, float], *, logarithmic: bool
+) -> tuple[dict[int, float], Residue] | None:
     """The sum without the columns that it holds without, and what it leaves; None: too much."""
-    found = _judge(x, y, unit, chosen, logarithmic=logarithmic)
-    if found is None:
+    residue = _residue(x, y, unit, terms, logarithmic=logarithmic)
+    if residue is None:
         return None
-    for column in sorted(chosen, reverse=True):
-        fewer = {j: w for j, w in chosen.items() if j != column}
-        shorter = _judge(x, y, unit, fewer, logarithmic=logarithmic) if fewer else None
-        if shorter is None or shorter.residual > 1.01 * found.residual:
+    for column in sorted(terms, reverse=True):
+        fewer = {j: w for j, w in terms.items() if j != column}
+        shorter = _residue(x, y, unit, fewer, logarithmic=logarithmic) if fewer else None
+        if shorter is None or shorter.residual > 1.01 * residue.residual:
             continue
-        if len(shorter.values) <= len(found.values) and bool(len(shorter.values)) == bool(
-            len(found.values)
+        if len(shorter.values) <= len(residue.values) and bool(len(shorter.values)) == bool(
+            len(residue.values)
         ):
-            chosen, found = fewer, shorter
-    return chosen, found
+            terms, residue = fewer, shorter
+    return terms, residue
 
 
-def _judge(
-    x: DoubleArray, y: DoubleArray, unit: float, chosen: dict[int, float], *, logarithmic: bool
-) -> Judgement | None:
+def _residue(
+    x: DoubleArray, y: DoubleArray, unit: float, terms: dict[int, float], *, logarithmic: bool
+) -> Residue | None:
     """What a sum leaves, where that is one of few values or small; else None.
 
     Values are learned on one half of the rows and must cover the other.
     """
-    total = _sum(x, chosen)
+    total = _sum(x, terms)
     left, spread = y - total, float(y.std())
     residual = float(left.std()) / spread
     close = _tolerance(y, left, unit, logarithmic=logarithmic)
@@ -264,23 +264,23 @@ def _judge(
     if covered >= COVERED and len(np.unique(y)) >= levels:
         step = max(0.0 if logarithmic else unit, 2 * float(np.median(close)))
         steps = float(np.ptp(values)) / step + 1
-        few = len(values) == 1 or (len(chosen) > 1 and len(values) <= BESIDE)
+        few = len(values) == 1 or (len(terms) > 1 and len(values) <= BESIDE)
         if few or steps >= SPARSE * len(values):
             shuffled = np.random.default_rng(0).permutation(y) - total
             wide = _tolerance(y, shuffled, unit, logarithmic=logarithmic)
             by_chance = (_covered(shuffled, wide, len(values)), _covered(y, close, len(values)))
             if max(by_chance) <= BY_CHANCE:
-                return Judgement(values=values, covered=covered, residual=residual)
-    if residual <= SMALL and _cancels(x, y, chosen):
-        return Judgement(values=np.zeros(0), covered=1.0, residual=residual)
+                return Residue(values=values, covered=covered, residual=residual)
+    if residual <= SMALL and _cancels(x, y, terms):
+        return Residue(values=np.zeros(0), covered=1.0, residual=residual)
     return None
 
 
-def _cancels(x: DoubleArray, y: DoubleArray, chosen: dict[int, float]) -> bool:
+def _cancels(x: DoubleArray, y: DoubleArray, terms: dict[int, float]) -> bool:
     """Whether large columns cancel and leave the target, with weights that are plain indeed."""
-    columns, weights = list(chosen), np.array(list(chosen.values()))
+    columns, weights = list(terms), np.array(list(terms.values()))
     part = x[:, columns] - x[:, columns].mean(axis=0)
-    if len(columns) < 2 or len({abs(w) for w in chosen.values()}) > 1:
+    if len(columns) < 2 or len({abs(w) for w in terms.values()}) > 1:
         return False
     if float((part.var(axis=0) * weights**2).sum()) < CANCEL * float(y.var()):
         return False

@@ -28,11 +28,11 @@ WIDE, NAMED_OWN = 0.5, 0.98  # share of rows, and of those their own class: crit
 WORDS = 2_000  # most frequent words asked
 KNOWN_WARNING, KNOWN_CRITICAL = 0.5, 0.98  # share of a class's entropy that one word explains
 NUMBER = r"[-+]?(?:\d{1,3}(?:[,']\d{3})+|\d+)(?:\.\d+)?"
-TOLD = 0.2  # share of rows, beyond chance, whose text has the target's number
+MENTIONED = 0.2  # share of rows, beyond chance, whose text has the target's number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Clue:
     """What a text column tells: in words, which rows (positions), whether it is critical."""
 
     text: str
@@ -55,13 +55,13 @@ def target_text(evidence: Evidence) -> Sequence[Finding]:
         frame = frame[np.sort(kept).tolist()]
     findings = []
     for column in columns:
-        told = _told(evidence, frame, column)
-        if told is not None:
-            findings.append(_finding(column, told, frame[ROW].to_numpy()))
+        clue = _clue(evidence, frame, column)
+        if clue is not None:
+            findings.append(_finding(column, clue, frame[ROW].to_numpy()))
     return findings
 
 
-def _told(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Told | None:
+def _clue(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Clue | None:
     schema = evidence.schema
     if frame[column.name].null_count() == len(frame):
         return None
@@ -71,10 +71,10 @@ def _told(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Told | Non
     number = frame[schema.target].replace_strict(
         list(schema.classes), list(range(len(schema.classes))), return_dtype=pl.Int64
     )
-    told = _named(frame[column.name], number.to_numpy(), schema.classes)
-    if told is None and (column.type is ColumnType.TEXT or _is_prose(frame[column.name])):
-        told = _word(_plain(frame[column.name]), number.to_numpy(), schema.classes)
-    return told
+    clue = _named(frame[column.name], number.to_numpy(), schema.classes)
+    if clue is None and (column.type is ColumnType.TEXT or _is_prose(frame[column.name])):
+        clue = _word(_plain(frame[column.name]), number.to_numpy(), schema.classes)
+    return clue
 
 
 def _is_prose(text: pl.Series) -> bool:
@@ -89,7 +89,7 @@ def _plain(text: pl.Series) -> pl.Series:
     return " " + words + " "
 
 
-def _named(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told | None:
+def _named(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Clue | None:
     """Rows whose text names one class, and it is theirs."""
     named = _mentions(text, classes)
     one = named >= 0
@@ -102,7 +102,7 @@ def _named(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told 
         return None
     if one.sum() * _divergence(agree, chance) < UNLIKELY:
         return None
-    return Told(
+    return Clue(
         text=f"names the class in {one.mean():.1%} of rows, and in {agree:.1%} of them it is the "
         f"row's own ({chance:.0%} by chance)",
         rows=np.flatnonzero(one & (named == number)),
@@ -110,10 +110,10 @@ def _named(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told 
     )
 
 
-def _divergence(seen: float, chance: float) -> float:
+def _divergence(observed: float, chance: float) -> float:
     """Kullback-Leibler divergence of two probabilities of a hit (Chernoff's bound); nats."""
-    hit = seen * np.log(seen / chance) if seen > 0 else 0.0
-    miss = (1 - seen) * np.log((1 - seen) / (1 - chance)) if seen < 1 else 0.0
+    hit = observed * np.log(observed / chance) if observed > 0 else 0.0
+    miss = (1 - observed) * np.log((1 - observed) / (1 - chance)) if observed < 1 else 0.0
     return float(hit + miss)
 
 
@@ -131,19 +131,19 @@ def _mentions(text: pl.Series, classes: tuple[str, ...]) -> IntArray:
         values = " " + values.str.to_lowercase().fill_null("") + " "
     else:
         values = _plain(values)
-    found = np.zeros(len(values), dtype=np.int64)
+    mentions = np.zeros(len(values), dtype=np.int64)
     named = np.full(len(values), -1)
     for c in sorted(range(len(names)), key=lambda c: -len(names[c])):
         inside = names[c].strip() if len(names[c].strip()) >= LONG_NAME else names[c]
         has = values.str.contains(inside, literal=True).to_numpy()
-        found += has
+        mentions += has
         named[has] = c
         values = values.str.replace_all(inside, " ", literal=True)
-    only: IntArray = np.where(found == 1, named, -1)[place]
+    only: IntArray = np.where(mentions == 1, named, -1)[place]
     return only
 
 
-def _word(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told | None:
+def _word(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Clue | None:
     """One word whose presence decides a class."""
     frame = pl.DataFrame({"row": np.arange(len(text)), "class": number, "word": text})
     words = (
@@ -170,7 +170,7 @@ def _word(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Told |
         return None
     name = str(common["word"][word])
     has = text.str.contains(f" {name} ", literal=True).to_numpy()
-    return Told(
+    return Clue(
         text=f"has the word '{name}' in {has.mean():.1%} of rows, which predicts class "
         f"'{classes[c]}': {known[word, c]:.0%} of its entropy explained",
         rows=np.flatnonzero(has),
@@ -193,15 +193,15 @@ def _entropy(share: DoubleArray) -> DoubleArray:
     return -(inside * np.log(inside) + (1 - inside) * np.log1p(-inside))
 
 
-def _number(text: pl.Series, value: DoubleArray, rng: np.random.Generator) -> Told | None:
+def _number(text: pl.Series, value: DoubleArray, rng: np.random.Generator) -> Clue | None:
     """Rows whose text has the target's value among its numbers, more than chance would have."""
     hits = _has_number(text, value)
     chance = float(_has_number(text, rng.permutation(value)).mean())
     share = float(hits.mean())
     beyond = (share - chance) / max(1e-9, 1 - chance)
-    if hits.sum() < LEAST or beyond < TOLD:
+    if hits.sum() < LEAST or beyond < MENTIONED:
         return None
-    return Told(
+    return Clue(
         text=f"has the target's number in {share:.1%} of rows ({chance:.1%} by chance)",
         rows=np.flatnonzero(hits),
         sure=share >= WIDE,
@@ -225,22 +225,22 @@ def _has_number(text: pl.Series, value: DoubleArray) -> BoolArray:
     row = numbers["row"].to_numpy()
     half = 0.5 * 10.0 ** -numbers["digits"].to_numpy().astype(np.float64)
     near = np.abs(numbers["number"].to_numpy() - value[row]) <= half * (1 + 1e-6)
-    found = np.zeros(len(text), dtype=bool)
-    found[row[near]] = True
-    return found
+    mentions = np.zeros(len(text), dtype=bool)
+    mentions[row[near]] = True
+    return mentions
 
 
-def _finding(column: Column, told: Told, rows: IntArray) -> Finding:
+def _finding(column: Column, clue: Clue, rows: IntArray) -> Finding:
     feature = column.role is Role.FEATURE
     name = column.name
     note = "" if feature else "; it is no feature, but it shows how the rows were made"
     return Finding(
         check="target_text",
         columns=(name,),
-        rows=rows[told.rows].astype(np.int64),
+        rows=rows[clue.rows].astype(np.int64),
         examined=len(rows),
-        detail=f"'{name}' {told.text}{note}",
-        severity="critical" if feature and told.sure else "warning",
+        detail=f"'{name}' {clue.text}{note}",
+        severity="critical" if feature and clue.sure else "warning",
         hint=f"give '{name}' role ignore in expectations.yaml, cut the answer out of it, or set "
         "split.leakage.target_text: drop"
         if feature

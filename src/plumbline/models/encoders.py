@@ -61,7 +61,7 @@ class NumberFeatures(nn.Module):
     """
 
     plain: Tensor
-    chosen: Tensor
+    selected: Tensor
 
     def __init__(self, config: ModelConfig, tensor: TensorSpec, edges: Edges | None) -> None:
         super().__init__()
@@ -72,21 +72,23 @@ class NumberFeatures(nn.Module):
         embedded = [j for j in range(count) if j not in unbent] if make else []
         plain = sorted(unbent) if make else list(range(count))
         self.register_buffer("plain", torch.tensor(plain, dtype=torch.int64), persistent=False)
-        self.register_buffer("chosen", torch.tensor(embedded, dtype=torch.int64), persistent=False)
+        self.register_buffer(
+            "selected", torch.tensor(embedded, dtype=torch.int64), persistent=False
+        )
         self.embedding: nn.Module | None = None
         if make and embedded:
             own = None if edges is None else [edges[j] for j in embedded]
             self.embedding = make(config, len(embedded), config.embedding_dim, own)
-        self.all_plain, self.all_chosen = len(plain) == count, len(embedded) == count
+        self.all_plain, self.all_selected = len(plain) == count, len(embedded) == count
         self.chunks = [1] * len(plain) + [config.embedding_dim] * len(embedded)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = []
-        if not self.all_chosen:
+        if not self.all_selected:
             parts.append(x if self.all_plain else x[:, self.plain])
         if self.embedding is not None:
-            chosen = x if self.all_chosen else x[:, self.chosen]
-            parts.append(self.embedding(chosen).flatten(1))
+            selected = x if self.all_selected else x[:, self.selected]
+            parts.append(self.embedding(selected).flatten(1))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
@@ -94,7 +96,7 @@ class NumberTokens(nn.Module):
     """One vector per number: (B, F) to (B, F, W). A plain one (`TensorSpec.plain`) is never
     embedded, but times a vector of its own."""
 
-    chosen: Tensor
+    selected: Tensor
     plain: Tensor
     order: Tensor
 
@@ -105,23 +107,25 @@ class NumberTokens(nn.Module):
         make = NUMBER_EMBEDDINGS[config.number_embedding]
         numbers = range(len(tensor.features))
         plain = [j for j in numbers if make and tensor.features[j] in tensor.plain]
-        chosen = [j for j in numbers if j not in set(plain)]
-        where = {"chosen": chosen, "plain": plain, "order": np.argsort([*chosen, *plain])}
+        selected = [j for j in numbers if j not in set(plain)]
+        where = {"selected": selected, "plain": plain, "order": np.argsort([*selected, *plain])}
         for name, columns in where.items():
             indices = torch.as_tensor(np.asarray(columns, dtype=np.int64))
             self.register_buffer(name, indices, persistent=False)
         self.embedding: nn.Module | None = None
-        if chosen:
-            own = None if edges is None else [edges[j] for j in chosen]
+        if selected:
+            own = None if edges is None else [edges[j] for j in selected]
             self.embedding = (
-                make(config, len(chosen), width, own) if make else LinearTokens(len(chosen), width)
+                make(config, len(selected), width, own)
+                if make
+                else LinearTokens(len(selected), width)
             )
         self.linear = LinearTokens(len(plain), width) if plain else None
 
     def forward(self, x: Tensor) -> Tensor:
         parts = []
         if self.embedding is not None:
-            parts.append(self.embedding(x if self.linear is None else x[:, self.chosen]))
+            parts.append(self.embedding(x if self.linear is None else x[:, self.selected]))
         if self.linear is not None:
             parts.append(self.linear(x if self.embedding is None else x[:, self.plain]))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)[:, self.order]

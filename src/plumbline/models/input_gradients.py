@@ -27,17 +27,17 @@ class InputGradients:
         """Args: model: takes tensors by name, gives (n, C)."""
         self._model = model
         held = [getattr(module, "encoders", None) for module in model.modules()]
-        (encoders,) = [found for found in held if isinstance(found, nn.ModuleDict)]
+        (encoders,) = [each for each in held if isinstance(each, nn.ModuleDict)]
         self._lookup = {name: _lookup_of(encoder) for name, encoder in encoders.items()}
 
     @torch.no_grad()
     def represent(self, inputs: Inputs) -> dict[str, Tensor]:
         """What gradients are taken of, by tensor."""
-        found = {}
+        represented = {}
         for name, array in inputs.items():
             values, lookup = torch.tensor(array), self._lookup[name]
-            found[name] = values if lookup is None else lookup(values)
-        return found
+            represented[name] = values if lookup is None else lookup(values)
+        return represented
 
     def gradients(self, represented: Mapping[str, Tensor], outputs: Tensor) -> dict[str, Tensor]:
         """Of the chosen output (n,) by each of them; zeros where nothing depends on it."""
@@ -45,11 +45,11 @@ class InputGradients:
         with ExitStack() as stack:
             given = {name: self._given(name, t, stack) for name, t in own.items()}
             with torch.enable_grad():
-                chosen = self._model(**given).gather(1, outputs[:, None]).sum()
-                found = torch.autograd.grad(chosen, list(own.values()), allow_unused=True)
+                outputs_sum = self._model(**given).gather(1, outputs[:, None]).sum()
+                grads = torch.autograd.grad(outputs_sum, list(own.values()), allow_unused=True)
         return {
             name: torch.zeros_like(t) if grad is None else grad
-            for (name, t), grad in zip(own.items(), found, strict=True)
+            for (name, t), grad in zip(own.items(), grads, strict=True)
         }
 
     def _given(self, name: str, represented: Tensor, stack: ExitStack) -> Tensor:
@@ -68,6 +68,6 @@ def _replace(by: Tensor, module: nn.Module, given: object, looked_up: Tensor) ->
 
 def _lookup_of(encoder: nn.Module) -> nn.Module | None:
     held = [getattr(module, "lookup", None) for module in encoder.modules()]
-    found = [module for module in held if isinstance(module, nn.Module)]
-    assert len(found) <= 1, "an encoder looks codes up in one place"
-    return found[0] if found else None
+    modules = [module for module in held if isinstance(module, nn.Module)]
+    assert len(modules) <= 1, "an encoder looks codes up in one place"
+    return modules[0] if modules else None

@@ -11,8 +11,8 @@ from plumbline.kinds import DoubleArray, IntArray
 from plumbline.preprocessing.columns import CategoryState
 from plumbline.preprocessing.encode import CodeSums, add_code_sums, target_means
 from plumbline.preprocessing.frames import batches, named
-from plumbline.preprocessing.source import code_expression, read_targets
 from plumbline.preprocessing.summary import position_hash
+from plumbline.preprocessing.table_reader import code_expression, read_targets
 from plumbline.tables import Schema
 
 

@@ -40,8 +40,8 @@ def number_vocabulary(
         return None
     keep = counts >= max(min_count, 2)
     order = np.lexsort((values[keep], -counts[keep]))[:most]
-    chosen: DoubleArray = values[keep][order]
-    return chosen
+    selected: DoubleArray = values[keep][order]
+    return selected
 
 
 @dataclass(frozen=True, kw_only=True)

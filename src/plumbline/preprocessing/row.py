@@ -52,7 +52,7 @@ class RowReader:
         Raises:
             DataError: a value is not of its column's type, or not written in its format.
         """
-        found = [np.nan] * len(self._columns)
+        numbers = [np.nan] * len(self._columns)
         left: dict[int, str] = {}
         for j, column in enumerate(self._columns):
             value = values.get(column.name)
@@ -68,12 +68,12 @@ class RowReader:
                 number = self._native[j](value)
                 if number is None:
                     raise wrong_value(column, value)
-            found[j] = number
+            numbers[j] = number
         if left:
-            self._read(left, found)
-        return found
+            self._read(left, numbers)
+        return numbers
 
-    def _read(self, left: Mapping[int, str], found: list[float]) -> None:
+    def _read(self, left: Mapping[int, str], numbers: list[float]) -> None:
         """Cells as a file has them."""
         cells = pl.DataFrame({self._columns[j].name: [text] for j, text in left.items()})
         row = cells.select(e for j in left for e in self._slow[j]).row(0, named=True)
@@ -81,7 +81,7 @@ class RowReader:
             if row[f"{j} bad"]:
                 raise wrong_value(self._columns[j], text)
             value = row[f"{j} value"]
-            found[j] = np.nan if value is None else value
+            numbers[j] = np.nan if value is None else value
 
 
 def _quick(column: Column) -> Quick:

@@ -32,12 +32,12 @@ from plumbline.preprocessing.crossfit import CrossFit
 from plumbline.preprocessing.dates import is_cyclic
 from plumbline.preprocessing.encode import ENCODERS, EncoderInput, standardize
 from plumbline.preprocessing.preparer import Given, Tensors
-from plumbline.preprocessing.source import Source, code_expression
 from plumbline.preprocessing.summary import (
     SAMPLE_VALUES_PER_MB,
     CategoryCounts,
     NumberSummaries,
 )
+from plumbline.preprocessing.table_reader import TableReader, code_expression
 from plumbline.tables import Schema
 
 
@@ -64,7 +64,7 @@ class ScalarPreparer:
     def begin(self, seed: int) -> None:
         self._seed = seed
         self._settings = {c.name: settings_of(self.config, c) for c in self._columns}
-        self._learning = source = Source(self.schema, self._settings)
+        self._learning = source = TableReader(self.schema, self._settings)
         ordered = [needs_order(self._settings[name], self.config) for name, _ in source.numbers]
         self._numbers = NumberSummaries(
             len(source.numbers),
@@ -90,7 +90,7 @@ class ScalarPreparer:
         self._compile()
 
     def _fit_numbers(
-        self, source: Source, numbers: NumberSummaries, settings: dict[str, Settings]
+        self, source: TableReader, numbers: NumberSummaries, settings: dict[str, Settings]
     ) -> None:
         self.numbers_ = []
         marked: set[str] = set()  # a date's numbers are missing together: one indicator
@@ -162,7 +162,7 @@ class ScalarPreparer:
         numbers, categories = self.numbers_, self.categories_
         used = {s.source for s in numbers} | {s.source for s in categories}
         settings = {c.name: settings_of(self.config, c) for c in self._columns if c.name in used}
-        self._source = Source(self.schema, settings, [(s.source, s.part) for s in numbers])
+        self._source = TableReader(self.schema, settings, [(s.source, s.part) for s in numbers])
         self._code_exprs = [code_expression(s) for s in categories]
         self._formats = {c.name: c.format for c in self.schema.columns}
         self._encoding = Encoding(numbers, categories)

@@ -95,8 +95,8 @@ def fit_yeo_johnson(summary: NumberSummary) -> ScaleState:
             len(values) * (0.5 * float(np.log(spread)) + float(np.log(size))) - (power - 1) * steps
         )
 
-    found = optimize.minimize_scalar(loss, bounds=POWERS, method="bounded")
-    power = float(found.x) if found.fun < HOPELESS else 1.0
+    optimum = optimize.minimize_scalar(loss, bounds=POWERS, method="bounded")
+    power = float(optimum.x) if optimum.fun < HOPELESS else 1.0
     return {"power": power, **_moments(yeo_johnson(summary.ordered, power))}
 
 

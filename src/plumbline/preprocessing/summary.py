@@ -86,7 +86,7 @@ class NumberSummaries:
         most_values: int = 2048 * SAMPLE_VALUES_PER_MB,
     ) -> None:
         self._k, self._seed = k, seed
-        self._asked = np.flatnonzero(np.ones(k, dtype=bool) if ordered is None else ordered)
+        self._ordered = np.flatnonzero(np.ones(k, dtype=bool) if ordered is None else ordered)
         self._rows = 0
         self._count = np.zeros(k, dtype=np.int64)
         self._mean = np.zeros(k)
@@ -96,15 +96,15 @@ class NumberSummaries:
         self._sample: list[DoubleArray] = []
         self._hashes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
         self._kept = 0
-        self._most = max(most_values // max(len(self._asked), 1), 1000)
+        self._most = max(most_values // max(len(self._ordered), 1), 1000)
         self._threshold = 2**64  # rows are kept whose hash is below
 
     def add(self, x: DoubleArray) -> None:
         """Add rows (n, k), NaN where missing."""
         for j in range(self._k):  # a column of a batch fits the processor's cache
             self._add_moments(j, x[:, j])
-        if len(self._asked):
-            self._add_sample(x if len(self._asked) == self._k else x[:, self._asked])
+        if len(self._ordered):
+            self._add_sample(x if len(self._ordered) == self._k else x[:, self._ordered])
         self._rows += len(x)
 
     def _add_moments(self, j: int, x: DoubleArray) -> None:
@@ -145,9 +145,9 @@ class NumberSummaries:
 
     def finish(self) -> list[NumberSummary]:
         """A summary per column."""
-        sample = np.concatenate([np.empty((0, len(self._asked))), *self._sample])
+        sample = np.concatenate([np.empty((0, len(self._ordered))), *self._sample])
         values = [np.empty(0)] * self._k
-        for position, j in enumerate(self._asked):
+        for position, j in enumerate(self._ordered):
             values[j] = sample[:, position]
         return [self._one(j, values[j]) for j in range(self._k)]
 

@@ -16,7 +16,7 @@ from plumbline.kinds import BoolArray, FloatArray, IntArray, Role
 from plumbline.preprocessing.columns import check_columns
 from plumbline.preprocessing.frames import batches, named
 from plumbline.preprocessing.preparers import PREPARERS, Given, Preparer, columns_by_preparer
-from plumbline.preprocessing.source import read_targets, read_weights
+from plumbline.preprocessing.table_reader import read_targets, read_weights
 from plumbline.tables import Schema, rows_at_once
 
 FORMAT = 3  # of the state; 2 had numbers and categories only
@@ -65,11 +65,11 @@ class TableTransformer:
         for preparer in preparers.values():
             preparer.begin(seed)
         reads = [expression for own in preparers.values() for expression in own.reads(frame)]
-        seen = 0
+        count = 0
         for batch in batches(frame.select(reads), self._batch_rows):
             for preparer in preparers.values():
-                preparer.observe(batch, named(rows, seen, len(batch)))
-            seen += len(batch)
+                preparer.observe(batch, named(rows, count, len(batch)))
+            count += len(batch)
         for preparer in preparers.values():
             preparer.finish(frame, rows)
         self._hold(preparers)
@@ -136,7 +136,7 @@ class TableTransformer:
         columns = set(frame.collect_schema().names())
         own = [e for preparer in self.preparers_.values() for e in preparer.selects(frame)]
         selected = frame.select(*own, *self._extras(columns))
-        start = seen = 0
+        start = count = 0
         for batch in batches(selected, self._batch_rows):
             stop = start + len(batch)
             assert stop <= len(rows), f"more rows than the {len(rows)} row numbers given"
@@ -144,8 +144,8 @@ class TableTransformer:
             if training is not None:
                 mark = training[start:stop]
                 positions = np.full(len(batch), -1, dtype=np.int64)
-                positions[mark] = np.arange(seen, seen + int(mark.sum()))
-                seen += int(mark.sum())
+                positions[mark] = np.arange(count, count + int(mark.sum()))
+                count += int(mark.sum())
             yield self._apply(batch, rows[start:stop], positions)
             start = stop
         assert start == len(rows), f"{start} rows for {len(rows)} row numbers"

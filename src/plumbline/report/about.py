@@ -25,8 +25,8 @@ class About:
 
 def about(config: Config, reports: Reports) -> About:
     """The main metric is the one that evaluation judged by; without it the task's own."""
-    judged = words(pick(reports.json("evaluation/verdict.json"), "metric"))
-    asked = config.evaluate.metric
+    compared = words(pick(reports.json("evaluation/verdict.json"), "metric"))
+    wanted = config.evaluate.metric
     default = config.data.task.spec.metric
-    metric = judged if judged in METRIC_WORDS else default if asked == "auto" else asked
+    metric = compared if compared in METRIC_WORDS else default if wanted == "auto" else wanted
     return About(title=config.report.title or config.data.name, config=config, metric=metric)

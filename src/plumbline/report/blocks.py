@@ -124,7 +124,7 @@ Block = Text | Note | Metadata | Figures | Grid | Items | Links
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Subsection:
     """A piece of a section: what it says (`lead`), how to read it, what there is to see, and
     the files that it is made from (relative to reports/), so that the page can say which of
     them are missing."""
@@ -143,7 +143,7 @@ class Section:
 
     id: str
     title: str
-    parts: Sequence[Part]
+    parts: Sequence[Subsection]
     status: Status | None = None
     short: str = ""
 

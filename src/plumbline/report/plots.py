@@ -51,7 +51,7 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class Axes:
     """What a plane of lines is called, its limits (None: the data's), and its guide line."""
 
     title: str
@@ -73,16 +73,16 @@ def thin(values: DoubleArray, limit: int = MAX_POINTS) -> DoubleArray:
     return kept
 
 
-def lines(series: Sequence[Series], look: Profile) -> Markup:
+def lines(series: Sequence[Series], axes: Axes) -> Markup:
     """Lines (or clouds) in one plane, the legend above."""
     xs = [v for s in series for v in s.x.tolist()]
     ys = [v for s in series for v in s.y.tolist()]
     ys += [v for s in series if s.band for side in s.band for v in side.tolist()]
     key, rows = _legend([(s.name, s.cls, s.joined) for s in series])
     height = HEIGHT + LEGEND * max(0, rows - 1)
-    plane = _plane(look, xs, ys, TOP + LEGEND * rows, height)
+    plane = _plane(axes, xs, ys, TOP + LEGEND * rows, height)
     parts = [*key, *plane.axes()]
-    if look.diagonal:
+    if axes.diagonal:
         (x0, x1), (y0, y1) = (plane.x.low, plane.x.high), (plane.y.low, plane.y.high)
         low, high = max(x0, y0), min(x1, y1)
         parts.append(line(plane.x(low), plane.y(low), plane.x(high), plane.y(high), "guide"))
@@ -91,27 +91,27 @@ def lines(series: Sequence[Series], look: Profile) -> Markup:
     if plane.aside:
         x = plane.x(plane.aside[0])
         parts.append(line(x, plane.y.end, x, plane.y.start, "guide"))
-    return drawing(WIDTH, height, parts, title=look.title, text=look.text)
+    return drawing(WIDTH, height, parts, title=axes.title, text=axes.text)
 
 
 def _plane(
-    look: Profile, xs: Sequence[float], ys: Sequence[float], top: float, height: float
+    axes: Axes, xs: Sequence[float], ys: Sequence[float], top: float, height: float
 ) -> Plane:
-    low, high = look.x_limits or span(xs, pad=0.0)
-    y_low, y_high = look.y_limits or span(ys)
+    low, high = axes.x_limits or span(xs, pad=0.0)
+    y_low, y_high = axes.y_limits or span(ys)
     return Plane(
         x=Scale(
             low=low,
             high=high,
             start=margin(y_low, y_high),
             end=WIDTH - RIGHT,
-            whole=look.x_whole,
+            whole=axes.x_whole,
         ),
         y=Scale(low=y_low, high=y_high, start=height - BOTTOM, end=top),
-        x_label=look.x,
-        y_label=look.y,
+        x_label=axes.x,
+        y_label=axes.y,
         width=WIDTH,
-        aside=look.rule if look.rule and low <= look.rule[0] <= high else None,
+        aside=axes.rule if axes.rule and low <= axes.rule[0] <= high else None,
     )
 
 

@@ -36,14 +36,14 @@ class Reports:
 
     def text(self, name: str) -> str | None:
         """A text file."""
-        found: str | None = self._once(name, lambda raw: raw.decode("utf-8"))
-        return found
+        text_read: str | None = self._once(name, lambda raw: raw.decode("utf-8"))
+        return text_read
 
     def frame(self, name: str) -> pl.DataFrame:
         """A CSV (all columns as text; see `numbers`) or Parquet file."""
         parse = _parquet if name.endswith(".parquet") else _csv
-        found = self._once(name, parse)
-        return pl.DataFrame() if found is None else found
+        frame_read = self._once(name, parse)
+        return pl.DataFrame() if frame_read is None else frame_read
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file, unread."""
@@ -102,8 +102,8 @@ def real(value: Any) -> float | None:
 
 def whole(value: Any) -> int | None:
     """An integer, or None."""
-    found = real(value)
-    return found if isinstance(found, int) else None
+    number = real(value)
+    return number if isinstance(number, int) else None
 
 
 def words(value: Any) -> str | None:

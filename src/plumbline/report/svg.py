@@ -171,12 +171,12 @@ def drawing(
 ) -> Markup:
     """The `<svg>` element; `title` and `text` are what a screen reader says in its place."""
     spoken = f"{title}. {text}" if text else title
-    look = f"max-width:{at(width * 1.3)}px"
+    style = f"max-width:{at(width * 1.3)}px"
     if width > PHONE:  # wider ones scroll there, or their text could not be read
-        look += f";min-width:{at(width * 0.85)}px"
+        style += f";min-width:{at(width * 0.85)}px"
     body = Markup("").join(parts)
     return Markup('<svg viewBox="0 0 {} {}" style="{}" role="img" aria-label="{}">{}</svg>').format(
-        at(width), at(height), look, spoken, body
+        at(width), at(height), style, spoken, body
     )
 
 

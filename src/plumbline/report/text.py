@@ -17,7 +17,7 @@ QUOTED = re.compile(r"`([^`]+)`")
 
 def breakable(text: str) -> Markup:
     """A name that may be broken after its underscores, dots and slashes."""
-    return Markup(BREAKS.sub(lambda found: f"{found[1]}<wbr>", str(escape(text))))
+    return Markup(BREAKS.sub(lambda result: f"{result[1]}<wbr>", str(escape(text))))
 
 
 def coded(text: str) -> Markup:

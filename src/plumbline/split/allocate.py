@@ -63,7 +63,7 @@ def allocate(
 
 def _place(
     part: Small,
-    chosen: IntArray,
+    selected: IntArray,
     unit: IntArray,
     label: IntArray,
     size: Small,
@@ -72,9 +72,9 @@ def _place(
     rng: np.random.Generator,
 ) -> None:
     """Heaviest first, each to the part that misses its labels most."""
-    if not len(chosen):
+    if not len(selected):
         return
-    order = chosen[np.lexsort((rng.random(len(chosen)), -size[chosen]))]
+    order = selected[np.lexsort((rng.random(len(selected)), -size[selected]))]
     position = np.full(len(size), -1)
     position[order] = np.arange(len(order))
     mine = position[unit] >= 0

@@ -116,9 +116,11 @@ def _label(
         return label.to_numpy(), np.broadcast_to(np.nan, len(label)), schema.classes
     value = column.cast(pl.Float64).to_numpy()
     edges = np.unique(np.quantile(value, np.linspace(0, 1, bins + 1)[1:-1]))
-    seen, bin_number = np.unique(np.searchsorted(edges, value, side="right"), return_inverse=True)
+    present, bin_number = np.unique(
+        np.searchsorted(edges, value, side="right"), return_inverse=True
+    )
     ends = [-np.inf, *edges, np.inf]
-    names = tuple(f"[{ends[b]:.6g}, {ends[b + 1]:.6g})" for b in seen)
+    names = tuple(f"[{ends[b]:.6g}, {ends[b + 1]:.6g})" for b in present)
     return bin_number.astype(np.int64), value, names
 
 

@@ -73,13 +73,13 @@ def _classes(rows: SplitRows, part: ByteArray, config: SplitConfig) -> dict[str,
     units = units_per_label(rows.duplicate[own], rows.label[own])
     rare = np.flatnonzero((units > 0) & (units < max(len(NAMED), config.folds)))
     labels = len(rows.label_names)
-    seen = np.bincount(rows.label[part == Part.TRAIN], minlength=labels)
+    counts = np.bincount(rows.label[part == Part.TRAIN], minlength=labels)
     there = np.bincount(rows.label, minlength=labels)
     return {
         "rare_policy": config.rare_classes,
         "rare": {rows.label_names[c]: int(there[c]) for c in rare},
         "absent_from_training": [
-            rows.label_names[c] for c in np.flatnonzero((seen == 0) & (there > 0))
+            rows.label_names[c] for c in np.flatnonzero((counts == 0) & (there > 0))
         ],
     }
 

@@ -34,16 +34,16 @@ class Report:
     """What a stage tells its user: a table of results, and where to look next."""
 
     rows: Sequence[tuple[str, str]]
-    look: Sequence[Path] = ()
+    outputs: Sequence[Path] = ()
 
 
-class Run(Protocol):
+class StageFunction(Protocol):
     """Reads what dvc.yaml names as dependencies, writes what it names as outputs, whole."""
 
     def __call__(self, config: Config, paths: Paths) -> Report: ...
 
 
-def load_stage(name: str) -> Run:
+def load_stage(name: str) -> StageFunction:
     """The `run` function of a stage, by its name in `STAGES`."""
     assert name in STAGES, name
-    return cast(Run, import_module(f"plumbline.stages.{name}").run)
+    return cast(StageFunction, import_module(f"plumbline.stages.{name}").run)

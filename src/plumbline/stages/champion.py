@@ -27,7 +27,7 @@ class Unfit(Exception):
     """A registered model cannot be scored on the present rows; says why."""
 
 
-def ask_present(paths: Paths, test: Examples) -> Candidate:
+def present_candidate(paths: Paths, test: Examples) -> Candidate:
     """The model that was just exported, on prepared test rows."""
     return Candidate(
         prediction=OnnxPredictor((paths.onnx / "model.onnx").read_bytes())(test.inputs),
@@ -35,7 +35,7 @@ def ask_present(paths: Paths, test: Examples) -> Candidate:
     )
 
 
-def ask_registered(folder: Path, config: Config, paths: Paths, test: Examples) -> Candidate:
+def registered_candidate(folder: Path, config: Config, paths: Paths, test: Examples) -> Candidate:
     """A registered model on the same rows: from the data, through its own preprocessor.
 
     Args:
@@ -74,10 +74,10 @@ def contract_of(folder: Path | None) -> dict[str, Any]:
         raise Unfit("its files are not where MLflow says")
     try:
         contract: dict[str, Any] = read_json(folder / EXTRA / "contract.json")
-        found = sha256(folder / "model.onnx")
+        digest = sha256(folder / "model.onnx")
     except (OSError, ValueError) as error:
         raise Unfit(f"its files cannot be read: {error}") from None
-    if found != contract["sha256"]:
+    if digest != contract["sha256"]:
         raise Unfit("its model.onnx is not the file that was exported")
     return contract
 

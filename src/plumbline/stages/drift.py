@@ -41,10 +41,10 @@ def run(config: Config, paths: Paths) -> Report:
     )
     pairs[prediction] = _predictions(config, paths, schema)
 
-    found, page = compare(pairs, method=config.drift.method, threshold=config.drift.threshold)
-    drifted = [name for name in features if found[name].drifted]
+    columns, page = compare(pairs, method=config.drift.method, threshold=config.drift.threshold)
+    drifted = [name for name in features if columns[name].drifted]
     share = len(drifted) / max(len(features), 1)
-    by_chance = chance(found[name] for name in features)
+    by_chance = chance(columns[name] for name in features)
     with sealed_dir(paths.reports / "drift") as folder:
         write_json(
             folder / "result.json",
@@ -53,9 +53,9 @@ def run(config: Config, paths: Paths) -> Report:
                 "drifted_share": share,
                 "chance": by_chance and by_chance.to_json(),
                 "rows": {"reference": len(reference), "current": len(current)},
-                "columns": {name: found[name].to_json() for name in features},
-                "target": found[target].to_json(),
-                "prediction": found[prediction].to_json(),
+                "columns": {name: columns[name].to_json() for name in features},
+                "target": columns[target].to_json(),
+                "prediction": columns[prediction].to_json(),
             },
         )
         write_text(folder / "index.html", page)
@@ -63,11 +63,11 @@ def run(config: Config, paths: Paths) -> Report:
         rows=[
             ("data set", "drifted" if share > config.drift.share else "no drift"),
             ("columns", f"{len(drifted)} of {len(features)} drifted{_expected(by_chance)}"),
-            *((name, _words(found[name])) for name in drifted[:TOP]),
-            (target, _words(found[target])),
-            (prediction, _words(found[prediction])),
+            *((name, _words(columns[name])) for name in drifted[:TOP]),
+            (target, _words(columns[target])),
+            (prediction, _words(columns[prediction])),
         ],
-        look=[paths.reports / "drift" / "index.html"],
+        outputs=[paths.reports / "drift" / "index.html"],
     )
 
 
@@ -75,8 +75,8 @@ def _some(rows: IntArray, config: Config) -> IntArray:
     """At most `drift.max_rows` of the rows, ascending."""
     if len(rows) <= config.drift.max_rows:
         return rows
-    chosen = np.random.default_rng(config.seed).permutation(len(rows))[: config.drift.max_rows]
-    return rows[np.sort(chosen)]
+    rows_kept = np.random.default_rng(config.seed).permutation(len(rows))[: config.drift.max_rows]
+    return rows[np.sort(rows_kept)]
 
 
 def _predictions(config: Config, paths: Paths, schema: Schema) -> Pair:

@@ -12,9 +12,9 @@ from plumbline.config import Config, Paths
 from plumbline.evaluation.baseline_predictions import predict_baselines, sample_training_rows
 from plumbline.evaluation.conformal import fit_conformal, measure
 from plumbline.evaluation.curves import baseline_curves, curve_tables
-from plumbline.evaluation.decision import Judged, decide
+from plumbline.evaluation.decision import PartPredictions, decide
 from plumbline.evaluation.metrics import METRICS
-from plumbline.evaluation.predictions import Judgement, predictions
+from plumbline.evaluation.predictions import ModelPredictions, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, make_slices, score_slices
 from plumbline.evaluation.verdict import compare
 from plumbline.examples import Examples, InputSpec
@@ -23,7 +23,7 @@ from plumbline.kinds import DoubleArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
-from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
+from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
 from plumbline.store.bundle import load_bundle
 from plumbline.tables import Schema, Table
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
@@ -34,7 +34,7 @@ PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
 def run(config: Config, paths: Paths) -> Report:
     """Decide on validation rows, measure on test rows, compare with baselines on the same."""
     settings, spec, bundle = config.evaluate, load_spec(paths), load_bundle(paths.model)
-    metric = chosen_metric(settings.metric, spec.task)
+    metric = resolve_metric(settings.metric, spec.task)
     parts = {part: load_part(paths, part) for part in PARTS}
     held_out = {part: parts[part] for part in (Part.VAL, Part.TEST)}
     table, schema = load_table(config, paths)
@@ -42,23 +42,23 @@ def run(config: Config, paths: Paths) -> Report:
 
     predict = bundle.predictor()
     raw = {part: predict(rows.inputs) for part, rows in parts.items()}
-    model = _judge(raw, parts, spec, config)
+    model = _decided(raw, parts, spec, config)
     fitted = sample_training_rows(parts[Part.TRAIN], schema, config)
     predicted = predict_baselines(config, table, schema, spec, fitted, held_out)
-    baselines = {name: _judge(made, parts, spec, config) for name, made in predicted.items()}
+    baselines = {name: _decided(made, parts, spec, config) for name, made in predicted.items()}
     test, val = model[Part.TEST], model[Part.VAL]
-    others = {name: judged[Part.TEST] for name, judged in baselines.items()}
+    others = {name: own[Part.TEST] for name, own in baselines.items()}
     conformal = fit_conformal(val.y, val.prediction, spec.task, settings.coverage)
     bootstrap = {"resamples": settings.bootstrap, "seed": config.seed}
     metrics = {
-        **{part.name.lower(): judged.scores() for part, judged in model.items()},
+        **{part.name.lower(): own.scores() for part, own in model.items()},
         "test_ci95": test.ci95(**bootstrap),
         "baselines": {name: other.scores() for name, other in others.items()},
     }
     decided = {"temperature": test.decision.temperature, "threshold": test.decision.threshold}
     verdict = {"metric": metric, **compare(test, others, metric, **bootstrap), **decided}
-    found = measure(conformal, test.y, test.prediction)
-    verdict["conformal"] = {"promised": settings.coverage, **found}
+    coverage = measure(conformal, test.y, test.prediction)
+    verdict["conformal"] = {"promised": settings.coverage, **coverage}
     weak = {"metric": metric, "slices": score_slices(slices, test, metric, **bootstrap)}
     rows_table = predictions(spec, model, baselines, conformal)
 
@@ -80,18 +80,18 @@ def run(config: Config, paths: Paths) -> Report:
         rows.append(("baselines", f"fitted on {of}, drawn at random (data.max_memory_mb)"))
     return Report(
         rows=rows,
-        look=[paths.reports / "metrics.json", paths.reports / "evaluation" / "verdict.json"],
+        outputs=[paths.reports / "metrics.json", paths.reports / "evaluation" / "verdict.json"],
     )
 
 
-def _judge(
+def _decided(
     raw: Mapping[Part, DoubleArray], parts: Mapping[Part, Examples], spec: InputSpec, config: Config
-) -> Judgement:
+) -> ModelPredictions:
     """A model's raw predictions of some parts, decided on by its validation rows. Baselines are
     decided on as the model is, so that neither has the better threshold or calibration for it."""
     decision = decide(parts[Part.VAL].y, raw[Part.VAL], spec.task, config.evaluate)
     return {
-        part: Judged(
+        part: PartPredictions(
             task=spec.task,
             y=parts[part].y,
             rows=parts[part].rows,

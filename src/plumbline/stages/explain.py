@@ -36,19 +36,21 @@ def run(config: Config, paths: Paths) -> Report:
     """SHAP, integrated gradients, saliency, attention and LIME; write them and test them."""
     case, effort, budget = _prepare(config, paths)
     with one_thread():
-        found = explain(
+        explanation = explain(
             case,
             pairs=effort.pairs,
             lime_samples=config.explain.lime_samples,
             faithfulness_rows=effort.tested,
         )
     with sealed_dir(paths.reports / "explain") as folder:
-        write_json(folder / "importance.json", {**found.importance(), "budget": budget})
-        found.shap_frame().write_parquet(folder / "shap.parquet")
-        write_json(folder / "lime.json", found.lime_json())
-        faithfulness = {name: f.to_json() for name, f in found.faithfulness.items()}
+        write_json(folder / "importance.json", {**explanation.importance(), "budget": budget})
+        explanation.shap_frame().write_parquet(folder / "shap.parquet")
+        write_json(folder / "lime.json", explanation.lime_json())
+        faithfulness = {name: f.to_json() for name, f in explanation.faithfulness.items()}
         write_json(folder / "faithfulness.json", faithfulness)
-    return Report(rows=_rows(found, budget), look=[paths.reports / "explain" / "importance.json"])
+    return Report(
+        rows=_rows(explanation, budget), outputs=[paths.reports / "explain" / "importance.json"]
+    )
 
 
 def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
@@ -60,7 +62,7 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
     train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
     if len(test) == 0:
         raise DataError("no test row to explain", file=paths.prepared / "test")
-    players = Masker.of(spec)
+    masker = Masker.of(spec)
     rng = np.random.default_rng(config.seed)
     at_hand = {"test": len(test), "train": len(train)}
     # in random order, so that the first few can stand for all
@@ -68,10 +70,10 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
     effort = plan(
         operations(bundle.model, spec),
         rows=len(test),
-        players=len(players),
+        features=len(masker),
         background=min(settings.background, len(train)),
         tested=min(settings.faithfulness_rows, len(test)),
-        deletions=deletions(len(players)),
+        deletions=deletions(len(masker)),
     )
     train = train.take(rng.permutation(len(train))[: effort.background])
 
@@ -82,14 +84,14 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
         predict=predict,
         deployed=Deployed(bundle.model, spec.task, bundle.target, decision.temperature).eval(),
         architecture=bundle.model,
-        players=players,
+        masker=masker,
         rows=take_inputs(test.inputs, slice(None)),
         numbers=np.array(test.rows),
         background=take_inputs(train.inputs, slice(None)),
         outputs=outputs,
         of=of,
         classes=spec.classes,
-        picks=_picks(config, paths, players, test, _decided(prediction, spec, threshold), reasons),
+        picks=_picks(config, paths, masker, test, _decided(prediction, spec, threshold), reasons),
         seed=config.seed,
     )
     budget = {
@@ -120,7 +122,7 @@ def _decided(
 def _picks(
     config: Config,
     paths: Paths,
-    players: Masker,
+    masker: Masker,
     test: Examples,
     predicted: Sequence[str | float],
     reasons: Mapping[int, str],
@@ -130,7 +132,7 @@ def _picks(
     rows = np.asarray(test.rows, dtype=np.int64)[positions]
     classes = load_spec(paths).classes
     table, _ = load_table(config, paths)
-    frame = take_rows(table, rows).select(players.names).collect() if len(rows) else None
+    frame = take_rows(table, rows).select(masker.names).collect() if len(rows) else None
     order = {row: i for i, row in enumerate(sorted(rows.tolist()))}  # they come in file order
     picks = []
     for position, reason in reasons.items():
@@ -165,23 +167,23 @@ def _outputs(spec: InputSpec, prediction: DoubleArray) -> tuple[IntArray, str]:
     return np.zeros(rows, dtype=np.int64), "value in the target's units"
 
 
-def _rows(found: Explanation, budget: Budget) -> list[tuple[str, str]]:
+def _rows(explanation: Explanation, budget: Budget) -> list[tuple[str, str]]:
     """The columns that matter most, then how faithful each method is."""
-    shap = found.ranking("shap")
-    others = {name: found.ranking(name) for name in found.methods if name in SHOWN}
+    shap = explanation.ranking("shap")
+    others = {name: explanation.ranking(name) for name in explanation.methods if name in SHOWN}
     rows = [
-        ("explained", found.case.of),
+        ("explained", explanation.case.of),
         ("test rows", _used(budget["rows"])),
         ("background rows", _used(budget["background"])),
     ]
     for column, value in list(shap.items())[:TOP]:
         beside = ", ".join(f"{SHOWN[m]} {ranking[column]:.3g}" for m, ranking in others.items())
         rows.append((column, f"SHAP {value:.3g}, {beside}"))
-    agreement = [row["agreement_with_shap"] for row in found.lime_json()["rows"]]
+    agreement = [row["agreement_with_shap"] for row in explanation.lime_json()["rows"]]
     known = [a for a in agreement if a is not None]
     if known:
         rows.append(("LIME and SHAP", f"correlation {np.mean(known):.2f} on {len(known)} rows"))
-    for method, test in found.faithfulness.items():
+    for method, test in explanation.faithfulness.items():
         words = f"{test.verdict}: area {test.area:.2f}, random {test.random:.2f} ({test.rows} rows)"
         rows.append((method.replace("_", " "), words))
     return rows

@@ -66,7 +66,7 @@ def run(config: Config, paths: Paths) -> Report:
             ("output", described["output"]["meaning"]),
             ("parity", f"{_amount(parity)} on {parity.rows:,} test rows"),
         ],
-        look=[paths.onnx / "contract.json", report],
+        outputs=[paths.onnx / "contract.json", report],
     )
 
 

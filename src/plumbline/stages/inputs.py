@@ -48,11 +48,11 @@ def with_tuned(config: Config, paths: Paths) -> Config:
     """The parameters with what the tune stage found in place of `tuned`."""
     if not config.tuned:
         return config
-    found = read_json(paths.tuning / "best.json")["values"]
-    return config.replace({key: found[key] for key in config.tuned})
+    values = read_json(paths.tuning / "best.json")["values"]
+    return config.replace({key: values[key] for key in config.tuned})
 
 
-def chosen_metric(name: str, task: Task, key: str = "evaluate.metric") -> str:
+def resolve_metric(name: str, task: Task, key: str = "evaluate.metric") -> str:
     """A metric's name, `auto` resolved; `key` is where the name was given.
 
     Raises:

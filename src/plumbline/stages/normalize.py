@@ -52,7 +52,7 @@ def run(config: Config, paths: Paths) -> Report:
         *((tensor.kind, _described(tensor)) for tensor in spec),
     ]
     lines += [("dropped", f"{name}: {why}") for name, why in transformer.dropped_.items()]
-    return Report(rows=lines, look=[paths.prepared / "preprocessor.json"])
+    return Report(rows=lines, outputs=[paths.prepared / "preprocessor.json"])
 
 
 def _described(tensor: TensorSpec) -> str:

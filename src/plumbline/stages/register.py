@@ -14,14 +14,14 @@ import polars as pl
 
 from plumbline.address import shown
 from plumbline.config import Config, Paths
-from plumbline.evaluation.gate import Decision, Judgement, Rules, judge, judge_first
+from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
 from plumbline.evaluation.slices import Slice, make_slices
 from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
-from plumbline.stages.champion import Unfit, ask_present, ask_registered, contract_of
-from plumbline.stages.inputs import chosen_metric, load_part, load_spec, load_table
+from plumbline.stages.champion import Unfit, contract_of, present_candidate, registered_candidate
+from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
 from plumbline.store import registry, tracking
 from plumbline.store.card import model_card
 from plumbline.store.content import flatten, read_content
@@ -30,7 +30,7 @@ from plumbline.store.registry import CHALLENGER, CHAMPION, Version
 from plumbline.store.tracking import Content, Store
 
 SPLIT = "plumbline.split"
-BECOMES_CHAMPION = (Decision.FIRST, Decision.PROMOTE)
+BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -58,7 +58,7 @@ def run(config: Config, paths: Paths) -> Report:
             ("decision", str(decided["decision"])),
             *(("", reason) for reason in decided["reasons"]),
         ],
-        look=[paths.reports / "register.json"],
+        outputs=[paths.reports / "register.json"],
     )
 
 
@@ -69,10 +69,10 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     key = fingerprint(paths.root, [*inputs, paths.reports / "metrics.json"])
     where = tracking.experiment(store, config.register.experiment or config.data.name)
     run_id = tracking.finished_run(store, where, key)
-    found = registry.version_of_run(store, config.data.name, run_id) if run_id else None
-    if found is not None:
-        if _is_whole(store, found):
-            return found
+    version = registry.version_of_run(store, config.data.name, run_id) if run_id else None
+    if version is not None:
+        if _is_whole(store, version):
+            return version
         run_id = None  # made again, as a version of its own
     contract = read_json(paths.onnx / "contract.json")
     made_from = lineage(paths.root, paths.model)
@@ -128,9 +128,9 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
     """What the gate says, or said: of the same version, champion and rules it says the same."""
     spec, settings = load_spec(paths), config.register
     own = settings.metric != "auto"
-    asked = settings.metric if own else config.evaluate.metric
+    wanted = settings.metric if own else config.evaluate.metric
     rules = Rules(
-        metric=chosen_metric(asked, spec.task, "register.metric" if own else "evaluate.metric"),
+        metric=resolve_metric(wanted, spec.task, "register.metric" if own else "evaluate.metric"),
         significance=settings.significance,
         max_slice_loss=settings.max_slice_loss,
         by_hand=settings.promote == "review",
@@ -146,12 +146,12 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
     if known is None or not (
         is_champion or all(known.get(name) == value for name, value in circumstances.items())
     ):
-        judged = (
-            _judge(store, version, baseline, rules, config, paths)
+        result = (
+            _compare(store, version, baseline, rules, config, paths)
             if baseline
-            else judge_first(rules)
+            else accept_first(rules)
         )
-        known = {**judged.to_json(), **circumstances}
+        known = {**result.to_json(), **circumstances}
         registry.write_decision(store, version, known)
         settled = False
     else:
@@ -162,9 +162,9 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
     return known
 
 
-def _judge(
+def _compare(
     store: Store, version: Version, baseline: Version, rules: Rules, config: Config, paths: Paths
-) -> Judgement:
+) -> GateResult:
     """Score both on the same test rows; a person decides where that cannot be done."""
     test = load_part(paths, Part.TEST)
     name = f"version {baseline.number}"
@@ -172,15 +172,15 @@ def _judge(
     try:
         contract_of(folder)
         assert folder is not None
-        champion = ask_registered(folder, config, paths, test)
+        champion = registered_candidate(folder, config, paths, test)
     except Unfit as why:
         if baseline.tags.get(tracking.KEY) == version.tags.get(tracking.KEY) and not rules.by_hand:
             reason = f"takes the place of {name}, the same model: {why}"
-            return Judgement(decision=Decision.PROMOTE, reasons=(reason,))
+            return GateResult(decision=GateDecision.PROMOTE, reasons=(reason,))
         reason = f"the champion, {name}, cannot be scored on these rows: {why}"
-        return Judgement(decision=Decision.REVIEW, reasons=(reason,))
-    judged = judge(
-        test.y, ask_present(paths, test), champion, _slices(config, paths), rules, config.seed
+        return GateResult(decision=GateDecision.REVIEW, reasons=(reason,))
+    result = decide_version(
+        test.y, present_candidate(paths, test), champion, _slices(config, paths), rules, config.seed
     )
     reasons = [f"champion is {name}"]
     if baseline.tags.get(SPLIT) != _split_hash(paths):
@@ -188,7 +188,7 @@ def _judge(
             "the champion was trained on another split and may have seen some of these rows: "
             "its score may be too good"
         )
-    return dataclasses.replace(judged, reasons=(*reasons, *judged.reasons))
+    return dataclasses.replace(result, reasons=(*reasons, *result.reasons))
 
 
 def _slices(config: Config, paths: Paths) -> list[Slice]:
@@ -201,8 +201,8 @@ def _slices(config: Config, paths: Paths) -> list[Slice]:
     table, schema = load_table(config, paths)
     rows = load_part(paths, Part.TEST).rows
     frame: pl.DataFrame = take_rows(table, rows).select(columns).collect()
-    found = make_slices(frame, schema, auto=False, min_rows=config.evaluate.min_slice_rows)
-    return [one for one in found if (one.column, one.value) in wanted]
+    slices = make_slices(frame, schema, auto=False, min_rows=config.evaluate.min_slice_rows)
+    return [one for one in slices if (one.column, one.value) in wanted]
 
 
 def _params_used(config: Config, paths: Paths) -> dict[str, Any]:

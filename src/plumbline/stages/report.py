@@ -19,4 +19,4 @@ def run(config: Config, paths: Paths) -> Report:
     page = paths.reports / "index.html"
     write_text(page, text)
     size = f"{len(text.encode()) / 1000:,.0f} kB"
-    return Report(rows=[("verdict", verdict), ("page", size)], look=[page])
+    return Report(rows=[("verdict", verdict), ("page", size)], outputs=[page])

@@ -28,17 +28,17 @@ def run(config: Config, paths: Paths) -> Report:
     table, schema = open_rows(paths.table, config.data.max_memory_mb)
     table = hold(table, config.data)
     rows = read_rows(table, schema, config.data, config.split)
-    chosen = resolve(rows, config.split)
-    split = make_split(rows, chosen, config.seed)
+    settings = resolve(rows, config.split)
+    split = make_split(rows, settings, config.seed)
 
-    asked = tuple(c for c in schema.columns if c.name != chosen.column)
+    kept = tuple(c for c in schema.columns if c.name != settings.column)
     evidence = Evidence(
         table=table,
-        schema=replace(schema, columns=asked),
+        schema=replace(schema, columns=kept),
         rows=rows,
         part=split.part,
         config=config.split.leakage,
-        ordered=chosen.method == "time",
+        ordered=settings.method == "time",
         seed=config.seed,
     )
     print(f"leakage checks: {evidence.plan()}", file=sys.stderr, flush=True)
@@ -48,10 +48,10 @@ def run(config: Config, paths: Paths) -> Report:
     _gate(leaks, report.relative_to(paths.root).as_posix())
 
     split = without(split, leaks.dropped_rows)
-    summary = summarize(rows, split, chosen)
+    summary = summarize(rows, split, settings)
     dropped = leaks.dropped_columns
-    if chosen.column is not None and chosen.column in {c.name for c in schema.features}:
-        dropped[chosen.column] = "split.column: it says which part a row is in"
+    if settings.column is not None and settings.column in {c.name for c in schema.features}:
+        dropped[settings.column] = "split.column: it says which part a row is in"
     if len(dropped) == len(schema.features):
         raise DataError(
             "no feature is left after the leaking ones were dropped",
@@ -61,11 +61,11 @@ def run(config: Config, paths: Paths) -> Report:
     _write(paths, split, {**summary, "dropped_columns": dropped})
     return Report(
         rows=[
-            ("method", f"{chosen.method}, {len(summary['folds'])} folds {chosen.folds_method}"),
+            ("method", f"{settings.method}, {len(summary['folds'])} folds {settings.folds_method}"),
             *((name, f"{part['rows']:,} rows") for name, part in summary["parts"].items()),
             *(("leakage", text) for text in _verdict(leaks)),
         ],
-        look=[paths.reports / "split" / "summary.json", report],
+        outputs=[paths.reports / "split" / "summary.json", report],
     )
 
 

@@ -22,10 +22,10 @@ from plumbline.models import build_model, learn_inputs
 from plumbline.preprocessing.balance import resample
 from plumbline.stages import Report
 from plumbline.stages.inputs import (
-    chosen_metric,
     load_part,
     load_spec,
     refuse_unfit,
+    resolve_metric,
     with_tuned,
 )
 from plumbline.store.bundle import save_bundle
@@ -33,7 +33,7 @@ from plumbline.training.batches import Rows
 from plumbline.training.build import FreshFit, fit_fresh, fit_target
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.curve import constant_loss, learning_curve
-from plumbline.training.diagnosis import Point, Verdict, curve_json, judge
+from plumbline.training.diagnosis import Diagnosis, Point, curve_json, diagnose
 from plumbline.training.distributed import World, join
 from plumbline.training.engines import run_stage
 from plumbline.training.launched import is_launched
@@ -77,7 +77,7 @@ def _train(config: Config, paths: Paths) -> None:
             _tell_source(config, fitted, world)
         fresh = _fit(config, spec, fitted, val, world, checkpoints)
         weights = fit_weights(config.train, spec.task, train.y, fitted.y, spec.n_outputs)
-        verdict, points = _judge(config, spec, train, val, world, fresh, weights)
+        verdict, points = _diagnose(config, spec, train, val, world, fresh, weights)
         finder = _find_rate(config, spec, fitted, world) if config.train.find_learning_rate else {}
         if not world.is_main:
             return
@@ -178,11 +178,11 @@ def monitored(config: Config, spec: InputSpec) -> str | None:
     if name == "loss":
         return None
     if name == "auto":
-        return chosen_metric(config.evaluate.metric, spec.task)
-    return chosen_metric(name, spec.task, "train.monitor")
+        return resolve_metric(config.evaluate.metric, spec.task)
+    return resolve_metric(name, spec.task, "train.monitor")
 
 
-def _judge(
+def _diagnose(
     config: Config,
     spec: InputSpec,
     train: Examples,
@@ -190,7 +190,7 @@ def _judge(
     world: World,
     fresh: FreshFit,
     per_class: FloatArray | None,
-) -> tuple[Verdict, list[Point]]:
+) -> tuple[Diagnosis, list[Point]]:
     """The verdict, with fits on fewer rows beside the fit on all.
 
     Losses are weighed as in the fit, by `per_class` (C,). Else a fit on balanced classes would
@@ -233,7 +233,7 @@ def _judge(
 
     points = learning_curve(fit_rows, train, config.train, seed=config.seed)
     points.append(Point(rows=len(train), losses=losses(fresh, rows[1])))
-    verdict = judge(
+    verdict = diagnose(
         history=fitted.history,
         best_epoch=fitted.best_epoch,
         stopped_early=fitted.stopped_early,
@@ -251,10 +251,10 @@ def _find_rate(
     learned = learn_inputs(config.model, spec, train.inputs)
     target = fit_target(config.train, spec, train)
     model = build_model(config.model, spec, learned, seed=config.seed)
-    found = sweep(
+    result = sweep(
         model, train, spec.task, config.train, seed=config.seed, target=target, world=world
     )
-    return {"sweep": sweep_csv(found), "proposal": found.proposal}
+    return {"sweep": sweep_csv(result), "proposal": result.proposal}
 
 
 def _write_report(
@@ -262,7 +262,7 @@ def _write_report(
     config: Config,
     spec: InputSpec,
     fresh: FreshFit,
-    verdict: Verdict,
+    verdict: Diagnosis,
     points: list[Point],
     values: dict[str, Any],
     finder: dict[str, Any],
@@ -327,4 +327,4 @@ def _report(paths: Paths) -> Report:
     ]
     if "proposed_learning_rate" in summary:
         rows.append(("proposed rate", f"{summary['proposed_learning_rate']:.2e}"))
-    return Report(rows=rows, look=[paths.reports / "training", paths.model])
+    return Report(rows=rows, outputs=[paths.reports / "training", paths.model])

@@ -24,7 +24,7 @@ from plumbline.preprocessing.balance import resample
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
-from plumbline.stages.inputs import chosen_metric, load_split, load_table
+from plumbline.stages.inputs import load_split, load_table, resolve_metric
 from plumbline.tables import Schema, SplitIndex, Table
 from plumbline.training.build import fit_fresh
 from plumbline.training.checkpoint import fingerprint
@@ -33,8 +33,8 @@ from plumbline.training.distributed import World
 from plumbline.training.loop import predict
 from plumbline.training.memory import refuse_too_many
 from plumbline.training.progress import SearchBar
-from plumbline.training.search import Found, Values, search, std_error, trials_of
-from plumbline.training.search import Report as Told
+from plumbline.training.search import Report as Clue
+from plumbline.training.search import SearchResult, Values, search, std_error, trials_of
 
 Fold = tuple[Examples, Examples, InputSpec]  # fitted on, scored on
 # keys of `train` that the search replaces, or that cannot change its result
@@ -45,7 +45,7 @@ def run(config: Config, paths: Paths) -> Report:
     """Search; write what was found and every trial."""
     table, schema = load_table(config, paths)
     own = config.tune.metric != "auto"
-    metric = chosen_metric(
+    metric = resolve_metric(
         config.tune.metric if own else config.evaluate.metric,
         schema.task,
         "tune.metric" if own else "evaluate.metric",
@@ -56,9 +56,9 @@ def run(config: Config, paths: Paths) -> Report:
     key = _key(config, paths)
     if config.tune.workers > 1:
         _work_side_by_side(config, paths, metric, key)
-    found = _search(config, paths, metric, key, table, schema, split)
-    _write(config, paths, metric, found)
-    return _report(config, paths, metric, found)
+    result = _search(config, paths, metric, key, table, schema, split)
+    _write(config, paths, metric, result)
+    return _report(config, paths, metric, result)
 
 
 def _search(
@@ -70,8 +70,8 @@ def _search(
     schema: Schema,
     split: SplitIndex,
     *,
-    told: bool = True,
-) -> Found:
+    verbose: bool = True,
+) -> SearchResult:
     workers = config.tune.workers
     device = choose_device(config.runtime)
     set_up(device, max(1, count_threads(config.runtime, 1) // workers))
@@ -80,11 +80,11 @@ def _search(
         for number, (fitted, scored) in enumerate(_folds(config, split))
     ]
 
-    def evaluate(values: Values, report: Told) -> list[float]:
+    def evaluate(values: Values, report: Clue) -> list[float]:
         world = World(device=device, compile=config.runtime.compile)
         return score_folds(config.replace(values), folds, metric, report, world)
 
-    with SearchBar(trials=trials_of(config.tune), metric=metric, enabled=told) as bar:
+    with SearchBar(trials=trials_of(config.tune), metric=metric, enabled=verbose) as bar:
         return search(
             evaluate,
             config.tune,
@@ -128,7 +128,7 @@ def _sample(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
 
 
 def score_folds(
-    config: Config, folds: list[Fold], metric: str, report: Told, world: World
+    config: Config, folds: list[Fold], metric: str, report: Clue, world: World
 ) -> list[float]:
     """Fit in every fold; the metric of each.
 
@@ -143,7 +143,7 @@ def score_folds(
             if number == 0 and np.isfinite(row["val_score"]):
                 report(epoch, row["val_score"])
 
-        def judge(y: Any, prediction: DoubleArray, spec: InputSpec = spec) -> float:
+        def score_fold(y: Any, prediction: DoubleArray, spec: InputSpec = spec) -> float:
             return score(metric, y, prediction, spec.task)
 
         fresh = fit_fresh(
@@ -153,7 +153,7 @@ def score_folds(
             resample(train, spec, config.normalize.balance, config.seed),
             val,
             seed=config.seed,
-            score=judge,
+            score=score_fold,
             greater_is_better=METRICS[metric].greater_is_better,
             world=world,
             on_epoch=on_epoch,
@@ -161,7 +161,7 @@ def score_folds(
         prediction = predict(
             fresh.fitted.model, val, spec.task, how, target=fresh.target, world=world
         )
-        value = judge(val.y, prediction)
+        value = score_fold(val.y, prediction)
         if not np.isfinite(value):  # one class in a small fold, say
             continue
         scores.append(value)
@@ -212,37 +212,37 @@ def _worker(config: Config, paths: Paths, metric: str, key: str) -> None:
     table, schema = load_table(config, paths)
     # what stops a worker stops the parent's turn too, which says so once
     with contextlib.suppress(UserError):
-        _search(config, paths, metric, key, table, schema, load_split(paths), told=False)
+        _search(config, paths, metric, key, table, schema, load_split(paths), verbose=False)
 
 
-def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
-    chosen, gain = found.chosen, found.gain
+def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> None:
+    selected, gain = result.selected, result.gain
     best = {
-        "values": chosen.values,
-        "score": chosen.value,
-        "std_error": std_error(chosen.scores),
+        "values": selected.values,
+        "score": selected.value,
+        "std_error": std_error(selected.scores),
         "metric": metric,
-        "trials": len(found.trials),
+        "trials": len(result.trials),
     }
     summary = {
         **best,
-        "greater_is_better": found.greater_is_better,
+        "greater_is_better": result.greater_is_better,
         "sampler": config.tune.sampler,
         "pruner": config.tune.pruner,
         "objective": config.tune.objective,
-        "folds": len(chosen.scores),
-        "pruned": sum(t.state == "pruned" for t in found.trials),
-        "chosen": chosen.number,
-        "best": found.best.number,
-        "fold_scores": chosen.scores,
-        "inside_noise": found.inside_noise,
+        "folds": len(selected.scores),
+        "pruned": sum(t.state == "pruned" for t in result.trials),
+        "selected": selected.number,
+        "best": result.best.number,
+        "fold_scores": selected.scores,
+        "inside_noise": result.inside_noise,
         "gain_over_default": None if gain is None else {"mean": gain[0], "std_error": gain[1]},
-        "importance": found.importance,
+        "importance": result.importance,
         "space": {k: dataclasses.asdict(d) for k, d in config.tune.space.items()},
     }
     with sealed_dir(paths.reports / "tuning") as folder:
         write_json(folder / "summary.json", summary)
-        write_text(folder / "trials.csv", trials_csv(found))
+        write_text(folder / "trials.csv", trials_csv(result))
     with sealed_dir(paths.tuning) as folder:
         write_json(folder / "best.json", best)
     if config.tune.storage is None and TUNE_STORAGE not in os.environ:
@@ -250,14 +250,14 @@ def _write(config: Config, paths: Paths, metric: str, found: Found) -> None:
             journal.unlink()
 
 
-def trials_csv(found: Found) -> str:
+def trials_csv(result: SearchResult) -> str:
     """A line per trial: number, state, value, its values, the score of each fold."""
-    keys = sorted(found.trials[0].values)
-    folds = max(len(t.scores) for t in found.trials)
+    keys = sorted(result.trials[0].values)
+    folds = max(len(t.scores) for t in result.trials)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["number", "state", "value", *keys, *(f"fold_{k}" for k in range(folds))])
-    for t in found.trials:
+    for t in result.trials:
         scores = [*t.scores, *[""] * (folds - len(t.scores))]
         value = "" if t.value is None else t.value
         writer.writerow([t.number, t.state, value, *(t.values.get(k, "") for k in keys), *scores])
@@ -273,21 +273,28 @@ def _no_search(config: Config, paths: Paths, metric: str) -> Report:
         write_text(folder / "trials.csv", "number,state,value\n")
     with sealed_dir(paths.tuning) as folder:
         write_json(folder / "best.json", best)
-    return Report(rows=[("trials", "none (tune.trials is 0)")], look=[paths.tuning / "best.json"])
+    return Report(
+        rows=[("trials", "none (tune.trials is 0)")], outputs=[paths.tuning / "best.json"]
+    )
 
 
-def _report(config: Config, paths: Paths, metric: str, found: Found) -> Report:
-    chosen, gain = found.chosen, found.gain
-    pruned = sum(t.state == "pruned" for t in found.trials)
-    error = std_error(chosen.scores)
+def _report(config: Config, paths: Paths, metric: str, result: SearchResult) -> Report:
+    selected, gain = result.selected, result.gain
+    pruned = sum(t.state == "pruned" for t in result.trials)
+    error = std_error(selected.scores)
     rows = [
-        ("trials", f"{len(found.trials)} ({pruned} pruned), {config.tune.sampler}"),
-        (metric, f"{chosen.value:.4f} ± {error:.4f} over {len(chosen.scores)} folds"),
-        ("best trial", f"{found.best.number}; {found.inside_noise} others within a standard error"),
+        ("trials", f"{len(result.trials)} ({pruned} pruned), {config.tune.sampler}"),
+        (metric, f"{selected.value:.4f} ± {error:.4f} over {len(selected.scores)} folds"),
+        (
+            "best trial",
+            f"{result.best.number}; {result.inside_noise} others within a standard error",
+        ),
     ]
-    if gain is not None and found.best.number != 0:
+    if gain is not None and result.best.number != 0:
         words = f"best trial {gain[0]:+.4f} ± {gain[1]:.4f} against the default point"
-        kept = ", which is kept: the gain is within noise" if chosen.number == 0 else ""
+        kept = ", which is kept: the gain is within noise" if selected.number == 0 else ""
         rows.append(("gain", words + kept))
-    rows += [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in chosen.values.items()]
-    return Report(rows=rows, look=[paths.reports / "tuning" / "trials.csv"])
+    rows += [
+        (k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in selected.values.items()
+    ]
+    return Report(rows=rows, outputs=[paths.reports / "tuning" / "trials.csv"])

@@ -9,7 +9,7 @@ import polars as pl
 
 from plumbline.cells import KINDS
 from plumbline.config import Config, Paths
-from plumbline.data.checks import Outcome, checks_of, failing_rows, run_checks
+from plumbline.data.checks import CheckResult, checks_of, failing_rows, run_checks
 from plumbline.data.checks_page import results_page
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
@@ -59,18 +59,18 @@ def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path)
             test_rows=source.test_rows,
             max_memory_mb=config.data.max_memory_mb,
         )
-    warnings = [f"{o.column or 'table'}: {_said(o)}" for o in failed]
+    warnings = [f"{o.column or 'table'}: {_sentence(o)}" for o in failed]
     return Report(
         rows=[
             ("rows", f"{source.rows:,}"),
             ("expectations", f"{len(outcomes)}, {len(outcomes) - len(failed)} met"),
             *(("warning", text) for text in warnings[:10]),
         ],
-        look=[page],
+        outputs=[page],
     )
 
 
-def _result(outcomes: list[Outcome], rows: int, stopped: bool) -> dict[str, Any]:
+def _result(outcomes: list[CheckResult], rows: int, stopped: bool) -> dict[str, Any]:
     return {
         "success": not stopped,
         "evaluated": len(outcomes),
@@ -82,7 +82,7 @@ def _result(outcomes: list[Outcome], rows: int, stopped: bool) -> dict[str, Any]
                 "severity": o.severity,
                 "observed": o.observed,
                 "unexpected_count": o.unexpected,
-                "detail": _said(o),
+                "detail": _sentence(o),
                 "examples": o.examples,
             }
             for o in outcomes
@@ -91,21 +91,21 @@ def _result(outcomes: list[Outcome], rows: int, stopped: bool) -> dict[str, Any]
     }
 
 
-def _said(outcome: Outcome) -> str:
+def _sentence(outcome: CheckResult) -> str:
     if outcome.check is None:
-        return outcome.said
+        return outcome.problem
     count = outcome.unexpected
-    return f"{count:,} value{'s' if count != 1 else ''} {outcome.said}"
+    return f"{count:,} value{'s' if count != 1 else ''} {outcome.problem}"
 
 
 def _refusal(
-    stopping: list[Outcome], listed: pl.DataFrame, config: Config, page: Path
+    stopping: list[CheckResult], listed: pl.DataFrame, config: Config, page: Path
 ) -> GateError:
     """One message: the first failure with its file, column, row and value."""
     first = stopping[0]
     place = config.data.path
     text = f"{place}: column '{first.column}'" if first.column else place
-    text += f": {_said(first)}"
+    text += f": {_sentence(first)}"
     own = listed.filter(
         (pl.col("column") == first.column) & (pl.col("expectation") == first.expectation)
     )
@@ -121,8 +121,10 @@ def _refusal(
     )
 
 
-def _hint(first: Outcome) -> str:
-    if first.column and first.said.startswith(tuple(f"are not {kind}" for kind in KINDS.values())):
+def _hint(first: CheckResult) -> str:
+    if first.column and first.problem.startswith(
+        tuple(f"are not {kind}" for kind in KINDS.values())
+    ):
         return (
             "Fix the data, or say in expectations.yaml how such cells are written "
             f"(columns.{first.column}.format; missing: [...] lists words for a missing cell)"

@@ -91,13 +91,13 @@ def load_bundle(folder: Path) -> Bundle:
     metadata = _metadata(folder)
     for name, saved in metadata["sha256"].items():
         _need(folder / name)
-        found = sha256(folder / name)
-        if found != saved:
+        digest = sha256(folder / name)
+        if digest != saved:
             raise DataError(
                 "is not the file that was saved with the model",
                 file=folder / name,
                 wanted=f"SHA-256 {saved[:12]}…",
-                got=f"{found[:12]}…",
+                got=f"{digest[:12]}…",
                 hint=HINT,
             )
     config = build(ModelConfig, metadata["model"], file=str(folder / METADATA))

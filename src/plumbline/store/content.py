@@ -94,7 +94,7 @@ def _trials(folder: Path) -> list[tuple[str, dict[str, Any], dict[str, float], d
     with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     summary = read_json(folder / "summary.json")
-    best = summary.get("chosen")
+    best = summary.get("selected")
     rows.sort(key=lambda row: (row["number"] != str(best), row["state"] != "complete"))
     shown = sorted(rows[:MAX_TRIALS], key=lambda row: int(row["number"]))
     return [_trial(row, str(summary["metric"])) for row in shown]

@@ -112,8 +112,8 @@ def add_version(
 def version_of_run(store: Store, model: str, run_id: str) -> Version | None:
     """The version that was made from a run, with its tags."""
     with storage(store.uri):
-        found = store.client.search_model_versions(f"name='{_quoted(model)}'")
-        mine = [one for one in found if one.run_id == run_id]
+        versions = store.client.search_model_versions(f"name='{_quoted(model)}'")
+        mine = [one for one in versions if one.run_id == run_id]
     return _version_of(max(mine, key=lambda one: int(one.version))) if mine else None
 
 
@@ -136,12 +136,12 @@ def files_of(store: Store, which: Version) -> Path | None:
     uri = f"models:/{which.model}/{which.number}"
     with storage(store.uri), _quiet():
         try:
-            found = mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri)
+            folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri)
         except MlflowException as error:
             if error.error_code in ABSENT or "No such artifact" in str(error):
                 return None
             raise
-    return Path(found)
+    return Path(folder)
 
 
 def write_decision(store: Store, which: Version, decision: Mapping[str, Any]) -> None:
@@ -165,12 +165,12 @@ def settle(store: Store, which: Version, alias: str) -> None:
         store.client.set_model_version_tag(model, number, SETTLED, "true")
 
 
-def _version_of(found: ModelVersion) -> Version:
+def _version_of(version: ModelVersion) -> Version:
     return Version(
-        model=str(found.name),
-        number=str(found.version),
-        run_id=str(found.run_id),
-        tags=dict(found.tags),
+        model=str(version.name),
+        number=str(version.version),
+        run_id=str(version.run_id),
+        tags=dict(version.tags),
     )
 
 

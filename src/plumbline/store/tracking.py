@@ -122,21 +122,21 @@ def storage(uri: str) -> Iterator[None]:
 def experiment(store: Store, name: str) -> str:
     """The id of an experiment, made if there is none; brought back if it was deleted."""
     with storage(store.uri):
-        found = store.client.get_experiment_by_name(name)
-        if found is None:
+        existing = store.client.get_experiment_by_name(name)
+        if existing is None:
             place = store.artifacts.as_uri() if store.artifacts else None
             return str(store.client.create_experiment(name, artifact_location=place))
-        if found.lifecycle_stage == "deleted":
-            store.client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        if existing.lifecycle_stage == "deleted":
+            store.client.restore_experiment(existing.experiment_id)
+        return str(existing.experiment_id)
 
 
 def finished_run(store: Store, experiment_id: str, key: str) -> str | None:
     """The id of the latest run that was finished under a key; half-made ones are deleted."""
     with storage(store.uri):
-        found = store.client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'")
-        finished = [run.info.run_id for run in found if run.info.status == "FINISHED"]
-        for run in found:
+        runs = store.client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'")
+        finished = [run.info.run_id for run in runs if run.info.status == "FINISHED"]
+        for run in runs:
             if run.info.status != "FINISHED":
                 parent = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
                 for child in store.client.search_runs([experiment_id], parent):

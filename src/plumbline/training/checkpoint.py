@@ -88,18 +88,18 @@ class Run:
 
     def tensors(self, world: World) -> dict[str, Tensor]:
         """Whole tensors on the CPU by name. All processes take part."""
-        found: dict[str, Tensor] = {
+        saved: dict[str, Tensor] = {
             "losses": world.sum(self.losses.clone()),
             "rng.cpu": torch.get_rng_state(),
         }
         if world.device.type == "cuda":
-            found["rng.cuda"] = torch.cuda.get_rng_state(world.device)
-        found |= {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        found |= {f"best.{name}": t for name, t in self.best.items()}
-        found |= {f"average.{i}": t for i, t in enumerate(self.average.tensors)}
+            saved["rng.cuda"] = torch.cuda.get_rng_state(world.device)
+        saved |= {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        saved |= {f"best.{name}": t for name, t in self.best.items()}
+        saved |= {f"average.{i}": t for i, t in enumerate(self.average.tensors)}
         for i, state in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer.{i}.{k}": t for k, t in state.items() if t is not None}
-        return {name: whole(tensor) for name, tensor in found.items()}
+            saved |= {f"optimizer.{i}.{k}": t for k, t in state.items() if t is not None}
+        return {name: whole(tensor) for name, tensor in saved.items()}
 
     def metadata(self) -> dict[str, Any]:
         """What is no tensor, fit for JSON."""

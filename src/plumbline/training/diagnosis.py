@@ -34,7 +34,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Diagnosis:
     """The judgement, the sentences that explain it, and the numbers behind them."""
 
     fit: Fit
@@ -51,7 +51,7 @@ class Verdict:
         }
 
 
-def judge(
+def diagnose(
     *,
     history: Sequence[dict[str, float]],
     best_epoch: int,
@@ -59,7 +59,7 @@ def judge(
     train_loss: float,
     constant_loss: float,
     curve: Sequence[Point],
-) -> Verdict:
+) -> Diagnosis:
     """The verdict on a fit.
 
     Args:
@@ -83,7 +83,7 @@ def judge(
     }
     fit, text = _fit(numbers, len(history), best_epoch, stopped_early, unit)
     more, gain, sentence = _more_rows(curve, unit)
-    return Verdict(fit=fit, more_rows=more, text=[text, sentence], numbers=numbers | gain)
+    return Diagnosis(fit=fit, more_rows=more, text=[text, sentence], numbers=numbers | gain)
 
 
 def _fit(

@@ -83,9 +83,9 @@ class World:
         """The first process's numbers, so that all decide the same."""
         if self.size == 1:
             return values
-        told = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.broadcast(told, src=0)
-        return tuple(told.tolist())
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, src=0)
+        return tuple(shared.tolist())
 
     def broadcast_bytes(self, content: bytes | None) -> bytes | None:
         """The first process's bytes, on all: files need to lie on its machine only."""
@@ -94,13 +94,13 @@ class World:
         (length,) = self.broadcast(-1 if content is None else len(content))
         if length < 0:
             return None
-        told = bytearray(int(length) if content is None else content)
-        whole = torch.frombuffer(told, dtype=torch.uint8) if told else torch.empty(0)
+        shared = bytearray(int(length) if content is None else content)
+        whole = torch.frombuffer(shared, dtype=torch.uint8) if shared else torch.empty(0)
         for piece in torch.split(whole, HANDED_BYTES):  # no device needs room for the whole
             there = piece.to(self.device)
             dist.broadcast(there, src=0)
             piece.copy_(there)
-        return bytes(told)
+        return bytes(shared)
 
 
 SINGLE_PROCESS = World()

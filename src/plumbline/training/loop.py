@@ -104,9 +104,9 @@ def fit(
     job, run = prepare(model, train, val, task, config, seed=seed, target=target, world=world)
     if checkpoints:
         checkpoints.restore(run, world)
-    progress, seen = run.progress, 0
+    progress, rows_done = run.progress, 0
     while not progress.done:
-        seen += job.plan.rows * (job.plan.steps - progress.step) // job.plan.steps
+        rows_done += job.plan.rows * (job.plan.steps - progress.step) // job.plan.steps
         train_epoch(job, run, checkpoints, on_step)
         train_loss = world.sum(run.losses).sum().item() / job.train.total_weight
         with run.average.applied():
@@ -143,7 +143,7 @@ def fit(
         monitor=progress.monitor,
         stopped_early=progress.epoch < config.epochs,
         seconds=seconds,
-        rows_per_second=seen / seconds,
+        rows_per_second=rows_done / seconds,
     )
 
 

@@ -49,8 +49,8 @@ def sweep(
 ) -> Sweep:
     """Run the test on a fresh model, which is spent afterwards."""
     most = STEPS * config.accumulate * (config.batch_size or len(train))
-    chosen = np.random.default_rng([seed, STEPS]).permutation(len(train))[:most]
-    rows = train.take(np.sort(chosen))
+    some = np.random.default_rng([seed, STEPS]).permutation(len(train))[:most]
+    rows = train.take(np.sort(some))
     job, run = prepare(model, rows, rows, task, config, seed=seed, target=target, world=world)
     run.schedule = rising = _Rising(config, job.plan.steps)
     losses: list[float] = []
@@ -86,11 +86,11 @@ def read_sweep(rates: DoubleArray, losses: DoubleArray) -> Sweep:
     return Sweep(rates=rates, losses=smooth, proposal=float(rates[first + int(np.argmin(slope))]))
 
 
-def sweep_csv(found: Sweep) -> str:
+def sweep_csv(result: Sweep) -> str:
     """A line per step: the rate and the smoothed loss."""
     lines = (
         f"{float(rate)!r},{float(loss)!r}"
-        for rate, loss in zip(found.rates, found.losses, strict=True)
+        for rate, loss in zip(result.rates, result.losses, strict=True)
     )
     return "\n".join(["learning_rate,loss", *lines, ""])
 

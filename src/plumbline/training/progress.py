@@ -36,7 +36,7 @@ class _Progress:
                 bar_format=FORM,
                 dynamic_ncols=True,
             )
-        self._begun = self._told = time.monotonic()
+        self._begun = self._last = time.monotonic()
         self._first: float | None = None
 
     def _elapsed(self) -> float:
@@ -44,7 +44,7 @@ class _Progress:
 
     def _due(self) -> bool:
         """Whether a line, or a change of the bar between its steps, is worth the reader's time."""
-        return time.monotonic() - self._told >= (SECONDS if self._bar is None else BLINK)
+        return time.monotonic() - self._last >= (SECONDS if self._bar is None else BLINK)
 
     def _show(self, whole: int, done: float, words: Sequence[str]) -> None:
         """`whole` steps are done, and with parts of one `done`; those before `_first` were made
@@ -62,7 +62,7 @@ class _Progress:
             )
         else:
             return
-        self._told = time.monotonic()
+        self._last = time.monotonic()
 
     def _fitting(self, words: Sequence[str]) -> str:
         """As many of the words as leave a bar that can be read as one."""
@@ -113,7 +113,7 @@ class ProgressBar(_Progress):
         self._words = [f"loss {row['train_loss']:.4f}", f"validation {row['val_loss']:.4f}"]
         if self.metric and "val_score" in row:
             self._words.insert(1, f"{self.metric} {row['val_score']:.4f}")
-        self._tell(epoch, epoch)
+        self._print_line(epoch, epoch)
 
     def within(self, epoch: int, step: int, steps: int) -> None:
         """Epochs done, and steps of the running one; shown now and then."""
@@ -121,7 +121,9 @@ class ProgressBar(_Progress):
             return
         self._begin(epoch + (step - 1) / steps)
         if step < steps and self._due():
-            self._tell(epoch + step / steps, epoch, [f"{step / steps:.0%} of epoch {epoch + 1}"])
+            self._print_line(
+                epoch + step / steps, epoch, [f"{step / steps:.0%} of epoch {epoch + 1}"]
+            )
 
     def _begin(self, done: float) -> None:
         if self._first is None:
@@ -130,7 +132,7 @@ class ProgressBar(_Progress):
                 words = f"resuming in epoch {int(done) + 1}, where an earlier run was interrupted"
                 print(words, file=self.stream, flush=True)
 
-    def _tell(self, done: float, epoch: int, share: Sequence[str] = ()) -> None:
+    def _print_line(self, done: float, epoch: int, share: Sequence[str] = ()) -> None:
         own = done - (self._first or 0)
         speed = f"{own * self.rows / self._elapsed():,.0f} rows/s"
         self._show(epoch, done, [*share, *self._words, speed])

@@ -48,7 +48,7 @@ class TrialRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SearchResult:
     """What a search found. Trial 0 is the center of the space: what no search would give."""
 
     trials: list[TrialRow]
@@ -73,7 +73,7 @@ class Found:
         return float(difference.mean()), std_error(list(difference))
 
     @property
-    def chosen(self) -> TrialRow:
+    def selected(self) -> TrialRow:
         """The best trial; or trial 0, the center of the space, where the best gains no more over
         it than the standard error of that gain: the best of many tries is lucky too."""
         if self.gain is None:
@@ -137,7 +137,7 @@ def search(
     seed: int,
     greater_is_better: bool,
     on_trial: OnTrial | None = None,
-) -> Found:
+) -> SearchResult:
     """Run trials until `config.trials` are done, going on with what earlier runs did.
 
     Args:
@@ -170,7 +170,7 @@ def search(
             study.optimize(lambda trial: _objective(trial, evaluate, config), n_trials=1)
             if on_trial:
                 on_trial(done + 1, _best_value(study))
-        return _found(study, config)
+        return _result(study, config)
 
 
 def trials_of(config: TuneConfig) -> int:
@@ -307,7 +307,7 @@ def _best_value(study: optuna.Study) -> float | None:
         return None
 
 
-def _found(study: optuna.Study, config: TuneConfig) -> Found:
+def _result(study: optuna.Study, config: TuneConfig) -> SearchResult:
     trials = [_row(i, trial) for i, trial in enumerate(_ended(study)[: trials_of(config)])]
     done = [t for t in trials if t.value is not None and t.state == "complete"]
     if not done:
@@ -321,7 +321,7 @@ def _found(study: optuna.Study, config: TuneConfig) -> Found:
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
     best = max(done, key=lambda t: (sign * (t.value or 0.0), -t.number))
     importance = _importance(study, len(done))
-    return Found(trials=trials, best=best, importance=importance, greater_is_better=sign > 0)
+    return SearchResult(trials=trials, best=best, importance=importance, greater_is_better=sign > 0)
 
 
 def _row(number: int, trial: FrozenTrial) -> TrialRow:
@@ -342,7 +342,7 @@ def _importance(study: optuna.Study, done: int) -> dict[str, float]:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
     try:
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
     except (RuntimeError, ValueError):
         return {}
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+    return {name: float(value) for name, value in importance.items() if math.isfinite(value)}

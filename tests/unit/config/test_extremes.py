@@ -89,10 +89,10 @@ def test_extremes_are_refused_by_name_or_are_none(key: str) -> None:
         try:
             config = load(key, value)
         except ParameterError as refused:
-            said = str(refused)
+            text = str(refused)
             own = "tune.space" if key.startswith("tune.space.") else key.rpartition(".")[2]
-            assert own in said, (name, said)
-            assert len(said) < 1000 and "\n" not in said and "\0" not in said, (name, said)
+            assert own in text, (name, text)
+            assert len(text) < 1000 and "\n" not in text and "\0" not in text, (name, text)
             continue
         for held in values(config):
             if isinstance(held, str):

@@ -57,10 +57,10 @@ def outcomes(folder: Path, columns: dict[str, Any], frame: pl.DataFrame) -> dict
     frame.with_columns(y=pl.lit("1.5")).write_csv(folder / "a.csv")
     expectations = load_expectations(write(folder, columns), CONFIG)
     source = open_source(CONFIG, expectations.schema, folder)
-    found = run_checks(checks_of(expectations, source), source, max_memory_mb=64)
-    rows = failing_rows([o for o in found if not o.success], source, 100)
+    result = run_checks(checks_of(expectations, source), source, max_memory_mb=64)
+    rows = failing_rows([o for o in result if not o.success], source, 100)
     by_column: dict[str, Any] = {}
-    for outcome in found:
+    for outcome in result:
         by_column.setdefault(outcome.column, []).append(outcome)
     listed = rows.group_by("column").agg(pl.col("row").unique().sort())
     return {"outcomes": by_column, "rows": dict(listed.iter_rows())}
@@ -82,16 +82,16 @@ def test_every_expectation_on_every_type(tmp_path: Path) -> None:
             last = {"missing": "", "unique": CELLS[kind][1]}.get(key, CELLS[kind][2])
             cells[name] = [*CELLS[kind][:2], last]
     assert set(refused) == {(k, "range") for k in ("boolean", "date", "category", "text")}
-    found = outcomes(tmp_path, columns, pl.DataFrame(cells))
+    result = outcomes(tmp_path, columns, pl.DataFrame(cells))
     for name in columns:
-        failed = [o for o in found["outcomes"][name] if not o.success]
+        failed = [o for o in result["outcomes"][name] if not o.success]
         kind, key = name.split()
         if (kind, key) == ("boolean", "unique"):
             assert failed
             continue
         assert len(failed) == 1, name
         wrong = [1, 2] if key == "unique" else [2]
-        assert found["rows"][name] == wrong, name
+        assert result["rows"][name] == wrong, name
 
 
 def test_a_cell_that_is_not_of_its_type_is_found_with_its_format(tmp_path: Path) -> None:
@@ -100,11 +100,11 @@ def test_a_cell_that_is_not_of_its_type_is_found_with_its_format(tmp_path: Path)
         "d": {"type": "date", "format": {"date": "%d/%m/%Y"}, "pattern": {"regex": "2024$"}},
     }
     frame = pl.DataFrame({"x": ["1,5", "1.5", "-"], "d": ["31/12/2024", "12/31/2024", "x"]})
-    found = outcomes(tmp_path, columns, frame)
-    said = {o.said for own in found["outcomes"].values() for o in own if not o.success}
-    assert "are not a number, decimal: ','" in said
-    assert "are not a date, date: '%d/%m/%Y'" in said
-    assert found["rows"] == {"x": [1, 2], "d": [1, 2]}
+    result = outcomes(tmp_path, columns, frame)
+    text = {o.problem for own in result["outcomes"].values() for o in own if not o.success}
+    assert "are not a number, decimal: ','" in text
+    assert "are not a date, date: '%d/%m/%Y'" in text
+    assert result["rows"] == {"x": [1, 2], "d": [1, 2]}
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ def test_columns_named_as_our_own(tmp_path: Path) -> None:
     names = ["__row__", "row", "__unreadable_0__", "a is a whole number", "a is unique", "a"]
     names += ["value", "literal", "len", "reason", "a'b", "a\nb", "$a", "{a}", "🎯"]
     frame = pl.DataFrame({name: ["1", "2", "x"] for name in names})
-    found = outcomes(tmp_path, dict.fromkeys(names, own), frame)
+    result = outcomes(tmp_path, dict.fromkeys(names, own), frame)
     for name in names:
-        assert found["rows"][name] == [2], name
+        assert result["rows"][name] == [2], name
 
 
 def test_a_check_that_could_not_be_run_does_not_pass(tmp_path: Path) -> None:
@@ -188,4 +188,4 @@ def test_a_class_that_only_the_test_file_has_is_critical(tmp_path: Path) -> None
     expectations = load_expectations(tmp_path / "expectations.yaml", config)
     source = open_source(config, expectations.schema, tmp_path)
     (failed,) = [o for o in check_table(expectations, source) if o.severity == "critical"][1:]
-    assert not failed.success and "class 'c' is in the test file alone" in failed.said
+    assert not failed.success and "class 'c' is in the test file alone" in failed.problem

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plumbline.data.checks import Check, Outcome
+from plumbline.data.checks import Check, CheckResult
 from plumbline.data.checks_page import results_page
 
 # of Great Expectations' own imports
@@ -48,10 +48,10 @@ class Read(HTMLParser):
             self.texts.append("")
 
 
-def outcomes(names: list[str]) -> list[Outcome]:
+def outcomes(names: list[str]) -> list[CheckResult]:
     """Failed and met expectations of columns with these names and values."""
-    found = [
-        Outcome(
+    result = [
+        CheckResult(
             column="",
             expectation="expect_table_columns_to_match_set",
             severity="warning",
@@ -70,8 +70,8 @@ def outcomes(names: list[str]) -> list[Outcome]:
             kwargs=kwargs,
             broken=None,  # type: ignore[arg-type]
         )
-        found.append(
-            Outcome(
+        result.append(
+            CheckResult(
                 column=name,
                 expectation=check.expectation,
                 severity="critical",
@@ -84,7 +84,7 @@ def outcomes(names: list[str]) -> list[Outcome]:
                 check=check,
             )
         )
-    return found
+    return result
 
 
 @pytest.mark.parametrize("names", [["age", "city"], HOSTILE])

@@ -80,9 +80,9 @@ def days(first: dt.date, count: int, pattern: str, step: int = 1) -> list[str]:
     ],
 )
 def test_numbers_are_read_as_they_are_written(cells: list[str], form: CellFormat) -> None:
-    found = column(cells * 30)
-    assert found.type in (ColumnType.NUMBER, ColumnType.INTEGER)
-    assert found.format == form
+    result = column(cells * 30)
+    assert result.type in (ColumnType.NUMBER, ColumnType.INTEGER)
+    assert result.format == form
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_the_other_columns_tell_what_a_point_means() -> None:
     open_cells = ["1.703", "2.100"] * 30
     assert column(open_cells).format == CellFormat()
     assert "'1.703' read as 1.703; if it is 1703" in note(open_cells)
-    told = column(open_cells, ";", z=["1.234,5", "0,25"] * 30)
-    assert told.format == CellFormat(decimal=",", thousands=".")
+    answer = column(open_cells, ";", z=["1.234,5", "0,25"] * 30)
+    assert answer.format == CellFormat(decimal=",", thousands=".")
 
 
 def test_commas_before_three_digits_are_said_where_nothing_tells() -> None:
@@ -143,11 +143,11 @@ def test_commas_before_three_digits_are_said_where_nothing_tells() -> None:
 def test_digits_behind_a_zero_are_no_group(mark: str, whole: str) -> None:
     """`0,892` is never 892, whatever stands in the other cells and columns."""
     cells = [f"{whole}{mark}892", f"1{mark}234"] * 30
-    found = inferred(x=cells, z=["1,234.5", "2"] * 30)
-    x = found.expectations.schema.column("x")
+    result = inferred(x=cells, z=["1,234.5", "2"] * 30)
+    x = result.expectations.schema.column("x")
     assert x.format == CellFormat(decimal=mark)
-    assert found.seen["x"].high == pytest.approx(1.234)
-    assert "if it is" not in found.notes.get("x", "")
+    assert result.profiles["x"].high == pytest.approx(1.234)
+    assert "if it is" not in result.notes.get("x", "")
 
 
 def test_a_group_behind_a_zero_is_refused_where_digits_are_grouped() -> None:
@@ -162,28 +162,28 @@ def test_a_group_behind_a_zero_is_refused_where_digits_are_grouped() -> None:
     [(["1.234", "5.678"], ["3,5", "0,25"]), (["1,234", "5,678"], ["1,234.5", "0.25"])],
 )
 def test_what_the_other_columns_tell_is_said(cells: list[str], others: list[str]) -> None:
-    said = note(cells * 30, ";", z=others * 30)
-    assert f"'{cells[0]}' read as 1234 as in the other columns; if it is 1.234" in said
+    text = note(cells * 30, ";", z=others * 30)
+    assert f"'{cells[0]}' read as 1234 as in the other columns; if it is 1.234" in text
 
 
 def test_decimal_comma_beside_decimal_point() -> None:
-    found = inferred(x=["1,5", "22,25"] * 30, z=["1.5", "22.25"] * 30).expectations.schema
-    assert found.column("x").format == CellFormat(decimal=",")
-    assert found.column("z").format == CellFormat()
+    result = inferred(x=["1,5", "22,25"] * 30, z=["1.5", "22.25"] * 30).expectations.schema
+    assert result.column("x").format == CellFormat(decimal=",")
+    assert result.column("z").format == CellFormat()
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "text"),
     [
         (["07", "7", "12"], "begin with a zero"),
         (["01234", "90210", "10001"], "begin with a zero"),
         (["12345678901234567890", "12345678901234567891"], "more than 18 digits"),
     ],
 )
-def test_codes_of_digits_are_no_numbers(cells: list[str], said: str) -> None:
+def test_codes_of_digits_are_no_numbers(cells: list[str], text: str) -> None:
     cells = cells * (N // len(cells))
     assert column(cells).type is ColumnType.CATEGORY
-    assert said in note(cells)
+    assert text in note(cells)
 
 
 @pytest.mark.parametrize("other", ["K1A 0B1", "V57", "2A"])
@@ -207,10 +207,10 @@ def test_what_only_looks_like_numbers_is_said() -> None:
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e400"])
 def test_infinite_numbers_are_missing_and_said(cell: str) -> None:
-    found = inferred(x=[*range(N - 2), cell, cell])
-    assert found.expectations.columns["x"].type in (ColumnType.NUMBER, ColumnType.INTEGER)
-    assert found.seen["x"].missing == 2
-    assert "2 infinite values taken as missing" in found.notes["x"]
+    result = inferred(x=[*range(N - 2), cell, cell])
+    assert result.expectations.columns["x"].type in (ColumnType.NUMBER, ColumnType.INTEGER)
+    assert result.profiles["x"].missing == 2
+    assert "2 infinite values taken as missing" in result.notes["x"]
 
 
 def test_an_infinite_target_is_refused() -> None:
@@ -220,14 +220,14 @@ def test_an_infinite_target_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "text"),
     [
         ([*range(N - 3), "", "", ""], "below the table, pass --footer 3"),
         (["", *range(N - 1)], "belongs to the header, pass --header-lines 2"),
     ],
 )
-def test_rows_without_a_target_at_an_end_may_be_no_rows(cells: list[object], said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_rows_without_a_target_at_an_end_may_be_no_rows(cells: list[object], text: str) -> None:
+    with pytest.raises(DataError, match=text):
         inferred_target(cells)
     with pytest.raises(DataError, match="target is missing") as refused:
         inferred_target([*range(N // 2), "", *range(N // 2)])
@@ -238,40 +238,40 @@ def test_rows_without_a_target_at_an_end_may_be_no_rows(cells: list[object], sai
 
 
 def test_a_word_for_missing_belongs_to_its_column() -> None:
-    found = inferred(
+    result = inferred(
         x=["-", *range(N - 1)],
         z=["none", *[i / 2 for i in range(N - 1)]],
         c=["none", "-", "a"] * 20,
     )
-    schema = found.expectations.schema
+    schema = result.expectations.schema
     assert "-" in (schema.column("x").format.missing or ())
     assert schema.column("c").format == CellFormat()
-    assert found.seen["c"].missing == 0 and found.seen["c"].values == ("-", "a", "none")
-    assert "1 × '-' taken as missing" in found.notes["x"]
+    assert result.profiles["c"].missing == 0 and result.profiles["c"].values == ("-", "a", "none")
+    assert "1 × '-' taken as missing" in result.notes["x"]
 
 
 @pytest.mark.parametrize("word", ["n.a.", ":", "suppressed"])
 def test_an_unknown_word_among_numbers_comes_with_the_way_to_make_it_missing(word: str) -> None:
-    said = note([word, "1.5", "2.5", word, "3.5"] * 12)
-    assert f"36 of 60 cells are numbers, others not ('{word}')" in said
-    assert f"set type: number, format: {{missing: ['{word}']}}" in said
+    text = note([word, "1.5", "2.5", word, "3.5"] * 12)
+    assert f"36 of 60 cells are numbers, others not ('{word}')" in text
+    assert f"set type: number, format: {{missing: ['{word}']}}" in text
     assert "missing" not in note(["1x", "1.5", "2.5", "2y", "3.5"] * 12)
 
 
 def test_a_class_of_that_name_stays() -> None:
     raw = pl.LazyFrame({"y": ["none", "some", "-"] * 20, "x": ["none", *map(str, range(59))]})
-    found = infer(raw, FormatConfig(), Wishes(target="y"), file="a.csv").expectations
-    assert set(found.schema.classes) == {"none", "some", "-"}
+    result = infer(raw, FormatConfig(), Wishes(target="y"), file="a.csv").expectations
+    assert set(result.schema.classes) == {"none", "some", "-"}
 
 
 def test_default_words_in_a_category_are_said_and_can_be_kept() -> None:
     cells = ["NA", "EU", "AS"] * 20
-    found = inferred(x=cells)
-    assert found.seen["x"].missing == 20
-    assert "20 × 'NA' taken as missing; format: {missing: []} keeps them" in found.notes["x"]
+    result = inferred(x=cells)
+    assert result.profiles["x"].missing == 20
+    assert "20 × 'NA' taken as missing; format: {missing: []} keeps them" in result.notes["x"]
     form = FormatConfig(missing=[])
     kept = infer(raw_table({"x": cells}), form, Wishes(target="y"), file="a.csv")
-    assert kept.seen["x"].missing == 0
+    assert kept.profiles["x"].missing == 0
     target = raw_table({"x": cells})
     with pytest.raises(DataError, match=r"'NA' are taken as missing.*--missing"):
         infer(target, FormatConfig(), Wishes(target="x"), file="a.csv")
@@ -287,24 +287,24 @@ def test_us_dates_in_time_order_are_decided_by_all_rows() -> None:
 
 
 def test_each_date_column_has_its_own_pattern() -> None:
-    found = inferred(
+    result = inferred(
         x=days(dt.date(2023, 1, 1), N, "%d.%m.%Y"),
         z=days(dt.date(2023, 1, 1), N, "%m/%d/%Y"),
         w=days(dt.date(2023, 1, 1), N, "%d-%b-%y"),
         v=days(dt.date(2023, 1, 1), N, "%Y-%m-%d"),
     ).expectations.schema
-    patterns = [found.column(name).format.date for name in "xzwv"]
+    patterns = [result.column(name).format.date for name in "xzwv"]
     assert patterns == ["%d.%m.%Y", "%m/%d/%Y", "%d-%b-%y", None]
-    assert {found.column(name).type for name in "xzwv"} == {ColumnType.DATE}
+    assert {result.column(name).type for name in "xzwv"} == {ColumnType.DATE}
 
 
 def test_day_and_month_that_both_fit() -> None:
     """The other dates tell, then the order of the rows; else a rule, said with the way out."""
     either = ["02/05/2024", "11/03/2024", "07/08/2024"] * TIMES * 7
     assert column(either[:N]).format.date == "%m/%d/%Y"
-    said = note(either[:N])
-    assert "'02/05/2024' read as 2024-02-05; if it is 2024-05-02" in said
-    assert "date: '%d/%m/%Y'" in said
+    text = note(either[:N])
+    assert "'02/05/2024' read as 2024-02-05; if it is 2024-05-02" in text
+    assert "date: '%d/%m/%Y'" in text
     sure = days(dt.date(2024, 1, 1), N, "%d/%m/%Y")
     assert column(either[:N], z=sure).format.date == "%d/%m/%Y"
     assert "as in the other dates" in note(either[:N], z=sure)
@@ -319,8 +319,8 @@ def test_a_test_file_tells_what_the_data_leave_open() -> None:
     either = ["02/05/2024", "11/03/2024", "07/08/2024"] * 20
     test = raw_table({"x": ["25/12/2024", "03/04/2024"] * 5})
     wishes = Wishes(target="y")
-    found = infer(raw_table({"x": either}), FormatConfig(), wishes, file="a.csv", test=test)
-    assert found.expectations.schema.column("x").format.date == "%d/%m/%Y"
+    result = infer(raw_table({"x": either}), FormatConfig(), wishes, file="a.csv", test=test)
+    assert result.expectations.schema.column("x").format.date == "%d/%m/%Y"
 
 
 @pytest.mark.parametrize(
@@ -334,9 +334,9 @@ def test_a_test_file_tells_what_the_data_leave_open() -> None:
 def test_zones_become_utc(cells: list[str]) -> None:
     from plumbline.cells import typed
 
-    found = column(cells * 30)
-    assert found.type is ColumnType.DATE and found.format == CellFormat()
-    read = raw_table({"x": cells}).select(typed(found, pl.String())).collect()["x"]
+    result = column(cells * 30)
+    assert result.type is ColumnType.DATE and result.format == CellFormat()
+    read = raw_table({"x": cells}).select(typed(result, pl.String())).collect()["x"]
     assert set(read) == {dt.datetime(2024, 5, 1, 12)}
     assert "UTC" in note(cells * 30)
 
@@ -360,11 +360,11 @@ def test_compact_dates_and_numbers_of_eight_digits() -> None:
 )
 def test_spellings_of_one_class(cells: list[str], classes: set[str]) -> None:
     raw = pl.LazyFrame({"y": cells * 12, "x": [str(i) for i in range(len(cells) * 12)]})
-    found = infer(raw, FormatConfig(), Wishes(target="y", task=None), file="a.csv")
-    assert set(found.expectations.schema.classes) == classes
-    assert found.expectations.schema.column("y").role is Role.TARGET
+    result = infer(raw, FormatConfig(), Wishes(target="y", task=None), file="a.csv")
+    assert set(result.expectations.schema.classes) == classes
+    assert result.expectations.schema.column("y").role is Role.TARGET
     if len(classes) == 2 and len(set(cells)) > 2:
-        assert found.expectations.task == Task.BINARY
+        assert result.expectations.task == Task.BINARY
 
 
 @pytest.mark.parametrize(
@@ -376,9 +376,9 @@ def test_a_test_file_may_spell_classes_otherwise(data: list[str], test: list[str
 
     mine = pl.LazyFrame({"y": data * 30, "x": [str(i % 7) for i in range(60)]})
     other = pl.LazyFrame({"y": test * 10, "x": [str(i % 7) for i in range(20)]})
-    found = infer(mine, FormatConfig(), Wishes(target="y"), file="a.csv", test=other)
-    target = found.expectations.schema.column("y")
-    assert set(found.expectations.schema.classes) == set(data)
+    result = infer(mine, FormatConfig(), Wishes(target="y"), file="a.csv", test=other)
+    target = result.expectations.schema.column("y")
+    assert set(result.expectations.schema.classes) == set(data)
     read = other.select(typed(target, pl.String())).collect()["y"].to_list()
     assert read == data * 10
 
@@ -455,8 +455,8 @@ def test_rules_need_evidence_in_the_format_of_the_data() -> None:
 
 def test_what_grows_gets_no_range() -> None:
     shuffled = [(i * 37) % 101 + 1000 for i in range(N)]
-    found = inferred(order_id=shuffled, number=shuffled, step=range(N), x=[1.5, 2.5] * 30)
-    columns = found.expectations.columns
+    result = inferred(order_id=shuffled, number=shuffled, step=range(N), x=[1.5, 2.5] * 30)
+    columns = result.expectations.columns
     assert [columns[n].range is None for n in ("order_id", "number", "step", "x")] == [
         True,
         True,
@@ -470,9 +470,9 @@ def test_two_digit_years_in_front_are_told_by_the_order_of_rows(mark: str) -> No
     """22-03-24 is a day of March in two ways; in order of time it is one alone."""
     pattern = f"%y{mark}%m{mark}%d"
     cells = days(dt.date(2022, 3, 1), 200, pattern, step=4)
-    found = inferred(x=cells)
-    assert found.expectations.columns["x"].format == CellFormat(date=pattern)
-    assert "order of time" in found.notes["x"]
+    result = inferred(x=cells)
+    assert result.expectations.columns["x"].format == CellFormat(date=pattern)
+    assert "order of time" in result.notes["x"]
 
 
 def test_two_digit_years_that_nothing_tells_are_said() -> None:

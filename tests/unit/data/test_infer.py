@@ -46,13 +46,13 @@ def test_types() -> None:
 
 
 def test_a_number_column_with_a_word_in_it_stays_one_and_says_so() -> None:
-    found = inferred(frame(x=[*range(N - 1), "oops"]))
-    assert found.expectations.columns["x"].type is ColumnType.NUMBER
-    assert "1 cell is not a number" in found.notes["x"]
+    result = inferred(frame(x=[*range(N - 1), "oops"]))
+    assert result.expectations.columns["x"].type is ColumnType.NUMBER
+    assert "1 cell is not a number" in result.notes["x"]
 
 
 def test_roles() -> None:
-    found = inferred(
+    result = inferred(
         frame(
             nr=list(range(N)),
             customer_id=[1000 + i * 7 for i in range(N)],
@@ -61,11 +61,11 @@ def test_roles() -> None:
             x=[i % 3 for i in range(N)],
         )
     ).expectations
-    assert found.columns["nr"].role is Role.ID
-    assert found.columns["customer_id"].role is Role.ID
-    assert found.columns["code"].role is Role.ID
-    assert found.columns["empty"].role is Role.IGNORE
-    assert found.columns["x"].role is Role.FEATURE
+    assert result.columns["nr"].role is Role.ID
+    assert result.columns["customer_id"].role is Role.ID
+    assert result.columns["code"].role is Role.ID
+    assert result.columns["empty"].role is Role.IGNORE
+    assert result.columns["x"].role is Role.FEATURE
 
 
 def test_tasks() -> None:
@@ -119,20 +119,20 @@ def test_a_misspelt_target_is_told_the_nearest() -> None:
 
 
 def test_expectations_hold_for_the_data_with_slack() -> None:
-    found = inferred(
+    result = inferred(
         frame(x=[i % 40 for i in range(N)], c=["u", "v"] * 30, g=[None, *range(1, N)])
     ).expectations
-    assert found.columns["x"].range is not None
-    assert found.columns["x"].range.min == 0
-    assert found.columns["x"].range.max is not None and found.columns["x"].range.max > 40
-    assert found.columns["c"].values is not None and found.columns["c"].values.only == ["u", "v"]
-    assert found.columns["g"].missing is not None and found.columns["g"].missing.max >= 1 / N
-    assert found.columns["y"].missing is not None and found.columns["y"].missing.max == 0
+    assert result.columns["x"].range is not None
+    assert result.columns["x"].range.min == 0
+    assert result.columns["x"].range.max is not None and result.columns["x"].range.max > 40
+    assert result.columns["c"].values is not None and result.columns["c"].values.only == ["u", "v"]
+    assert result.columns["g"].missing is not None and result.columns["g"].missing.max >= 1 / N
+    assert result.columns["y"].missing is not None and result.columns["y"].missing.max == 0
 
 
 def test_opposites_become_a_rule_where_they_hold() -> None:
-    found = inferred(frame(t_min=list(range(N)), t_max=list(range(1, N + 1)))).expectations
-    assert [(r.left, r.right) for r in found.rules] == [("t_max", "t_min")]
+    result = inferred(frame(t_min=list(range(N)), t_max=list(range(1, N + 1)))).expectations
+    assert [(r.left, r.right) for r in result.rules] == [("t_max", "t_min")]
     broken = inferred(frame(t_min=list(range(N)), t_max=[-1, *range(2, N + 1)])).expectations
     assert broken.rules == []
 
@@ -146,11 +146,11 @@ def test_codes_get_a_pattern() -> None:
 
 def test_the_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     nasty = {'na"me: x': list(range(N)), "列": ["甲", "乙"] * 30, "- #": [1.5, 2.5] * 30}
-    found = inferred(frame(**nasty)).expectations
+    result = inferred(frame(**nasty)).expectations
     path = tmp_path / "expectations.yaml"
-    path.write_text(to_yaml(found))
+    path.write_text(to_yaml(result))
     config = DataConfig(name="x", path="a.csv", target="y", task=Task.BINARY, positive="yes")
-    assert load_expectations(path, config) == found
+    assert load_expectations(path, config) == result
 
 
 def test_a_proposal_changes_only_what_the_data_contradict() -> None:
@@ -189,11 +189,11 @@ def test_any_name_and_value_is_read_back(
     own = ColumnExpectations(type=ColumnType.CATEGORY, values=Values(only=values))
     target = ColumnExpectations(type=ColumnType.NUMBER, role=Role.TARGET)
     long = {name * 400: own for name in columns[:1]}
-    found = Expectations(columns={**dict.fromkeys(columns, own), **long, "y": target})
+    result = Expectations(columns={**dict.fromkeys(columns, own), **long, "y": target})
     path = tmp_path_factory.mktemp("names") / "expectations.yaml"
-    path.write_text(to_yaml(found), encoding="utf-8")
+    path.write_text(to_yaml(result), encoding="utf-8")
     config = DataConfig(name="x", path="a.csv", target="y", task=Task.REGRESSION)
-    assert load_expectations(path, config) == found
+    assert load_expectations(path, config) == result
 
 
 @pytest.mark.parametrize("rows", range(1000, 1101, 25))
@@ -201,5 +201,5 @@ def test_about_as_many_different_numbers_as_a_category_may_have(rows: int) -> No
     """The first count is an estimate; a column that needs an exact one for two reasons gets one."""
     number = np.random.default_rng(rows).normal(size=rows)
     frame = pl.DataFrame({"x": number, "y": [f"c{i % 2}" for i in range(rows)]})
-    found = infer(frame.lazy(), FormatConfig(), Wishes(target="y"), file="rows.csv")
-    assert found.expectations.schema.columns[0].type is ColumnType.NUMBER
+    result = infer(frame.lazy(), FormatConfig(), Wishes(target="y"), file="rows.csv")
+    assert result.expectations.schema.columns[0].type is ColumnType.NUMBER

@@ -25,16 +25,16 @@ def table(separator: str = ",", rows: list[tuple[str, ...]] = ROWS) -> str:
     return "".join(separator.join(row) + "\n" for row in rows)
 
 
-def grid(found: Canonical) -> Grid:
+def grid(result: Canonical) -> Grid:
     """The header and the rows as every stage reads them."""
-    frame = scan(found.path, found.form).collect()
+    frame = scan(result.path, result.form).collect()
     return [frame.columns, *[[cell or "" for cell in row] for row in frame.rows()]]
 
 
 def read(path: Path, text: str, *, target: str | None = None, **options: object) -> Grid:
     file = write(path / "mine.csv", text)
-    asked = ReadingOptions.of(options)
-    return grid(make_canonical(file, path / "plain", asked, target=target))
+    query = ReadingOptions.of(options)
+    return grid(make_canonical(file, path / "plain", query, target=target))
 
 
 def notes(path: Path, text: str, **options: object) -> str:
@@ -53,9 +53,9 @@ def test_the_separator_is_found(tmp_path: Path, separator: str) -> None:
 def test_a_plain_file_is_used_as_it_lies(tmp_path: Path) -> None:
     for separator in ",;\t":
         file = write(tmp_path / "a.csv", table(separator))
-        found = make_canonical(file, tmp_path / "plain", target="y")
-        assert found.path == file
-        assert found.form.separator == separator
+        result = make_canonical(file, tmp_path / "plain", target="y")
+        assert result.path == file
+        assert result.form.separator == separator
     packed = tmp_path / "a.csv.gz"
     packed.write_bytes(gzip.compress(table().encode()))
     assert make_canonical(packed, tmp_path / "plain").path == packed
@@ -99,17 +99,17 @@ def test_separators_at_the_ends_of_lines(tmp_path: Path) -> None:
 
 def test_a_value_far_down_in_the_column_behind_the_last_separator(tmp_path: Path) -> None:
     body = ["a,b,", *[f"{i},{i / 7:.3f}," for i in range(5000)], "1,2,late"]
-    found = read(tmp_path, "\n".join(body) + "\n")
-    assert found[0] == ["a", "b", "column_2"]
-    assert found[-1] == ["1", "2", "late"]
+    result = read(tmp_path, "\n".join(body) + "\n")
+    assert result[0] == ["a", "b", "column_2"]
+    assert result[-1] == ["1", "2", "late"]
 
 
 def test_columns_without_a_name_and_names_given_twice(tmp_path: Path) -> None:
     text = ",x,x,y,x_2\n0,1,2,a,5\n1,3,4,b,5\n"
     assert read(tmp_path, text)[0] == ["column_0", "x", "x_3", "y", "x_2"]
-    told = notes(tmp_path, text)
-    assert "1 column without a name is called column_0" in told
-    assert "1 column with a repeated name is called x_3" in told
+    answer = notes(tmp_path, text)
+    assert "1 column without a name is called column_0" in answer
+    assert "1 column with a repeated name is called x_3" in answer
 
 
 def test_a_header_with_one_name_less_as_r_writes_it(tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_the_word_of_the_target_in_a_row_makes_no_header_of_it(tmp_path: Path) -
 
 def test_a_quoted_column_that_always_holds_a_comma(tmp_path: Path) -> None:
     rows = "".join(f'{i},"Doe, Mr. John {i}",{i % 2}\n' for i in range(30))
-    found = read(tmp_path, "id,name,y\n" + rows)
-    assert found[0] == ["id", "name", "y"]
-    assert found[3] == ["2", "Doe, Mr. John 2", "0"]
+    result = read(tmp_path, "id,name,y\n" + rows)
+    assert result[0] == ["id", "name", "y"]
+    assert result[3] == ["2", "Doe, Mr. John 2", "0"]
 
 
 def test_quotes_doubled_escaped_single_and_spaced(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_quotes_doubled_escaped_single_and_spaced(tmp_path: Path) -> None:
 
 def test_stray_quotes_are_ordinary_characters(tmp_path: Path) -> None:
     rows = [("ham", 'he said "no'), ("spam", '"win" now'), ("ham", "ok"), ("ham", "12")] * 5
-    found = read(tmp_path, table("\t", rows), header=False)
-    assert found[1:3] == [["ham", 'he said "no'], ["spam", '"win" now']]
+    result = read(tmp_path, table("\t", rows), header=False)
+    assert result[1:3] == [["ham", 'he said "no'], ["spam", '"win" now']]
 
 
 def test_quotes_that_may_swallow_line_ends_are_asked_about(tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_an_encoding_is_guessed_only_where_one_fits(tmp_path: Path) -> None:
     either = write(tmp_path / "c.csv", german.replace("Köln", "naïve"), "cp1252")
     with pytest.raises(DataError, match=r"cannot be told.*naïve"):
         make_canonical(either, tmp_path / "plain")
-    asked = ReadingOptions(encoding="cp1252")
-    assert "naïve" in grid(make_canonical(either, tmp_path / "plain", asked))[-1][1]
+    query = ReadingOptions(encoding="cp1252")
+    assert "naïve" in grid(make_canonical(either, tmp_path / "plain", query))[-1][1]
 
 
 def test_comment_lines_are_left_out_where_rows_begin(tmp_path: Path) -> None:

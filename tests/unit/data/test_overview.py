@@ -40,9 +40,9 @@ def test_types_gaps_values_and_the_target(tmp_path: Path, task: str) -> None:
     data = {"name": "d", "path": "data/d.csv", "target": "y", "task": task}
     config = parse_config({"seed": 0, "data": data, "tune": {"trials": 0, "space": {}}})
     expectations = load_expectations(tmp_path / "expectations.yaml", config.data)
-    found = overview(open_source(config.data, expectations.schema, tmp_path), expectations)
-    size, word, day, target = found["columns"]
-    assert found["rows"] == 4 and found["test_file_rows"] == 0
+    result = overview(open_source(config.data, expectations.schema, tmp_path), expectations)
+    size, word, day, target = result["columns"]
+    assert result["rows"] == 4 and result["test_file_rows"] == 0
     assert size == {
         "name": "size",
         "type": "number",
@@ -56,7 +56,7 @@ def test_types_gaps_values_and_the_target(tmp_path: Path, task: str) -> None:
     assert word["values"] == [{"value": "a", "rows": 2}, {"value": "b", "rows": 1}]
     assert day["min"].startswith("2024-01-01") and day["max"].startswith("2024-01-09")
     if task == "regression":
-        histogram = found["target"]["histogram"]
+        histogram = result["target"]["histogram"]
         assert (histogram["low"], histogram["high"]) == (10.0, 40.0)
         assert sum(histogram["counts"]) == 4 and histogram["counts"][0] == 1
         assert histogram["counts"][-1] == 1 and histogram["counts"][10] == 1

@@ -41,13 +41,13 @@ def test_classes_of_two_truth_values_are_read_in_any_spelling(
     data: tuple[str, str], test: tuple[str, str]
 ) -> None:
     rows = frame(test, 10)
-    found = inferred(frame(data, 60), rows)
-    target = found.expectations.schema.column("y")
+    result = inferred(frame(data, 60), rows)
+    target = result.expectations.schema.column("y")
     assert set(target.labels) == set(data)
     read = rows.select(typed(target, pl.String())).collect()["y"].to_list()
     assert read == [data[i % 2] for i in range(10)]
-    assert f"'{test[1]}' is '{data[1]}'" in found.notes["y"]
-    assert found.seen["y"].distinct == 2
+    assert f"'{test[1]}' is '{data[1]}'" in result.notes["y"]
+    assert result.profiles["y"].distinct == 2
 
 
 @pytest.mark.parametrize("data", [*SPELLINGS, ("a", "b")])
@@ -72,9 +72,9 @@ def test_an_index_of_both_files_is_no_feature(name: str) -> None:
     data = frame(("a", "b"), 60, **{name: shuffled})
     test = frame(("a", "b"), 20, **{name: list(range(20))})
     for other in (None, test):
-        found = inferred(data, other)
-        assert found.expectations.columns[name].role is Role.ID
-        assert "not a feature" in found.notes[name]
+        result = inferred(data, other)
+        assert result.expectations.columns[name].role is Role.ID
+        assert "not a feature" in result.notes[name]
 
 
 def test_an_integer_of_its_own_in_every_row_may_be_a_feature() -> None:

@@ -25,8 +25,8 @@ Grid = list[list[str]]
 
 
 def read(file: Path, **options: Any) -> Grid:
-    found = make_canonical(file, file.parent / "plain", ReadingOptions.of(options))
-    frame = scan(found.path, found.form).collect()
+    result = make_canonical(file, file.parent / "plain", ReadingOptions.of(options))
+    frame = scan(result.path, result.form).collect()
     return [frame.columns, *[[cell or "" for cell in row] for row in frame.rows()]]
 
 
@@ -61,8 +61,8 @@ def test_a_workbook_is_read_with_all_its_digits(tmp_path: Path) -> None:
 def test_titles_above_a_sheets_table_are_left_out(tmp_path: Path) -> None:
     rows: list[list[Any]] = [["Report of 2024"], [], *TABLE, [], ["Source: the office"]]
     file = workbook(tmp_path / "a.xlsx", {"one": rows})
-    found = read(file)
-    assert found[:4] == TEXTS
+    result = read(file)
+    assert result[:4] == TEXTS
     assert read(file, skip=2, header=True, footer=2) == TEXTS
 
 

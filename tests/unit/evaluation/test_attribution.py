@@ -89,10 +89,10 @@ def test_exact_values_are_those_of_the_definition() -> None:
 
     row = {"num": np.array([[3.0, 5.0]], dtype=np.float32)}
     back = {"num": np.array([[1.0, 2.0]], dtype=np.float32)}
-    told = exact_shapley(product, row, back, two, np.zeros(1, dtype=np.int64))
+    answer = exact_shapley(product, row, back, two, np.zeros(1, dtype=np.int64))
     # worth: none 2, x 6, y 5, both 15
-    np.testing.assert_allclose(told.values, [[(4 + 10) / 2, (3 + 9) / 2]])
-    assert told.base[0] == 2 and told.prediction[0] == 15
+    np.testing.assert_allclose(answer.values, [[(4 + 10) / 2, (3 + 9) / 2]])
+    assert answer.base[0] == 2 and answer.prediction[0] == 15
 
 
 def test_sampled_values_come_near_the_exact_ones() -> None:
@@ -110,16 +110,16 @@ def test_sampled_values_come_near_the_exact_ones() -> None:
 @pytest.mark.parametrize("how", ["sampled", "exact"])
 def test_values_and_base_add_up_to_the_prediction(how: str) -> None:
     outputs = np.array([0, 1, 0, 1, 1, 0, 0])
-    told = (
+    answer = (
         sampled(pairs=1, of=outputs)
         if how == "sampled"
         else exact_shapley(predict, ROWS, BACKGROUND, PLAYERS, outputs)
     )
     wanted = predict(ROWS)[np.arange(count_rows(ROWS)), outputs]
-    np.testing.assert_allclose(told.values.sum(1) + told.base, wanted, atol=1e-12)
-    np.testing.assert_allclose(told.prediction, wanted)
+    np.testing.assert_allclose(answer.values.sum(1) + answer.base, wanted, atol=1e-12)
+    np.testing.assert_allclose(answer.prediction, wanted)
     at_base = predict(BACKGROUND).mean(0)
-    np.testing.assert_allclose(told.base, at_base[outputs])
+    np.testing.assert_allclose(answer.base, at_base[outputs])
 
 
 def test_a_column_that_does_nothing_has_no_value() -> None:
@@ -127,12 +127,12 @@ def test_a_column_that_does_nothing_has_no_value() -> None:
 
 
 def test_an_additive_model_is_explained_exactly_by_one_pair() -> None:
-    told = sampled_shapley(additive, ROWS, BACKGROUND, PLAYERS, POSITIVE, pairs=1, seed=3)
+    answer = sampled_shapley(additive, ROWS, BACKGROUND, PLAYERS, POSITIVE, pairs=1, seed=3)
     exact = exact_shapley(additive, ROWS, BACKGROUND, PLAYERS, POSITIVE)
-    np.testing.assert_allclose(told.values, exact.values, atol=1e-9)
+    np.testing.assert_allclose(answer.values, exact.values, atol=1e-9)
     # the parts of one column are added up
     own, back = (inputs["num"][:, [1, 3]] @ [2, 4] for inputs in (ROWS, BACKGROUND))
-    np.testing.assert_allclose(told.values[:, 1], own - back.mean(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answer.values[:, 1], own - back.mean(), rtol=1e-4, atol=1e-5)
 
 
 def test_the_seed_decides() -> None:
@@ -142,7 +142,7 @@ def test_the_seed_decides() -> None:
 
 def test_one_column_and_one_background_row() -> None:
     row, back = ({"num": np.array([[v]], dtype=np.float32)} for v in (3.0, 1.0))
-    told = sampled_shapley(
+    answer = sampled_shapley(
         lambda inputs: inputs["num"].astype(np.float64),
         row,
         back,
@@ -151,12 +151,12 @@ def test_one_column_and_one_background_row() -> None:
         pairs=1,
         seed=0,
     )
-    assert told.values.tolist() == [[2.0]]
+    assert answer.values.tolist() == [[2.0]]
 
 
 def plan(cost: float, background: int = 100, tested: int = 100) -> Effort:
     return plan_effort(
-        cost, rows=200, players=30, background=background, tested=tested, deletions=1400
+        cost, rows=200, names=30, background=background, tested=tested, deletions=1400
     )
 
 

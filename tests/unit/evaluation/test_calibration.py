@@ -41,10 +41,10 @@ def test_the_temperature_undoes_what_was_done(classes: int, by: float) -> None:
 
 def test_with_many_rows_it_is_the_least_log_loss() -> None:
     y, p = sharpened(5000, 3, 2.0)
-    found = minimize_scalar(
+    result = minimize_scalar(
         lambda t: score("log_loss", y, apply_temperature(p, t), Task.MULTICLASS), bounds=(0.05, 20)
     )
-    assert fit_temperature(y, p) == pytest.approx(found.x, rel=1e-2)
+    assert fit_temperature(y, p) == pytest.approx(result.x, rel=1e-2)
 
 
 @settings(deadline=None, max_examples=60)

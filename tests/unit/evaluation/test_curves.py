@@ -21,7 +21,7 @@ from plumbline.evaluation.curves import (
     pr_curve,
     roc_curve,
 )
-from plumbline.evaluation.decision import Decision, Judged
+from plumbline.evaluation.decision import Decision, PartPredictions
 from plumbline.evaluation.metrics import score
 from plumbline.kinds import Task
 
@@ -42,8 +42,10 @@ def many(n: int, classes: int, seed: int = 0) -> tuple[Any, Any]:
     return y, p / p.sum(axis=1, keepdims=True)
 
 
-def judged(y: Any, p: Any, task: Task) -> Judged:
-    return Judged(task=task, y=y, rows=np.arange(len(y)), prediction=p, decision=Decision())
+def predictions(y: Any, p: Any, task: Task) -> PartPredictions:
+    return PartPredictions(
+        task=task, y=y, rows=np.arange(len(y)), prediction=p, decision=Decision()
+    )
 
 
 def area(frame: pl.DataFrame, x: str, y: str) -> float:
@@ -75,8 +77,8 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends_and_area() -> None:
     frame = roc_curve(y, p)
     assert len(frame) == POINTS
     assert frame.row(0)[:2] == (0, 0) and frame.row(-1)[:2] == (1, 1)
-    found = area(frame, "false_positive_rate", "true_positive_rate")
-    assert found == pytest.approx(score("roc_auc", y, p, Task.BINARY), abs=0.002)
+    result = area(frame, "false_positive_rate", "true_positive_rate")
+    assert result == pytest.approx(score("roc_auc", y, p, Task.BINARY), abs=0.002)
     assert len(pr_curve(y, p)) == POINTS
 
 
@@ -84,8 +86,8 @@ def test_of_more_classes_the_mean_curve_has_the_mean_area() -> None:
     y, p = many(3000, 5)
     roc = roc_curve(y, p)
     assert len(roc) == POINTS and roc["threshold"].null_count() == POINTS
-    found = area(roc, "false_positive_rate", "true_positive_rate")
-    assert found == pytest.approx(score("roc_auc", y, p, Task.MULTICLASS), abs=0.01)
+    result = area(roc, "false_positive_rate", "true_positive_rate")
+    assert result == pytest.approx(score("roc_auc", y, p, Task.MULTICLASS), abs=0.01)
     pr = area(pr_curve(y, p), "recall", "precision")
     assert pr == pytest.approx(score("average_precision", y, p, Task.MULTICLASS), abs=0.02)
 
@@ -93,17 +95,17 @@ def test_of_more_classes_the_mean_curve_has_the_mean_area() -> None:
 def test_a_class_that_does_not_occur_is_left_out() -> None:
     y, p = many(500, 4)
     y[y == 3] = 0
-    found = area(roc_curve(y, p), "false_positive_rate", "true_positive_rate")
-    assert found == pytest.approx(score("roc_auc", y, p, Task.MULTICLASS), abs=0.02)
+    result = area(roc_curve(y, p), "false_positive_rate", "true_positive_rate")
+    assert result == pytest.approx(score("roc_auc", y, p, Task.MULTICLASS), abs=0.02)
 
 
 def test_every_table_has_its_header_and_regression_that_alone() -> None:
     y, p = binary(50)
     for of, classes, empty in (
-        (judged(y, p, Task.BINARY), ("no", "yes"), False),
-        (judged(*many(50, 23), Task.MULTICLASS), [f"c{i}" for i in range(23)], False),
-        (judged(np.zeros(50), np.zeros((50, 1)), Task.REGRESSION), (), True),
-        (judged(y[:0], p[:0], Task.BINARY), ("no", "yes"), True),
+        (predictions(y, p, Task.BINARY), ("no", "yes"), False),
+        (predictions(*many(50, 23), Task.MULTICLASS), [f"c{i}" for i in range(23)], False),
+        (predictions(np.zeros(50), np.zeros((50, 1)), Task.REGRESSION), (), True),
+        (predictions(y[:0], p[:0], Task.BINARY), ("no", "yes"), True),
     ):
         tables = curve_tables(of, classes)
         for name, schema in SCHEMAS.items():
@@ -123,7 +125,8 @@ def test_one_class_only_has_no_roc() -> None:
 
 def test_two_rows() -> None:
     tables = curve_tables(
-        judged(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), Task.BINARY), ("no", "yes")
+        predictions(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), Task.BINARY),
+        ("no", "yes"),
     )
     assert tables["roc"]["true_positive_rate"].to_list() == [0, 1, 1]
     assert tables["calibration"]["rows"].to_list() == [2]

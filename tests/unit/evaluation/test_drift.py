@@ -30,13 +30,13 @@ def numbers(shift: float, n: int = 400) -> Pair:
 
 
 def one(given: Pair, method: str = "auto", threshold: float | None = None) -> dict[str, Any]:
-    found, _ = compare({"x": given}, method=method, threshold=threshold)
-    return found["x"].to_json()
+    result, _ = compare({"x": given}, method=method, threshold=threshold)
+    return result["x"].to_json()
 
 
 def test_what_moved_is_found_and_what_did_not_is_not() -> None:
     dates = [datetime(2020, 1, 1) + timedelta(days=d) for d in range(300)]
-    found, page = compare(
+    result, page = compare(
         {
             "same": numbers(0.0),
             "moved": numbers(1.0),
@@ -47,14 +47,14 @@ def test_what_moved_is_found_and_what_did_not_is_not() -> None:
         method="auto",
         threshold=None,
     )
-    assert {name: f.drifted for name, f in found.items()} == {
+    assert {name: f.drifted for name, f in result.items()} == {
         "same": False,
         "moved": True,
         "category": True,
         "flag": False,
         "later": True,
     }
-    assert all(name in page for name in found)
+    assert all(name in page for name in result)
     assert page.lstrip().startswith("<!DOCTYPE html>")
 
 
@@ -103,14 +103,14 @@ ODD = {
 def test_odd_columns_do_not_stop_it(method: str) -> None:
     given = {name: odd for name, (odd, _) in ODD.items()}
     # alone and beside others, whose lengths differ
-    found, _ = compare(given, method=method, threshold=None)
-    assert list(found) == list(given)
+    result, _ = compare(given, method=method, threshold=None)
+    assert list(result) == list(given)
     if method == "auto":
         wanted = {name: drifted for name, (_, drifted) in ODD.items() if drifted is not None}
-        assert {name: found[name].drifted for name in wanted} == wanted
+        assert {name: result[name].drifted for name in wanted} == wanted
     for name, odd in given.items():
         alone = one(odd, method)
-        assert alone == found[name].to_json(), name
+        assert alone == result[name].to_json(), name
         if alone["method"] is None:
             assert alone["score"] is None and alone["threshold"] is None
 
@@ -126,10 +126,10 @@ def compared(score: float, threshold: float = 0.05, method: str = "K-S p_value")
 
 
 def test_chance_is_what_tests_find_where_nothing_has_changed() -> None:
-    found = chance([compared(0.01), compared(0.04), *[compared(0.5)] * 28])
-    assert found is not None
+    result = chance([compared(0.01), compared(0.04), *[compared(0.5)] * 28])
+    assert result is not None
     # of 30 independent columns: 1.5 on average, more than 4 in less than 5 % of runs
-    assert found.to_json() == {
+    assert result.to_json() == {
         "tested": 30,
         "drifted": 2,
         "threshold": 0.05,
@@ -152,8 +152,8 @@ def test_a_distance_has_no_rate_of_chance(method: str) -> None:
 
 @pytest.mark.parametrize(("method", "is_test"), [("ks", True), ("psi", False)])
 def test_tests_are_known_by_their_name(method: str, is_test: bool) -> None:
-    found, _ = compare({"x": numbers(0.0)}, method=method, threshold=None)
-    assert (chance(found.values()) is not None) is is_test
+    result, _ = compare({"x": numbers(0.0)}, method=method, threshold=None)
+    assert (chance(result.values()) is not None) is is_test
 
 
 def test_unchanged_rows_drift_as_often_as_chance_says() -> None:
@@ -162,26 +162,26 @@ def test_unchanged_rows_drift_as_often_as_chance_says() -> None:
         f"c{i}": pair(ColumnType.NUMBER, rng.normal(size=300), rng.normal(size=200))
         for i in range(60)
     }
-    found, _ = compare(columns, method="ks", threshold=None)
-    by_chance = chance(found.values())
+    result, _ = compare(columns, method="ks", threshold=None)
+    by_chance = chance(result.values())
     assert by_chance is not None and by_chance.tested == 60
     assert by_chance.expected == pytest.approx(3.0) and by_chance.at_most == 6
     assert not by_chance.to_json()["exceeded"]
 
 
 def test_missing_shares_are_told() -> None:
-    told = one(pair(ColumnType.NUMBER, [1.0, None, 2.0, 3.0], [1.0, 2.0]))
-    assert told["missing"] == {"reference": 0.25, "current": 0.0}
+    answer = one(pair(ColumnType.NUMBER, [1.0, None, 2.0, 3.0], [1.0, 2.0]))
+    assert answer["missing"] == {"reference": 0.25, "current": 0.0}
 
 
 def test_rare_values_count_as_one() -> None:
     reference = ["common"] * 500 + [f"v{i}" for i in range(500)]
     current = ["common"] * 500 + [f"w{i}" for i in range(500)]
-    found, page = compare(
+    result, page = compare(
         {"x": pair(ColumnType.TEXT, reference, current)}, method="auto", threshold=None
     )
     assert RARE in page and "w499" not in page
-    assert found["x"].score == 1.0 and not found["x"].drifted  # p-value: half are rare, as before
+    assert result["x"].score == 1.0 and not result["x"].drifted  # p-value: half are rare, as before
 
 
 SAME = """
@@ -199,7 +199,7 @@ print(found["x"].to_json(), hashlib.sha256(page.encode()).hexdigest())
 
 def test_two_processes_give_the_same_bytes() -> None:
     """Even where strings hash differently."""
-    told = {
+    answer = {
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", SAME],
             env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/nonexistent"},
@@ -208,4 +208,4 @@ def test_two_processes_give_the_same_bytes() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(told) == 1
+    assert len(answer) == 1

@@ -33,28 +33,28 @@ def measure(importance: DoubleArray, rows: int = 60) -> Faithfulness:
 
 
 def test_a_true_explanation_is_faithful() -> None:
-    told = measure(TRUE)
-    assert told.verdict == "faithful"
-    assert told.area > told.random > told.reversed
-    assert told.better > 40 and told.rows == 60
-    assert told.gain == pytest.approx(told.area - told.random)
+    answer = measure(TRUE)
+    assert answer.verdict == "faithful"
+    assert answer.area > answer.random > answer.reversed
+    assert answer.better > 40 and answer.rows == 60
+    assert answer.gain == pytest.approx(answer.area - answer.random)
 
 
 def test_a_shuffled_one_is_no_better_than_random() -> None:
     verdicts, gains = [], []
     for seed in range(10):
         shuffled = np.random.default_rng(seed).permuted(TRUE, axis=1)
-        told = measure(shuffled)
-        verdicts.append(told.verdict)
-        gains.append(told.gain)
+        answer = measure(shuffled)
+        verdicts.append(answer.verdict)
+        gains.append(answer.gain)
     assert "faithful" not in verdicts[:1] and verdicts.count("faithful") <= 1
     assert abs(np.mean(gains)) < 0.1 * measure(TRUE).gain
 
 
 def test_a_reversed_one_is_misleading() -> None:
-    told = measure(1 / (np.abs(TRUE) + 1e-3))
-    assert told.verdict.startswith("misleading")
-    assert told.reversed > told.random > told.area
+    answer = measure(1 / (np.abs(TRUE) + 1e-3))
+    assert answer.verdict.startswith("misleading")
+    assert answer.reversed > answer.random > answer.area
 
 
 def test_the_sign_does_not_matter_and_the_seed_decides() -> None:
@@ -62,7 +62,7 @@ def test_the_sign_does_not_matter_and_the_seed_decides() -> None:
 
 
 def test_a_model_that_says_always_the_same_leaves_nothing_to_tell() -> None:
-    told = deletion_test(
+    answer = deletion_test(
         lambda inputs: np.full((count_rows(inputs), 1), 0.5),
         ROWS,
         BACKGROUND,
@@ -71,10 +71,10 @@ def test_a_model_that_says_always_the_same_leaves_nothing_to_tell() -> None:
         TRUE,
         seed=0,
     )
-    assert (told.area, told.random, told.gain) == (0.0, 0.0, 0.0)
-    assert told.verdict == "no better than a random ranking"
+    assert (answer.area, answer.random, answer.gain) == (0.0, 0.0, 0.0)
+    assert answer.verdict == "no better than a random ranking"
 
 
 def test_one_row_is_too_few() -> None:
-    told = measure(TRUE, rows=1)
-    assert told.verdict == "too few rows to tell" and told.to_json()["std_error"] is None
+    answer = measure(TRUE, rows=1)
+    assert answer.verdict == "too few rows to tell" and answer.to_json()["std_error"] is None

@@ -10,11 +10,11 @@ import pytest
 from plumbline.evaluation.gate import (
     BY_HAND,
     Candidate,
-    Decision,
-    Judgement,
+    GateDecision,
+    GateResult,
     Rules,
-    judge,
-    judge_first,
+    accept_first,
+    decide_version,
 )
 from plumbline.evaluation.slices import Slice
 from plumbline.kinds import DoubleArray, IntArray
@@ -39,28 +39,28 @@ def half(name: str, first: bool) -> Slice:
     return Slice(column="side", value=name, rows=rows)
 
 
-def decide(new: Candidate, old: Candidate, *slices: Slice, rules: Rules = RULES) -> Judgement:
-    return judge(labels(), new, old, slices, rules, seed=0)
+def decide(new: Candidate, old: Candidate, *slices: Slice, rules: Rules = RULES) -> GateResult:
+    return decide_version(labels(), new, old, slices, rules, seed=0)
 
 
 def test_a_clear_gain_is_promoted_and_says_how_much() -> None:
     y = labels()
-    found = decide(model(y, 1.0, 1), model(y, 4.0, 2), half("left", True))
-    assert found.decision is Decision.PROMOTE
-    assert "ROC AUC changes by +0." in found.reasons[0] and "600 test rows" in found.reasons[0]
-    assert "no slice loses more than 0.05 (1 compared)" in found.reasons
+    result = decide(model(y, 1.0, 1), model(y, 4.0, 2), half("left", True))
+    assert result.decision is GateDecision.PROMOTE
+    assert "ROC AUC changes by +0." in result.reasons[0] and "600 test rows" in result.reasons[0]
+    assert "no slice loses more than 0.05 (1 compared)" in result.reasons
 
 
 def test_the_same_model_is_held() -> None:
     one = model(labels(), 2.0, 1)
-    found = decide(one, one)
-    assert found.decision is Decision.HOLD
-    assert "it is not better than the champion" in found.reasons
+    result = decide(one, one)
+    assert result.decision is GateDecision.HOLD
+    assert "it is not better than the champion" in result.reasons
 
 
 def test_a_worse_model_is_held() -> None:
     y = labels()
-    assert decide(model(y, 4.0, 2), model(y, 1.0, 1)).decision is Decision.HOLD
+    assert decide(model(y, 4.0, 2), model(y, 1.0, 1)).decision is GateDecision.HOLD
 
 
 def test_a_gain_within_noise_is_held() -> None:
@@ -69,9 +69,9 @@ def test_a_gain_within_noise_is_held() -> None:
     nudged = old.prediction.copy()
     wrong = np.flatnonzero(nudged.argmax(axis=1) != y)[:1]
     nudged[wrong] = nudged[wrong][:, ::-1]
-    found = decide(Candidate(prediction=nudged), old)
-    assert found.decision is Decision.HOLD
-    assert "the gain may be chance: p is not below 0.05" in found.reasons
+    result = decide(Candidate(prediction=nudged), old)
+    assert result.decision is GateDecision.HOLD
+    assert "the gain may be chance: p is not below 0.05" in result.reasons
 
 
 def test_a_slice_that_loses_too_much_holds_a_better_model() -> None:
@@ -80,27 +80,30 @@ def test_a_slice_that_loses_too_much_holds_a_better_model() -> None:
     bad = np.arange(60)
     new[bad] = new[bad][:, ::-1]  # wrong on a tenth, much better elsewhere
     small = Slice(column="region", value="north", rows=bad)
-    found = decide(Candidate(prediction=new), old, half("right", False), small)
-    assert found.decision is Decision.HOLD
-    assert "the gain is significant" in found.reasons
-    assert any("where region is north" in reason for reason in found.reasons)
-    assert not any("right" in reason for reason in found.reasons)
+    result = decide(Candidate(prediction=new), old, half("right", False), small)
+    assert result.decision is GateDecision.HOLD
+    assert "the gain is significant" in result.reasons
+    assert any("where region is north" in reason for reason in result.reasons)
+    assert not any("right" in reason for reason in result.reasons)
     allowed = replace(RULES, max_slice_loss=1.0)
-    assert decide(Candidate(prediction=new), old, small, rules=allowed).decision is Decision.PROMOTE
+    assert (
+        decide(Candidate(prediction=new), old, small, rules=allowed).decision
+        is GateDecision.PROMOTE
+    )
 
 
 def test_a_slice_where_the_metric_is_undefined_is_no_loss() -> None:
     y = labels()
     ones = Slice(column="class", value="1", rows=np.flatnonzero(y == 1))
-    assert decide(model(y, 1.0, 1), model(y, 4.0, 2), ones).decision is Decision.PROMOTE
+    assert decide(model(y, 1.0, 1), model(y, 4.0, 2), ones).decision is GateDecision.PROMOTE
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "brier"])
 def test_where_less_is_better(metric: str) -> None:
     y, rules = labels(), replace(RULES, metric=metric)
     good, bad = model(y, 0.5, 1), model(y, 3.0, 2)
-    assert decide(good, bad, rules=rules).decision is Decision.PROMOTE
-    assert decide(bad, good, rules=rules).decision is Decision.HOLD
+    assert decide(good, bad, rules=rules).decision is GateDecision.PROMOTE
+    assert decide(bad, good, rules=rules).decision is GateDecision.HOLD
 
 
 def values(error: float, seed: int) -> tuple[DoubleArray, Candidate]:
@@ -118,11 +121,13 @@ def test_errors_in_units_of_the_target_lose_by_share() -> None:
     spoilt = new.prediction.copy()
     spoilt[:50] = y[:50, None] + (old.prediction[:50] - y[:50, None]) * 1.04  # 4 % worse
     slices = [Slice(column="region", value="north", rows=np.arange(50))]
-    assert judge(y, Candidate(prediction=spoilt), old, slices, rules, 0).decision == "promote"
+    assert (
+        decide_version(y, Candidate(prediction=spoilt), old, slices, rules, 0).decision == "promote"
+    )
     spoilt[:50] = y[:50, None] + (old.prediction[:50] - y[:50, None]) * 1.06
-    found = judge(y, Candidate(prediction=spoilt), old, slices, rules, 0)
-    assert found.decision is Decision.HOLD
-    assert "loses 0.06 where region is north" in found.reasons
+    result = decide_version(y, Candidate(prediction=spoilt), old, slices, rules, 0)
+    assert result.decision is GateDecision.HOLD
+    assert "loses 0.06 where region is north" in result.reasons
 
 
 def test_thresholds_count_for_metrics_of_labels() -> None:
@@ -130,19 +135,19 @@ def test_thresholds_count_for_metrics_of_labels() -> None:
     shifted = model(y, 1.0, 1).prediction / 4  # every positive probability below 0.25
     old = Candidate(prediction=np.stack([1 - shifted[:, 1], shifted[:, 1]], axis=1))
     new = replace(old, threshold=0.125)
-    assert decide(new, old, rules=rules).decision is Decision.PROMOTE
+    assert decide(new, old, rules=rules).decision is GateDecision.PROMOTE
 
 
 def test_a_person_decides_where_asked() -> None:
     y, rules = labels(), replace(RULES, by_hand=True)
     better = decide(model(y, 1.0, 1), model(y, 4.0, 2), rules=rules)
-    assert (better.decision, better.reasons[-1]) == (Decision.REVIEW, BY_HAND)
-    assert decide(model(y, 4.0, 2), model(y, 1.0, 1), rules=rules).decision is Decision.HOLD
-    assert judge_first(rules).decision is Decision.REVIEW
+    assert (better.decision, better.reasons[-1]) == (GateDecision.REVIEW, BY_HAND)
+    assert decide(model(y, 4.0, 2), model(y, 1.0, 1), rules=rules).decision is GateDecision.HOLD
+    assert accept_first(rules).decision is GateDecision.REVIEW
 
 
 def test_no_champion() -> None:
-    assert judge_first(RULES).to_json() == {
+    assert accept_first(RULES).to_json() == {
         "decision": "first",
         "reasons": ["there was no champion"],
     }
@@ -150,9 +155,9 @@ def test_no_champion() -> None:
 
 def test_an_undefined_metric_is_for_a_person() -> None:
     y = np.ones(N, dtype=np.int64)
-    found = judge(y, model(y, 1.0, 1), model(y, 2.0, 2), [], RULES, 0)
-    assert found.decision is Decision.REVIEW
-    assert "ROC AUC is not defined on the 600 test rows" in found.reasons
+    result = decide_version(y, model(y, 1.0, 1), model(y, 2.0, 2), [], RULES, 0)
+    assert result.decision is GateDecision.REVIEW
+    assert "ROC AUC is not defined on the 600 test rows" in result.reasons
 
 
 def test_the_same_seed_gives_the_same_words() -> None:

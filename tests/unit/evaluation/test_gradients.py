@@ -63,9 +63,9 @@ def deployed(name: str, of: InputSpec) -> Deployed:
 @pytest.mark.parametrize(("numbers", "categories"), [(3, 2), (0, 2), (3, 0)])
 def test_integrated_gradients_add_up(name: str, numbers: int, categories: int) -> None:
     of = spec(numbers, categories)
-    model, players = deployed(name, of), Masker.of(of)
+    model, masker = deployed(name, of), Masker.of(of)
     rows, background = inputs(of, 6, 1), inputs(of, 1, 2)
-    values = integrated_gradients(model, rows, background, players, OUTPUTS)
+    values = integrated_gradients(model, rows, background, masker, OUTPUTS)
     assert values.shape == (6, numbers + categories)
     with torch.no_grad():
         own, base = (model(**as_tensors(x)).double().numpy() for x in (rows, background))
@@ -79,9 +79,9 @@ def test_integrated_gradients_add_up(name: str, numbers: int, categories: int) -
 @pytest.mark.parametrize("name", list(MODELS))
 def test_saliency_is_the_gradient_times_the_deviation(name: str) -> None:
     of = spec()
-    model, players = deployed(name, of), Masker.of(of)
+    model, masker = deployed(name, of), Masker.of(of)
     rows, background = inputs(of, 6, 1), inputs(of, 50, 2)
-    values = saliency(model, rows, background, players, OUTPUTS)
+    values = saliency(model, rows, background, masker, OUTPUTS)
     assert values.shape == (6, 5) and (values >= 0).all() and (values > 0).any(0).all()
     step = 1e-2
     with torch.no_grad():
@@ -109,11 +109,11 @@ def test_the_model_is_left_as_it_was() -> None:
 
 def test_attention_where_there_is_one() -> None:
     of = spec()
-    rows, players = inputs(of, 6, 1), Masker.of(of)
-    looked = attention(deployed("ft_transformer", of).model, rows, players)
+    rows, masker = inputs(of, 6, 1), Masker.of(of)
+    looked = attention(deployed("ft_transformer", of).model, rows, masker)
     assert looked is not None and looked.shape == (6, 5)
     assert (looked > 0).all() and (looked.sum(1) < 1).all()  # the rest is the class token's own
-    assert attention(deployed("mlp", of).model, rows, players) is None
+    assert attention(deployed("mlp", of).model, rows, masker) is None
 
 
 def test_operations_count_tokens_and_members() -> None:

@@ -55,9 +55,9 @@ def test_every_metric_has_an_interval_around_it(task: Task) -> None:
         y = rng.normal(size=300)
         p = (y + rng.normal(size=300))[:, None]
     points = all_scores(y, p, task)
-    found = intervals(y, p, task, resamples=200, seed=0)
-    assert set(found) == set(points) == set(task.spec.metrics)
-    for name, (low, high) in found.items():
+    result = intervals(y, p, task, resamples=200, seed=0)
+    assert set(result) == set(points) == set(task.spec.metrics)
+    for name, (low, high) in result.items():
         assert low <= points[name] <= high
         assert low < high
 
@@ -76,9 +76,9 @@ def test_about_95_in_100_intervals_hold_the_truth() -> None:
     accuracy = score("accuracy", *binary(200_000, 0), Task.BINARY)
     hits = {"roc_auc": 0, "accuracy": 0}
     for seed in range(200):
-        found = intervals(*binary(150, 1000 + seed), Task.BINARY, resamples=200, seed=seed)
+        result = intervals(*binary(150, 1000 + seed), Task.BINARY, resamples=200, seed=seed)
         for name, value in (("roc_auc", truth), ("accuracy", accuracy)):
-            hits[name] += found[name][0] <= value <= found[name][1]
+            hits[name] += result[name][0] <= value <= result[name][1]
     for name in hits:
         assert 0.88 <= hits[name] / 200 <= 0.99, hits
 
@@ -108,30 +108,30 @@ def test_a_paired_difference_sees_what_separate_intervals_do_not() -> None:
     q = np.stack([1 - worse, worse], axis=1)
     of_p, of_q = (intervals(y, x, Task.BINARY, resamples=300)["roc_auc"] for x in (p, q))
     assert of_p[0] < of_q[1]  # they overlap
-    found = paired_difference("roc_auc", y, p, q, resamples=300)
-    assert found is not None
-    assert found.verdict == "better" and found.p_value < 0.05
-    assert found.low <= found.difference <= found.high
+    result = paired_difference("roc_auc", y, p, q, resamples=300)
+    assert result is not None
+    assert result.verdict == "better" and result.p_value < 0.05
+    assert result.low <= result.difference <= result.high
     back = paired_difference("roc_auc", y, q, p, resamples=300)
     assert back is not None
-    assert back.verdict == "worse" and back.difference == -found.difference
+    assert back.verdict == "worse" and back.difference == -result.difference
 
 
 def test_less_is_better_turns_the_verdict() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=200)
     near, far = (y[:, None] + s * rng.normal(size=(200, 1)) for s in (0.1, 1.0))
-    found = paired_difference("rmse", y, near, far, resamples=200)
-    assert found is not None
-    assert found.difference < 0 and found.verdict == "better"
-    assert found.p_value == pytest.approx(2 / 201)
+    result = paired_difference("rmse", y, near, far, resamples=200)
+    assert result is not None
+    assert result.difference < 0 and result.verdict == "better"
+    assert result.p_value == pytest.approx(2 / 201)
 
 
 def test_equal_predictions_are_within_noise() -> None:
     y, p = binary(50, 4)
-    found = paired_difference("accuracy", y, p, p.copy(), resamples=100)
-    assert found is not None
-    assert (found.difference, found.p_value, found.verdict) == (0, 1, "within noise")
+    result = paired_difference("accuracy", y, p, p.copy(), resamples=100)
+    assert result is not None
+    assert (result.difference, result.p_value, result.verdict) == (0, 1, "within noise")
 
 
 def test_the_p_value_is_uniform_where_there_is_no_difference() -> None:
@@ -140,9 +140,9 @@ def test_the_p_value_is_uniform_where_there_is_no_difference() -> None:
         rng = np.random.default_rng(seed)
         y = rng.normal(size=100)
         a, b = (y[:, None] + rng.normal(size=(100, 1)) for _ in range(2))
-        found = paired_difference("mae", y, a, b, resamples=200, seed=seed)
-        assert found is not None
-        low += found.p_value < 0.05
+        result = paired_difference("mae", y, a, b, resamples=200, seed=seed)
+        assert result is not None
+        low += result.p_value < 0.05
     assert low / 150 < 0.12
 
 
@@ -155,6 +155,6 @@ def test_an_undefined_metric_has_no_difference() -> None:
 def test_the_paired_thresholds_are_those_of_each() -> None:
     y = np.array([0, 1] * 20)
     p = np.stack([1 - (u := np.tile([0.2, 0.4], 20)), u], axis=1)
-    found = paired_difference("accuracy", y, p, p, thresholds=(0.3, None), resamples=50)
-    assert found is not None
-    assert found.difference == 0.5
+    result = paired_difference("accuracy", y, p, p, thresholds=(0.3, None), resamples=50)
+    assert result is not None
+    assert result.difference == 0.5

@@ -40,7 +40,7 @@ def explained(seed: int = 0, output: int = 1, samples: int = 2000) -> LocalModel
 
 
 def test_weights_are_what_an_additive_model_gives_each_column() -> None:
-    told = explained()
+    answer = explained()
     others, codes = BACKGROUND["num"].astype(np.float64).mean(0), BACKGROUND["cat"][:, 0]
     wanted = [
         2.0 - others[0],
@@ -48,9 +48,9 @@ def test_weights_are_what_an_additive_model_gives_each_column() -> None:
         # another category than its own: 0 or 2
         4.0 - TABLE[codes[codes != 1]].mean(),
     ]
-    np.testing.assert_allclose(told.weights, wanted, rtol=0.15)
-    assert told.prediction == pytest.approx(9.0)
-    assert 0.2 < told.r2 <= 1
+    np.testing.assert_allclose(answer.weights, wanted, rtol=0.15)
+    assert answer.prediction == pytest.approx(9.0)
+    assert 0.2 < answer.r2 <= 1
 
 
 def test_the_output_and_the_seed_decide() -> None:
@@ -61,6 +61,6 @@ def test_the_output_and_the_seed_decide() -> None:
 
 def test_a_column_that_is_the_same_everywhere_has_no_weight() -> None:
     same = {**BACKGROUND, "cat": np.ones((80, 1), dtype=np.int64)}
-    told = explain_row(predict, ROW, same, PLAYERS, 1, samples=500, seed=0)
-    assert told.weights[2] == 0
-    assert np.abs(told.weights[:2]).min() > 1
+    answer = explain_row(predict, ROW, same, PLAYERS, 1, samples=500, seed=0)
+    assert answer.weights[2] == 0
+    assert np.abs(answer.weights[:2]).min() > 1

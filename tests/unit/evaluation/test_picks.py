@@ -23,16 +23,16 @@ def two(p: list[float]) -> np.ndarray:
 def test_two_classes() -> None:
     y = np.array([1, 0, 1, 0, 1])
     p = two([0.9, 0.8, 0.99, 0.45, 0.2])
-    found = pick_rows(y, p, Task.BINARY, None, 5)
-    assert found == {1: MISTAKE, 3: CLOSEST, 2: RIGHT, 0: RANDOM, 4: RANDOM}
+    result = pick_rows(y, p, Task.BINARY, None, 5)
+    assert result == {1: MISTAKE, 3: CLOSEST, 2: RIGHT, 0: RANDOM, 4: RANDOM}
     # a confident no is a mistake as well
     assert next(iter(pick_rows(y, two([0.9, 0.8, 0.99, 0.45, 0.05]), Task.BINARY, None, 1))) == 4
 
 
 def test_the_threshold_decides_what_is_a_mistake_and_what_is_close() -> None:
     y, p = np.array([1, 1, 0]), two([0.9, 0.25, 0.31])
-    found = pick_rows(y, p, Task.BINARY, 0.3, 3)
-    assert found[1] == MISTAKE and found[2] == CLOSEST and found[0] == RIGHT
+    result = pick_rows(y, p, Task.BINARY, 0.3, 3)
+    assert result[1] == MISTAKE and result[2] == CLOSEST and result[0] == RIGHT
 
 
 def test_more_classes() -> None:
@@ -62,10 +62,10 @@ def test_never_more_than_asked_for_or_there_are(count: int) -> None:
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_a_reason_is_true_of_its_row(rows: list[tuple[int, float]]) -> None:
     y, p = np.array([r[0] for r in rows]), two([r[1] for r in rows])
-    found = {reason: i for i, reason in pick_rows(y, p, Task.BINARY, None, 3).items()}
+    result = {reason: i for i, reason in pick_rows(y, p, Task.BINARY, None, 3).items()}
     wrong = predicted_classes(p) != y
-    if MISTAKE in found:
-        assert wrong[found[MISTAKE]] and p[found[MISTAKE]].max() == p[wrong].max(axis=1).max()
-    assert (MISTAKE in found) == bool(wrong.any())
-    if RIGHT in found:
-        assert not wrong[found[RIGHT]]
+    if MISTAKE in result:
+        assert wrong[result[MISTAKE]] and p[result[MISTAKE]].max() == p[wrong].max(axis=1).max()
+    assert (MISTAKE in result) == bool(wrong.any())
+    if RIGHT in result:
+        assert not wrong[result[RIGHT]]

@@ -11,7 +11,7 @@ import pytest
 from tests.made import examples_of, spec_of
 
 from plumbline.errors import ParameterError
-from plumbline.evaluation.decision import Decision, Judged
+from plumbline.evaluation.decision import Decision, PartPredictions
 from plumbline.evaluation.metrics import score
 from plumbline.evaluation.slices import (
     MISSING,
@@ -34,8 +34,8 @@ def schema(**types: ColumnType) -> Schema:
 def sliced(values: Any, kind: ColumnType, min_rows: int = 1, auto: bool = False) -> dict[str, Any]:
     dtype = Column(name="c", type=kind).dtype
     frame = pl.DataFrame({"c": pl.Series(values, dtype=dtype)})
-    found = make_slices(frame, schema(c=kind), auto=auto, min_rows=min_rows)
-    return {s.value: s.rows.tolist() for s in found}
+    result = make_slices(frame, schema(c=kind), auto=auto, min_rows=min_rows)
+    return {s.value: s.rows.tolist() for s in result}
 
 
 def arrays(num: Any, y: Any) -> Examples:
@@ -57,8 +57,8 @@ def spec(*sources: str, task: Task = Task.BINARY) -> InputSpec:
 
 
 def test_a_category_by_value_the_missing_among_them() -> None:
-    found = sliced(["a", "b", None, "a", "b", None, "a"], ColumnType.CATEGORY, min_rows=2)
-    assert found == {"a": [0, 3, 6], "b": [1, 4], MISSING: [2, 5]}
+    result = sliced(["a", "b", None, "a", "b", None, "a"], ColumnType.CATEGORY, min_rows=2)
+    assert result == {"a": [0, 3, 6], "b": [1, 4], MISSING: [2, 5]}
     assert sliced(["a"] * 5, ColumnType.CATEGORY) == {}  # all rows are no slice
     assert set(sliced(["a", "a", "b"], ColumnType.CATEGORY, min_rows=2)) == {"a"}
 
@@ -71,15 +71,15 @@ def test_a_boolean_and_a_number_of_few_values_by_value() -> None:
 
 
 def test_a_number_by_quartiles_of_whole_values() -> None:
-    found = sliced(range(100), ColumnType.INTEGER)
-    assert {value: len(rows) for value, rows in found.items()} == {
+    result = sliced(range(100), ColumnType.INTEGER)
+    assert {value: len(rows) for value, rows in result.items()} == {
         "≤ 24": 25,
         "24 – 49": 25,
         "49 – 74": 25,
         "> 74": 25,
     }
-    assert found["≤ 24"] == list(range(25))
-    assert sum(len(rows) for rows in found.values()) == 100
+    assert result["≤ 24"] == list(range(25))
+    assert sum(len(rows) for rows in result.values()) == 100
 
 
 def test_small_parts_have_fewer_ranges() -> None:
@@ -92,26 +92,30 @@ def test_small_parts_have_fewer_ranges() -> None:
 
 def test_a_heavily_repeated_number_has_the_ranges_that_are_left() -> None:
     values = [0.0] * 92 + [float(v) for v in range(1, 13)] + [None] * 3
-    found = sliced(values, ColumnType.NUMBER)
-    assert {value: len(rows) for value, rows in found.items()} == {"≤ 0": 92, "> 0": 12, MISSING: 3}
+    result = sliced(values, ColumnType.NUMBER)
+    assert {value: len(rows) for value, rows in result.items()} == {
+        "≤ 0": 92,
+        "> 0": 12,
+        MISSING: 3,
+    }
 
 
 def test_edges_that_look_alike_get_more_digits() -> None:
     assert "≤ 20240024" in sliced([20_240_000 + i for i in range(100)], ColumnType.INTEGER)
-    found = sliced([1.5 + i * 1e-9 for i in range(100)], ColumnType.NUMBER)
-    assert list(map(len, found.values())) == [25] * 4
+    result = sliced([1.5 + i * 1e-9 for i in range(100)], ColumnType.NUMBER)
+    assert list(map(len, result.values())) == [25] * 4
 
 
 def test_dates_by_time() -> None:
     days = [dt.datetime(2024, 1, 1) + dt.timedelta(days=i) for i in range(40)]
-    found = sliced(days, ColumnType.DATE)
-    assert set(found) == {
+    result = sliced(days, ColumnType.DATE)
+    assert set(result) == {
         "≤ 2024-01-10",
         "2024-01-10 – 2024-01-20",
         "2024-01-20 – 2024-01-30",
         "> 2024-01-30",
     }
-    assert sum(len(rows) for rows in found.values()) == 40
+    assert sum(len(rows) for rows in result.values()) == 40
 
 
 def test_many_values_are_sliced_only_when_named() -> None:
@@ -128,9 +132,9 @@ def test_auto_takes_categories_and_the_numbers_that_matter() -> None:
     names = [f"n{i}" for i in range(8)]
     types = dict.fromkeys(names, ColumnType.NUMBER)
     of = schema(color=ColumnType.CATEGORY, flag=ColumnType.BOOLEAN, note=ColumnType.TEXT, **types)
-    found = choose_columns("auto", of, arrays(num, y), spec(*names))
-    assert found[:2] == ["color", "flag"]
-    assert "n6" in found and len(found) == 7 and "note" not in found
+    result = choose_columns("auto", of, arrays(num, y), spec(*names))
+    assert result[:2] == ["color", "flag"]
+    assert "n6" in result and len(result) == 7 and "note" not in result
 
 
 def test_relation_is_the_share_of_variance() -> None:
@@ -138,9 +142,9 @@ def test_relation_is_the_share_of_variance() -> None:
     y = rng.normal(size=2000)
     num = np.stack([y, y + rng.normal(size=2000), rng.normal(size=2000), np.ones(2000)], axis=1)
     of = spec("a", "b", "c", "d", task=Task.REGRESSION)
-    found = relation(arrays(num, y.astype(np.float32)), of)
-    assert found["a"] == pytest.approx(1) and found["b"] == pytest.approx(0.5, abs=0.05)
-    assert found["c"] < 0.01 and found["d"] == pytest.approx(0, abs=1e-6)
+    result = relation(arrays(num, y.astype(np.float32)), of)
+    assert result["a"] == pytest.approx(1) and result["b"] == pytest.approx(0.5, abs=0.05)
+    assert result["c"] < 0.01 and result["d"] == pytest.approx(0, abs=1e-6)
     twice = relation(arrays(num, (y > 0).astype(np.int64)), spec("a", "b", "a", "d"))
     assert twice["a"] == pytest.approx(2 / np.pi, abs=0.05)
 
@@ -154,29 +158,33 @@ def test_a_wrong_name_is_refused() -> None:
         choose_columns(["target"], of, train, spec())
 
 
-def rows(n: int, groups: int, seed: int, bad: int | None = None) -> tuple[Judged, pl.DataFrame]:
+def rows(
+    n: int, groups: int, seed: int, bad: int | None = None
+) -> tuple[PartPredictions, pl.DataFrame]:
     """Predictions that are equally good in every group, but for a bad one."""
     rng = np.random.default_rng(seed)
     y, group = rng.integers(0, 2, n), rng.integers(0, groups, n)
     strength = np.where(group == bad, 0.0, 2.0)
     p = 1 / (1 + np.exp(-(strength * (2 * y - 1) + rng.normal(size=n))))
-    judged = Judged(
+    predictions = PartPredictions(
         task=Task.BINARY,
         y=y,
         rows=np.arange(n),
         prediction=np.stack([1 - p, p], axis=1),
         decision=Decision(),
     )
-    return judged, pl.DataFrame({"c": [f"g{g}" for g in group]})
+    return predictions, pl.DataFrame({"c": [f"g{g}" for g in group]})
 
 
 def test_a_weak_slice_is_found_and_no_other() -> None:
-    judged, frame = rows(2000, 8, 0, bad=3)
+    predictions, frame = rows(2000, 8, 0, bad=3)
     slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
-    found = score_slices(slices, judged, "roc_auc", seed=0)
-    assert [s["value"] for s in found if s["worse"]] == ["g3"]
-    for one, of in zip(found, slices, strict=True):
-        expected = score("roc_auc", judged.y[of.rows], judged.prediction[of.rows], Task.BINARY)
+    result = score_slices(slices, predictions, "roc_auc", seed=0)
+    assert [s["value"] for s in result if s["worse"]] == ["g3"]
+    for one, of in zip(result, slices, strict=True):
+        expected = score(
+            "roc_auc", predictions.y[of.rows], predictions.prediction[of.rows], Task.BINARY
+        )
         assert one["score"] == one["metrics"]["roc_auc"] == pytest.approx(expected)
         low, high = one["ci95"]
         assert low <= one["score"] <= high
@@ -186,34 +194,34 @@ def test_a_weak_slice_is_found_and_no_other() -> None:
 def test_alike_slices_are_seldom_flagged_however_many() -> None:
     flagged = 0
     for seed in range(40):
-        judged, frame = rows(1500, 20, seed)
+        predictions, frame = rows(1500, 20, seed)
         slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
         assert len(slices) == 20
-        found = score_slices(slices, judged, "accuracy", resamples=100, seed=seed)
-        flagged += any(s["worse"] for s in found)
+        result = score_slices(slices, predictions, "accuracy", resamples=100, seed=seed)
+        flagged += any(s["worse"] for s in result)
     assert flagged <= 6  # 5 % of 40 are 2
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "log_loss"])
 def test_flags_are_what_the_adjusted_intervals_say(metric: str) -> None:
-    judged, frame = rows(1500, 12, 3, bad=5)
+    predictions, frame = rows(1500, 12, 3, bad=5)
     slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
-    found = score_slices(slices, judged, metric)
+    result = score_slices(slices, predictions, metric)
     sign = -1 if metric == "log_loss" else 1
-    for one in found:
+    for one in result:
         low, high = one["difference_ci95"]
         assert low < one["difference"] < high
         assert (low + high) / 2 == pytest.approx(one["difference"])
         assert one["worse"] is (max(sign * low, sign * high) < 0)
-    assert [s["value"] for s in found if s["worse"]] == ["g5"]
+    assert [s["value"] for s in result if s["worse"]] == ["g5"]
 
 
 def test_intervals_are_wider_the_more_slices_are_looked_at() -> None:
-    judged, frame = rows(1500, 12, 3)
+    predictions, frame = rows(1500, 12, 3)
     slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
 
     def width(count: int) -> float:
-        low, high = score_slices(slices[:count], judged, "accuracy")[0]["difference_ci95"]
+        low, high = score_slices(slices[:count], predictions, "accuracy")[0]["difference_ci95"]
         return float(high - low)
 
     # normal quantiles of 1 - 0.025 / S
@@ -224,7 +232,7 @@ def test_where_less_is_better_worse_is_more() -> None:
     rng = np.random.default_rng(0)
     y, group = rng.normal(size=1000), np.repeat(["good", "bad"], 500)
     scale = np.where(group == "bad", 3.0, 1.0)
-    judged = Judged(
+    predictions = PartPredictions(
         task=Task.REGRESSION,
         y=y,
         rows=np.arange(1000),
@@ -233,16 +241,16 @@ def test_where_less_is_better_worse_is_more() -> None:
     )
     frame = pl.DataFrame({"c": group})
     slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
-    found = {s["value"]: s for s in score_slices(slices, judged, "rmse")}
-    assert found["bad"]["worse"] and not found["good"]["worse"]
-    assert found["bad"]["difference"] > 0 > found["good"]["difference"]
+    result = {s["value"]: s for s in score_slices(slices, predictions, "rmse")}
+    assert result["bad"]["worse"] and not result["good"]["worse"]
+    assert result["bad"]["difference"] > 0 > result["good"]["difference"]
 
 
 def test_a_slice_of_one_class_has_what_is_defined() -> None:
-    judged, _ = rows(200, 2, 0)
-    frame = pl.DataFrame({"c": np.where(judged.y == 1, "ill", "well")})
+    predictions, _ = rows(200, 2, 0)
+    frame = pl.DataFrame({"c": np.where(predictions.y == 1, "ill", "well")})
     slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
-    for one in score_slices(slices, judged, "roc_auc", resamples=50):
+    for one in score_slices(slices, predictions, "roc_auc", resamples=50):
         assert one["score"] is None and one["ci95"] is None and one["worse"] is False
         assert one["difference"] is None and one["difference_ci95"] is None
         assert "accuracy" in one["metrics"]

@@ -84,9 +84,9 @@ def test_none_is_none() -> None:
 def test_many_rows_are_searched_as_well_as_few() -> None:
     y, p = rows(20_000)
     t = choose_threshold(y, p, "f1", EQUAL)
-    found = score("f1", y, p, Task.BINARY, t)
+    result = score("f1", y, p, Task.BINARY, t)
     best = max(score("f1", y, p, Task.BINARY, float(v)) for v in np.linspace(0.02, 0.98, 193))
-    assert found > best - 0.002
+    assert result > best - 0.002
 
 
 def test_a_metric_without_threshold_is_refused() -> None:

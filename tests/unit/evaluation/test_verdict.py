@@ -10,17 +10,17 @@ import pytest
 
 from plumbline.config.evaluation import EvaluateConfig
 from plumbline.errors import ParameterError
-from plumbline.evaluation.decision import Decision, Judged, decide
+from plumbline.evaluation.decision import Decision, PartPredictions, decide
 from plumbline.evaluation.intervals import Difference
 from plumbline.evaluation.verdict import compare, error_reduction
 from plumbline.kinds import Task
 
 
-def judged(noise: float, n: int = 400, decision: Decision = Decision()) -> Judged:  # noqa: B008
+def predictions(noise: float, n: int = 400, decision: Decision = Decision()) -> PartPredictions:  # noqa: B008
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, n)
     u = 1 / (1 + np.exp(-(2 * y - 1 + noise * np.random.default_rng(1).normal(size=n))))
-    return Judged(
+    return PartPredictions(
         task=Task.BINARY,
         y=y,
         rows=np.arange(n),
@@ -29,16 +29,18 @@ def judged(noise: float, n: int = 400, decision: Decision = Decision()) -> Judge
     )
 
 
-def verdict(model: Judged, metric: str = "roc_auc", **others: Judged) -> dict[str, Any]:
+def verdict(
+    model: PartPredictions, metric: str = "roc_auc", **others: PartPredictions
+) -> dict[str, Any]:
     return compare(model, others, metric, resamples=200, seed=0)
 
 
 def test_better_than_all_outperforms_and_says_by_how_much() -> None:
-    found = verdict(judged(0.5), linear=judged(2.0), gradient_boosting=judged(3.0))
-    assert found["outperforms_baselines"] is True and found["best_baseline"] == "linear"
-    entry = found["baselines"]["linear"]
+    result = verdict(predictions(0.5), linear=predictions(2.0), gradient_boosting=predictions(3.0))
+    assert result["outperforms_baselines"] is True and result["best_baseline"] == "linear"
+    entry = result["baselines"]["linear"]
     low, high = entry["ci95"]
-    assert found["text"] == (
+    assert result["text"] == (
         "The deep model is better than the linear model and gradient boosting. Against the linear "
         f"model: ROC AUC {entry['difference']:+.3f} (95% interval {low:+.3f} to {high:+.3f})."
     )
@@ -49,34 +51,36 @@ def test_better_than_all_outperforms_and_says_by_how_much() -> None:
 
 
 def test_level_with_one_is_not_better() -> None:
-    found = verdict(judged(1.0), majority=judged(9.0), linear=judged(1.0))
-    assert found["outperforms_baselines"] is False
-    assert found["text"].startswith(
+    result = verdict(predictions(1.0), majority=predictions(9.0), linear=predictions(1.0))
+    assert result["outperforms_baselines"] is False
+    assert result["text"].startswith(
         "The deep model is not significantly better than a simpler baseline (the linear model)"
     )
-    assert found["baselines"]["majority"]["verdict"] == "better"
+    assert result["baselines"]["majority"]["verdict"] == "better"
 
 
 def test_worse_than_one_says_which_to_use() -> None:
-    found = verdict(judged(3.0), "log_loss", linear=judged(0.5), majority=judged(3.0))
-    assert found["outperforms_baselines"] is False and found["best_baseline"] == "linear"
-    assert (
-        "significantly worse than a simpler baseline (the linear model): use that" in found["text"]
+    result = verdict(
+        predictions(3.0), "log_loss", linear=predictions(0.5), majority=predictions(3.0)
     )
-    entry = found["baselines"]["linear"]
+    assert result["outperforms_baselines"] is False and result["best_baseline"] == "linear"
+    assert (
+        "significantly worse than a simpler baseline (the linear model): use that" in result["text"]
+    )
+    entry = result["baselines"]["linear"]
     assert entry["difference"] > 0  # a loss: more is worse
     assert entry["error_reduction"] == pytest.approx(-entry["difference"] / entry["score"])
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
 def test_a_significant_gain_may_be_small_in_practice(metric: str) -> None:
-    better = judged(2.0, n=40_000)
-    worse = replace(better, prediction=judged(2.02, n=40_000).prediction)
-    found = verdict(better, metric, linear=worse)
-    entry = found["baselines"]["linear"]
-    assert found["outperforms_baselines"] is True and entry["verdict"] == "better"
+    better = predictions(2.0, n=40_000)
+    worse = replace(better, prediction=predictions(2.02, n=40_000).prediction)
+    result = verdict(better, metric, linear=worse)
+    entry = result["baselines"]["linear"]
+    assert result["outperforms_baselines"] is True and entry["verdict"] == "better"
     assert entry["small"] is True and 0 < entry["error_reduction"] < 0.05
-    assert "small in practice" in found["text"]
+    assert "small in practice" in result["text"]
 
 
 def test_a_baseline_without_error_leaves_none_to_remove() -> None:
@@ -88,36 +92,36 @@ def test_a_baseline_without_error_leaves_none_to_remove() -> None:
 
 
 def test_nothing_to_compare_is_not_known() -> None:
-    assert verdict(judged(1.0))["outperforms_baselines"] is None
-    model = judged(1.0)
-    one = Judged(
+    assert verdict(predictions(1.0))["outperforms_baselines"] is None
+    model = predictions(1.0)
+    one = PartPredictions(
         task=Task.BINARY,
         y=np.zeros(400),
         rows=model.rows,
         prediction=model.prediction,
         decision=Decision(),
     )
-    found = verdict(one, linear=one)
-    assert found["outperforms_baselines"] is None and "ROC AUC is undefined" in found["text"]
-    assert found["baselines"]["linear"]["verdict"] == "unknown"
-    assert found["best_baseline"] is None
+    result = verdict(one, linear=one)
+    assert result["outperforms_baselines"] is None and "ROC AUC is undefined" in result["text"]
+    assert result["baselines"]["linear"]["verdict"] == "unknown"
+    assert result["best_baseline"] is None
 
 
 def test_thresholds_are_each_ones_own() -> None:
-    low = judged(1.0, decision=Decision(threshold=0.01))
-    found = verdict(judged(1.0), "accuracy", linear=low)
-    assert found["baselines"]["linear"]["verdict"] == "better"
+    low = predictions(1.0, decision=Decision(threshold=0.01))
+    result = verdict(predictions(1.0), "accuracy", linear=low)
+    assert result["baselines"]["linear"]["verdict"] == "better"
 
 
 def test_decisions_come_from_the_rows_given() -> None:
-    rows = judged(1.0)
+    rows = predictions(1.0)
     sharp = rows.prediction**4
     sharp /= sharp.sum(axis=1, keepdims=True)
     plain = EvaluateConfig(calibrate=False)
     assert decide(rows.y, sharp, Task.BINARY, plain) == Decision()
-    found = decide(rows.y, sharp, Task.BINARY, EvaluateConfig(threshold="f1"))
-    assert found.temperature > 1 and found.threshold is not None
-    assert not np.allclose(found.apply(sharp), sharp)
+    result = decide(rows.y, sharp, Task.BINARY, EvaluateConfig(threshold="f1"))
+    assert result.temperature > 1 and result.threshold is not None
+    assert not np.allclose(result.apply(sharp), sharp)
     values = np.ones((400, 1))
     regression = decide(np.zeros(400), values, Task.REGRESSION, EvaluateConfig())
     assert regression == Decision() and regression.apply(values) is values

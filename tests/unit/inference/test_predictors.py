@@ -37,12 +37,12 @@ def test_torch_and_onnx_predict_alike(task: Task, rows: int) -> None:
     by_torch = TorchPredictor(model, task, target=target, decision=decision)
     graph = to_onnx(model, spec, target=target, temperature=1.7, opset=18, metadata={})
     inputs = made.take(slice(rows)).inputs
-    told = by_torch(inputs)
-    assert told.shape == (rows, spec.n_outputs) and told.dtype == np.float64
+    answer = by_torch(inputs)
+    assert answer.shape == (rows, spec.n_outputs) and answer.dtype == np.float64
     for size in (1, 7, BATCH_ROWS):
-        found = OnnxPredictor(graph, batch_rows=size)(inputs)
-        assert found.dtype == np.float64
-        np.testing.assert_allclose(found, told, rtol=1e-4, atol=1e-5)
+        result = OnnxPredictor(graph, batch_rows=size)(inputs)
+        assert result.dtype == np.float64
+        np.testing.assert_allclose(result, answer, rtol=1e-4, atol=1e-5)
 
 
 def test_values_are_never_calibrated() -> None:
@@ -83,8 +83,8 @@ def graph_of_before(weight: Any) -> bytes:
 def test_a_graph_of_before_is_fed_the_input_that_has_no_columns() -> None:
     weight = np.array([[2.0], [-1.0]], dtype=np.float32)
     num = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype=np.float32)
-    told = OnnxPredictor(graph_of_before(weight), batch_rows=2)({"num": num})
-    np.testing.assert_array_equal(told, num @ weight)
+    answer = OnnxPredictor(graph_of_before(weight), batch_rows=2)({"num": num})
+    np.testing.assert_array_equal(answer, num @ weight)
 
 
 def test_asking_a_graph_takes_no_torch() -> None:
@@ -110,8 +110,8 @@ def test_a_decision_comes_back_as_it_was_written(decision: Decision, tmp_path: P
 
 def test_a_decision_of_before_has_no_metric(tmp_path: Path) -> None:
     write_json(tmp_path / "decision.json", {"temperature": 2, "threshold": None})
-    found = Decision.read(tmp_path)
-    assert found == Decision(temperature=2.0) and isinstance(found.temperature, float)
+    result = Decision.read(tmp_path)
+    assert result == Decision(temperature=2.0) and isinstance(result.temperature, float)
     assert "temperature" in read_json(tmp_path / "decision.json")
 
 

@@ -23,7 +23,7 @@ Y = np.array(["ill", "well"])[(RNG.random(ROWS) < 0.6).astype(int)]
 X = RNG.normal(size=ROWS)
 
 
-def look(check: str, task: Task = Task.BINARY, y: Any = Y, **columns: Any) -> list[Finding]:
+def profile(check: str, task: Task = Task.BINARY, y: Any = Y, **columns: Any) -> list[Finding]:
     frame = pl.DataFrame({"x": X, **columns, "y": y})
     data = Data(name="d", frame=frame, target="y", task=task)
     return list(LEAKAGE_CHECKS[check](evidence_of(data)))
@@ -49,13 +49,13 @@ def sorted_number(start: int = 1, step: int = 1) -> np.ndarray[Any, Any]:
     ],
 )
 def test_an_identifier_that_follows_the_target_is_found(column: Any, aspect: str) -> None:
-    (finding,) = look("identifier", number=column)
+    (finding,) = profile("identifier", number=column)
     assert finding.columns == ("number",)
     assert aspect in finding.detail
 
 
 def test_an_identifier_that_is_no_feature_is_told_of_but_stops_nothing() -> None:
-    (finding,) = look("identifier", patient_id=sorted_number())  # init gives it role id
+    (finding,) = profile("identifier", patient_id=sorted_number())  # init gives it role id
     assert finding.severity == "warning"
     assert finding.drop_columns == ()
     assert "no feature" in finding.detail
@@ -72,7 +72,7 @@ def test_an_identifier_that_is_no_feature_is_told_of_but_stops_nothing() -> None
     ],
 )
 def test_what_is_no_identifier_or_knows_nothing_is_left_alone(column: Any) -> None:
-    assert look("identifier", number=column) == []
+    assert profile("identifier", number=column) == []
 
 
 def test_numbers_drawn_at_random_do_not_number_rows() -> None:
@@ -93,7 +93,7 @@ def note(words: Any) -> list[str]:
 
 
 def test_the_class_in_a_text_is_found() -> None:
-    (finding,) = look("target_text", note=note(Y))
+    (finding,) = profile("target_text", note=note(Y))
     assert finding.columns == finding.drop_columns == ("note",)
     assert finding.severity == "critical"
     assert len(finding.rows) > 250
@@ -101,35 +101,39 @@ def test_the_class_in_a_text_is_found() -> None:
 
 def test_the_class_named_in_few_rows_is_found() -> None:
     words = np.where(np.arange(ROWS) % 20 == 0, Y, "nothing")
-    (finding,) = look("target_text", note=note(words))
+    (finding,) = profile("target_text", note=note(words))
     assert "5" in finding.detail
 
 
 def test_a_word_that_stands_for_the_class_is_found() -> None:
-    (finding,) = look("target_text", note=note(np.where(Y == "ill", "hospitalised", "sent home")))
+    (finding,) = profile(
+        "target_text", note=note(np.where(Y == "ill", "hospitalised", "sent home"))
+    )
     assert any(f"the word '{w}'" in finding.detail for w in ("hospitalised", "sent", "home"))
 
 
 def test_a_longer_class_hides_the_shorter_in_it() -> None:
     y = np.where(Y == "ill", "malignant", "not malignant")
-    (finding,) = look("target_text", y=y, note=note(y))
+    (finding,) = profile("target_text", y=y, note=note(y))
     assert "100.0% of them" in finding.detail
 
 
 def test_classes_that_differ_by_their_signs_are_told_apart() -> None:
     y = np.where(Y == "ill", "<=50K", ">50K")
-    (finding,) = look("target_text", y=y, note=note(y))
+    (finding,) = profile("target_text", y=y, note=note(y))
     assert finding.severity == "critical"
 
 
 @pytest.mark.parametrize("words", [np.roll(Y, 7), np.repeat("ill", ROWS), np.repeat("-", ROWS)])
 def test_names_of_classes_that_are_not_the_rows_own_are_left_alone(words: Any) -> None:
-    assert look("target_text", note=note(words)) == []
+    assert profile("target_text", note=note(words)) == []
 
 
 def test_the_targets_number_in_a_text_is_found() -> None:
     y = np.round(np.exp(5 + X), 2)
-    (finding,) = look("target_text", Task.REGRESSION, y, note=note(f"sold for {v:,.0f}" for v in y))
+    (finding,) = profile(
+        "target_text", Task.REGRESSION, y, note=note(f"sold for {v:,.0f}" for v in y)
+    )
     assert finding.severity == "critical"
     assert "the target's number" in finding.detail
 
@@ -137,7 +141,7 @@ def test_the_targets_number_in_a_text_is_found() -> None:
 def test_other_numbers_in_a_text_are_left_alone() -> None:
     rng = np.random.default_rng(5)
     y = rng.integers(0, 10, ROWS) + 0.0  # small numbers stand in many texts
-    assert look("target_text", Task.REGRESSION, y, note=note(rng.integers(0, 10, ROWS))) == []
+    assert profile("target_text", Task.REGRESSION, y, note=note(rng.integers(0, 10, ROWS))) == []
 
 
 # ── adversarial_validation
@@ -311,7 +315,7 @@ def test_rows_of_which_a_formula_says_nothing_are_named(zero: float | None) -> N
     rate, base = rng.choice([0.0, 1.0, 2.0, 3.0], ROWS), rng.uniform(1, 9, ROWS)
     target = base * np.where(rate > 0, rate**2, 7.0)
     shown = [value if value else zero for value in rate]
-    (finding,) = look("giveaway", Task.REGRESSION, target, rate=shown, base=base)
+    (finding,) = profile("giveaway", Task.REGRESSION, target, rate=shown, base=base)
     assert "'rate'^2" in finding.detail
     assert "exactly, except where a column is missing, zero or negative (" in finding.detail
     assert (rate[finding.rows] > 0).all()
@@ -327,7 +331,7 @@ def test_rows_of_which_a_formula_says_nothing_are_named(zero: float | None) -> N
 )
 def test_a_copy_is_said_to_rise_or_fall_and_no_more(copy: Callable[..., Any], words: str) -> None:
     target = np.random.default_rng(2).normal(size=ROWS)
-    (finding,) = look("giveaway", Task.REGRESSION, target, copy=copy(target))
+    (finding,) = profile("giveaway", Task.REGRESSION, target, copy=copy(target))
     assert words in finding.detail
     assert "function" not in finding.detail
 

@@ -16,7 +16,7 @@ from plumbline.leakage.near import near_duplicates
 TRAIN, HELD = 900, 300  # the first hundred of those held out are for validation
 
 
-def look(frame: pl.DataFrame, **leakage: Any) -> list[Finding]:
+def profile(frame: pl.DataFrame, **leakage: Any) -> list[Finding]:
     """The check over a frame of 900 training rows and 300 held-out rows."""
     rng = np.random.default_rng(0)
     part = ["train"] * TRAIN + ["val"] * 100 + ["test"] * (HELD - 100)
@@ -39,12 +39,12 @@ def numbers(dims: int, copies: int = 0, noise: float = 0.004, seed: int = 1) -> 
 @pytest.mark.parametrize("dims", [1, 2, 3, 5, 20])
 @pytest.mark.parametrize("seed", range(3))
 def test_near_rows_of_an_honest_spread_are_no_copies(dims: int, seed: int) -> None:
-    assert look(numbers(dims, seed=seed)) == []
+    assert profile(numbers(dims, seed=seed)) == []
 
 
 @pytest.mark.parametrize("dims", [4, 10, 40])
 def test_copies_with_noise_are_found_row_by_row(dims: int) -> None:
-    (finding,) = look(numbers(dims, copies=12))
+    (finding,) = profile(numbers(dims, copies=12))
     last = TRAIN + HELD
     assert set(range(last - 12, last)) <= set(finding.rows.tolist())
     assert len(finding.rows) <= 14
@@ -58,23 +58,23 @@ def test_several_copies_of_one_row_are_found() -> None:
     many = [frame[f"x{j}"].to_numpy().copy() for j in range(6)]
     for column in many:  # training rows 12 … 35 are copies of 0 … 11 too
         column[12:36] = np.tile(column[:12], 2) + 0.004 * rng.normal(size=24)
-    (finding,) = look(pl.DataFrame({f"x{j}": c for j, c in enumerate(many)}))
+    (finding,) = profile(pl.DataFrame({f"x{j}": c for j, c in enumerate(many)}))
     assert len(finding.rows) >= 12
     assert len(finding.drop_rows) >= 30
 
 
 @pytest.mark.parametrize("noise", [0.04, 0.2])
 def test_noise_beyond_the_distance_is_another_row(noise: float) -> None:
-    assert look(numbers(10, copies=12, noise=noise), near_distance=0.01) == []
+    assert profile(numbers(10, copies=12, noise=noise), near_distance=0.01) == []
 
 
 def test_categories_must_agree() -> None:
     frame = numbers(6, copies=12)
     kind = np.array(["red"] * TRAIN + ["blue"] * HELD)
-    assert look(frame.with_columns(pl.Series("kind", kind))) == []
+    assert profile(frame.with_columns(pl.Series("kind", kind))) == []
     same = np.array(["red", "green", "blue"])[np.arange(TRAIN + HELD) % 3]
     same[-12:] = same[:12]
-    (finding,) = look(frame.with_columns(pl.Series("kind", same)))
+    (finding,) = profile(frame.with_columns(pl.Series("kind", same)))
     assert "kind" in finding.columns
 
 
@@ -82,14 +82,14 @@ def test_gaps_must_agree() -> None:
     frame = numbers(6, copies=12)
     original = pl.Series(np.arange(TRAIN + HELD) < 12)
     other = frame.with_columns(x0=pl.when(original).then(None).otherwise(pl.col("x0")))
-    assert look(other) == []
+    assert profile(other) == []
 
 
 def test_text_that_differs_by_its_writing_agrees() -> None:
     text = [f"row no. {i % 400}" for i in range(TRAIN + HELD)]
     text[-12:] = [f"ROW No {i}!" for i in range(12)]
     frame = numbers(6, copies=12).with_columns(pl.Series("text", text))
-    assert look(frame)
+    assert profile(frame)
 
 
 @pytest.mark.parametrize("levels", [3, 10, 60])
@@ -98,14 +98,14 @@ def test_tables_of_few_values_are_left_alone(levels: int) -> None:
     frame = pl.DataFrame(
         {f"w{j}": rng.integers(0, levels, TRAIN + HELD).astype(float) for j in range(4)}
     )
-    assert look(frame) == []
+    assert profile(frame) == []
 
 
 def test_long_tails_are_left_alone() -> None:
     """Against the deviation of such columns nearly all rows are near each other."""
     rng = np.random.default_rng(5)
     x = np.exp(3 * rng.normal(size=(TRAIN + HELD, 4)))
-    assert look(pl.DataFrame({f"x{j}": x[:, j] for j in range(4)})) == []
+    assert profile(pl.DataFrame({f"x{j}": x[:, j] for j in range(4)})) == []
 
 
 def test_steps_between_usual_values_are_no_copies() -> None:
@@ -113,7 +113,7 @@ def test_steps_between_usual_values_are_no_copies() -> None:
     rng = np.random.default_rng(6)
     dose = rng.integers(0, 2, TRAIN + HELD) + 100.0 * (rng.random(TRAIN + HELD) < 0.05)
     place = rng.normal(size=150)[rng.integers(0, 150, TRAIN + HELD)]
-    assert look(pl.DataFrame({"dose": dose, "place": place})) == []
+    assert profile(pl.DataFrame({"dose": dose, "place": place})) == []
 
 
 def test_a_path_through_time_is_left_alone() -> None:
@@ -121,15 +121,15 @@ def test_a_path_through_time_is_left_alone() -> None:
     rng = np.random.default_rng(7)
     walk = np.cumsum(rng.normal(size=(TRAIN + HELD, 5)), axis=0)
     order = rng.permutation(TRAIN + HELD)
-    assert look(pl.DataFrame({f"x{j}": walk[order, j] for j in range(5)})) == []
+    assert profile(pl.DataFrame({f"x{j}": walk[order, j] for j in range(5)})) == []
 
 
 def test_an_identifier_among_the_numbers_does_not_hide_copies() -> None:
     frame = numbers(6, copies=12).with_columns(
         number=pl.Series(np.random.default_rng(8).permutation(TRAIN + HELD) + 5000)
     )
-    assert look(frame)
+    assert profile(frame)
 
 
 def test_equal_rows_are_for_the_other_check() -> None:
-    assert look(numbers(6, copies=12, noise=0)) == []
+    assert profile(numbers(6, copies=12, noise=0)) == []

@@ -32,8 +32,8 @@ def fares(rows: int, seed: int = 0) -> dict[str, DoubleArray]:
 
 def formula_of(table: dict[str, DoubleArray], target: str) -> tuple[Formula | None, str]:
     names = tuple(name for name in table if name != target)
-    found = find_formula(np.column_stack([table[n] for n in names]), table[target])
-    return found, found.text(tuple(names[j] for j in found.columns)) if found else ""
+    result = find_formula(np.column_stack([table[n] for n in names]), table[target])
+    return result, result.text(tuple(names[j] for j in result.columns)) if result else ""
 
 
 @pytest.mark.parametrize("rows", [500, 6000])
@@ -44,13 +44,13 @@ def formula_of(table: dict[str, DoubleArray], target: str) -> tuple[Formula | No
 def test_a_part_of_a_total_is_found_though_a_surcharge_is_missing(
     rows: int, target: str, text: str
 ) -> None:
-    found, said = formula_of(fares(rows), target)
-    assert found is not None
-    assert found.exact
-    assert said == text
-    assert found.remainder is not None
-    assert len(found.remainder.values) == 5
-    assert found.holds.mean() > 0.99
+    result, sentence = formula_of(fares(rows), target)
+    assert result is not None
+    assert result.exact
+    assert sentence == text
+    assert result.remainder is not None
+    assert len(result.remainder.values) == 5
+    assert result.holds.mean() > 0.99
 
 
 @settings(max_examples=25, deadline=None)
@@ -59,10 +59,10 @@ def test_sums_of_many_parts_with_a_remainder_of_few_values(seed: int, parts: int
     rng = np.random.default_rng(seed)
     x = np.round(rng.lognormal(1, 0.6, (800, parts + 20)), 2)
     rest = rng.choice(np.array([0, 0.5, 1.2, 2.5, 4])[:few], 800)
-    found = find_formula(x, np.round(x[:, :parts].sum(axis=1) + rest, 2))
-    assert found is not None
-    assert found.exact
-    assert found.columns == tuple(range(parts))
+    result = find_formula(x, np.round(x[:, :parts].sum(axis=1) + rest, 2))
+    assert result is not None
+    assert result.exact
+    assert result.columns == tuple(range(parts))
 
 
 @settings(max_examples=40, deadline=None)
@@ -88,8 +88,8 @@ def test_a_series_and_its_past_are_no_exact_formula(steps: DoubleArray | None) -
     rng = np.random.default_rng(3)
     step = rng.normal(size=3000) if steps is None else rng.choice(steps, 3000)
     walk = np.cumsum(step)
-    found = find_formula(np.column_stack([walk[1:-1], walk[:-2]]), walk[2:])
-    assert found is None or not found.exact
+    result = find_formula(np.column_stack([walk[1:-1], walk[:-2]]), walk[2:])
+    assert result is None or not result.exact
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_products_discounts_roundings_and_units(target, text) -> None:  # type: 
     rng = np.random.default_rng(4)
     quantity = rng.integers(1, 30, 2000).astype(float)
     price = np.round(rng.lognormal(4, 0.6, 2000), 2)
-    found, said = formula_of(
+    result, sentence = formula_of(
         {
             "q": quantity,
             "p": price,
@@ -114,9 +114,9 @@ def test_products_discounts_roundings_and_units(target, text) -> None:  # type: 
         },
         "y",
     )
-    assert found is not None
-    assert found.exact
-    assert said == text
+    assert result is not None
+    assert result.exact
+    assert sentence == text
 
 
 def test_few_values_are_found_within_their_tolerance() -> None:

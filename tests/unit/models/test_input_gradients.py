@@ -26,7 +26,7 @@ def deployed(name: str, embedding: str = "periodic") -> Deployed:
     return Deployed(build_model(config, SPEC, learned, seed=0), SPEC.task, None, 1.3).eval()
 
 
-def chosen(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+def selected(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     answers: Tensor = model(**inputs).gather(1, OUTPUTS[:, None])[:, 0]
     return answers
 
@@ -37,16 +37,16 @@ def test_numbers(name: str) -> None:
     network, inputs = InputGradients(model), as_tensors(ROWS)
     inputs["num"] = inputs["num"].double()
     represented = {**network.represent(ROWS), "num": inputs["num"]}
-    found = network.gradients(represented, OUTPUTS)["num"]
+    result = network.gradients(represented, OUTPUTS)["num"]
     with torch.no_grad():
         for column in range(3):
             shift = torch.zeros(3, dtype=torch.float64)
             shift[column] = STEP
             ends = [
-                chosen(model, {**inputs, "num": inputs["num"] + sign * shift}) for sign in (1, -1)
+                selected(model, {**inputs, "num": inputs["num"] + sign * shift}) for sign in (1, -1)
             ]
             slope = (ends[0] - ends[1]) / (2 * STEP)
-            torch.testing.assert_close(found[:, column], slope, rtol=1e-4, atol=1e-8)
+            torch.testing.assert_close(result[:, column], slope, rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -56,7 +56,7 @@ def test_what_codes_were_looked_up_as(name: str) -> None:
     network = InputGradients(model)
     represented = {**network.represent(ROWS), "num": as_tensors(ROWS)["num"].double()}
     assert represented["cat"].shape[:2] == (6, 2) and represented["cat"].ndim == 3
-    found = network.gradients(represented, OUTPUTS)["cat"]
+    result = network.gradients(represented, OUTPUTS)["cat"]
     (table,) = [m for m in model.modules() if isinstance(m, CategoryEmbedding)]
     codes = as_tensors(ROWS)["cat"] + table.offsets
     weight = table.table.weight
@@ -69,7 +69,7 @@ def test_what_codes_were_looked_up_as(name: str) -> None:
                 weight[codes[row, column], number] += sign * STEP
                 ends.append(model(**one)[0, OUTPUTS[row]])
             slope = (ends[0] - ends[1]) / (2 * STEP)
-            torch.testing.assert_close(found[row, column, number], slope, rtol=1e-4, atol=1e-8)
+            torch.testing.assert_close(result[row, column, number], slope, rtol=1e-4, atol=1e-8)
 
 
 def test_a_tensor_that_changes_nothing_has_gradients_of_zero() -> None:
@@ -78,8 +78,8 @@ def test_a_tensor_that_changes_nothing_has_gradients_of_zero() -> None:
         if ".num." in name:
             nn.init.zeros_(parameter)
     network = InputGradients(model)
-    found = network.gradients(network.represent(ROWS), OUTPUTS)
-    assert not found["num"].any() and bool(found["cat"].any())
+    result = network.gradients(network.represent(ROWS), OUTPUTS)
+    assert not result["num"].any() and bool(result["cat"].any())
 
 
 def test_nothing_is_left_behind() -> None:

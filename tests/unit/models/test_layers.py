@@ -48,9 +48,9 @@ def test_slopes_of_inputs_and_parameters(name: str) -> None:
     keys = [key for key, _ in layer.named_parameters()]
 
     def call(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-        found = torch.func.functional_call(layer, dict(zip(keys, values, strict=True)), (x,))
-        assert isinstance(found, torch.Tensor)
-        return found
+        result = torch.func.functional_call(layer, dict(zip(keys, values, strict=True)), (x,))
+        assert isinstance(result, torch.Tensor)
+        return result
 
     values = [p.detach().clone().requires_grad_() for p in layer.parameters()]
     assert torch.autograd.gradcheck(call, (doubles(*shape), *values))

@@ -44,10 +44,10 @@ def all_arrays(examples: Examples) -> dict[str, Any]:
 def test_what_is_written_is_read(n: int, numbers: int, codes: int, tmp_path: Path) -> None:
     made = make(n, numbers, codes)
     write_examples(tmp_path / "part", made)
-    found = read_examples(tmp_path / "part", list(made.inputs))
-    assert found.inputs.keys() == made.inputs.keys()
+    result = read_examples(tmp_path / "part", list(made.inputs))
+    assert result.inputs.keys() == made.inputs.keys()
     for name, wanted in all_arrays(made).items():
-        got = all_arrays(found)[name]
+        got = all_arrays(result)[name]
         assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
         assert_array_equal(got, wanted)
 
@@ -66,11 +66,11 @@ def test_pieces_make_the_same_bytes_as_the_whole(tmp_path: Path) -> None:
 
 def test_arrays_are_mapped_and_read_only(tmp_path: Path) -> None:
     write_examples(tmp_path, make(50))
-    found = read_examples(tmp_path, NAMES)
-    assert isinstance(found.inputs["num"], np.memmap)
+    result = read_examples(tmp_path, NAMES)
+    assert isinstance(result.inputs["num"], np.memmap)
     with pytest.raises(ValueError, match="read-only"):
-        found.inputs["num"][0, 0] = 1
-    assert len(found.take(np.array([3, 1]))) == 2
+        result.inputs["num"][0, 0] = 1
+    assert len(result.take(np.array([3, 1]))) == 2
 
 
 def test_a_missing_or_cut_file_is_named(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def test_points_lie_on_circles(moment: dt.datetime) -> None:
     angle = np.mod(np.arctan2(points[:, 0], points[:, 1]) / (2 * np.pi), 1)
     of_year = (moment - dt.datetime(moment.year, 1, 1)).days / 365.2425
     hour = (moment - dt.datetime(moment.year, moment.month, moment.day)) / dt.timedelta(days=1)
-    for found, wanted in zip(angle, (of_year, moment.weekday() / 7, hour), strict=True):
-        assert min(abs(found - wanted), 1 - abs(found - wanted)) < 1e-6
+    for result, wanted in zip(angle, (of_year, moment.weekday() / 7, hour), strict=True):
+        assert min(abs(result - wanted), 1 - abs(result - wanted)) < 1e-6
 
 
 def test_midnight_is_near_one_to_midnight() -> None:

@@ -55,11 +55,11 @@ SOURCES: dict[str, Callable[[Path], pl.LazyFrame]] = {
 def test_rows_come_in_file_order_and_batches_of_one_size(source: str, tmp_path: Path) -> None:
     table = Table(frame=SOURCES[source](tmp_path), rows=N)
     rows = np.flatnonzero(np.random.default_rng(0).random(N) < 0.6)
-    found = list(batches(take_rows(table, rows), 1024))
-    assert_array_equal(np.concatenate([b["x"].to_numpy() for b in found]), rows)
-    assert found[0].columns == ["x", "s"]
-    assert [len(b) for b in found[:-1]] == [1024] * (len(rows) // 1024)
-    assert len(found[-1]) == len(rows) % 1024
+    result = list(batches(take_rows(table, rows), 1024))
+    assert_array_equal(np.concatenate([b["x"].to_numpy() for b in result]), rows)
+    assert result[0].columns == ["x", "s"]
+    assert [len(b) for b in result[:-1]] == [1024] * (len(rows) // 1024)
+    assert len(result[-1]) == len(rows) % 1024
 
 
 def test_no_rows() -> None:

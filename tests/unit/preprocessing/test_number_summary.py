@@ -36,16 +36,16 @@ def summarize(
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=50), st.integers(0, 50))
 def test_moments_and_values_are_those_of_numpy(rows: list[tuple[float, float]], cut: int) -> None:
     x = np.array(rows)
-    for j, found in enumerate(summarize(x, min(cut, len(x)))):
+    for j, result in enumerate(summarize(x, min(cut, len(x)))):
         known = x[:, j][np.isfinite(x[:, j])]
-        assert (found.rows, found.count) == (len(x), len(known))
-        assert_array_equal(found.ordered, np.sort(known))
+        assert (result.rows, result.count) == (len(x), len(known))
+        assert_array_equal(result.ordered, np.sort(known))
         if len(known):
-            assert_allclose([found.mean, found.std], [known.mean(), known.std()], atol=1e-6)
-            assert (found.low, found.high) == (known.min(), known.max())
+            assert_allclose([result.mean, result.std], [known.mean(), known.std()], atol=1e-6)
+            assert (result.low, result.high) == (known.min(), known.max())
             q = np.array([0, 0.1, 0.5, 0.99, 1])
-            assert_allclose(found.quantile(q), np.quantile(known, q), atol=1e-9)
-            values, counts = found.value_counts()
+            assert_allclose(result.quantile(q), np.quantile(known, q), atol=1e-9)
+            values, counts = result.value_counts()
             assert dict(zip(values, counts, strict=True)) == Counter(known.tolist())
 
 
@@ -55,9 +55,9 @@ def test_a_large_offset_does_not_cost_the_deviation() -> None:
 
 
 def test_values_beyond_float32_are_cut() -> None:
-    found = summarize(np.array([[1e300], [-1e300], [0.0]]))[0]
-    assert (found.low, found.high, found.count) == (-FLOAT32_MAX, FLOAT32_MAX, 3)
-    assert np.isfinite([found.mean, found.std]).all()
+    result = summarize(np.array([[1e300], [-1e300], [0.0]]))[0]
+    assert (result.low, result.high, result.count) == (-FLOAT32_MAX, FLOAT32_MAX, 3)
+    assert np.isfinite([result.mean, result.std]).all()
 
 
 def test_beyond_the_limit_a_sample_stands_for_all() -> None:
@@ -84,11 +84,11 @@ def test_only_the_columns_asked_for_keep_values() -> None:
     summaries = NumberSummaries(3, 0, ordered=np.array([True, False, True]))
     summaries.add(x[:60])
     summaries.add(x[60:])
-    found = summaries.finish()
-    assert [len(s.ordered) for s in found] == [100, 0, 100]
-    assert_array_equal(found[2].ordered, np.sort(x[:, 2]))
-    assert all(s.rows == 100 for s in found)
-    assert_allclose(found[1].mean, x[:, 1].mean())
+    result = summaries.finish()
+    assert [len(s.ordered) for s in result] == [100, 0, 100]
+    assert_array_equal(result[2].ordered, np.sort(x[:, 2]))
+    assert all(s.rows == 100 for s in result)
+    assert_allclose(result[1].mean, x[:, 1].mean())
 
 
 def test_no_rows() -> None:
@@ -115,11 +115,11 @@ def test_categories_are_counted(pieces: list[list[str | None]]) -> None:
     counter = CategoryCounts()
     for piece in pieces:
         counter.add(pl.Series("c", piece, dtype=pl.String))
-    found, missing = counter.finish()
+    result, missing = counter.finish()
     expected = Counter(v for piece in pieces for v in piece)
     assert missing == expected.pop(None, 0)
-    assert dict(zip(found["value"], found["count"], strict=True)) == expected
-    order = [(-n, v) for v, n in zip(found["value"], found["count"], strict=True)]
+    assert dict(zip(result["value"], result["count"], strict=True)) == expected
+    order = [(-n, v) for v, n in zip(result["value"], result["count"], strict=True)]
     assert order == sorted(order)
 
 
@@ -129,6 +129,6 @@ def test_many_different_values_are_merged_now_and_then() -> None:
     for start in range(0, 200_000, 10_000):
         counter.add(pl.Series([f"id {k % 30_000}" for k in range(start, start + 10_000)]))
         assert sum(map(len, counter._parts)) <= 180_000
-    found, _ = counter.finish()
-    assert len(found) == 30_000
-    assert found["count"].sum() == 200_000
+    result, _ = counter.finish()
+    assert len(result) == 30_000
+    assert result["count"].sum() == 200_000

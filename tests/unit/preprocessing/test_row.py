@@ -83,12 +83,12 @@ def test_a_cell_of_a_row_is_the_cell_of_a_file(data: Any) -> None:
     in_file = frame.select(value.alias("value"), unreadable(column, pl.String()).alias("bad"))
     number, bad = in_file.collect().row(0)
     try:
-        (found,) = RowReader([column])({"x": text})
+        (result,) = RowReader([column])({"x": text})
     except DataError as refusal:
         assert bad, f"{text!r} of {column}: {refusal}"
         return
-    assert not bad, f"{text!r} of {column} read as {found}"
-    assert (number is None and math.isnan(found)) or found == number
+    assert not bad, f"{text!r} of {column} read as {result}"
+    assert (number is None and math.isnan(result)) or result == number
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,8 +14,8 @@ from plumbline.preprocessing.duplicates import different, group_codes
 
 
 def plainly(values: list[int]) -> list[int]:
-    seen: dict[int, int] = {}
-    return [seen.setdefault(v, len(seen)) for v in values]
+    known: dict[int, int] = {}
+    return [known.setdefault(v, len(known)) for v in values]
 
 
 hashes = st.integers(2**40, 2**64 - 1)
@@ -41,14 +41,14 @@ def test_few_and_many_copies(copies: int, monkeypatch: pytest.MonkeyPatch) -> No
     rng = np.random.default_rng(0)
     values = rng.integers(2**40, 2**62, 5000).astype(np.uint64)
     values[rng.permutation(5000)[:copies]] = values[:copies]
-    found = group_codes(values)
-    assert found.tolist() == plainly(values.tolist())
-    asked: list[int] = []
+    result = group_codes(values)
+    assert result.tolist() == plainly(values.tolist())
+    query: list[int] = []
 
     def few(array: IntArray, again: IntArray) -> IntArray:
-        asked.append(len(again))
+        query.append(len(again))
         return duplicates._first_of_many(array)
 
     monkeypatch.setattr(duplicates, "_first_of_few", few)
-    assert_array_equal(group_codes(values), found)
-    assert bool(asked) == (copies == 5)
+    assert_array_equal(group_codes(values), result)
+    assert bool(query) == (copies == 5)

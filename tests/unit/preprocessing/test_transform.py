@@ -55,9 +55,9 @@ def test_few_values_are_embedded_and_stay_a_number() -> None:
     num, cat = made.spec_.tensors
     assert (num.features, cat.features) == (("x", "x:linear"), ("x",))
     assert cat.cardinalities == (4,)
-    asked = ask(made, [1.0, 2.0, 5.0, 3.0, 2.0000001, np.nan, np.inf, -1e300])
-    assert_array_equal(asked.inputs["cat"][:, 0], [1, 2, 3, 0, 0, 0, 0, 0])
-    assert len(np.unique(asked.inputs["num"][:4, 0])) == 4
+    query = ask(made, [1.0, 2.0, 5.0, 3.0, 2.0000001, np.nan, np.inf, -1e300])
+    assert_array_equal(query.inputs["cat"][:, 0], [1, 2, 3, 0, 0, 0, 0, 0])
+    assert len(np.unique(query.inputs["num"][:4, 0])) == 4
 
 
 def test_zero_of_either_sign_is_one_value() -> None:
@@ -137,7 +137,7 @@ def test_dropped_with_the_reason(kind: ColumnType, values: Any, why: str) -> Non
     made = TableTransformer(columns, PLAIN).fit(frame, seed=0)
     assert tensor(made.spec_, "num").features == ("z",)
     assert {name.split(".")[0] for name in made.dropped_} == {"x"}
-    assert all(said.startswith(why) for said in made.dropped_.values())
+    assert all(text.startswith(why) for text in made.dropped_.values())
     assert made.transform(frame.select("z"), np.arange(len(values))).inputs["num"].shape == (
         len(values),
         1,
@@ -152,10 +152,10 @@ def test_dropped_with_the_reason(kind: ColumnType, values: Any, why: str) -> Non
 )
 def test_one_value_and_gaps_say_whether_it_is_there(kind: ColumnType, values: Any) -> None:
     made = fit(NormalizeConfig(), kind, values)
-    asked = ask(made, [values[0], None], made.schema.column("x").dtype)
-    told = np.concatenate(list(asked.inputs.values()), axis=1)
-    assert told.shape == (2, 1)
-    assert told[0, 0] != told[1, 0]
+    query = ask(made, [values[0], None], made.schema.column("x").dtype)
+    answer = np.concatenate(list(query.inputs.values()), axis=1)
+    assert answer.shape == (2, 1)
+    assert answer[0, 0] != answer[1, 0]
 
 
 def test_a_million_different_values_cost_as_many_codes_as_allowed() -> None:
@@ -163,11 +163,11 @@ def test_a_million_different_values_cost_as_many_codes_as_allowed() -> None:
     made = fit(NormalizeConfig(max_categories=10), CATEGORY, values)
     assert tensor(made.spec_, "cat").cardinalities == (11,)
     assert made.preparers_["scalars"].categories_[0].values[:2] == ("guest", "admin")
-    asked = ask(made, ["guest", "admin", "user 299999", "nobody"])
-    assert_array_equal(asked.inputs["cat"][:, 0], [1, 2, 0, 0])
+    query = ask(made, ["guest", "admin", "user 299999", "nobody"])
+    assert_array_equal(query.inputs["cat"][:, 0], [1, 2, 0, 0])
     own = {"x": ColumnConfig(encode="frequency", max_categories=10)}
-    asked = ask(fit(NormalizeConfig(columns=own), CATEGORY, values), ["guest", "admin", "nobody"])
-    assert (np.diff(asked.inputs["num"][:, 0]) < 0).all()
+    query = ask(fit(NormalizeConfig(columns=own), CATEGORY, values), ["guest", "admin", "nobody"])
+    assert (np.diff(query.inputs["num"][:, 0]) < 0).all()
 
 
 def test_text_of_many_values_keeps_what_came_twice() -> None:
@@ -185,11 +185,11 @@ def test_text_of_many_values_keeps_what_came_twice() -> None:
 def test_infinite_is_missing_and_huge_is_cut(scale: str) -> None:
     config = NormalizeConfig(scale=scale, numbers_as_categories=False)  # type: ignore[arg-type]
     made = fit(config, NUMBER, [1.0, 2.0, 4.0, np.inf, None])
-    asked = ask(made, [np.inf, -np.inf, None, 1e308, -1e308, 5e-324])
-    assert np.isfinite(asked.inputs["num"]).all()
+    query = ask(made, [np.inf, -np.inf, None, 1e308, -1e308, 5e-324])
+    assert np.isfinite(query.inputs["num"]).all()
     indicator = tensor(made.spec_, "num").features.index("x=missing")
-    assert_array_equal(asked.inputs["num"][:, indicator], [1, 1, 1, 0, 0, 0])
-    assert_array_equal(asked.inputs["num"][0], asked.inputs["num"][2])
+    assert_array_equal(query.inputs["num"][:, indicator], [1, 1, 1, 0, 0, 0])
+    assert_array_equal(query.inputs["num"][0], query.inputs["num"][2])
 
 
 def test_clip_cuts_scaled_values_alone() -> None:
@@ -221,10 +221,10 @@ def test_points_on_circles_are_left_as_they_are() -> None:
     days = [dt.datetime(2024, 1, 1 + k) for k in range(28)]
     config = NormalizeConfig(scale="minmax", dates="cyclic", clip=0.5, numbers_as_categories=True)
     made = fit(config, DATE, days, pl.Datetime("us"))
-    asked = ask(made, days, pl.Datetime("us"))
+    query = ask(made, days, pl.Datetime("us"))
     column = tensor(made.spec_, "num").features.index("x.weekday_sin")
     assert_allclose(
-        asked.inputs["num"][:, column], np.sin(2 * np.pi * (np.arange(28) % 7) / 7), atol=1e-6
+        query.inputs["num"][:, column], np.sin(2 * np.pi * (np.arange(28) % 7) / 7), atol=1e-6
     )
     assert tensor(made.spec_, "cat").features == ()
 

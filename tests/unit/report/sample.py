@@ -104,7 +104,7 @@ class Made:
             logits = rng.normal(0, 1, (rows, len(classes)))
             logits[np.arange(rows), self.labels] += 3
             self.prob = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-            self.said = self.prob.argmax(1)
+            self.predicted = self.prob.argmax(1)
 
     def json(self, name: str, content: Any) -> None:
         path = self.folder / name
@@ -351,13 +351,13 @@ def _evaluation(made: Made) -> None:
             made.csv(f"evaluation/{name}.csv", {c: [] for c in columns})
     else:
         actual = [made.classes[i] for i in made.labels]
-        said = [made.classes[i] for i in made.said]
+        predicted = [made.classes[i] for i in made.predicted]
         probabilities = {f"p_{c}": made.prob[:, i] for i, c in enumerate(made.classes)}
         made.parquet(
             "evaluation/predictions.parquet",
-            {**rows, "actual": actual, "predicted": said, **probabilities},
+            {**rows, "actual": actual, "predicted": predicted, **probabilities},
         )
-        made.csv("evaluation/confusion.csv", {"actual": actual, "predicted": said})
+        made.csv("evaluation/confusion.csv", {"actual": actual, "predicted": predicted})
         t = np.linspace(0, 1, 200)
         made.csv(
             "evaluation/roc.csv",
@@ -375,14 +375,14 @@ def _evaluation(made: Made) -> None:
             {"model": names, "recall": three, "precision": 1 - 0.7 * three**8},
         )
         p = np.linspace(0.04, 0.97, 9)
-        seen = np.clip(p + made.rng.normal(0, 0.04, 9), 0, 1)
+        values = np.clip(p + made.rng.normal(0, 0.04, 9), 0, 1)
         made.csv(
             "evaluation/calibration.csv",
             {
                 "predicted": p,
-                "observed": seen,
-                "low": np.clip(seen - 0.08, 0, 1),
-                "high": np.clip(seen + 0.08, 0, 1),
+                "observed": values,
+                "low": np.clip(values - 0.08, 0, 1),
+                "high": np.clip(values + 0.08, 0, 1),
                 "rows": np.full(9, made.rows // 9),
             },
         )
@@ -455,7 +455,7 @@ def _explain(made: Made) -> None:
             "rows": n,
             "background": 100,
             "exact": False,
-            "orders": 400,
+            "permutations": 400,
             "std_error": 0.0004,
             "budget": {
                 "rows": {"requested": 200, "used": n, "limited_by": f"{n} test rows"},

@@ -10,16 +10,16 @@ import pytest
 from tests.unit.report.sample import config, write_sample
 
 from plumbline.evaluation.curves import curve_tables
-from plumbline.evaluation.decision import Decision, Judged
+from plumbline.evaluation.decision import Decision, PartPredictions
 from plumbline.inference.decision import apply_temperature
 from plumbline.kinds import DoubleArray, Task
 from plumbline.report.about import about
-from plumbline.report.blocks import Figures, Part
+from plumbline.report.blocks import Figures, Subsection
 from plumbline.report.read import Reports
 from plumbline.report.sections.probability import calibration
 
 
-def part(folder: Path, task: str) -> Part:
+def part(folder: Path, task: str) -> Subsection:
     reports = Reports(write_sample(folder, task))
     return calibration(reports, about(config(task), reports))
 
@@ -30,14 +30,14 @@ def overconfident(classes: int) -> pl.DataFrame:
     logits = rng.normal(0, 1.5, (20_000, classes))
     true: DoubleArray = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     y = (true.cumsum(1) < rng.random((20_000, 1))).sum(1)
-    judged = Judged(
+    predictions = PartPredictions(
         task=Task.BINARY if classes == 2 else Task.MULTICLASS,
         y=y,
         rows=np.arange(20_000),
         prediction=apply_temperature(true, 0.5),
         decision=Decision(),
     )
-    return curve_tables(judged, [f"c{i}" for i in range(classes)])["calibration"]
+    return curve_tables(predictions, [f"c{i}" for i in range(classes)])["calibration"]
 
 
 def test_two_classes(tmp_path: Path) -> None:

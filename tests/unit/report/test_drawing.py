@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from plumbline.report.clouds import cloud, heat_map, swarm
 from plumbline.report.forest import Estimate, forest, limits
-from plumbline.report.plots import Profile, Series, bars, histogram, lines, thin
+from plumbline.report.plots import Axes, Series, bars, histogram, lines, thin
 from plumbline.report.svg import Scale, nice_ticks, span, text_width
 
 REALS = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -84,7 +84,7 @@ def test_ideographs_are_wide() -> None:
 def test_lines_survive_any_values(points: list[tuple[float, float]]) -> None:
     x, y = (np.array([p[i] for p in points], dtype=float) for i in (0, 1))
     one = Series(name="<a>", x=x, y=y, band=(y - 1, y + 1))
-    drawn(lines([one, Series(name="b", x=x, y=y, joined=False)], Profile(title="t", x="x", y="y")))
+    drawn(lines([one, Series(name="b", x=x, y=y, joined=False)], Axes(title="t", x="x", y="y")))
     drawn(cloud(x, y, title="t", axes=("x", "y"), diagonal=True, level=0.0))
     drawn(histogram(y, title="t", axis="y"))
 

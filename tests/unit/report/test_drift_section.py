@@ -18,7 +18,7 @@ from plumbline.report.sections.drift import drift
 
 def section(folder: Path, below: int, count: int = 30, method: str = "K-S p_value") -> Section:
     """The section where so many of the columns lie below their threshold."""
-    found = {
+    result = {
         f"c{i}": ColumnDrift(
             method=method,
             score=0.01 if i < below else 0.6,
@@ -28,13 +28,13 @@ def section(folder: Path, below: int, count: int = 30, method: str = "K-S p_valu
         )
         for i in range(count)
     }
-    by_chance = chance(found.values())
+    by_chance = chance(result.values())
     content: dict[str, Any] = {
         "dataset_drift": below > count / 2,
         "drifted_share": below / count,
         "chance": by_chance and by_chance.to_json(),
         "rows": {"reference": 342, "current": 114},
-        "columns": {name: one.to_json() for name, one in found.items()},
+        "columns": {name: one.to_json() for name, one in result.items()},
     }
     (folder / "drift").mkdir()
     (folder / "drift" / "result.json").write_text(json.dumps(content))

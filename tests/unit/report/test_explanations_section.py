@@ -11,7 +11,7 @@ import pytest
 from tests.unit.report.sample import config, write_sample
 
 from plumbline.report.about import about
-from plumbline.report.blocks import Figures, Grid, Metadata, Part
+from plumbline.report.blocks import Figures, Grid, Metadata, Subsection
 from plumbline.report.read import Reports
 from plumbline.report.sections.explanations import explanations
 
@@ -23,7 +23,7 @@ OUTPUT = {
 UNIT = {"binary": "probability", "multiclass": "probability", "regression": "diagnosis"}
 
 
-def parts(folder: Path, task: str) -> list[Part]:
+def parts(folder: Path, task: str) -> list[Subsection]:
     reports = Reports(folder)
     return list(explanations(reports, about(config(task), reports)).parts)
 
@@ -35,11 +35,11 @@ def change(folder: Path, name: str, **values: Any) -> None:
     file.write_text(json.dumps(content))
 
 
-def metadata(part: Part) -> dict[str, Any]:
+def metadata(part: Subsection) -> dict[str, Any]:
     return dict(next(b for b in part.blocks if isinstance(b, Metadata)).items)
 
 
-def figures(part: Part) -> list[Any]:
+def figures(part: Subsection) -> list[Any]:
     return [f for b in part.blocks if isinstance(b, Figures) for f in b.figures]
 
 
@@ -63,10 +63,10 @@ def test_what_the_budget_cut_is_said(tmp_path: Path) -> None:
         "importance.json",
         budget={"background": cut, "rows": all_rows, "faithfulness_rows": {**cut, "used": 20}},
     )
-    found = metadata(parts(folder, "binary")[0])
-    assert found["background rows"] == "12 of 100 (computing budget)"
-    assert found["test rows"] == "114 of 200 (only 114 test rows)"
-    assert found["rows of the deletion test"] == "20 of 100 (computing budget)"
+    result = metadata(parts(folder, "binary")[0])
+    assert result["background rows"] == "12 of 100 (computing budget)"
+    assert result["test rows"] == "114 of 200 (only 114 test rows)"
+    assert result["rows of the deletion test"] == "20 of 100 (computing budget)"
     change(folder, "importance.json", budget=None)
     assert metadata(parts(folder, "binary")[0])["background rows"] == "100"
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from plumbline.report.clouds import cloud, heat_map, swarm
 from plumbline.report.forest import Estimate, forest
-from plumbline.report.plots import Profile, Series, bars, histogram, lines
+from plumbline.report.plots import Axes, Series, bars, histogram, lines
 from plumbline.report.split_figure import split_figure
 from plumbline.report.typeface import SIZE, WIDTHS, shorten, text_width
 
@@ -58,7 +58,7 @@ def boxes_of(svg: str) -> tuple[Box, list[tuple[str, Box]]]:
     """The drawing's box, and the box of every text that is not tilted."""
     root = ElementTree.fromstring(svg)
     _, _, width, height = map(float, root.attrib["viewBox"].split())
-    found = []
+    result = []
     for text in root.iter("text"):
         inner = "".join(text.itertext())
         for title in text.findall("title"):
@@ -67,8 +67,8 @@ def boxes_of(svg: str) -> tuple[Box, list[tuple[str, Box]]]:
             continue
         x, y, wide = float(text.attrib["x"]), float(text.attrib["y"]), measured(inner) * SIZE
         x -= {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")] * wide
-        found.append((inner, (x, y - ASCENT * SIZE, x + wide, y + DESCENT * SIZE)))
-    return (0.0, 0.0, width, height), found
+        result.append((inner, (x, y - ASCENT * SIZE, x + wide, y + DESCENT * SIZE)))
+    return (0.0, 0.0, width, height), result
 
 
 def check(svg: str) -> None:
@@ -112,9 +112,9 @@ def test_bars_and_swarms(items: list[tuple[str, float]], axis: str) -> None:
 def test_planes(values: list[float], x: str, y: str, place: float, whole: bool) -> None:
     along, up = np.array(sorted(values)), np.array(values)
     where = along[0] + place * (along[-1] - along[0])
-    look = Profile(title="t", x=x, y=y, x_whole=whole, rule=(float(where), "best: 22"))
-    check(lines([Series(name=y, x=along, y=up), Series(name=x, x=along, y=-up)], look))
-    check(lines([Series(name=n, x=along, y=up) for n in (x, y, "gradient boosting", "a")], look))
+    plane = Axes(title="t", x=x, y=y, x_whole=whole, rule=(float(where), "best: 22"))
+    check(lines([Series(name=y, x=along, y=up), Series(name=x, x=along, y=-up)], plane))
+    check(lines([Series(name=n, x=along, y=up) for n in (x, y, "gradient boosting", "a")], plane))
     check(cloud(along, up, title="t", axes=(x, y), diagonal=whole))
     check(histogram(up, title="t", axis=x))
 

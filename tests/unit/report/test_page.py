@@ -344,10 +344,10 @@ def test_what_a_version_was_made_from_is_said_in_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_shares_and_numbers_have_one_form(tmp_path: Path, task: str) -> None:
     texts = Parsed(render(config(task), Reports(write_sample(tmp_path, task)))).texts
-    said = [
+    shown = [
         text for text in texts if re.search(r"\d[ \u00a0]%|\de[+-]\d|\d{5}\.\d|\d\.\d{8}", text)
     ]
-    assert said == []
+    assert shown == []
 
 
 def test_the_curves_stand_beside_those_of_the_baselines(tmp_path: Path) -> None:
@@ -367,8 +367,8 @@ def test_mistakes_come_with_the_threshold_and_a_table_of_classes(tmp_path: Path)
     )
     parsed = Parsed(render(config(), Reports(tmp_path)))
     texts = [text.strip() for text in parsed.texts if text.strip()]
-    said = next(text for text in texts if "is predicted where its probability" in text)
-    assert said.startswith(
+    shown = next(text for text in texts if "is predicted where its probability" in text)
+    assert shown.startswith(
         "The class malignant is predicted where its probability is at least 0.420"
     )
     at = texts.index("Test rows by class")

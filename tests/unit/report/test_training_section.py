@@ -18,7 +18,7 @@ from plumbline.report.blocks import Figures, Text
 from plumbline.report.page import TEMPLATES
 from plumbline.report.read import Reports
 from plumbline.report.sections.training import LOSS_CAPTIONS, ROWS_CAPTIONS, training
-from plumbline.training.diagnosis import GAIN, Fit, More, Point, Verdict, curve_json, judge
+from plumbline.training.diagnosis import GAIN, Diagnosis, Fit, More, Point, curve_json, diagnose
 
 CONSTANT = 0.7
 # every verdict on the fit, by losses as shares of a constant's
@@ -42,14 +42,14 @@ MORE: dict[More, tuple[float, float]] = {
 }
 
 
-def judged(given: dict[str, Any], gain: float, spread: float) -> tuple[Verdict, list[Any]]:
+def predictions(given: dict[str, Any], gain: float, spread: float) -> tuple[Diagnosis, list[Any]]:
     noise = np.random.default_rng(0).normal(0, 1, 200)
     noise = (noise - noise.mean()) / noise.std()
     all_rows = np.full(200, CONSTANT * given["val"])
     fewer = all_rows + CONSTANT * (gain + spread * noise)
     curve = [Point(rows=500, losses=fewer), Point(rows=1000, losses=all_rows)]
     history = given.get("history", [1.0, 0.8, *[given["val"]] * 8])
-    verdict = judge(
+    verdict = diagnose(
         history=[{"val_loss": CONSTANT * loss} for loss in history],
         best_epoch=given.get("best_epoch", 5),
         stopped_early=given.get("stopped_early", True),
@@ -60,7 +60,7 @@ def judged(given: dict[str, Any], gain: float, spread: float) -> tuple[Verdict, 
     return verdict, curve_json(curve)
 
 
-def shown(folder: Path, verdict: Verdict, points: list[Any]) -> tuple[list[str], list[str]]:
+def shown(folder: Path, verdict: Diagnosis, points: list[Any]) -> tuple[list[str], list[str]]:
     """Paragraphs, and captions of the figures: loss per epoch, loss over rows."""
     folder = folder / "training"
     folder.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def shown(folder: Path, verdict: Verdict, points: list[Any]) -> tuple[list[str],
 def test_every_verdict_has_the_captions_that_go_with_it(
     tmp_path: Path, fit: Fit, more: More
 ) -> None:
-    verdict, points = judged(FITS[fit], *MORE[more])
+    verdict, points = predictions(FITS[fit], *MORE[more])
     assert (verdict.fit, verdict.more_rows) == (fit, more)
     texts, (losses, rows) = shown(tmp_path, verdict, points)
     assert texts == verdict.text
@@ -94,7 +94,7 @@ def test_every_verdict_has_the_captions_that_go_with_it(
 
 
 def test_the_sweep_is_drawn_with_the_rate_that_it_proposes(tmp_path: Path) -> None:
-    verdict, points = judged(FITS["balanced"], 0.02, 0.1)
+    verdict, points = predictions(FITS["balanced"], 0.02, 0.1)
     folder = tmp_path / "training"
     folder.mkdir()
     (folder / "learning_rate.csv").write_text("learning_rate,loss\n1e-4,0.7\n1e-3,0.6\n0.1,2\n")
@@ -117,7 +117,7 @@ def test_no_verdict_is_without_a_caption() -> None:
 @settings(deadline=None)
 @given(st.floats(-0.2, 0.2), st.floats(0, 1.0))
 def test_the_band_that_is_drawn_is_what_the_caption_says(gain: float, spread: float) -> None:
-    verdict, (half, whole) = judged(FITS["balanced"], gain, spread)
+    verdict, (half, whole) = predictions(FITS["balanced"], gain, spread)
     low, high = (half[k] - whole["val_loss"] for k in ("low", "high"))
     worth = GAIN * CONSTANT
     if verdict.more_rows == "would help":
@@ -129,7 +129,7 @@ def test_the_band_that_is_drawn_is_what_the_caption_says(gain: float, spread: fl
 
 
 def test_the_curve_has_a_band_and_the_level_of_all_rows(tmp_path: Path) -> None:
-    verdict, points = judged(FITS["balanced"], 0.02, 0.1)
+    verdict, points = predictions(FITS["balanced"], 0.02, 0.1)
     shown(tmp_path, verdict, points)
     reports = Reports(tmp_path)
     (part,) = training(reports, about(config(), reports)).parts

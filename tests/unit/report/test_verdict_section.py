@@ -41,13 +41,13 @@ def section(folder: Path, task: str, **gaps: tuple[float, float, float]) -> Sect
         }
         scores[name] = {metric: mine - difference}
     kinds = [b["verdict"] for b in baselines.values()]
-    judged = {
+    predictions = {
         "metric": metric,
         "outperforms_baselines": all(k == "better" for k in kinds),
         "baselines": baselines,
     }
     (folder / "evaluation").mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation" / "verdict.json").write_text(json.dumps(judged))
+    (folder / "evaluation" / "verdict.json").write_text(json.dumps(predictions))
     (folder / "metrics.json").write_text(json.dumps({"test": {metric: mine}, "baselines": scores}))
     reports = Reports(folder)
     return verdict(reports, about(config(task), reports))

@@ -267,5 +267,5 @@ def plain(n: int, **changes: Any) -> SplitRows:
 )
 def test_auto_takes_what_the_data_asks_for(changes: Any, method: str, folds: str) -> None:
     column = "part" if "given" in changes else None
-    chosen = resolve(plain(100, **changes), SplitConfig(column=column))
-    assert (chosen.method, chosen.folds_method) == (method, folds)
+    selected = resolve(plain(100, **changes), SplitConfig(column=column))
+    assert (selected.method, selected.folds_method) == (method, folds)

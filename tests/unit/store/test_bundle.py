@@ -62,8 +62,8 @@ def test_comes_back_with_the_same_predictions(tmp_path: Path, name: str, embeddi
     with torch.no_grad():
         output = model(**as_tensors(rows.inputs))
     wanted = to_prediction(output, Task.MULTICLASS).double().numpy()
-    found = bundle.predictor()(rows.inputs)
-    assert np.array_equal(found, wanted) and found.dtype == np.float64
+    result = bundle.predictor()(rows.inputs)
+    assert np.array_equal(result, wanted) and result.dtype == np.float64
     assert bundle.preprocessor == {"scale": [1.5]} and bundle.metadata["best_epoch"] == 7
     assert not bundle.model.training
 
@@ -71,8 +71,8 @@ def test_comes_back_with_the_same_predictions(tmp_path: Path, name: str, embeddi
 def test_a_regression_predicts_in_the_targets_units(tmp_path: Path) -> None:
     saved(tmp_path, task=Task.REGRESSION)
     rows = made_examples(made_spec(Task.REGRESSION), 20, 9)
-    found = load_bundle(tmp_path).predictor()(rows.inputs)
-    assert found.shape == (20, 1) and 0 < found.min() < found.max() < 100
+    result = load_bundle(tmp_path).predictor()(rows.inputs)
+    assert result.shape == (20, 1) and 0 < result.min() < result.max() < 100
 
 
 def test_no_rows_give_no_predictions(tmp_path: Path) -> None:

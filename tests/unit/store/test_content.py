@@ -30,7 +30,7 @@ def reports(root: Path, trials: int = 0, epochs: int = 1) -> None:
     lines = [f"{n},{'complete' if n % 2 else 'pruned'},{n},0.1,{n}" for n in range(trials)]
     text = "\n".join(["number,state,value,train.learning_rate,fold_0", *lines])
     write_text(root / "reports" / "tuning" / "trials.csv", text + "\n")
-    summary = {"metric": "rmse", "chosen": 0, "values": {}}
+    summary = {"metric": "rmse", "selected": 0, "values": {}}
     write_json(root / "reports" / "tuning" / "summary.json", summary)
 
 
@@ -54,11 +54,11 @@ def test_metrics_are_grouped_by_part() -> None:
 
 def test_undefined_values_are_left_out_of_curves(tmp_path: Path) -> None:
     reports(tmp_path, epochs=3)
-    found = read(tmp_path)
-    assert [step for _, step, _ in found.curves] == [1, 2, 3]
-    assert {key for key, _, _ in found.curves} == {"training/train_loss"}
-    assert found.dataset["digest"] == "d" * 36
-    assert found.tags["mlflow.source.git.commit"] == "c0ffee"
+    result = read(tmp_path)
+    assert [step for _, step, _ in result.curves] == [1, 2, 3]
+    assert {key for key, _, _ in result.curves} == {"training/train_loss"}
+    assert result.dataset["digest"] == "d" * 36
+    assert result.tags["mlflow.source.git.commit"] == "c0ffee"
 
 
 def test_trials_are_bounded_and_the_best_is_among_them(
@@ -88,9 +88,9 @@ def test_large_and_many_files_stay_and_are_named(
     folder = tmp_path / "kept"
     for name, text in (("a", "1"), ("b/large", "12345"), ("b/c/d", "1"), ("z", "1")):
         write_text(folder / name, text)
-    found = read(tmp_path, [(folder, "reports")])
-    assert found.files == [(folder / "a", "reports"), (folder / "b/c/d", "reports/b/c")]
-    assert found.tags["plumbline.left_out"] == "large, z"
+    result = read(tmp_path, [(folder, "reports")])
+    assert result.files == [(folder / "a", "reports"), (folder / "b/c/d", "reports/b/c")]
+    assert result.tags["plumbline.left_out"] == "large, z"
 
 
 @pytest.mark.parametrize(

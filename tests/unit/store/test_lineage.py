@@ -31,14 +31,14 @@ def of(checkout: Path) -> dict[str, str]:
 
 
 def test_a_clean_checkout(checkout: Path) -> None:
-    found = of(checkout)
+    result = of(checkout)
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
     ).stdout.strip()
-    assert found["git_commit"] == head
-    assert found["git_dirty"] == "false"
-    assert found["data"] == "abc.dir"
-    assert UNKNOWN not in found.values()
+    assert result["git_commit"] == head
+    assert result["git_dirty"] == "false"
+    assert result["data"] == "abc.dir"
+    assert UNKNOWN not in result.values()
 
 
 def test_a_changed_file_is_dirty_but_dvc_lock_and_new_files_are_not(checkout: Path) -> None:
@@ -66,9 +66,9 @@ def test_the_lock_counts_up_to_register(checkout: Path) -> None:
 
 
 def test_without_git_dvc_and_parameters(tmp_path: Path) -> None:
-    found = lineage(tmp_path, tmp_path / "model")
+    result = lineage(tmp_path, tmp_path / "model")
     unknown = ("git_commit", "git_dirty", "data", "dvc_lock")
-    assert all(found[key] == UNKNOWN for key in unknown)
+    assert all(result[key] == UNKNOWN for key in unknown)
 
 
 @pytest.mark.parametrize("text", ["", "outs: []", "outs: 3", "[]"])

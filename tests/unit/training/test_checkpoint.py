@@ -74,12 +74,12 @@ def run(
     )
 
 
-def assert_same(found: Fitted, wanted: Fitted) -> None:
-    assert found.history == wanted.history
-    assert (found.best_epoch, found.best_score) == (wanted.best_epoch, wanted.best_score)
-    assert found.stopped_early == wanted.stopped_early
+def assert_same(result: Fitted, wanted: Fitted) -> None:
+    assert result.history == wanted.history
+    assert (result.best_epoch, result.best_score) == (wanted.best_epoch, wanted.best_score)
+    assert result.stopped_early == wanted.stopped_early
     for key, value in wanted.weights.items():
-        assert torch.equal(found.weights[key], value), key
+        assert torch.equal(result.weights[key], value), key
 
 
 @pytest.mark.parametrize("optimizer", get_args(OptimizerName))
@@ -99,12 +99,12 @@ def test_cut_after_every_checkpoint(tmp_path: Path, optimizer: str) -> None:
     checkpoints = Checkpoints(folder=tmp_path / "key", every_steps=2)
     for after in itertools.count(1):
         try:
-            found = run(config, Killing(checkpoints, after))
+            result = run(config, Killing(checkpoints, after))
         except KilledError:
             assert_same(run(config, checkpoints), wanted)
             checkpoints.remove()
             continue
-        assert_same(found, wanted)  # checkpoints themselves change nothing
+        assert_same(result, wanted)  # checkpoints themselves change nothing
         break
     assert after > 4  # one per epoch, and one within each
 
@@ -115,13 +115,13 @@ def test_cut_again_and_again(tmp_path: Path) -> None:
     cuts = 0
     while True:
         try:
-            found = run(config, Killing(checkpoints, 2))
+            result = run(config, Killing(checkpoints, 2))
         except KilledError:
             cuts += 1
             continue
         break
     assert cuts > 5
-    assert_same(found, run(config, None))
+    assert_same(result, run(config, None))
 
 
 def cut_in_shards(world: World, folder: Path) -> None:
@@ -164,7 +164,7 @@ def test_fp16s_scale_goes_on(tmp_path: Path) -> None:
 def test_a_finished_fit_is_not_done_again(tmp_path: Path) -> None:
     checkpoints = Checkpoints(folder=tmp_path / "key")
     wanted = run(short_fit(), checkpoints)
-    told: list[int] = []
+    answer: list[int] = []
     network = build_model(MODEL, SPEC, seed=0)
     again = fit(
         network,
@@ -174,9 +174,9 @@ def test_a_finished_fit_is_not_done_again(tmp_path: Path) -> None:
         short_fit(),
         seed=4,
         checkpoints=checkpoints,
-        on_epoch=lambda epoch, row: told.append(epoch),
+        on_epoch=lambda epoch, row: answer.append(epoch),
     )
-    assert told == []
+    assert answer == []
     assert_same(again, wanted)
 
 
@@ -241,11 +241,11 @@ class TestProgress:
         checkpoints = Checkpoints(
             folder=Path("unused"), every_epochs=every_epochs, every_steps=every_steps
         )
-        progress, found = Progress(), []
+        progress, result = Progress(), []
         for epoch, step in [(e, s) for e in range(3) for s in (1, 2, 3, 4)]:
             progress = replace(progress, epoch=epoch, step=step)
             if step == 4:
                 progress = replace(progress, epoch=epoch + 1, step=0, done=epoch == 2)
             if checkpoints.due(progress) and (progress.step or step == 4):
-                found.append((progress.epoch, progress.step))
-        assert found == wanted
+                result.append((progress.epoch, progress.step))
+        assert result == wanted

@@ -18,7 +18,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "count", "rank", "wanted"),
+    ("query", "count", "rank", "wanted"),
     [
         ("auto", 0, 3, "cpu"),
         ("cpu", 2, 1, "cpu"),
@@ -27,10 +27,10 @@ def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     ],
 )
 def test_each_process_has_its_own_gpu_or_the_cpu(
-    monkeypatch: pytest.MonkeyPatch, asked: str, count: int, rank: int, wanted: str
+    monkeypatch: pytest.MonkeyPatch, query: str, count: int, rank: int, wanted: str
 ) -> None:
     gpus(monkeypatch, count)
-    assert choose_device(RuntimeConfig(device=asked), rank) == torch.device(wanted)
+    assert choose_device(RuntimeConfig(device=query), rank) == torch.device(wanted)
 
 
 def test_no_gpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:

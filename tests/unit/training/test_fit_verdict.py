@@ -14,7 +14,7 @@ from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
 from plumbline.training.batches import Rows
 from plumbline.training.curve import constant_loss, learning_curve
-from plumbline.training.diagnosis import SIGMAS, Point, Verdict, curve_json, judge
+from plumbline.training.diagnosis import SIGMAS, Diagnosis, Point, curve_json, diagnose
 
 CPU = torch.device("cpu")
 
@@ -25,11 +25,13 @@ def point(rows: int, mean: float, spread: float = 0.1, n: int = 400) -> Point:
     return Point(rows=rows, losses=mean + own - own.mean())
 
 
-def verdict(train: float, val: float, *, curve: list[Point] | None = None, **more: Any) -> Verdict:
+def verdict(
+    train: float, val: float, *, curve: list[Point] | None = None, **more: Any
+) -> Diagnosis:
     """Losses as shares of a constant's, which loses 0.7."""
     falls = more.pop("history", [1.0, 0.8, *[val] * 8])
     given: dict[str, Any] = {"best_epoch": 5, "stopped_early": True, "constant_loss": 0.7, **more}
-    return judge(
+    return diagnose(
         history=[{"val_loss": 0.7 * loss} for loss in falls],
         train_loss=0.7 * train,
         curve=curve or [point(1000, 0.7 * val)],
@@ -39,29 +41,29 @@ def verdict(train: float, val: float, *, curve: list[Point] | None = None, **mor
 
 class TestFit:
     def test_balanced(self) -> None:
-        found = verdict(0.50, 0.53)
-        assert found.fit == "balanced"
-        assert found.text[0].startswith(
+        result = verdict(0.50, 0.53)
+        assert result.fit == "balanced"
+        assert result.text[0].startswith(
             "Balanced: training loss 50%, validation loss 53% of a constant prediction's"
         )
-        assert found.numbers["gap"] == pytest.approx(0.03)
+        assert result.numbers["gap"] == pytest.approx(0.03)
 
     def test_over_fitting(self) -> None:
-        found = verdict(0.20, 0.53)
-        assert found.fit == "over-fitting" and "dropout or weight decay" in found.text[0]
+        result = verdict(0.20, 0.53)
+        assert result.fit == "over-fitting" and "dropout or weight decay" in result.text[0]
 
     def test_over_fitting_worse_than_a_constant(self) -> None:
-        found = verdict(0.95, 1.01)
-        assert found.fit == "over-fitting" and "does not hold on other rows" in found.text[0]
+        result = verdict(0.95, 1.01)
+        assert result.fit == "over-fitting" and "does not hold on other rows" in result.text[0]
 
     def test_nothing_learned(self) -> None:
-        found = verdict(0.99, 1.0)
-        assert found.fit == "nothing learned" and "features may say nothing" in found.text[0]
+        result = verdict(0.99, 1.0)
+        assert result.fit == "nothing learned" and "features may say nothing" in result.text[0]
 
     def test_under_fitting_is_still_falling_in_the_last_epochs(self) -> None:
         falling = list(np.linspace(1.0, 0.5, 10))
-        found = verdict(0.49, 0.5, history=falling, best_epoch=10, stopped_early=False)
-        assert found.fit == "under-fitting" and "Raise train.epochs" in found.text[0]
+        result = verdict(0.49, 0.5, history=falling, best_epoch=10, stopped_early=False)
+        assert result.fit == "under-fitting" and "Raise train.epochs" in result.text[0]
 
     @pytest.mark.parametrize("more", [{"best_epoch": 9}, {"stopped_early": True}])
     def test_no_under_fitting_where_the_fit_was_over(self, more: dict[str, Any]) -> None:
@@ -70,38 +72,38 @@ class TestFit:
         assert verdict(0.49, 0.5, history=falling, **given).fit == "balanced"
 
     def test_one_epoch(self) -> None:
-        found = verdict(0.5, 0.5, history=[0.5], best_epoch=1, stopped_early=False)
-        assert found.fit == "balanced" and found.numbers["still_falling"] == 0
+        result = verdict(0.5, 0.5, history=[0.5], best_epoch=1, stopped_early=False)
+        assert result.fit == "balanced" and result.numbers["still_falling"] == 0
 
     def test_a_constant_that_loses_nothing_is_no_division_by_zero(self) -> None:
-        found = verdict(0.0, 0.0, constant_loss=0.0)
-        assert all(np.isfinite(value) for value in found.numbers.values())
+        result = verdict(0.0, 0.0, constant_loss=0.0)
+        assert all(np.isfinite(value) for value in result.numbers.values())
 
 
 class TestMoreRows:
     def test_would_help(self) -> None:
-        found = verdict(0.5, 0.5, curve=[point(250, 0.45), point(500, 0.40), point(1000, 0.35)])
-        assert found.more_rows == "would help"
-        assert found.text[1].startswith(
+        result = verdict(0.5, 0.5, curve=[point(250, 0.45), point(500, 0.40), point(1000, 0.35)])
+        assert result.more_rows == "would help"
+        assert result.text[1].startswith(
             "More rows would help: from 500 to 1,000 training rows the validation loss fell by 7.1%"
         )
 
     def test_would_not_help(self) -> None:
-        found = verdict(0.5, 0.5, curve=[point(500, 0.3505), point(1000, 0.35)])
-        assert found.more_rows == "would not help"
+        result = verdict(0.5, 0.5, curve=[point(500, 0.3505), point(1000, 0.35)])
+        assert result.more_rows == "would not help"
 
     def test_fewer_rows_doing_better_says_no(self) -> None:
-        found = verdict(0.5, 0.5, curve=[point(500, 0.34), point(1000, 0.35)])
-        assert found.more_rows == "would not help" and "rose by 1.4% ±" in found.text[1]
+        result = verdict(0.5, 0.5, curve=[point(500, 0.34), point(1000, 0.35)])
+        assert result.more_rows == "would not help" and "rose by 1.4% ±" in result.text[1]
 
     def test_inside_the_noise(self) -> None:
         noisy = Point(rows=1000, losses=0.35 + np.random.default_rng(1).normal(0, 0.5, 60))
-        found = verdict(0.5, 0.5, curve=[point(500, 0.36, n=60), noisy])
-        assert found.more_rows == "unknown" and "is within noise" in found.text[1]
+        result = verdict(0.5, 0.5, curve=[point(500, 0.36, n=60), noisy])
+        assert result.more_rows == "unknown" and "is within noise" in result.text[1]
 
     def test_no_curve(self) -> None:
-        found = verdict(0.5, 0.5)
-        assert found.more_rows == "unknown" and "train.learning_curve" in found.text[1]
+        result = verdict(0.5, 0.5)
+        assert result.more_rows == "unknown" and "train.learning_curve" in result.text[1]
 
     def test_one_validation_row(self) -> None:
         points = [Point(rows=n, losses=np.array([loss])) for n, loss in ((5, 0.4), (10, 0.35))]
@@ -117,14 +119,14 @@ class TestCurve:
             for n, loss in ((250, 0.5), (500, 0.4), (1000, 0.35))
         ]
         first, second, last = curve_json(curve)
-        found = verdict(0.5, 0.5, curve=curve).numbers
+        result = verdict(0.5, 0.5, curve=curve).numbers
         assert [p["rows"] for p in (first, second, last)] == [250, 500, 1000]
         assert last["low"] == last["val_loss"] == last["high"]
         for point in (first, second):
             middle = (point["low"] + point["high"]) / 2
             assert middle == pytest.approx(point["val_loss"])
         half = (second["high"] - second["low"]) / 2
-        assert half == pytest.approx(SIGMAS * found["gain_std_error"] * 0.7)
+        assert half == pytest.approx(SIGMAS * result["gain_std_error"] * 0.7)
         assert second["low"] > last["val_loss"]  # as the verdict: more rows would help
 
     def test_one_validation_row_has_no_width(self) -> None:
@@ -137,8 +139,8 @@ class TestConstant:
         made = made_examples(made_spec(Task.MULTICLASS), 300)
         rows = Rows.of(made, Task.MULTICLASS, CPU)
         shares = np.bincount(made.y) / 300
-        found = constant_loss(rows, rows, Task.MULTICLASS, short_fit(), 3)
-        assert found == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-5)
+        result = constant_loss(rows, rows, Task.MULTICLASS, short_fit(), 3)
+        assert result == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-5)
 
     def test_a_class_that_only_validation_has_is_finite(self) -> None:
         made = made_examples(made_spec(Task.MULTICLASS), 300)
@@ -153,24 +155,24 @@ class TestConstant:
         rows = Rows.of(made, Task.REGRESSION, CPU, target=target)
         z = target.forward(made.y)
         wanted = z.var() if loss == "mse" else np.abs(z - np.median(z)).mean()
-        found = constant_loss(rows, rows, Task.REGRESSION, short_fit(loss=loss), 1)
-        assert found == pytest.approx(wanted, rel=1e-5)
+        result = constant_loss(rows, rows, Task.REGRESSION, short_fit(loss=loss), 1)
+        assert result == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_learning_curve_keeps_the_steps_per_epoch() -> None:
     made = made_examples(made_spec(), 200)
-    seen: list[tuple[int, int]] = []
+    values: list[tuple[int, int]] = []
 
     def fit_rows(rows: Examples, config: Any) -> Any:
-        seen.append((len(rows), config.batch_size))
+        values.append((len(rows), config.batch_size))
         assert sorted(rows.rows.tolist()) == rows.rows.tolist()
         return np.zeros(3)
 
     config = short_fit(learning_curve=[0.5, 0.1], batch_size=32)
     points = learning_curve(fit_rows, made, config, seed=0)
-    assert seen == [(20, 3), (100, 16)] and [p.rows for p in points] == [20, 100]
+    assert values == [(20, 3), (100, 16)] and [p.rows for p in points] == [20, 100]
 
-    seen.clear()
+    values.clear()
     for batch in (0, 1, 2, 3):  # all rows; single rows; never one row where two were asked for
         learning_curve(fit_rows, made, short_fit(learning_curve=[0.1], batch_size=batch), seed=0)
-    assert [size for _, size in seen] == [0, 1, 2, 2]
+    assert [size for _, size in values] == [0, 1, 2, 2]

@@ -140,13 +140,13 @@ class TestSteps:
         """With a rate too small to move anything it is the loss of the first weights."""
         weight = np.random.default_rng(0).random(70).astype(np.float32)
         rows = replace(TRAIN, weight=weight)
-        found = fitted(short_fit(epochs=1, learning_rate=1e-12), rows, rows).history[0]
+        result = fitted(short_fit(epochs=1, learning_rate=1e-12), rows, rows).history[0]
         with torch.no_grad():
             output = network().eval()(**as_tensors(rows.inputs))[:, 0]
         lost = nn.functional.cross_entropy(output, torch.from_numpy(rows.y), reduction="none")
         wanted = float((lost.numpy() * weight).sum() / weight.sum())
-        assert found["train_loss"] == pytest.approx(wanted, rel=1e-5)
-        assert found["val_loss"] == pytest.approx(wanted, rel=1e-5)
+        assert result["train_loss"] == pytest.approx(wanted, rel=1e-5)
+        assert result["val_loss"] == pytest.approx(wanted, rel=1e-5)
 
 
 class TestOneSeed:
@@ -172,62 +172,62 @@ class TestStopping:
         return lambda y, prediction: next(given)
 
     def test_patience_counts_epochs_without_a_better_score(self) -> None:
-        found = fitted(
+        result = fitted(
             short_fit(epochs=50, patience=3), score=self.scores(0.5, 0.6, 0.6, 0.7, 0.7, 0.6, 0.1)
         )
-        assert (found.best_epoch, len(found.history)) == (4, 7)
-        assert found.stopped_early and found.best_score == 0.7 and found.monitor == "score"
+        assert (result.best_epoch, len(result.history)) == (4, 7)
+        assert result.stopped_early and result.best_score == 0.7 and result.monitor == "score"
 
     def test_no_patience_goes_to_the_end(self) -> None:
-        found = fitted(short_fit(epochs=9, patience=0), score=self.scores(0.9))
-        assert (found.best_epoch, len(found.history), found.stopped_early) == (1, 9, False)
+        result = fitted(short_fit(epochs=9, patience=0), score=self.scores(0.9))
+        assert (result.best_epoch, len(result.history), result.stopped_early) == (1, 9, False)
 
     def test_a_score_may_be_better_when_smaller(self) -> None:
-        found = fitted(
+        result = fitted(
             short_fit(epochs=4, patience=0),
             score=self.scores(0.5, 0.2, 0.3, 0.4),
             greater_is_better=False,
         )
-        assert (found.best_epoch, found.best_score) == (2, 0.2)
+        assert (result.best_epoch, result.best_score) == (2, 0.2)
 
     def test_without_a_score_the_loss_is_watched(self) -> None:
-        found = fitted(short_fit(epochs=6))
-        losses = [row["val_loss"] for row in found.history]
-        assert found.monitor == "loss" and found.best_epoch == 1 + int(np.argmin(losses))
-        assert found.best_score == min(losses) and "val_score" not in found.history[0]
+        result = fitted(short_fit(epochs=6))
+        losses = [row["val_loss"] for row in result.history]
+        assert result.monitor == "loss" and result.best_epoch == 1 + int(np.argmin(losses))
+        assert result.best_score == min(losses) and "val_score" not in result.history[0]
 
     def test_a_score_that_is_no_number_gives_way_to_the_loss(self) -> None:
-        found = fitted(short_fit(epochs=3), score=self.scores(math.nan, 0.9, 0.1))
-        assert found.monitor == "loss"
-        assert found.best_score == min(row["val_loss"] for row in found.history)
+        result = fitted(short_fit(epochs=3), score=self.scores(math.nan, 0.9, 0.1))
+        assert result.monitor == "loss"
+        assert result.best_score == min(row["val_loss"] for row in result.history)
 
     def test_a_score_that_is_no_number_later_is_no_better_one(self) -> None:
-        found = fitted(short_fit(epochs=3), score=self.scores(0.5, math.nan, 0.4))
-        assert (found.best_epoch, found.monitor) == (1, "score")
+        result = fitted(short_fit(epochs=3), score=self.scores(0.5, math.nan, 0.4))
+        assert (result.best_epoch, result.monitor) == (1, "score")
 
     def test_the_best_epochs_weights_come_back(self) -> None:
-        found = fitted(short_fit(epochs=4, patience=0), score=self.scores(0.1, 0.9, 0.2, 0.3))
+        result = fitted(short_fit(epochs=4, patience=0), score=self.scores(0.1, 0.9, 0.2, 0.3))
         two = fitted(short_fit(epochs=2, patience=0), score=self.scores(0.1, 0.9))
-        for key, value in found.model.state_dict().items():
-            assert torch.equal(value, two.weights[key]) and torch.equal(value, found.weights[key])
-        assert not found.model.training
+        for key, value in result.model.state_dict().items():
+            assert torch.equal(value, two.weights[key]) and torch.equal(value, result.weights[key])
+        assert not result.model.training
 
     def test_who_is_told_may_stop_the_fit(self) -> None:
-        told: list[int] = []
+        answer: list[int] = []
 
         def stop(epoch: int, row: dict[str, float]) -> None:
-            told.append(epoch)
+            answer.append(epoch)
             if epoch == 2:
                 raise InterruptedError
 
         with pytest.raises(InterruptedError):
             fitted(short_fit(epochs=9), on_epoch=stop)
-        assert told == [1, 2]
+        assert answer == [1, 2]
 
     def test_plateau_lowers_the_rate(self) -> None:
         config = short_fit(epochs=6, schedule="plateau", plateau_epochs=2, decay=0.5, patience=0)
-        found = fitted(config, score=self.scores(0.9))
-        rates = [row["learning_rate"] for row in found.history]
+        result = fitted(config, score=self.scores(0.9))
+        rates = [row["learning_rate"] for row in result.history]
         assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005, 0.005, 0.0025])
 
 
@@ -235,9 +235,9 @@ class TestAverage:
     def test_what_is_validated_and_kept_is_the_average(self) -> None:
         config = short_fit(epochs=1, average=0.99, batch_size=0)
         start, plain = network(), after_one_epoch(replace(config, average=0.0))
-        found = fitted(config)
+        result = fitted(config)
         # after one step the decay is (1 + 0) / (10 + 0)
-        for key, value in found.weights.items():
+        for key, value in result.weights.items():
             wanted = 0.1 * start.state_dict()[key] + 0.9 * plain.state_dict()[key]
             torch.testing.assert_close(value, wanted, atol=1e-7, rtol=1e-5)
 
@@ -268,10 +268,10 @@ class TestPrediction:
     def test_losses_and_predictions_do_not_depend_on_the_chunks(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        found = fitted(short_fit())
-        whole = predict(found.model, VAL, SPEC.task, short_fit())
+        result = fitted(short_fit())
+        whole = predict(result.model, VAL, SPEC.task, short_fit())
         monkeypatch.setattr("plumbline.training.loop.EVAL_ROWS", 7)
-        parts = predict(found.model, VAL, SPEC.task, short_fit())
+        parts = predict(result.model, VAL, SPEC.task, short_fit())
         assert whole.shape == (31, 3)
         np.testing.assert_allclose(parts, whole, atol=1e-6)
         np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-6)
@@ -287,13 +287,13 @@ class TestPrediction:
         def rmse(y: Any, prediction: Any) -> float:
             return float(np.sqrt(np.square(y - prediction[:, 0]).mean()))
 
-        found = fit(
+        result = fit(
             model, train, val, spec.task, config, seed=0, target=target, score=rmse,
             greater_is_better=False,
         )  # fmt: skip
-        value = rmse(val.y, predict(found.model, val, spec.task, config, target=target))
+        value = rmse(val.y, predict(result.model, val, spec.task, config, target=target))
         if kind == "standard":
-            assert value == pytest.approx(found.best_score, rel=1e-6)
+            assert value == pytest.approx(result.best_score, rel=1e-6)
         assert value < 0.5 * val.y.std()
 
     def test_validation_rows_change_no_weight(self) -> None:
@@ -405,38 +405,38 @@ class TestOddRows:
     def test_a_last_batch_of_one_row(self, normalization: str) -> None:
         rows = TRAIN.take(slice(0, 65))  # 4 batches of 16 and a single row
         model = network(normalization=normalization)
-        found = fit(model, rows, VAL, SPEC.task, short_fit(), seed=0)
-        assert all(bool(t.isfinite().all()) for t in found.weights.values())
+        result = fit(model, rows, VAL, SPEC.task, short_fit(), seed=0)
+        assert all(bool(t.isfinite().all()) for t in result.weights.values())
 
     @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "hinge"])
     @pytest.mark.parametrize("weights", ["none", "balanced"])
     def test_a_class_absent_from_batches_and_from_training(self, loss: str, weights: str) -> None:
         rows = TRAIN.take(np.flatnonzero(TRAIN.y != 1))
         config = short_fit(batch_size=2, loss=loss, class_weights=weights, epochs=5)
-        found = fitted(config, rows)
-        prediction = predict(found.model, VAL, SPEC.task, config)
+        result = fitted(config, rows)
+        prediction = predict(result.model, VAL, SPEC.task, config)
         assert np.isfinite(prediction).all()
         if loss != "hinge":  # which asks for order, not for probabilities
             assert prediction[:, 1].mean() < prediction[:, [0, 2]].mean()
 
     def test_one_row(self) -> None:
-        found = fitted(short_fit(), TRAIN.take(slice(0, 1)), VAL.take(slice(0, 1)))
-        assert len(found.history) == 3
+        result = fitted(short_fit(), TRAIN.take(slice(0, 1)), VAL.take(slice(0, 1)))
+        assert len(result.history) == 3
 
     def test_a_column_of_a_million_categories(self) -> None:
         spec = made_spec(Task.BINARY, cardinalities=(1_000_001,))
         rows = made_examples(spec, 64)
         model = build_model(small_model(category_dim=4), spec, seed=0)
-        found = fit(model, rows, rows, spec.task, short_fit(epochs=2), seed=0)
-        assert found.history[1]["train_loss"] < found.history[0]["train_loss"]
+        result = fit(model, rows, rows, spec.task, short_fit(epochs=2), seed=0)
+        assert result.history[1]["train_loss"] < result.history[0]["train_loss"]
 
     def test_an_unlearnable_target_stays_at_chance(self) -> None:
         rng = np.random.default_rng(0)
         train = replace(TRAIN, y=rng.integers(0, 3, 70))
         val = replace(VAL, y=rng.integers(0, 3, 31))
-        found = fitted(short_fit(epochs=30, patience=4), train, val)
-        assert found.stopped_early
-        assert found.history[found.best_epoch - 1]["val_loss"] > 0.9 * math.log(3)
+        result = fitted(short_fit(epochs=30, patience=4), train, val)
+        assert result.stopped_early
+        assert result.history[result.best_epoch - 1]["val_loss"] > 0.9 * math.log(3)
 
 
 class TestPrecision:

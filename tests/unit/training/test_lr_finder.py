@@ -27,17 +27,17 @@ def curve(fall: float, rise: float) -> np.ndarray:
 
 @pytest.mark.parametrize("fall", [1e-4, 1e-3, 1e-2])
 def test_proposes_the_steepest_fall(fall: float) -> None:
-    found = read_sweep(RATES, curve(fall, 50 * fall))
+    result = read_sweep(RATES, curve(fall, 50 * fall))
     # smoothing looks back, so the steepest fall comes a little late
-    assert fall < found.proposal < 4 * fall
+    assert fall < result.proposal < 4 * fall
 
 
 def test_what_comes_after_the_explosion_is_left_out() -> None:
     losses = curve(1e-3, 1e-2)
     losses[100:] = np.nan
-    found = read_sweep(RATES, losses)
-    assert len(found.rates) == len(found.losses) < 100
-    assert np.isfinite(found.losses).all() and found.proposal < 5e-3
+    result = read_sweep(RATES, losses)
+    assert len(result.rates) == len(result.losses) < 100
+    assert np.isfinite(result.losses).all() and result.proposal < 5e-3
 
 
 def test_a_loss_that_only_rises_keeps_the_rate_low() -> None:
@@ -51,9 +51,9 @@ def test_the_proposed_rate_trains_well(task: Task, rows: int) -> None:
     train, val = made_examples(spec, rows, 1), made_examples(spec, 100, 2)
     model = build_model(small_model(dropout=0.0), spec, seed=0)
     target = None if task.has_classes else TargetTransform.fit(train.y, "standard")
-    found = sweep(model, train, spec.task, short_fit(), seed=0, target=target)
-    assert 1e-5 < found.proposal < 0.5
-    rate = short_fit(learning_rate=found.proposal, epochs=20)
+    result = sweep(model, train, spec.task, short_fit(), seed=0, target=target)
+    assert 1e-5 < result.proposal < 0.5
+    rate = short_fit(learning_rate=result.proposal, epochs=20)
     again = build_model(small_model(dropout=0.0), spec, seed=0)
     fitted = fit(again, train, val, task, rate, seed=0, target=target)
     losses = [row["val_loss"] for row in fitted.history]
@@ -73,8 +73,8 @@ def test_is_the_same_each_time() -> None:
 
 
 def test_the_table_holds_the_sweep_exactly() -> None:
-    found = read_sweep(RATES, curve(1e-3, 1e-1))
-    table = pl.read_csv(io.StringIO(sweep_csv(found)))
+    result = read_sweep(RATES, curve(1e-3, 1e-1))
+    table = pl.read_csv(io.StringIO(sweep_csv(result)))
     assert table.columns == ["learning_rate", "loss"]
-    assert np.array_equal(table["learning_rate"], found.rates)
-    assert np.array_equal(table["loss"], found.losses)
+    assert np.array_equal(table["learning_rate"], result.rates)
+    assert np.array_equal(table["loss"], result.losses)

@@ -113,7 +113,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": _label(classes.accuracy),
     "balanced_accuracy": _label(classes.balanced_accuracy),
     "precision": _label(classes.from_counts(classes.hit_share)),
-    "recall": _label(classes.from_counts(classes.found_share)),
+    "recall": _label(classes.from_counts(classes.true_positive_share)),
     "f1": _label(classes.from_counts(classes.f1)),
     "roc_auc": Metric(statistic=classes.ranking(classes.roc_auc), greater_is_better=True),
     "average_precision": Metric(

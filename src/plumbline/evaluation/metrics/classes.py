@@ -92,7 +92,9 @@ def hit_share(hit: DoubleArray, actual: DoubleArray, predicted: DoubleArray) -> 
     return divide(hit, predicted, empty=0.0)
 
 
-def found_share(hit: DoubleArray, actual: DoubleArray, predicted: DoubleArray) -> DoubleArray:
+def true_positive_share(
+    hit: DoubleArray, actual: DoubleArray, predicted: DoubleArray
+) -> DoubleArray:
     """Recall: of the rows of a class, the share predicted as it."""
     return divide(hit, actual)
 
@@ -125,11 +127,11 @@ def roc_auc(positive: BoolArray, scores: DoubleArray) -> Statistic:
     def statistic(w: DoubleArray) -> DoubleArray:
         ordered = np.take(w, order, axis=1)
         weights, above = ordered[:, rows], np.cumsum(ordered, axis=1)
-        total, found = above[:, -1], weights.sum(axis=1)
+        total, weight = above[:, -1], weights.sum(axis=1)
         at_start = np.where(starts > 0, above[:, starts - 1], 0.0)
         ranks = np.einsum("bp,bp->b", weights, 0.5 * (at_start + above[:, ends]))
         # positives above positives: all pairs, half of them
-        return 1 - divide(ranks - 0.5 * np.square(found), found * (total - found))
+        return 1 - divide(ranks - 0.5 * np.square(weight), weight * (total - weight))
 
     return statistic
 
@@ -143,9 +145,9 @@ def average_precision(positive: BoolArray, scores: DoubleArray) -> Statistic:
     def statistic(w: DoubleArray) -> DoubleArray:
         ordered = np.take(w, order, axis=1)
         weights, above = ordered[:, rows], np.cumsum(ordered, axis=1)[:, ends]
-        found = np.cumsum(weights, axis=1)
-        precision = divide(found[:, last], above, empty=0.0)
-        return divide(np.einsum("bp,bp->b", weights, precision), found[:, -1])
+        hits = np.cumsum(weights, axis=1)
+        precision = divide(hits[:, last], above, empty=0.0)
+        return divide(np.einsum("bp,bp->b", weights, precision), hits[:, -1])
 
     return statistic
 

@@ -19,9 +19,9 @@ from plumbline.report.blocks import (
     Items,
     Links,
     Metadata,
-    Part,
     Section,
     Status,
+    Subsection,
     Text,
     figure_cell,
     name,
@@ -63,7 +63,7 @@ def data(reports: Reports, about: About) -> Section:
         status=validation_status(reports),
         parts=[
             overview(reports, about),
-            Part(title="Validation", read=read, blocks=blocks, files=files),
+            Subsection(title="Validation", read=read, blocks=blocks, files=files),
         ],
     )
 
@@ -117,9 +117,9 @@ def _failed_table(failed: Sequence[dict[str, Any]]) -> Grid:
 
 
 def _observed(value: Any) -> str:
-    found = real(value)
-    if found is not None:
-        return number(found)
+    rate = real(value)
+    if rate is not None:
+        return number(rate)
     return NOTHING if value is None else str(value)
 
 
@@ -143,7 +143,7 @@ def split(reports: Reports, about: About) -> Section:
     )
 
 
-def _split_part(reports: Reports) -> Part:
+def _split_part(reports: Reports) -> Subsection:
     summary = reports.json("split/summary.json")
     blocks: list[Block] = []
     if isinstance(summary, dict):
@@ -183,7 +183,7 @@ def _split_part(reports: Reports) -> Part:
         "The model is fitted on the training rows; early stopping and calibration use the "
         "validation rows; the test rows are used for the evaluation only."
     )
-    return Part(title="Split", read=read, blocks=blocks, files=["split/summary.json"])
+    return Subsection(title="Split", read=read, blocks=blocks, files=["split/summary.json"])
 
 
 def _method(value: Any) -> str:
@@ -205,7 +205,7 @@ def leakage_status(reports: Reports) -> Status:
     return Status(state="good", word="clean, after dropping" if findings else "clean")
 
 
-def _leakage_part(reports: Reports) -> Part:
+def _leakage_part(reports: Reports) -> Subsection:
     leakage = reports.json("leakage.json")
     findings = [f for f in listed(pick(leakage, "findings")) if isinstance(f, dict)]
     blocks: list[Block] = []
@@ -217,7 +217,7 @@ def _leakage_part(reports: Reports) -> Part:
         "A leak gives the model information that it will not have in production, so that its "
         "scores here are too high; each finding has its evidence and a fix."
     )
-    return Part(title="Leakage", read=read, blocks=blocks, files=["leakage.json"])
+    return Subsection(title="Leakage", read=read, blocks=blocks, files=["leakage.json"])
 
 
 def _findings(findings: Sequence[dict[str, Any]]) -> Items:

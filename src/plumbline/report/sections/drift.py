@@ -12,10 +12,10 @@ from plumbline.report.blocks import (
     Grid,
     Links,
     Metadata,
-    Part,
     Section,
     State,
     Status,
+    Subsection,
     Text,
     figure_cell,
     name,
@@ -51,7 +51,7 @@ def drift(reports: Reports, about: About) -> Section:
         "those in the training rows: a p-value below its threshold, or a distance at or above it. "
         "Missing numbers are left out of the score."
     )
-    part = Part(read=read, blocks=blocks, files=["drift/result.json"])
+    part = Subsection(read=read, blocks=blocks, files=["drift/result.json"])
     return Section(id="drift", title="Drift", status=status, parts=[part])
 
 
@@ -115,7 +115,7 @@ def _tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
     return [table for table in tables if table.rows]
 
 
-def _table(caption: str, found: list[tuple[str, dict[str, Any]]], *, folded: bool = False) -> Grid:
+def _table(caption: str, listed: list[tuple[str, dict[str, Any]]], *, folded: bool = False) -> Grid:
     return Grid(
         caption=caption,
         columns=["column", "drift", "method", "score", "threshold", "missing"],
@@ -128,13 +128,13 @@ def _table(caption: str, found: list[tuple[str, dict[str, Any]]], *, folded: boo
                 figure_cell(number(real(v.get("threshold")), 3)),
                 figure_cell(_missing(v.get("missing"))),
             ]
-            for key, v in found[:COLUMNS_SHOWN]
+            for key, v in listed[:COLUMNS_SHOWN]
         ],
-        more=f"The first {COLUMNS_SHOWN} of {len(found):,}; all are in reports/drift/result.json."
-        if len(found) > COLUMNS_SHOWN
+        more=f"The first {COLUMNS_SHOWN} of {len(listed):,}; all are in reports/drift/result.json."
+        if len(listed) > COLUMNS_SHOWN
         else "",
         folded=folded,
-        total=len(found),
+        total=len(listed),
     )
 
 

@@ -8,7 +8,16 @@ import polars as pl
 from plumbline.kinds import DoubleArray, Task
 from plumbline.numbers import fixed, number, percent, plural
 from plumbline.report.about import About
-from plumbline.report.blocks import Block, Figure, Figures, Grid, Part, Text, figure_cell, name
+from plumbline.report.blocks import (
+    Block,
+    Figure,
+    Figures,
+    Grid,
+    Subsection,
+    Text,
+    figure_cell,
+    name,
+)
 from plumbline.report.clouds import cloud, heat_map
 from plumbline.report.plots import histogram
 from plumbline.report.read import Reports, numbers, pick, real, texts
@@ -17,7 +26,7 @@ CLASSES = 30  # a larger matrix could not be read
 MISTAKES = 10
 
 
-def confusion(reports: Reports, about: About) -> Part:
+def confusion(reports: Reports, about: About) -> Subsection:
     """The confusion matrix of test rows, and what is mistaken most often."""
     frame = reports.frame("evaluation/confusion.csv")
     names, counts = confusion_counts(frame)
@@ -41,7 +50,9 @@ def confusion(reports: Reports, about: About) -> Part:
         "Rows: actual class; columns: predicted. Everything off the diagonal is a mistake, and a "
         "dark cell there is a pair of classes that the model confuses."
     )
-    return Part(title="Mistakes", read=read, blocks=blocks, files=["evaluation/confusion.csv"])
+    return Subsection(
+        title="Mistakes", read=read, blocks=blocks, files=["evaluation/confusion.csv"]
+    )
 
 
 def _decision(reports: Reports, about: About) -> str:
@@ -126,7 +137,7 @@ def _mistakes(names: list[str], counts: DoubleArray) -> Grid | None:
     )
 
 
-def residuals(reports: Reports) -> Part:
+def residuals(reports: Reports) -> Subsection:
     """Predicted against actual, and the residuals, of test rows."""
     actual, predicted = test_values(reports, "actual"), test_values(reports, "predicted")
     keep = np.isfinite(actual) & np.isfinite(predicted) if len(actual) == len(predicted) else None
@@ -172,7 +183,7 @@ def residuals(reports: Reports) -> Part:
         "too high, and a pattern among them is something the model has not learned."
     )
     files = ["evaluation/predictions.parquet"]
-    return Part(title="Mistakes", read=read, blocks=blocks, files=files)
+    return Subsection(title="Mistakes", read=read, blocks=blocks, files=files)
 
 
 def test_frame(reports: Reports) -> pl.DataFrame:

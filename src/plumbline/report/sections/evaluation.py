@@ -6,7 +6,7 @@ from typing import Any
 
 from plumbline.numbers import NBSP, plural
 from plumbline.report.about import About
-from plumbline.report.blocks import Cell, Grid, Part, Section, Status, figure_cell
+from plumbline.report.blocks import Cell, Grid, Section, Status, Subsection, figure_cell
 from plumbline.report.read import Reports, entries, listed, pair, pick, real
 from plumbline.report.sections.errors import confusion, residuals
 from plumbline.report.sections.probability import calibration, coverage, ranking
@@ -38,10 +38,10 @@ def evaluation(reports: Reports, about: About) -> Section:
 
 def evaluation_status(reports: Reports) -> Status | None:
     """The worst that is to be said: no better than a constant, or weak slices."""
-    judged = reports.json("evaluation/verdict.json")
-    if pick(judged, "metric") is None:
+    comparison = reports.json("evaluation/verdict.json")
+    if pick(comparison, "metric") is None:
         return None
-    if pick(judged, "baselines", "majority", "verdict") in ("worse", "within noise"):
+    if pick(comparison, "baselines", "majority", "verdict") in ("worse", "within noise"):
         return Status(state="bad", word="no better than a constant")
     weak = sum(
         pick(one, "worse") is True
@@ -52,7 +52,7 @@ def evaluation_status(reports: Reports) -> Status | None:
     return Status(state="good", word="no weak slice")
 
 
-def _metrics(reports: Reports, about: About) -> Part:
+def _metrics(reports: Reports, about: About) -> Subsection:
     metrics = reports.json("metrics.json")
     baselines = [key for key, _ in entries(pick(metrics, "baselines"))][:6]
     names = _names(metrics, about)
@@ -88,7 +88,9 @@ def _metrics(reports: Reports, about: About) -> Part:
         "than the test score means over-fitting, and differences within the 95% interval may be "
         "chance."
     )
-    return Part(title="Metrics", read=read, blocks=[table] if rows else [], files=["metrics.json"])
+    return Subsection(
+        title="Metrics", read=read, blocks=[table] if rows else [], files=["metrics.json"]
+    )
 
 
 def _with_direction(name: str) -> str:

@@ -16,9 +16,9 @@ from plumbline.report.blocks import (
     Figures,
     Grid,
     Metadata,
-    Part,
     Section,
     Status,
+    Subsection,
     Text,
     figure_cell,
     name,
@@ -56,8 +56,8 @@ def explanations(reports: Reports, about: About) -> Section:
 def explanations_status(reports: Reports) -> Status | None:
     """By the deletion tests: the worst verdict of a method, if any was tested."""
     tests = [v for _, v in entries(reports.json("explain/faithfulness.json")) if pick(v, "rows")]
-    found = [_verdict(pick(test, "verdict")) for test in tests]
-    return max(found, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)
+    statuses = [_verdict(pick(test, "verdict")) for test in tests]
+    return max(statuses, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)
 
 
 def _output(about: About) -> str:
@@ -77,11 +77,11 @@ def _unit(about: About) -> str:
 
 def _ranked(content: Any) -> dict[str, float]:
     """Columns and their importance, the largest first."""
-    found = {key: float(v) for key, value in entries(content) if (v := real(value)) is not None}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    values = {key: float(v) for key, value in entries(content) if (v := real(value)) is not None}
+    return dict(sorted(values.items(), key=lambda item: -item[1]))
 
 
-def _global(reports: Reports, about: About) -> Part:
+def _global(reports: Reports, about: About) -> Subsection:
     content = reports.json("explain/importance.json")
     columns = _ranked(pick(content, "columns"))
     top = list(columns.items())[:TOP]
@@ -117,17 +117,20 @@ def _global(reports: Reports, about: About) -> Part:
         "prediction and the mean prediction of the background rows."
     )
     files = ["explain/importance.json", "explain/shap.parquet"]
-    return Part(title="What moves predictions", read=read, blocks=blocks, files=files)
+    return Subsection(title="What moves predictions", read=read, blocks=blocks, files=files)
 
 
 def _explained(content: Any, about: About) -> Metadata:
     exact = pick(content, "exact") is True
-    orders = whole(pick(content, "orders"))
+    permutations = whole(pick(content, "permutations"))
     metadata: list[tuple[str, str | Status]] = [
         ("explained", _output(about).removeprefix("the ")),
         ("test rows", _used(content, "rows")),
         ("background rows", _used(content, "background")),
-        ("computed", "exactly" if exact else f"from {number(orders)} permutations of the columns"),
+        (
+            "computed",
+            "exactly" if exact else f"from {number(permutations)} permutations of the columns",
+        ),
     ]
     error = real(pick(content, "std_error"))
     if error:
@@ -174,7 +177,7 @@ def _rank(column: str, ranking: list[str]) -> str:
     return f"{ranking.index(column) + 1}" if column in ranking else NOTHING
 
 
-def _local(reports: Reports, about: About) -> Part:
+def _local(reports: Reports, about: About) -> Subsection:
     content = reports.json("explain/lime.json")
     rows = [row for row in listed(pick(content, "rows")) if pick(row, "weights")][:LOCAL_ROWS]
     figures = [figure for row in rows for figure in _one_row(row, about)]
@@ -195,7 +198,9 @@ def _local(reports: Reports, about: About) -> Part:
         f"value raises {_output(about)}, compared with values of other rows, one to the left that "
         "it lowers it. With an R² near zero the linear model does not fit: do not trust it."
     )
-    return Part(title="Single rows, by LIME", read=read, blocks=blocks, files=["explain/lime.json"])
+    return Subsection(
+        title="Single rows, by LIME", read=read, blocks=blocks, files=["explain/lime.json"]
+    )
 
 
 def _weights(row: Any) -> list[tuple[str, float]]:
@@ -216,25 +221,25 @@ def _one_row(row: Any, about: About) -> list[Figure]:
         title=f"LIME weights of row {number_of}",
         axis=f"weight ({_unit(about)})",
     )
-    said = f"Row {number_of}"
+    text = f"Row {number_of}"
     if reason := words(pick(row, "reason")):
-        said += f", {reason}"
-    said += f". {_outcome(row)}R² of the linear model {fixed(real(pick(row, 'r2')), 2)}"
+        text += f", {reason}"
+    text += f". {_outcome(row)}R² of the linear model {fixed(real(pick(row, 'r2')), 2)}"
     agreement = real(pick(row, "agreement_with_shap"))
     if agreement is not None:
-        said += f", correlation with SHAP {fixed(agreement, 2)}"
-    return [Figure(svg=drawn, caption=f"{said}.")]
+        text += f", correlation with SHAP {fixed(agreement, 2)}"
+    return [Figure(svg=drawn, caption=f"{text}.")]
 
 
 def _outcome(row: Any) -> str:
     """What is true of a row and what was predicted."""
     if about_class := words(pick(row, "class")):
         probability = _probability(real(pick(row, "prediction")))
-        said = f"probability of {about_class} {probability}. "
+        text = f"probability of {about_class} {probability}. "
         if pick(row, "actual") is None:
-            return said[:1].upper() + said[1:]
+            return text[:1].upper() + text[1:]
         both = f"actual {_cell(pick(row, 'actual'))}, predicted {_cell(pick(row, 'predicted'))}"
-        return f"{both[:1].upper()}{both[1:]}, {said}"
+        return f"{both[:1].upper()}{both[1:]}, {text}"
     actual, prediction = pick(row, "actual"), number(real(pick(row, "prediction")))
     if actual is None:
         return f"Predicted {prediction}. "
@@ -258,9 +263,9 @@ def _with_value(column: str, values: Any) -> str:
 
 def _cell(value: Any, digits: int = 4) -> str:
     """A cell of the data."""
-    found = real(value)
-    if found is not None:
-        return cell(found, digits)
+    number = real(value)
+    if number is not None:
+        return cell(number, digits)
     return "missing" if value is None else str(value)[:200]
 
 
@@ -284,7 +289,7 @@ def _values(row: Any) -> Grid:
     )
 
 
-def _faithfulness(reports: Reports) -> Part:
+def _faithfulness(reports: Reports) -> Subsection:
     tests = [
         (key, v) for key, v in entries(reports.json("explain/faithfulness.json")) if pick(v, "rows")
     ]
@@ -316,7 +321,7 @@ def _faithfulness(reports: Reports) -> Part:
         "in random order. LIME is tested on its few rows only."
     )
     files = ["explain/faithfulness.json"]
-    return Part(title="Faithfulness", read=read, blocks=blocks, files=files)
+    return Subsection(title="Faithfulness", read=read, blocks=blocks, files=files)
 
 
 def _better(test: Any) -> str:

@@ -9,7 +9,16 @@ import numpy as np
 
 from plumbline.numbers import NBSP, NOTHING, aligned, cell, number, percent, plural
 from plumbline.report.about import About
-from plumbline.report.blocks import Block, Figure, Figures, Grid, Metadata, Part, figure_cell, name
+from plumbline.report.blocks import (
+    Block,
+    Figure,
+    Figures,
+    Grid,
+    Metadata,
+    Subsection,
+    figure_cell,
+    name,
+)
 from plumbline.report.plots import bars, counts
 from plumbline.report.read import Reports, listed, pick, real, whole, words
 
@@ -18,7 +27,7 @@ CLASSES = 15  # bars of the target's
 FILE = "validation/columns.json"
 
 
-def overview(reports: Reports, about: About) -> Part:
+def overview(reports: Reports, about: About) -> Subsection:
     """Rows, columns and gaps at a glance; the target's distribution; every column, folded."""
     content = reports.json(FILE)
     columns = [c for c in listed(pick(content, "columns")) if words(pick(c, "name"))]
@@ -33,7 +42,7 @@ def overview(reports: Reports, about: About) -> Part:
         "All rows of the data, before any is left out; missing cells are the empty ones and those "
         "with a word that means missing (`data.format.missing`)."
     )
-    return Part(title="Overview", read=read, blocks=blocks, files=[FILE])
+    return Subsection(title="Overview", read=read, blocks=blocks, files=[FILE])
 
 
 def _metadata(columns: list[Any], rows: int) -> list[tuple[str, str]]:
@@ -66,9 +75,9 @@ def _target(content: Any, columns: list[Any], about: About) -> list[Block]:
         if len(shares) > CLASSES or (whole(column.get("distinct")) or 0) > len(shares):
             caption = f"Share of the largest classes of {target}."
         return [Figures([Figure(svg=drawn, caption=caption)])]
-    found = pick(content, "target", "histogram")
-    low, high = real(pick(found, "low")), real(pick(found, "high"))
-    heights = [whole(v) or 0 for v in listed(pick(found, "counts"))]
+    histogram = pick(content, "target", "histogram")
+    low, high = real(pick(histogram, "low")), real(pick(histogram, "high"))
+    heights = [whole(v) or 0 for v in listed(pick(histogram, "counts"))]
     if low is None or high is None or not heights or not low < high:
         return []
     edges = np.linspace(low, high, len(heights) + 1)

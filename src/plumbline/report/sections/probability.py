@@ -10,8 +10,8 @@ import polars as pl
 from plumbline.kinds import Task
 from plumbline.numbers import number, percent
 from plumbline.report.about import About
-from plumbline.report.blocks import Block, Figure, Figures, Metadata, Part, Text
-from plumbline.report.plots import Profile, Series, lines, thin
+from plumbline.report.blocks import Block, Figure, Figures, Metadata, Subsection, Text
+from plumbline.report.plots import Axes, Series, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts
 from plumbline.words import baseline_label, metric_label, metric_value
 
@@ -28,7 +28,7 @@ def curve(frame: pl.DataFrame, x: str, y: str, *, marks: bool = False) -> list[S
     return [Series(name=y, x=thin(along), y=thin(value), marks=marks, band=band)]
 
 
-def ranking(reports: Reports, about: About) -> Part:
+def ranking(reports: Reports, about: About) -> Subsection:
     """ROC and precision-recall curves."""
     metrics = reports.json("metrics.json")
     figures = []
@@ -42,22 +42,22 @@ def ranking(reports: Reports, about: About) -> Part:
             continue
         series = [replace(series[0], name="deep model"), *_of_baselines(frame, x, y)]
         value = real(pick(metrics, "test", metric))
-        said = "test rows" if value is None else _areas(reports, metric, value)
-        look = Profile(
+        caption_area = "test rows" if value is None else _areas(reports, metric, value)
+        axes = Axes(
             title="ROC curve" if diagonal else "Precision-recall curve",
             x=x.replace("_", " "),
             y=y.replace("_", " "),
-            text=said,
+            text=caption_area,
             x_limits=UNIT,
             y_limits=UNIT,
             diagonal=diagonal,
         )
-        caption = f"{look.title}. {said[:1].upper()}{said[1:]}." + (
+        caption = f"{axes.title}. {caption_area[:1].upper()}{caption_area[1:]}." + (
             " The dotted line is chance." if diagonal else ""
         )
         if about.task == Task.MULTICLASS:
             caption += " The mean over classes, each against the rest."
-        figures.append(Figure(svg=lines(series, look), caption=caption))
+        figures.append(Figure(svg=lines(series, axes), caption=caption))
     blocks: list[Block] = [Figures(figures)] if figures else []
     if not figures and reports.problem("evaluation/roc.csv") is None:
         blocks.append(Text("This run has no ranking curves."))
@@ -66,17 +66,17 @@ def ranking(reports: Reports, about: About) -> Part:
         "upper right, the better the classes are separated at every threshold."
     )
     files = [f"evaluation/{name}.csv" for name in ("roc", "pr", "baseline_roc", "baseline_pr")]
-    return Part(title="Ranking", read=read, blocks=blocks, files=files)
+    return Subsection(title="Ranking", read=read, blocks=blocks, files=files)
 
 
 def _of_baselines(frame: pl.DataFrame, x: str, y: str) -> list[Series]:
     """A curve per baseline; a constant prediction is chance itself and has none."""
-    found = []
+    curves = []
     names = [n for n in dict.fromkeys(texts(frame, "model")) if n != "majority"]
     for name, cls in zip(names, ("s1", "s2", "s3"), strict=False):
         one = curve(frame.filter(pl.col("model") == name), x, y)
-        found += [replace(series, name=baseline_label(name), cls=cls) for series in one]
-    return found
+        curves += [replace(series, name=baseline_label(name), cls=cls) for series in one]
+    return curves
 
 
 def _areas(reports: Reports, metric: str, value: float) -> str:
@@ -91,7 +91,7 @@ def _areas(reports: Reports, metric: str, value: float) -> str:
     return f"{metric_label(metric)} on test rows: {', '.join([mine, *areas[:3]])}"
 
 
-def calibration(reports: Reports, about: About) -> Part:
+def calibration(reports: Reports, about: About) -> Subsection:
     """The reliability diagram, and the temperature behind it."""
     frame = reports.frame("evaluation/calibration.csv")
     series = curve(frame, "predicted", "observed", marks=True)
@@ -100,7 +100,7 @@ def calibration(reports: Reports, about: About) -> Part:
     if metadata:
         blocks.append(Metadata(metadata))
     if series:
-        look = Profile(
+        axes = Axes(
             title="Reliability diagram",
             x="predicted probability",
             y="observed share",
@@ -109,11 +109,13 @@ def calibration(reports: Reports, about: About) -> Part:
             diagonal=True,
         )
         caption = f"{_bins(about)} Band: 95% intervals. On the dotted line both agree."
-        blocks.append(Figures([Figure(svg=lines(series, look), caption=caption)]))
+        blocks.append(Figures([Figure(svg=lines(series, axes), caption=caption)]))
     elif reports.problem("evaluation/calibration.csv") is None:
         blocks.append(Text("This run has no reliability diagram."))
     read = _reading(about)
-    return Part(title="Calibration", read=read, blocks=blocks, files=["evaluation/calibration.csv"])
+    return Subsection(
+        title="Calibration", read=read, blocks=blocks, files=["evaluation/calibration.csv"]
+    )
 
 
 def _bins(about: About) -> str:
@@ -153,12 +155,12 @@ def _positive(about: About) -> str:
 
 def _calibration_metadata(reports: Reports) -> list[tuple[str, str]]:
     """The temperature and what the calibration error is with it."""
-    judged = reports.json("evaluation/verdict.json")
-    temperature = real(pick(judged, "temperature"))
+    comparison = reports.json("evaluation/verdict.json")
+    temperature = real(pick(comparison, "temperature"))
     metadata = []
     if temperature is not None:
         metadata.append(("temperature", number(temperature, 3)))
-    threshold = real(pick(judged, "threshold"))
+    threshold = real(pick(comparison, "threshold"))
     if threshold is not None:
         metadata.append(("threshold", number(threshold, 3)))
     error = real(pick(reports.json("metrics.json"), "test", "ece"))
@@ -167,18 +169,18 @@ def _calibration_metadata(reports: Reports) -> list[tuple[str, str]]:
     return metadata
 
 
-def coverage(reports: Reports, about: About) -> Part:
+def coverage(reports: Reports, about: About) -> Subsection:
     """How often the conformal sets or intervals contain the actual value."""
     conformal = pick(reports.json("evaluation/verdict.json"), "conformal")
     blocks: list[Block] = []
-    promised, found = real(pick(conformal, "promised")), real(pick(conformal, "coverage"))
-    if promised is not None or found is not None:
+    promised, measured = real(pick(conformal, "promised")), real(pick(conformal, "coverage"))
+    if promised is not None or measured is not None:
         size = "mean width" if not about.task.has_classes else "classes per set"
         blocks.append(
             Metadata(
                 [
                     ("target coverage", percent(promised)),
-                    ("coverage of test rows", percent(found)),
+                    ("coverage of test rows", percent(measured)),
                     (size, number(real(pick(conformal, "mean_size")))),
                 ]
             )
@@ -189,4 +191,4 @@ def coverage(reports: Reports, about: About) -> Part:
         "Each prediction has a conformal set or interval, which contains the actual value with the "
         "target probability; the smaller it is, the more informative."
     )
-    return Part(title="Coverage", read=read, blocks=blocks)
+    return Subsection(title="Coverage", read=read, blocks=blocks)

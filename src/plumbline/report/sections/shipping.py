@@ -13,9 +13,9 @@ from plumbline.report.blocks import (
     Cell,
     Grid,
     Metadata,
-    Part,
     Section,
     Status,
+    Subsection,
     name,
 )
 from plumbline.report.read import Reports, entries, pick, real, whole, words
@@ -47,7 +47,7 @@ def export(reports: Reports, about: About) -> Section:
         id="export",
         title="ONNX parity",
         status=parity_status(reports),
-        parts=[Part(read=read, blocks=blocks, files=["parity.json"])],
+        parts=[Subsection(read=read, blocks=blocks, files=["parity.json"])],
     )
 
 
@@ -75,7 +75,7 @@ def lineage(reports: Reports, about: About) -> Section:
         "What it takes to rebuild this version: the same commit, data and parameters give the "
         "same weights on the same kind of machine."
     )
-    part = Part(read=read, blocks=blocks, files=["register.json"])
+    part = Subsection(read=read, blocks=blocks, files=["register.json"])
     return Section(id="lineage", title="Lineage", parts=[part])
 
 
@@ -93,7 +93,7 @@ def parameters(reports: Reports, about: About) -> Section:
             Grid(caption=section, columns=["parameter", "value"], rows=rows[:300], folded=True)
         )
     read = "Every value of params.yaml, defaults included; `tuned`: the search selects the value."
-    return Section(id="parameters", title="Parameters", parts=[Part(read=read, blocks=parts)])
+    return Section(id="parameters", title="Parameters", parts=[Subsection(read=read, blocks=parts)])
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from plumbline.numbers import NBSP, NOTHING, number, plural
 from plumbline.report.about import About
-from plumbline.report.blocks import Block, Cell, Grid, Part, Status, Text, figure_cell, name
+from plumbline.report.blocks import Block, Cell, Grid, Status, Subsection, Text, figure_cell, name
 from plumbline.report.read import Reports, listed, pair, pick, real, whole, words
 from plumbline.words import (
     greater_is_better,
@@ -66,19 +66,19 @@ class Slice:
         return (not self.worse, math.inf if self.difference is None else sign * self.difference)
 
 
-def slices(reports: Reports, about: About) -> Part:
+def slices(reports: Reports, about: About) -> Subsection:
     """The main metric per slice, what is flagged first."""
     content = reports.json("evaluation/slices.json")
     metric = words(pick(content, "metric")) or about.metric
     rows = content if isinstance(content, list) else listed(pick(content, "slices"))
-    found = sorted(
+    scored = sorted(
         (made for one in rows if (made := _slice(one)) is not None),
         key=lambda s: s.rank(metric),
     )
     everything = real(pick(reports.json("metrics.json"), "test", metric))
     blocks: list[Block] = []
-    if found:
-        blocks += [Text(_summary(found, metric, everything)), _table(found, metric, len(rows))]
+    if scored:
+        blocks += [Text(_summary(scored, metric, everything)), _table(scored, metric, len(rows))]
     elif reports.problem("evaluation/slices.json") is None:
         blocks.append(Text("No column has slices of enough rows."))
     read = (
@@ -86,7 +86,7 @@ def slices(reports: Reports, about: About) -> Part:
         "the difference to all test rows are widened until all of them hold together in 95% of "
         "runs (Bonferroni); a slice is flagged where its interval excludes zero on the worse side."
     )
-    return Part(title="Slices", read=read, blocks=blocks, files=["evaluation/slices.json"])
+    return Subsection(title="Slices", read=read, blocks=blocks, files=["evaluation/slices.json"])
 
 
 def _slice(one: Any) -> Slice | None:
@@ -111,11 +111,11 @@ def _range(value: str) -> str:
     return value.replace(" ", NBSP) if RANGE.fullmatch(value) else value
 
 
-def _summary(found: list[Slice], metric: str, everything: float | None) -> str:
+def _summary(scored: list[Slice], metric: str, everything: float | None) -> str:
     """How many are flagged, of how many, and what the metric means inside a slice."""
-    flagged, label = sum(s.worse for s in found), metric_label(metric)
+    flagged, label = sum(s.worse for s in scored), metric_label(metric)
     text = (
-        f"{flagged or 'None'} of {plural(len(found), 'slice')} "
+        f"{flagged or 'None'} of {plural(len(scored), 'slice')} "
         f"{'has' if flagged == 1 else 'have'} a significantly {_direction(metric)} {label} than "
         "all test rows together"
     )
@@ -127,9 +127,9 @@ def _direction(metric: str) -> str:
     return "lower" if greater_is_better(metric) else "higher"
 
 
-def _table(found: list[Slice], metric: str, total: int) -> Grid:
+def _table(scored: list[Slice], metric: str, total: int) -> Grid:
     """What is flagged, worst first, then the others, worst first."""
-    shown, label = found[:SHOWN], metric_label(metric)
+    shown, label = scored[:SHOWN], metric_label(metric)
     worse = Status(state="warn", word=_direction(metric))
     flag = any(one.worse for one in shown)
     rows = []
@@ -151,17 +151,17 @@ def _table(found: list[Slice], metric: str, total: int) -> Grid:
         caption=f"Slices of the test rows by {label}: flagged, then others, each worst first",
         columns=[*columns, "flag"] if flag else columns,
         rows=rows,
-        more=_cut(found, shown, total),
+        more=_cut(scored, shown, total),
     )
 
 
-def _cut(found: list[Slice], shown: list[Slice], total: int) -> str:
+def _cut(scored: list[Slice], shown: list[Slice], total: int) -> str:
     """What the table leaves out."""
-    flagged, seen = sum(s.worse for s in found), sum(s.worse for s in shown)
-    text = f"{len(shown)} of {plural(len(found), 'slice')} shown"
+    flagged, listed = sum(s.worse for s in scored), sum(s.worse for s in shown)
+    text = f"{len(shown)} of {plural(len(scored), 'slice')} shown"
     if flagged:
-        text += f", {seen} of the {flagged:,} that are flagged"
-    text += f"; all are in {FILE}." if len(found) > len(shown) else "."
-    if total > len(found):
-        text += f" In {total - len(found):,} more the metric is undefined."
+        text += f", {listed} of the {flagged:,} that are flagged"
+    text += f"; all are in {FILE}." if len(scored) > len(shown) else "."
+    if total > len(scored):
+        text += f" In {total - len(scored):,} more the metric is undefined."
     return text

@@ -18,14 +18,14 @@ from plumbline.report.blocks import (
     Grid,
     Metadata,
     Note,
-    Part,
     Section,
     Status,
+    Subsection,
     Text,
     figure_cell,
     name,
 )
-from plumbline.report.plots import Profile, Series, lines, thin
+from plumbline.report.plots import Axes, Series, lines, thin
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
 from plumbline.report.sections.tuning import shown
 from plumbline.words import metric_label, metric_value
@@ -56,12 +56,12 @@ def training(reports: Reports, about: About) -> Section:
     """The final fit: its curves, and the verdict on bias and variance."""
     summary = reports.json("training/summary.json")
     curves = reports.frame("training/curves.csv")
-    judged = pick(summary, "verdict")
+    diagnosis = pick(summary, "verdict")
     blocks: list[Block] = []
     if isinstance(summary, dict):
         blocks.append(_fit_metadata(summary, about))
-    status = _fit_status(words(pick(judged, "fit")))
-    blocks += [Text(sentence) for t in listed(pick(judged, "text")) if (sentence := words(t))]
+    status = _fit_status(words(pick(diagnosis, "fit")))
+    blocks += [Text(sentence) for t in listed(pick(diagnosis, "text")) if (sentence := words(t))]
     figures = [
         *_losses(curves, summary),
         *_score(curves, summary),
@@ -81,7 +81,7 @@ def training(reports: Reports, about: About) -> Section:
     files = ["training/summary.json", "training/curves.csv"]
     if reports.exists(SWEEP):
         files.append(SWEEP)
-    part = Part(read=read, blocks=blocks, files=files)
+    part = Subsection(read=read, blocks=blocks, files=files)
     return Section(id="training", title="Training", status=status, parts=[part])
 
 
@@ -143,14 +143,14 @@ def _losses(curves: pl.DataFrame, summary: Any) -> list[Figure]:
     ]
     if not series:
         return []
-    look = Profile(title="Loss per epoch", x="epoch", x_whole=True, y="loss", rule=_best(summary))
+    axes = Axes(title="Loss per epoch", x="epoch", x_whole=True, y="loss", rule=_best(summary))
     caption = (
         "Loss per epoch; that of the training rows is a mean over the epoch, dropout included, so "
         "it may lie above the other."
     )
     verdict = LOSS_CAPTIONS.get(words(pick(summary, "verdict", "fit")) or "")
     caption = f"{caption} {verdict}" if verdict else caption
-    return [Figure(svg=lines(series, look), caption=caption)]
+    return [Figure(svg=lines(series, axes), caption=caption)]
 
 
 def _best(summary: Any) -> tuple[float, str] | None:
@@ -168,14 +168,14 @@ def _score(curves: pl.DataFrame, summary: Any) -> list[Figure]:
             continue
         label = metric_label(metric)
         one = Series(name=label, x=thin(epochs), y=thin(values), cls="s1", marks=len(epochs) <= 12)
-        look = Profile(
+        axes = Axes(
             title=f"Validation {label} per epoch",
             x="epoch",
             x_whole=True,
             y=label,
             rule=_best(summary),
         )
-        return [Figure(svg=lines([one], look), caption=f"{_upper(label)} on validation rows.")]
+        return [Figure(svg=lines([one], axes), caption=f"{_upper(label)} on validation rows.")]
     return []
 
 
@@ -196,28 +196,28 @@ def _more_rows(summary: Any) -> list[Figure]:
     )
     curve = Series(name="validation loss", x=x, y=y, cls="s1", marks=True, band=(low, high))
     level = Series(name="fit on all rows", x=x[[0, -1]], y=y[[-1, -1]], cls="s9")
-    look = Profile(title="Loss over training rows", x="training rows", y="validation loss")
+    axes = Axes(title="Loss over training rows", x="training rows", y="validation loss")
     caption = (
         "Validation loss of fits on fewer rows; the band is the difference to the fit on all "
         "rows, two standard errors to either side (over validation rows, for one seed)."
     )
     verdict = ROWS_CAPTIONS.get(words(pick(summary, "verdict", "more_rows")) or "")
     caption = f"{caption} {verdict}" if verdict else caption
-    return [Figure(svg=lines([curve, level], look), caption=caption)]
+    return [Figure(svg=lines([curve, level], axes), caption=caption)]
 
 
 def _sweep(reports: Reports, summary: Any) -> list[Figure]:
     """The loss over the rates that the learning-rate finder tried, where it was asked for."""
     if not reports.exists(SWEEP):
         return []
-    found = reports.frame(SWEEP)
-    rates, losses = numbers(found, "learning_rate"), numbers(found, "loss")
+    sweep = reports.frame(SWEEP)
+    rates, losses = numbers(sweep, "learning_rate"), numbers(sweep, "loss")
     if len(rates) != len(losses) or not len(rates):
         return []
     powers = np.log10(np.where(rates > 0, rates, np.nan))
     rate = real(pick(summary, "proposed_learning_rate")) or 0.0
     rule = (math.log10(rate), f"proposed: {number(rate, 3)}") if rate > 0 else None
-    look = Profile(
+    axes = Axes(
         title="Loss over learning rates",
         x="learning rate, as a power of ten",
         x_whole=True,
@@ -229,7 +229,7 @@ def _sweep(reports: Reports, summary: Any) -> list[Figure]:
         "The learning-rate finder: one short fit whose rate rises at each step, up to where the "
         "loss explodes."
     )
-    return [Figure(svg=lines([series], look), caption=caption)]
+    return [Figure(svg=lines([series], axes), caption=caption)]
 
 
 def _upper(text: str) -> str:

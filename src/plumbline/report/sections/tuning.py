@@ -17,14 +17,14 @@ from plumbline.report.blocks import (
     Figures,
     Grid,
     Metadata,
-    Part,
     Section,
     Status,
+    Subsection,
     Text,
     figure_cell,
     name,
 )
-from plumbline.report.plots import Profile, Series, bars, lines, thin
+from plumbline.report.plots import Axes, Series, bars, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts, whole, words
 from plumbline.words import (
     greater_is_better,
@@ -56,14 +56,16 @@ def tuning(reports: Reports, about: About) -> Section:
         "than noise."
     )
     files = ["tuning/summary.json", "tuning/trials.csv"]
-    return Section(id="tuning", title="Tuning", parts=[Part(read=read, blocks=blocks, files=files)])
+    return Section(
+        id="tuning", title="Tuning", parts=[Subsection(read=read, blocks=blocks, files=files)]
+    )
 
 
 def shown(value: Any) -> str:
     """A parameter's value as the page writes it."""
-    found = real(value)
-    if found is not None:
-        return number(found)
+    as_number = real(value)
+    if as_number is not None:
+        return number(as_number)
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)[:120]
@@ -102,9 +104,9 @@ def _sentences(summary: Any, about: About) -> list[str]:
             "No trial was run: searched parameters have their default, the center of their range."
         ]
     metric = words(pick(summary, "metric")) or about.metric
-    found = []
+    sentences = []
     if whole(pick(summary, "best")) == 0:
-        found.append(
+        sentences.append(
             "The best trial is the default point (the center of the search space): nothing was "
             "gained."
         )
@@ -113,20 +115,20 @@ def _sentences(summary: Any, about: About) -> list[str]:
     if gain and error is not None:
         change, deviation = aligned([gain, error], 2)
         plus = "+" if gain > 0 else ""
-        found.append(
+        sentences.append(
             f"Against the default point (the center of the search space) the "
             f"{metric_label(metric)} changed by {plus}{change} ± {deviation} over the same folds."
         )
-    if whole(pick(summary, "chosen")) == 0 and whole(pick(summary, "best")) != 0:
-        found.append("The default point is kept: the gain of the best trial is within noise.")
+    if whole(pick(summary, "selected")) == 0 and whole(pick(summary, "best")) != 0:
+        sentences.append("The default point is kept: the gain of the best trial is within noise.")
     inside = whole(pick(summary, "inside_noise"))
     if inside is not None:
         others = plural(inside, "other trial is", "other trials are")
-        found.append(
+        sentences.append(
             f"{others if inside else 'No other trial is'} within one standard error of the best "
             "trial."
         )
-    return found
+    return sentences
 
 
 def _values(summary: Any, *, searched: bool) -> list[Block]:
@@ -153,7 +155,7 @@ def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
             Series(name="trial", x=thin(order), y=thin(value), cls="s9", joined=False),
             Series(name="best so far", x=thin(steps), y=thin(kept), cls="s0"),
         ],
-        Profile(
+        Axes(
             title="History of the search",
             x="trial",
             x_whole=True,
@@ -165,8 +167,10 @@ def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
 
 
 def _importance(summary: Any) -> list[Figure]:
-    found = pick(summary, "importance")
-    items = [(key, float(v)) for key, value in entries(found) if (v := real(value)) is not None]
+    importance = pick(summary, "importance")
+    items = [
+        (key, float(v)) for key, value in entries(importance) if (v := real(value)) is not None
+    ]
     items = sorted(items, key=lambda item: -item[1])[:IMPORTANT]
     if not items:
         return []

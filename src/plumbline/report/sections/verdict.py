@@ -16,10 +16,10 @@ from plumbline.report.blocks import (
     Grid,
     Metadata,
     Note,
-    Part,
     Section,
     State,
     Status,
+    Subsection,
     Text,
     figure_cell,
     passed,
@@ -101,13 +101,13 @@ def verdict(reports: Reports, about: About) -> Section:
         "bootstrap): where the 95% interval of the difference excludes zero, the difference is "
         "significant; otherwise it may be chance."
     )
-    judgment = Part(
+    judgment = Subsection(
         lead=f"{_score(reports, about)} {_against(baselines, about.metric)}",
         read=read,
         blocks=[*_figure(about, baselines), *_table(baselines, about.metric)],
         files=["metrics.json", "evaluation/verdict.json"],
     )
-    gates = Part(
+    gates = Subsection(
         title="Gates",
         read="A gate that fails stops the run or keeps this version from becoming the champion.",
         blocks=[Metadata(_gates(reports))],
@@ -138,29 +138,29 @@ def _headline(state: State, baselines: Sequence[Baseline], metric: str) -> str:
     label, against = metric_label(metric), baseline_phrase(decides.key)
     size, low, high = decides.texts(metric)
     if state == "warn":
-        said = f"{label} {size} against {against} (95% interval {low} to {high})"
+        gain = f"{label} {size} against {against} (95% interval {low} to {high})"
     else:  # how much better or worse, as a size: neither end has the other sign
         relation = "better" if state == "good" else "worse"
         if decides.difference is not None and decides.difference < 0:
             low, high = high, low
         size, low, high = (text.lstrip("+−") for text in (size, low, high))
-        said = f"{size} {label} {relation} than {against} (95% interval {low} to {high})"
+        gain = f"{size} {label} {relation} than {against} (95% interval {low} to {high})"
         if decides.small:
-            said += f", a {'gain' if state == 'good' else 'loss'} that is small in practice"
-    return f"{text}: {said}."
+            gain += f", a {'gain' if state == 'good' else 'loss'} that is small in practice"
+    return f"{text}: {gain}."
 
 
 def _baselines(reports: Reports, metric: str) -> list[Baseline]:
     """The baselines that have the metric, the best first."""
-    judged = reports.json("evaluation/verdict.json")
-    found = []
+    comparison = reports.json("evaluation/verdict.json")
+    baselines = []
     for key, scores in entries(pick(reports.json("metrics.json"), "baselines")):
         value = real(pick(scores, metric))
         if value is None:
             continue
-        entry = pick(judged, "baselines", key)
+        entry = pick(comparison, "baselines", key)
         low, high = pair(pick(entry, "ci95"))
-        found.append(
+        baselines.append(
             Baseline(
                 key=key,
                 value=value,
@@ -172,16 +172,16 @@ def _baselines(reports: Reports, metric: str) -> list[Baseline]:
                 small=pick(entry, "small") is True,
             )
         )
-    return sorted(found, key=lambda b: -b.value if greater_is_better(metric) else b.value)
+    return sorted(baselines, key=lambda b: -b.value if greater_is_better(metric) else b.value)
 
 
 def _state(reports: Reports) -> State:
-    judged = reports.json("evaluation/verdict.json")
-    outperforms = pick(judged, "outperforms_baselines")
+    comparison = reports.json("evaluation/verdict.json")
+    outperforms = pick(comparison, "outperforms_baselines")
     if outperforms is True:
         return "good"
     if outperforms is False:
-        against = [pick(entry, "verdict") for _, entry in entries(pick(judged, "baselines"))]
+        against = [pick(entry, "verdict") for _, entry in entries(pick(comparison, "baselines"))]
         return "bad" if "worse" in against else "warn"
     return "info"
 
@@ -299,8 +299,8 @@ def _gates(reports: Reports) -> list[tuple[str, str | Status]]:
 
 def parity_status(reports: Reports) -> Status:
     """Whether ONNX Runtime says what torch says."""
-    found = pick(reports.json("parity.json"), "passed")
-    return passed(found if isinstance(found, bool) else None)
+    same = pick(reports.json("parity.json"), "passed")
+    return passed(same if isinstance(same, bool) else None)
 
 
 def registry_notes(reports: Reports) -> list[Block]:

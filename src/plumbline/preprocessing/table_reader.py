@@ -18,7 +18,7 @@ from plumbline.preprocessing.summary import FLOAT32_MAX
 from plumbline.tables import Column, Schema, internal
 
 
-class Source:
+class TableReader:
     """Reads raw numbers off a frame or a row: (n, k) float64, NaN where missing."""
 
     def __init__(
@@ -101,13 +101,13 @@ class Source:
 
     def number_row(self, values: Mapping[str, Any]) -> DoubleArray:
         """The raw numbers of one row, (1, k)."""
-        found = np.array([self._row(values)])
+        numbers = np.array([self._row(values)])
         split = len(self.number_names)
         dates = [
-            date_numbers(found[:, split + j], self._parts[name])
+            date_numbers(numbers[:, split + j], self._parts[name])
             for j, name in enumerate(self.date_names)
         ]
-        return np.concatenate([found[:, :split], *dates], axis=1)
+        return np.concatenate([numbers[:, :split], *dates], axis=1)
 
 
 def _bad(column: Column) -> str:

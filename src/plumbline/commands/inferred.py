@@ -24,7 +24,7 @@ def columns_table(inferred: Inferred) -> list[tuple[str, str]]:
 
     names = sorted(columns, key=place)
     lines = [
-        (name[:30], _line(columns[name], inferred.seen[name], inferred.notes.get(name)))
+        (name[:30], _line(columns[name], inferred.profiles[name], inferred.notes.get(name)))
         for name in names[:SHOWN]
     ]
     if len(names) > SHOWN:
@@ -32,15 +32,15 @@ def columns_table(inferred: Inferred) -> list[tuple[str, str]]:
     return lines
 
 
-def _line(column: ColumnExpectations, seen: ColumnProfile, note: str | None) -> str:
-    share = seen.missing / max(seen.rows, 1)
+def _line(column: ColumnExpectations, profile: ColumnProfile, note: str | None) -> str:
+    share = profile.missing / max(profile.rows, 1)
     words = [
         f"{column.type!s:<9}",
         f"{'' if column.role is Role.FEATURE else column.role.upper():<7}",
-        f"{f'{share:.1%} missing' if seen.missing else '':<15}",
-        f"{seen.distinct:,} values"
-        if seen.low is None or seen.high is None
-        else f"{_figure(seen.low)} … {_figure(seen.high)}",
+        f"{f'{share:.1%} missing' if profile.missing else '':<15}",
+        f"{profile.distinct:,} values"
+        if profile.low is None or profile.high is None
+        else f"{_figure(profile.low)} … {_figure(profile.high)}",
     ]
     form = (
         {k: v for k, v in column.format.to_json().items() if k != "missing"}
@@ -62,11 +62,15 @@ def _figure(value: float | int | datetime) -> str:
 
 def task_words(inferred: Inferred) -> str:
     """Task, rows, classes, and which class is positive."""
-    found = inferred.expectations
-    name = found.schema.target
-    rows = inferred.seen[name].rows
-    if found.task == Task.REGRESSION:
+    expectations = inferred.expectations
+    name = expectations.schema.target
+    rows = inferred.profiles[name].rows
+    if expectations.task == Task.REGRESSION:
         return f"regression over {rows:,} rows"
-    classes = found.schema.classes
-    words = f"{found.task} over {rows:,} rows, {len(classes)} classes"
-    return f"{words}; positive is '{found.positive}' (--positive)" if found.positive else words
+    classes = expectations.schema.classes
+    words = f"{expectations.task} over {rows:,} rows, {len(classes)} classes"
+    return (
+        f"{words}; positive is '{expectations.positive}' (--positive)"
+        if expectations.positive
+        else words
+    )

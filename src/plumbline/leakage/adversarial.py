@@ -23,7 +23,7 @@ from plumbline.tables import ROW
 ROWS, CELLS = 10_000, 20_000_000  # of each part, at most; but LEAST_SAMPLED rows in any case
 LEAST_SAMPLED, COLUMNS = 2_000, 300  # columns: those that tell most alone
 LEAST, ENOUGH = 30, 300
-TOLD = 0.6  # area from which it is said
+MENTIONED = 0.6  # area from which it is said
 SURE = 0.9  # the same in a split by time, where drift is the rule; critical and dropped else
 CLEAR = 5.0  # standard errors above one half
 NAMED = 5  # columns named, at most
@@ -44,16 +44,16 @@ def adversarial_validation(evidence: Evidence) -> Sequence[Finding]:
     frame = pl.concat([train, test])
     is_test = np.repeat([0.0, 1.0], [len(train), len(test)])
     half = _halves(evidence, frame, "halves")
-    told = _told_apart(evidence, frame, names, is_test, half)
+    separability = _separability(evidence, frame, names, is_test, half)
     # rows of one group are no separate witnesses
     many, few = (len(np.unique(_units(evidence, part))) for part in (train, test))
     error = np.sqrt((many + few + 1) / (12 * many * few))
-    bound = SURE if evidence.ordered else TOLD
-    if told < bound or told - 0.5 < CLEAR * error:
+    bound = SURE if evidence.ordered else MENTIONED
+    if separability < bound or separability - 0.5 < CLEAR * error:
         return []
     alone = _alone(frame, names, is_test, half)
     named = sorted((n for n in names if alone[n] >= bound), key=lambda n: -alone[n])[:NAMED]
-    return [_finding(evidence, told, named, alone, test, len(frame))]
+    return [_finding(evidence, separability, named, alone, test, len(frame))]
 
 
 def _some(evidence: Evidence, frame: pl.DataFrame) -> pl.DataFrame:
@@ -64,10 +64,10 @@ def _some(evidence: Evidence, frame: pl.DataFrame) -> pl.DataFrame:
     code = evidence.rows.duplicate
     mine = code[frame[ROW].to_numpy()]
     single = np.flatnonzero(np.bincount(code)[mine] == 1)
-    chosen = single if len(single) >= ENOUGH else np.unique(mine, return_index=True)[1]
+    rows = single if len(single) >= ENOUGH else np.unique(mine, return_index=True)[1]
     columns = max(1, len(evidence.features))
     limit = min(ROWS, max(LEAST_SAMPLED, CELLS // columns))
-    kept = evidence.generator("source").permutation(chosen)[:limit]
+    kept = evidence.generator("source").permutation(rows)[:limit]
     some: pl.DataFrame = frame[np.sort(kept)]
     return some
 
@@ -154,7 +154,7 @@ def _alone(
     return {name: float(knowledge(encode(frame[name]), target).score[0]) for name in names}
 
 
-def _told_apart(
+def _separability(
     evidence: Evidence,
     frame: pl.DataFrame,
     names: Sequence[str],
@@ -165,8 +165,10 @@ def _told_apart(
     if len(names) <= COLUMNS:
         beliefs = [_beliefs(matrix(frame, tuple(names)), is_test, half)] * 2
     else:  # of many columns some tell the rows that chose them, by chance
-        shown = [_telling(evidence, frame, names, is_test, half != asked) for asked in (0, 1)]
-        beliefs = [_beliefs(matrix(frame, chosen), is_test, half) for chosen in shown]
+        shown = [
+            _most_informative(evidence, frame, names, is_test, half != query) for query in (0, 1)
+        ]
+        beliefs = [_beliefs(matrix(frame, columns), is_test, half) for columns in shown]
     areas = [
         [area(b[half == h], is_test[half == h], 1 - is_test[half == h]) for b in beliefs[h]]
         for h in (0, 1)
@@ -174,7 +176,7 @@ def _told_apart(
     return max(float(np.mean(of_model)) for of_model in zip(*areas, strict=True))
 
 
-def _telling(
+def _most_informative(
     evidence: Evidence,
     frame: pl.DataFrame,
     names: Sequence[str],
@@ -196,14 +198,15 @@ def _beliefs(
 
 def _finding(
     evidence: Evidence,
-    told: float,
+    separability: float,
     named: list[str],
     alone: dict[str, float],
     test: pl.DataFrame,
     examined: int,
 ) -> Finding:
     by = ", ".join(f"'{n}' alone {alone[n]:.3f}" for n in named) or "no column alone"
-    detail = f"a model tells test rows from training rows: ROC-AUC {told:.3f}, cross-fitted ({by})"
+    area = f"ROC-AUC {separability:.3f}, cross-fitted"
+    detail = f"a model tells test rows from training rows: {area} ({by})"
     if evidence.ordered:
         detail += "; the split is by time, so part of this is the course of time"
     return Finding(
@@ -212,7 +215,7 @@ def _finding(
         rows=np.sort(test[ROW].to_numpy()).astype(np.int64),
         examined=examined,
         detail=detail,
-        severity="critical" if told >= SURE and not evidence.ordered else "warning",
+        severity="critical" if separability >= SURE and not evidence.ordered else "warning",
         hint="the test score holds for rows like the test rows: leave columns out that say when "
         "or where a row was made (role ignore), and expect the model to age"
         if evidence.ordered

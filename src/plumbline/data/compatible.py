@@ -43,8 +43,8 @@ def refuse_classes(target: Column, test: pl.LazyFrame, *, file: str) -> tuple[st
     """
     value = typed(target, test.collect_schema()[target.name])
     with readable(file):
-        found = test.select(value.drop_nulls().unique()).collect(engine="streaming")[target.name]
-    new = sorted(set(found) - set(target.labels))
+        classes = test.select(value.drop_nulls().unique()).collect(engine="streaming")[target.name]
+    new = sorted(set(classes) - set(target.labels))
     if new:
         raise DataError(
             f"class '{new[0]}' is not in the data, so no model can have learned it"
@@ -55,4 +55,4 @@ def refuse_classes(target: Column, test: pl.LazyFrame, *, file: str) -> tuple[st
             got=", ".join(new[:20]),
             hint="give the classes the same names in both files, or leave these rows out",
         )
-    return tuple(label for label in target.labels if label not in set(found))
+    return tuple(label for label in target.labels if label not in set(classes))
