@@ -13,7 +13,7 @@ from plumbline.training.divergence import DivergedError
 from plumbline.training.search import (
     PRUNERS,
     SAMPLERS,
-    Report,
+    Reporter,
     SearchResult,
     Values,
     grid_points,
@@ -35,7 +35,7 @@ class Killed(BaseException):
     pass
 
 
-def bowl(values: Values, report: Report) -> list[float]:
+def bowl(values: Values, report: Reporter) -> list[float]:
     """Best at a rate of 0.01 and a decay of 0.3; three folds; reports as it goes."""
     loss = abs(math.log10(float(values["train.learning_rate"])) + 2)
     loss += abs(float(values["train.weight_decay"]) - 0.3)
@@ -90,7 +90,7 @@ def test_a_killed_search_ends_as_an_unbroken_one(sampler: str, tmp_path: Path) -
     for at in (1, 4, 9):
         calls = 0
 
-        def dies(values: Values, report: Report) -> list[float]:
+        def dies(values: Values, report: Reporter) -> list[float]:
             nonlocal calls
             calls += 1
             if calls == at:  # noqa: B023
@@ -106,7 +106,7 @@ def test_a_killed_search_ends_as_an_unbroken_one(sampler: str, tmp_path: Path) -
 def test_pruning_ends_hopeless_trials(tmp_path: Path) -> None:
     steps: list[int] = []
 
-    def counted(values: Values, report: Report) -> list[float]:
+    def counted(values: Values, report: Reporter) -> list[float]:
         def answer(step: int, value: float) -> None:
             steps.append(step)
             report(step, value)
@@ -120,7 +120,7 @@ def test_pruning_ends_hopeless_trials(tmp_path: Path) -> None:
 
 
 def test_diverging_values_are_avoided_and_a_search_of_them_refused(tmp_path: Path) -> None:
-    def often(values: Values, report: Report) -> list[float]:
+    def often(values: Values, report: Reporter) -> list[float]:
         if float(values["train.learning_rate"]) > 1e-2:
             raise DivergedError("too large")
         return bowl(values, report)
@@ -128,7 +128,7 @@ def test_diverging_values_are_avoided_and_a_search_of_them_refused(tmp_path: Pat
     result = run(tmp_path / "some", evaluate=often)
     assert any(t.state == "pruned" for t in result.trials)
 
-    def always(values: Values, report: Report) -> list[float]:
+    def always(values: Values, report: Reporter) -> list[float]:
         raise DivergedError("too large", where="train.l1", hint="set it to 0")
 
     with pytest.raises(ParameterError, match=r"no trial came.*In one, train\.l1: set it"):
@@ -136,7 +136,7 @@ def test_diverging_values_are_avoided_and_a_search_of_them_refused(tmp_path: Pat
 
 
 def test_the_default_point_is_kept_where_the_gain_is_noise(tmp_path: Path) -> None:
-    def noisy(values: Values, report: Report) -> list[float]:
+    def noisy(values: Values, report: Reporter) -> list[float]:
         tiny = float(values["train.weight_decay"]) * 1e-3
         return [1.0 + tiny, 0.9 - 2 * tiny, 1.1 - tiny]
 

@@ -85,7 +85,7 @@ def ingest(
             rows=[("finished", f"an earlier run had appended {file.name}; its version is complete")]
         )
     before = open_table(config, expectations.schema, paths.root)
-    incoming = _profile(file, config, expectations, paths, reading)
+    incoming = _inspect(file, config, expectations, paths, reading)
     aside = _put_aside(incoming, file, paths, quarantine)
     rows, cells = incoming.good(expectations.schema)
     known = _known(rows, before)
@@ -138,7 +138,7 @@ def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
     return bool(done and file.exists() and pending["file"] == _identity(file))
 
 
-def _profile(
+def _inspect(
     file: Path,
     config: DataConfig,
     expectations: Expectations,

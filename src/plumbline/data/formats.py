@@ -93,12 +93,12 @@ def readings(cells: Mapping[str, pl.Series], words: tuple[str, ...]) -> dict[str
         return {}
     gone = [*words, *NUMBER_MISSING, ""]
     there = pl.concat(parts).filter(pl.col("cell").is_not_null() & ~pl.col("cell").is_in(gone))
-    looks = {int(shape["column"]): shape for shape in _shapes(there).iter_rows(named=True)}
+    shapes = {int(shape["column"]): shape for shape in _shapes(there).iter_rows(named=True)}
     form = CellFormat(missing=words)
-    possible = {i: _possible(looks[i], form) if i in looks else [] for i in range(len(cells))}
+    possible = {i: _possible(shapes[i], form) if i in shapes else [] for i in range(len(cells))}
     counts = _count(there, possible)
     return {
-        name: [r for r in possible[i] if counts.get((i, r), 0) >= max(HALF * looks[i]["there"], 1)]
+        name: [r for r in possible[i] if counts.get((i, r), 0) >= max(HALF * shapes[i]["there"], 1)]
         for i, name in enumerate(cells)
     }
 

@@ -107,7 +107,7 @@ def is_header(first: Sequence[str], body: Sequence[Sequence[str]], width: int) -
         raise unclear
     if valued:
         return False
-    shaped = _shapes(cells, body)
+    shaped = _stands_out(cells, body)
     if shaped is not None:
         return shaped
     texts = [i for i in range(width) if cells[i].strip()]
@@ -138,7 +138,7 @@ def _years(cells: list[str], columns: list[int], body: Sequence[Sequence[str]]) 
     return False
 
 
-def _shapes(cells: list[str], body: Sequence[Sequence[str]]) -> bool | None:
+def _stands_out(cells: list[str], body: Sequence[Sequence[str]]) -> bool | None:
     """What columns of codes (`AB-12`) say: a header has another shape than its column."""
     alike = other = 0
     for i, cell in enumerate(cells):

@@ -23,7 +23,7 @@ from plumbline.tables import ROW
 ROWS, CELLS = 10_000, 20_000_000  # of each part, at most; but LEAST_SAMPLED rows in any case
 LEAST_SAMPLED, COLUMNS = 2_000, 300  # columns: those that tell most alone
 LEAST, ENOUGH = 30, 300
-MENTIONED = 0.6  # area from which it is said
+REPORTED = 0.6  # area from which it is said
 SURE = 0.9  # the same in a split by time, where drift is the rule; critical and dropped else
 CLEAR = 5.0  # standard errors above one half
 NAMED = 5  # columns named, at most
@@ -48,7 +48,7 @@ def adversarial_validation(evidence: Evidence) -> Sequence[Finding]:
     # rows of one group are no separate witnesses
     many, few = (len(np.unique(_units(evidence, part))) for part in (train, test))
     error = np.sqrt((many + few + 1) / (12 * many * few))
-    bound = SURE if evidence.ordered else MENTIONED
+    bound = SURE if evidence.ordered else REPORTED
     if separability < bound or separability - 0.5 < CLEAR * error:
         return []
     alone = _alone(frame, names, is_test, half)

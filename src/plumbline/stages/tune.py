@@ -33,8 +33,7 @@ from plumbline.training.distributed import World
 from plumbline.training.loop import predict
 from plumbline.training.memory import refuse_too_many
 from plumbline.training.progress import SearchBar
-from plumbline.training.search import Report as Clue
-from plumbline.training.search import SearchResult, Values, search, std_error, trials_of
+from plumbline.training.search import Reporter, SearchResult, Values, search, std_error, trials_of
 
 Fold = tuple[Examples, Examples, InputSpec]  # fitted on, scored on
 # keys of `train` that the search replaces, or that cannot change its result
@@ -80,7 +79,7 @@ def _search(
         for number, (fitted, scored) in enumerate(_folds(config, split))
     ]
 
-    def evaluate(values: Values, report: Clue) -> list[float]:
+    def evaluate(values: Values, report: Reporter) -> list[float]:
         world = World(device=device, compile=config.runtime.compile)
         return score_folds(config.replace(values), folds, metric, report, world)
 
@@ -128,7 +127,7 @@ def _sample(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
 
 
 def score_folds(
-    config: Config, folds: list[Fold], metric: str, report: Clue, world: World
+    config: Config, folds: list[Fold], metric: str, report: Reporter, world: World
 ) -> list[float]:
     """Fit in every fold; the metric of each.
 

@@ -31,8 +31,8 @@ STUDY = "plumbline-"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 Value = float | int | str | bool
 Values = dict[str, Value]
-Report = Callable[[int, float], None]  # (step, value): may end the trial
-Evaluate = Callable[[Values, Report], list[float]]
+Reporter = Callable[[int, float], None]  # (step, value): may end the trial
+Evaluate = Callable[[Values, Reporter], list[float]]
 OnTrial = Callable[[int, float | None], None]  # trials done, best value
 
 
