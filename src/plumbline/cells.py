@@ -121,13 +121,13 @@ def _group(thousands: str) -> str:
 def _patterns(form: CellFormat) -> tuple[str, str | None]:
     """What a number looks like, and a negative one in parentheses or with its sign behind."""
     point = re.escape(form.decimal)
-    whole = "[0-9]+"
+    power = "" if form.unit == "%" else "(?:[eE][+-]?[0-9]+)?"
+    number = f"(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+){power}"
     if form.thousands is not None:
         # a digit group of another length is no group, nor one behind a zero: 52.12 is not 5212,
-        # 0.125 is not 125
-        whole = f"(?:[1-9][0-9]{{0,2}}(?:{_group(form.thousands)}[0-9]{{3}})+|[0-9]+)"
-    power = "" if form.unit == "%" else "(?:[eE][+-]?[0-9]+)?"
-    number = f"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+){power}"
+        # 0.125 is not 125; nor are digits grouped before a power of ten: 1.234e5 is not 1234e5
+        grouped = f"[1-9][0-9]{{0,2}}(?:{_group(form.thousands)}[0-9]{{3}})+"
+        number = f"(?:{grouped}(?:{point}[0-9]*)?|{number})"
     before = after = ""
     if form.unit == "%":
         after = f"{BLANKS}*%"

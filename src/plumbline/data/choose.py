@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from plumbline.cells import READERS, text, unreadable
+from plumbline.data.almost import almost_dates
 from plumbline.data.answers import LEADING_ZERO, LONG, Answers, Rows, query
 from plumbline.data.formats import NUMBER_MISSING, Reading
 from plumbline.data.read import readable
@@ -108,7 +109,14 @@ def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
         return Choice(reading=booleans[0])
     if dates and _reads(own, dates[0]):
         return _choose_date(rows, name, own, dates, habits)
-    return Choice(reading=_text(own, rows.words), notes=_almost_number(rows, name, own))
+    notes = _almost_number(rows, name, own) or almost_dates(_there(rows, name))
+    return Choice(reading=_text(own, rows.words), notes=notes)
+
+
+def _there(rows: Rows, name: str) -> pl.Series:
+    """The cells of the sample that are not missing."""
+    cells = rows.cells[name]
+    return cells.filter(cells.is_not_null() & ~cells.is_in(["", *rows.words, *NUMBER_MISSING]))
 
 
 def _text(own: Answers, words: tuple[str, ...]) -> Reading:
