@@ -29,6 +29,7 @@ FIT: dict[str, Any] = {
     "patience": 0,
     "average": 0.9,
     "schedule": "plateau",
+    "augment": {"noise": 0.1, "mixup": 0.2},
     "learning_curve": [0.5],
 }
 HOW = {"checkpoint_steps": 7, "threads": 1}

@@ -10,7 +10,7 @@ import pytest
 from tests.group import in_group
 from tests.made import made_examples, made_spec, short_fit, small_model
 
-from plumbline.config.model import ModelConfig, ModelName, TrainConfig
+from plumbline.config.model import AugmentConfig, ModelConfig, ModelName, TrainConfig
 from plumbline.kinds import Task
 from plumbline.training.build import fit_fresh
 from plumbline.training.distributed import SINGLE_PROCESS, World
@@ -82,6 +82,16 @@ CASES: dict[str, Case] = {
         short_fit(batch_size=1),
     ),
     "batches of one row": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(batch_size=1)),
+    "augmented": (
+        Task.REGRESSION,
+        small_model("mlp", **DROPPED),
+        short_fit(augment=AugmentConfig(noise=0.3, mixup=0.4), accumulate=2),
+    ),
+    "augmented, batch norm": (
+        Task.MULTICLASS,
+        small_model("resmlp", normalization="batch", **DROPPED),
+        short_fit(augment=AugmentConfig(mixup=1.0), batch_size=23, class_weights="balanced"),
+    ),
     "bf16": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(precision="bf16")),
 }
 

@@ -126,6 +126,14 @@ class TuneConfig:
 
 
 @section
+class AugmentConfig:
+    """How strongly training rows are changed in each epoch; 0: not."""
+
+    noise: float = Field(default=0.0, ge=0, le=10)
+    mixup: float = Field(default=0.0, ge=0, le=100)
+
+
+@section
 class TrainConfig:
     """Optimization. A value `tuned` takes what the tune stage found."""
 
@@ -152,6 +160,7 @@ class TrainConfig:
     l1: float = Field(default=0.0, ge=0, le=1000)
     clip_norm: Positive | None = 1.0
     average: ShareOrZero = 0.0
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
     precision: Precision = "fp32"
     find_learning_rate: bool = False
     learning_curve: list[Share] = Field(default_factory=lambda: [0.5], max_length=20)

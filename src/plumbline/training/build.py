@@ -9,6 +9,7 @@ from plumbline.config.model import ModelConfig, TrainConfig
 from plumbline.examples import Examples, InputSpec
 from plumbline.models import build_model, learn_inputs
 from plumbline.models.target import TargetTransform
+from plumbline.training.augment import choose_augmentations
 from plumbline.training.distributed import SINGLE_PROCESS
 from plumbline.training.loop import Fitted, fit
 from plumbline.training.memory import refuse_too_large, within_memory
@@ -48,6 +49,7 @@ def fit_fresh(
         target: how the target is scaled; fitted on `train` where none is given.
         options: further arguments of `training.loop.fit`.
     """
+    augmenter = choose_augmentations(config.augment, spec, seed)
     learned = learn_inputs(model, spec, train.inputs)
     if target is None:
         target = fit_target(config, spec, train)
@@ -55,5 +57,15 @@ def fit_fresh(
     refuse_too_large(model, config, spec, learned, device)
     with within_memory(model):
         network = build_model(model, spec, learned, seed=seed)
-        fitted = fit(network, train, val, spec.task, config, seed=seed, target=target, **options)
+        fitted = fit(
+            network,
+            train,
+            val,
+            spec.task,
+            config,
+            seed=seed,
+            target=target,
+            augmenter=augmenter,
+            **options,
+        )
     return FreshFit(fitted=fitted, learned=learned, target=target)

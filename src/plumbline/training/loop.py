@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,22 +25,22 @@ from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.models import to_prediction
 from plumbline.models.target import TargetTransform
-from plumbline.training.batches import Rows, epoch_order
+from plumbline.training.augment import Augmenter
+from plumbline.training.batches import Rows
 from plumbline.training.checkpoint import Checkpoints, Run, whole
 from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.divergence import refuse_divergence
+from plumbline.training.epoch import Epoch
 from plumbline.training.losses import choose_loss
 from plumbline.training.optim import add_l1, set_rate
 from plumbline.training.setup import Job, prepare
-from plumbline.training.sources import Batch, Bounds
+from plumbline.training.sources import Batch
 
 Score = Callable[[IntArray | FloatArray, DoubleArray], float]
 OnEpoch = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int, int, int], None]
 Context = contextlib.AbstractContextManager[object]
-Step = tuple[Tensor, list[tuple[Bounds, Bounds]], Iterator[Batch]]
 EVAL_ROWS = 2048  # rows per forward pass outside training, per process
-STEPS_AHEAD = 1024  # steps whose batches are laid out at once
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -79,6 +79,7 @@ def fit(
     greater_is_better: bool = True,
     target: TargetTransform | None = None,
     world: World = SINGLE_PROCESS,
+    augmenter: Augmenter | None = None,
     checkpoints: Checkpoints | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
@@ -91,6 +92,7 @@ def fit(
         score: of (y_true, prediction), the monitor; without one, or where it is no number in
             the first epoch (one class only, say), the validation loss is.
         seed: of the order of rows and of dropout.
+        augmenter: changes training rows in each epoch.
         checkpoints: where to go on from and to save to; without it a killed fit starts anew.
         on_epoch: told (epoch, its row of the history) on every process; may raise to stop.
         on_step: told (epochs done, steps done of the running one, its steps) on every process.
@@ -101,14 +103,24 @@ def fit(
         DataError: no rows to train on, or none to validate on.
     """
     begun = time.perf_counter()
-    job, run = prepare(model, train, val, task, config, seed=seed, target=target, world=world)
+    job, run = prepare(
+        model,
+        train,
+        val,
+        task,
+        config,
+        seed=seed,
+        target=target,
+        world=world,
+        augmenter=augmenter,
+    )
     if checkpoints:
         checkpoints.restore(run, world)
     progress, rows_done = run.progress, 0
     while not progress.done:
         rows_done += job.plan.rows * (job.plan.steps - progress.step) // job.plan.steps
-        train_epoch(job, run, checkpoints, on_step)
-        train_loss = world.sum(run.losses).sum().item() / job.train.total_weight
+        total_weight = train_epoch(job, run, checkpoints, on_step)
+        train_loss = world.sum(run.losses).sum().item() / total_weight
         with run.average.applied():
             prediction, losses = evaluate_rows(model, job.val, task, config, world)
             val_loss = job.val.mean(losses)
@@ -149,29 +161,33 @@ def fit(
 
 def train_epoch(
     job: Job, run: Run, checkpoints: Checkpoints | None = None, on_step: OnStep | None = None
-) -> None:
-    """The steps of one epoch, from `run.progress.step` on.
+) -> float:
+    """The steps of one epoch, from `run.progress.step` on; gives what its rows weigh together.
 
     The loss of a step is the weighted mean over its rows, on all processes and all
     accumulated batches: each process divides by the whole step's weight, so that an uneven
     last batch counts each row as much as any other.
     """
-    config, progress, rows = job.config, run.progress, job.train
-    order = epoch_order(job.seed, progress.epoch, len(rows)).to(job.world.device)
-    y, weight = rows.y[order], rows.weight[order]
+    progress, epoch = run.progress, Epoch.of(job, run.progress.epoch)
+
+    def forward(inputs: Batch) -> Tensor:
+        with _precision(job.config, job.world.device):
+            output: Tensor = job.forward(**inputs)  # (B, K, C)
+        return output.float()
+
+    def row_loss(output: Tensor, y: Tensor) -> Tensor:
+        return job.loss(output, y, job.config)  # (B,)
+
     job.forward.train()
     for step, (scale, batches, inputs) in enumerate(
-        _laid_out(job, order, weight, progress.step), start=progress.step
+        epoch.steps(job, progress.step), start=progress.step
     ):
         set_rate(run.optimizer, run.schedule.rate(run.steps))
         for number, ((start, stop), (a, b)) in enumerate(batches):
             _set_dropout_position(run, job, number, start, stop, a, b)
-            batch = next(inputs)
+            batch, targets = next(inputs), epoch.targets.take(a, b)
             with _synced(job.forward, number == len(batches) - 1):
-                with _precision(config, job.world.device):
-                    output = job.forward(**batch)  # (B, K, C)
-                per_row = job.loss(output.float(), y[a:b], config)  # (B,)
-                loss = torch.dot(weight[a:b], per_row)
+                loss = job.objective(forward, batch, targets, row_loss)
                 run.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
             run.losses[step] += loss.detach()
         update(job, run)
@@ -180,23 +196,7 @@ def train_epoch(
             checkpoints.save(run, job.world)
         if on_step:
             on_step(progress.epoch, progress.step, job.plan.steps)
-
-
-def _laid_out(job: Job, order: Tensor, weight: Tensor, first: int) -> Iterator[Step]:
-    """The steps of an epoch from the `first` on: what the sum of a step's weighted losses is
-    multiplied by; the bounds of each batch with those of this process's share of it; and the
-    shares' inputs, to be taken one by one."""
-    world = job.world
-    for start in range(first, job.plan.steps, STEPS_AHEAD):
-        some = range(start, min(start + STEPS_AHEAD, job.plan.steps))
-        steps = [job.plan.batches(step) for step in some]
-        scales = world.size / torch.stack(
-            [weight[batches[0][0] : batches[-1][1]].sum() for batches in steps]
-        ).clamp_min(1e-12)  # (steps,)
-        own = [[world.share(*bounds) for bounds in batches] for batches in steps]
-        inputs = job.train.source.read([bounds for shares in own for bounds in shares], order)
-        for scale, batches, shares in zip(scales, steps, own, strict=True):
-            yield scale, list(zip(batches, shares, strict=True)), inputs
+    return epoch.total_weight(job)
 
 
 def update(job: Job, run: Run) -> None:

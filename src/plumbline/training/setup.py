@@ -15,10 +15,12 @@ from plumbline.examples import Examples
 from plumbline.kinds import Task
 from plumbline.models.layers import DropoutContext, SampleDropout
 from plumbline.models.target import TargetTransform
+from plumbline.training.augment import Augmenter
 from plumbline.training.batches import Plan, Rows
 from plumbline.training.checkpoint import Run
 from plumbline.training.distributed import World, spread
 from plumbline.training.losses import Loss, choose_loss, class_weights
+from plumbline.training.objectives import OBJECTIVES, Objective
 from plumbline.training.optim import EMA, decayed_names, make_optimizer
 from plumbline.training.schedule import Schedule
 
@@ -32,6 +34,8 @@ class Job:
     val: Rows
     plan: Plan
     loss: Loss
+    objective: Objective
+    augmenter: Augmenter | None
     task: Task
     config: TrainConfig
     seed: int
@@ -50,6 +54,7 @@ def prepare(
     seed: int,
     target: TargetTransform | None,
     world: World,
+    augmenter: Augmenter | None = None,
 ) -> tuple[Job, Run]:
     """Rows onto the device, the model spread over processes, optimizer and schedule made."""
     for examples, key in ((train, "train"), (val, "validation")):
@@ -74,6 +79,8 @@ def prepare(
         val=rows(val),
         plan=plan,
         loss=choose_loss(config, task),
+        objective=OBJECTIVES["mixed" if augmenter and augmenter.mixing else "plain"],
+        augmenter=augmenter,
         task=task,
         config=config,
         seed=seed,

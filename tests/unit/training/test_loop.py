@@ -19,7 +19,7 @@ from plumbline.examples import Examples
 from plumbline.kinds import Task
 from plumbline.models import build_model, learn_inputs
 from plumbline.models.target import TargetTransform
-from plumbline.training import loop
+from plumbline.training import epoch
 from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.divergence import DivergedError
 from plumbline.training.loop import (
@@ -96,7 +96,7 @@ class TestSteps:
     def test_steps_laid_out_in_pieces_are_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         config = short_fit(batch_size=8, accumulate=2)
         whole = after_one_epoch(config)
-        monkeypatch.setattr(loop, "STEPS_AHEAD", 2)
+        monkeypatch.setattr(epoch, "STEPS_AHEAD", 2)
         assert difference(after_one_epoch(config), whole) == 0
 
     def test_clipping_bounds_the_step(self) -> None:
