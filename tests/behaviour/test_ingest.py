@@ -129,6 +129,18 @@ def test_drift_is_told_at_a_glance(
     assert "  age" in text and "much" in text
 
 
+@pytest.mark.parametrize(("factor", "alarm"), [(1, False), (0.001, True)])
+def test_a_few_rows_in_another_unit_are_a_warning(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], factor: float, alarm: bool
+) -> None:
+    """A thousandth passes every range that begins at zero."""
+    rows = [line.split(",") for line in lines(12, seed=3)]
+    scaled = [f"{age},{float(income) * factor:.6f},{city},{y}" for age, income, city, y in rows]
+    assert cli.main(["ingest", str(write(tmp_path / "new.csv", scaled))]) == 0
+    text = capsys.readouterr().out
+    assert ("another unit?" in text) is alarm
+
+
 def test_a_column_that_is_gone(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

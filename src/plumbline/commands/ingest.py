@@ -26,6 +26,7 @@ from plumbline.data.options import ReadingOptions
 from plumbline.data.read import open_table
 from plumbline.data.source import ROW, Source, open_source
 from plumbline.errors import DataError, GateError
+from plumbline.evaluation.other_unit import other_unit
 from plumbline.evaluation.psi import LITTLE, MUCH, psi
 from plumbline.files import new_file, read_json, sha256, write_json
 from plumbline.stages import Report
@@ -54,6 +55,14 @@ class Incoming:
     def _others(self, frame: pl.LazyFrame, names: list[str]) -> pl.DataFrame:
         numbered = frame.with_row_index(ROW)
         return numbered.filter(~pl.col(ROW).is_in(sorted(self.bad))).select(names).collect()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """Features and their stability index, the largest first; what is odd about the numbers."""
+
+    moved: list[tuple[str, float]]
+    odd: dict[str, str]
 
 
 def ingest(
@@ -229,14 +238,19 @@ def _known(rows: pl.DataFrame, before: Table) -> int:
     return len(mine.join(theirs, on="key", how="semi"))
 
 
-def _glance(before: Table, rows: pl.DataFrame, schema: Schema) -> list[tuple[str, float]]:
-    """The features that moved, by their stability index, the largest first."""
+def _glance(before: Table, rows: pl.DataFrame, schema: Schema) -> Glance:
+    """The features that moved, and those that may be in another unit."""
     names = [c.name for c in schema.features] + [schema.target]
     step = max(1, before.rows // GLANCED)
     old = before.frame.select(names).gather_every(step).collect(engine="streaming")
     new = rows.select(names).head(GLANCED)
     moved = [(name, psi(old[name], new[name])) for name in names]
-    return sorted(moved, key=lambda pair: -pair[1])
+    numbers = [name for name in names if old[name].dtype.is_numeric()]
+    odd = {name: other_unit(old[name], new[name], len(numbers)) for name in numbers}
+    return Glance(
+        moved=sorted(moved, key=lambda pair: -pair[1]),
+        odd={name: words for name, words in odd.items() if words is not None},
+    )
 
 
 def _report(
@@ -244,7 +258,7 @@ def _report(
     known: int,
     aside: Path | None,
     incoming: Incoming,
-    glance: list[tuple[str, float]],
+    glance: Glance,
     paths: Paths,
 ) -> Report:
     rows = [
@@ -270,12 +284,15 @@ def _report(
         for o in incoming.failed
         if o.severity == "warning"
     ]
-    moved = [(name, value) for name, value in glance if value >= LITTLE]
+    rows += [("warning", f"{name}: {words}") for name, words in glance.odd.items()]
+    moved = [(name, value) for name, value in glance.moved if value >= LITTLE]
     if change["added"] < TELLING:
         moved = []
         rows.append(("drift", f"fewer than {TELLING} new rows do not tell"))
     else:
-        rows.append(("drift", f"{len(moved)} of {len(glance)} columns moved (PSI ≥ {LITTLE})"))
+        rows.append(
+            ("drift", f"{len(moved)} of {len(glance.moved)} columns moved (PSI ≥ {LITTLE})")
+        )
     for name, value in moved[:SHOWN]:
         rows.append((f"  {name}", f"{value:.2f} {'much' if value >= MUCH else 'some'}"))
     rows.append(("next", "plumbline repro"))
