@@ -51,8 +51,9 @@ def other_unit(before: pl.Series, after: pl.Series, columns: int) -> str | None:
 
 
 def _values(column: pl.Series) -> DoubleArray:
-    values: DoubleArray = column.cast(pl.Float64).drop_nulls().to_numpy()
-    return values[np.isfinite(values) & (values != 0)]
+    values = column.cast(pl.Float64).drop_nulls().to_numpy()
+    kept: DoubleArray = values[np.isfinite(values) & (values != 0)]
+    return kept
 
 
 def _is_counter(old: DoubleArray) -> bool:
