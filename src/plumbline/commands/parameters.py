@@ -31,6 +31,7 @@ def write_parameters(path: Path, data: DataConfig, columns: Collection[str]) -> 
         type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     document = yaml.load(path.read_text(encoding="utf-8"))
+    earlier = str(document["data"]["name"])
     section = dataclasses.asdict(data)
     for key, value in section.items():
         if key == "format":
@@ -41,7 +42,7 @@ def write_parameters(path: Path, data: DataConfig, columns: Collection[str]) -> 
                     document["data"]["format"][name] = _quoted(inner)
         elif key != "max_memory_mb":
             document["data"][key] = _quoted(value)
-    changed = _set_back(document, data.task, columns)
+    changed = _set_back(document, data.task, columns, earlier)
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(path, text.getvalue())
@@ -58,13 +59,20 @@ def _quoted(value: Any) -> Any:
     return text if plain else DoubleQuotedScalarString(text)
 
 
-def _set_back(document: Any, task: Task, columns: Collection[str]) -> list[str]:
-    """Values that name columns or classes of earlier data, or do not fit the task."""
+def _set_back(document: Any, task: Task, columns: Collection[str], earlier: str) -> list[str]:
+    """Values that name columns or classes of earlier data, or do not fit the task.
+
+    Args:
+        earlier: what the earlier data were called.
+    """
     changed = []
     own = document["normalize"]["columns"]
-    for name in [n for n in own if n not in columns]:
+    gone = [n for n in own if n not in columns]
+    for name in gone:
         del own[name]
-        changed.append(f"normalize.columns.{name} left out: no such column")
+    if gone:
+        listed = ", ".join(map(str, gone[:5])) + (" …" if len(gone) > 5 else "")
+        changed.append(f"normalize.columns: left out {listed} (columns of {earlier})")
     if not own:
         _empty(document["normalize"], "columns")
     metrics, losses = task.spec.metrics, task.spec.losses

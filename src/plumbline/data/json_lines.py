@@ -16,6 +16,8 @@ from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.errors import DataError
 
+ROWS = '{"column": value, …} in every line, or an array of such objects'
+PANDAS = "write it by rows; in pandas: frame.to_json(FILE, orient='records', lines=True)"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
 
 
@@ -28,10 +30,20 @@ def open_json(
         DataError: a line is no object, or a value is a list or an object.
     """
     columns: dict[str, None] = {}
-    for _, item in _objects(path):
+    only: dict[str, Any] | None = None  # the object, where there is one alone
+    for count, (_, item) in enumerate(_objects(path)):
         columns.update(dict.fromkeys(item))
+        only = None if count else item
     if not columns:
         raise DataError("holds no object with a key", file=path.name, wanted="a row per object")
+    if only is not None and all(isinstance(value, (dict, list)) for value in only.values()):
+        raise DataError(
+            "is one object whose values are lists or objects: a table, but not written row by row",
+            file=path.name,
+            wanted=ROWS,
+            got="keys " + ", ".join(columns)[:80],
+            hint=PANDAS,
+        )
     own = list(columns)
     table = TableShape(
         line=1,
@@ -71,8 +83,9 @@ def _object(path: Path, line: int, item: Any) -> dict[str, Any]:
         raise DataError(
             f"line {line} is no object",
             file=path.name,
-            wanted='{"column": value, …} in every line, or an array of such objects',
+            wanted=ROWS,
             got=str(item)[:80],
+            hint=PANDAS if isinstance(item, list) else None,
         )
     return item
 

@@ -247,6 +247,7 @@ def _ranges(
     edges = np.unique(cuts[cuts < known.max(initial=-np.inf)])
     texts = show(edges.tolist())
     ranges = [f"{a} – {b}" for a, b in itertools.pairwise(texts)]
-    labels = [f"≤ {texts[0]}", *ranges, f"> {texts[-1]}"] if texts else ["(one value)"]
+    lowest = [texts[0] if known.min() == edges[0] else f"≤ {texts[0]}"] if texts else []
+    labels = [*lowest, *ranges, f"> {texts[-1]}"] if texts else ["(one value)"]
     where = np.where(np.isnan(array), len(labels), np.searchsorted(edges, array, side="left"))
     return pl.Series(values.name, np.array([*labels, MISSING])[where])

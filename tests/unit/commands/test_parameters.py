@@ -25,3 +25,15 @@ def test_a_text_stays_a_text(root: Path, tmp_path: Path, word: str) -> None:
     write_parameters(file, data, ["a"])
     assert load_config(file).data == data
     assert "# the column to predict" in file.read_text(encoding="utf-8")
+
+
+def test_what_named_columns_of_the_earlier_data_is_said_in_one_line(
+    root: Path, tmp_path: Path
+) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    before = load_config(file).data
+    (line,) = write_parameters(file, replace(before, name="shop"), ["a"])
+    assert line == (
+        "normalize.columns: left out area_error, smoothness_mean (columns of breast-cancer)"
+    )
+    assert write_parameters(file, replace(before, name="shop"), ["a"]) == []

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 import xlsxwriter
@@ -139,6 +140,18 @@ def test_json_that_is_no_table(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as refused:
         read(tmp_path / "mine.jsonl")
     assert "mine.jsonl" in str(refused.value)
+
+
+@pytest.mark.parametrize("orient", ["split", "columns", "index", "values", "table"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_other_layouts_of_pandas_are_told_how_to_write_rows(
+    tmp_path: Path, orient: Any, rows: int
+) -> None:
+    pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]}).head(rows).to_json(
+        tmp_path / "mine.json", orient=orient
+    )
+    with pytest.raises(DataError, match=r"mine\.json.*orient='records', lines=True"):
+        read(tmp_path / "mine.json")
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8).map(
