@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from plumbline.errors import StorageError
+from plumbline import artifacts
 from plumbline.numbers import number
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
 
 BASELINES_FIRST = 3  # columns of baselines that fit a screen
 PLACES = (
-    ("reports/index.html", "the whole run on one page"),
+    (f"reports/{artifacts.PAGE}", "the whole run on one page"),
     ("make ui", "MLflow and Prefect in the browser"),
     ("dvc metrics diff", "what changed since the last commit of dvc.lock"),
 )
@@ -31,18 +29,18 @@ def summary(root: Path) -> str:
 
 def metric_rows(root: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows: test metric, its 95% interval, baselines; the one that counts first."""
-    metrics = _read(root, "reports/metrics.json", "evaluate")
-    counts = _read(root, "artifacts/decision/decision.json", "evaluate")["metric"]
-    baselines = dict(list(metrics["baselines"].items())[:BASELINES_FIRST])
-    names = sorted(metrics["test"], key=lambda name: name != counts)
+    metrics = artifacts.read(artifacts.Metrics, root)
+    counts = artifacts.read(artifacts.Comparison, root).metric
+    baselines = dict(list(metrics.baselines.items())[:BASELINES_FIRST])
+    names = sorted(metrics.test, key=lambda name: name != counts)
     rows = []
     for name in names:
-        low, high = metrics["test_ci95"].get(name, (None, None))
+        low, high = metrics.test_ci95.get(name, (None, None))
         label = metric_label(name)
         rows.append(
             [
                 f"{label} *" if name == counts else label,
-                metric_value(name, metrics["test"][name]),
+                metric_value(name, metrics.test[name]),
                 metric_interval(name, low, high),
                 *(metric_value(name, scores.get(name)) for scores in baselines.values()),
             ]
@@ -52,29 +50,29 @@ def metric_rows(root: Path) -> tuple[list[str], list[list[str]]]:
 
 def fact_rows(root: Path) -> list[tuple[str, str]]:
     """What the gates and the registry said."""
-    validation = _read(root, "reports/validation/result.json", "validate")
-    leakage = _read(root, "reports/leakage.json", "split")
-    drift = _read(root, "reports/drift/result.json", "drift")
-    parity = _read(root, "reports/parity.json", "export")
-    register = _read(root, "reports/register.json", "register")
-    drifted = [name for name, column in drift["columns"].items() if column["drifted"]]
-    failed = len(validation["failed"])
-    checks = {finding.get("title", finding["check"]): None for finding in leakage["findings"]}
+    validation = artifacts.read(artifacts.ValidationResult, root)
+    leakage = artifacts.read(artifacts.LeakageResult, root)
+    drift = artifacts.read(artifacts.DriftResult, root)
+    parity = artifacts.read(artifacts.ParityResult, root)
+    register = artifacts.read(artifacts.Registered, root)
+    drifted = [name for name, column in drift.columns.items() if column["drifted"]]
+    failed = len(validation.failed)
+    checks = {finding.get("title", finding["check"]): None for finding in leakage.findings}
     return [
         (
             "validation",
-            f"{validation['evaluated']} expectations, {failed or 'none'} failed",
+            f"{validation.evaluated} expectations, {failed or 'none'} failed",
         ),
-        ("leakage", "clean" if leakage["clean"] else f"found: {', '.join(checks)}"),
+        ("leakage", "clean" if leakage.clean else f"found: {', '.join(checks)}"),
         (
             "drift",
-            f"{'the data set drifts' if drift['dataset_drift'] else 'none of the data set'}; "
-            f"{len(drifted)} of {len(drift['columns'])} columns{_some(drifted)}",
+            f"{'the data set drifts' if drift.dataset_drift else 'none of the data set'}; "
+            f"{len(drifted)} of {len(drift.columns)} columns{_some(drifted)}",
         ),
-        ("ONNX", f"differs from torch by at most {number(parity['max_difference'], 2)}"),
-        ("model", f"{register['model']} version {register['version']}"),
-        ("decision", register["decision"]),
-        *(("", reason) for reason in register["reasons"]),
+        ("ONNX", f"differs from torch by at most {number(parity.max_difference or 0, 2)}"),
+        ("model", f"{register.model} version {register.version}"),
+        ("decision", register.decision),
+        *(("", reason) for reason in register.reasons),
     ]
 
 
@@ -102,12 +100,3 @@ def _some(names: Sequence[str], limit: int = 3) -> str:
         return ""
     more = ", …" if len(names) > limit else ""
     return f" ({', '.join(names[:limit])}{more})"
-
-
-def _read(root: Path, name: str, stage: str) -> Any:
-    try:
-        return json.loads((root / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StorageError(
-            f"not there yet: the stage '{stage}' writes it", file=name, hint="run `plumbline repro`"
-        ) from None

@@ -11,10 +11,18 @@ import polars as pl
 import pytest
 from markdown_it import MarkdownIt
 from pipelines.training import _result
+from tests import records
 from tests.e2e.browser import Browser
 from tests.unit.report.sample import config, write_sample
 
-from plumbline.data.checks import Outcome
+from plumbline.artifacts import (
+    LeakageResult,
+    ParityResult,
+    Registered,
+    ValidationResult,
+    to_json,
+)
+from plumbline.data.checks import CheckResult
 from plumbline.data.checks_page import results_page
 from plumbline.evaluation.drift import Pair, compare
 from plumbline.files import write_json
@@ -85,7 +93,7 @@ def checks_page(folder: Path) -> str:
     }
     return results_page(
         [
-            Outcome(
+            CheckResult(
                 column=column,
                 expectation=name,
                 severity="critical",
@@ -113,46 +121,43 @@ def card(folder: Path) -> str:
             "inputs": {"num": {"sources": HOSTILE[:8]}, "cat": {"sources": HOSTILE[8:]}},
         },
         metric="accuracy",
-        metrics={"test": {"accuracy": 0.9}, "test_ci95": {}, "baselines": {}},
+        metrics=records.metrics(test={"accuracy": 0.9}),
         verdict=" ".join(HOSTILE),
-        slices={
-            "metric": "accuracy",
-            "slices": [
+        slices=records.slices(
+            "accuracy",
+            *(
                 {"column": one, "value": one, "worse": True, "score": 0.1, "rows": 9}
                 for one in HOSTILE
-            ],
-        },
-        drift={"columns": {name: {"drifted": True} for name in HOSTILE}},
+            ),
+        ),
+        drift=records.drift(dict.fromkeys(HOSTILE, True)),
         lineage={"git_commit": HOSTILE[13]},
     )
     return rendered(text)
 
 
 def artifact(folder: Path) -> str:
-    drift = {
-        "columns": {name: {"drifted": True} for name in HOSTILE},
-        "dataset_drift": True,
-    }
-    contents = {
-        "metrics": {
-            "test": {"accuracy": 0.9},
-            "test_ci95": {},
-            "baselines": {name: {"accuracy": 0.8} for name in HOSTILE},
-        },
-        "validation/result": {"evaluated": 1, "failed": []},
-        "leakage": {"clean": False, "findings": [{"check": one} for one in HOSTILE]},
-        "drift/result": drift,
-        "parity": {"max_difference": 0.0},
-        "register": {
-            "model": HOSTILE[0],
-            "version": "1",
-            "decision": "first",
-            "reasons": HOSTILE,
-        },
-    }
-    for name, content in contents.items():
-        write_json(folder / "reports" / f"{name}.json", content)
-    write_json(folder / "artifacts" / "decision" / "decision.json", {"metric": "accuracy"})
+    made = [
+        records.metrics(
+            test={"accuracy": 0.9}, baselines={name: {"accuracy": 0.8} for name in HOSTILE}
+        ),
+        records.comparison("accuracy"),
+        ValidationResult(success=True, evaluated=1, rows=9, failed=[]),
+        LeakageResult(clean=False, findings=[{"check": one} for one in HOSTILE]),
+        records.drift(dict.fromkeys(HOSTILE, True)),
+        ParityResult(rows=9, max_difference=0.0, tolerance=1e-4, passed=True, unit="", batches={}),
+        Registered(
+            model=HOSTILE[0],
+            version="1",
+            run_id="c0ffee",
+            decision="first",
+            reasons=HOSTILE,
+            alias="champion",
+            lineage={},
+        ),
+    ]
+    for record in made:
+        write_json(folder / record.FILE, to_json(record))
     return rendered(_result(folder))
 
 

@@ -97,6 +97,7 @@ def test_dependencies_and_parameters_exist(root: Path, graph: dict[str, Any]) ->
 
 GROUND = (
     "address",
+    "artifacts",
     "config",
     "errors",
     "examples",

@@ -7,31 +7,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.records import comparison, drift
 
 from plumbline import cli
+from plumbline.artifacts import Comparison, DriftResult, to_json
 from plumbline.errors import StorageError
 from plumbline.results import metric_rows, summary
 
 FILES: dict[str, Any] = {
     "reports/metrics.json": {
+        "train": {},
+        "val": {},
         "test": {"accuracy": 0.9737, "roc_auc": 0.99671, "log_loss": 0.07277},
         "test_ci95": {"accuracy": [0.93, 1.0], "roc_auc": [0.9895, 1.0]},
         "baselines": {"majority": {"accuracy": 0.62, "roc_auc": 0.5}, "linear": {"roc_auc": 0.99}},
     },
-    "artifacts/decision/decision.json": {"metric": "roc_auc"},
-    "reports/validation/result.json": {"evaluated": 75, "failed": []},
+    Comparison.FILE: to_json(comparison("roc_auc")),
+    "reports/validation/result.json": {
+        "success": True,
+        "evaluated": 75,
+        "rows": 569,
+        "failed": [],
+    },
     "reports/leakage.json": {
         "clean": False,
         "findings": [{"check": "near_duplicates"}, {"check": "near_duplicates"}],
     },
-    "reports/drift/result.json": {
-        "dataset_drift": False,
-        "columns": {"a": {"drifted": True}, "b": {"drifted": False}},
+    DriftResult.FILE: to_json(drift({"a": True, "b": False})),
+    "reports/parity.json": {
+        "rows": 114,
+        "max_difference": 1.5e-7,
+        "tolerance": 1e-4,
+        "passed": True,
+        "unit": "probability",
+        "batches": {},
     },
-    "reports/parity.json": {"max_difference": 1.5e-7},
     "reports/register.json": {
         "model": "toy",
         "version": "3",
+        "run_id": "c0ffee",
+        "alias": "challenger",
+        "lineage": {},
         "decision": "hold",
         "reasons": ["it is not better than the champion"],
     },

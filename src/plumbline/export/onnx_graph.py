@@ -18,6 +18,7 @@ import torch
 from onnx_ir.passes.common import NameFixPass
 from torch import Tensor, nn
 
+from plumbline.artifacts import GRAPH
 from plumbline.examples import InputSpec, TensorSpec
 from plumbline.models.deployed import Deployed
 from plumbline.models.target import TargetTransform
@@ -132,7 +133,7 @@ def contract(
     classification = spec.task.has_classes
     return {
         "format": FORMAT,
-        "file": "model.onnx",
+        "file": GRAPH,
         "sha256": sha256,
         "made_from": dict(sorted(sources.items())),
         "opset": opset,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plumbline import artifacts
 from plumbline.config import Config
 from plumbline.kinds import Task
 from plumbline.report.read import Reports, pick, words
@@ -25,7 +26,7 @@ class About:
 
 def about(config: Config, reports: Reports) -> About:
     """The main metric is the one that evaluation judged by; without it the task's own."""
-    compared = words(pick(reports.json("evaluation/verdict.json"), "metric"))
+    compared = words(pick(reports.json(artifacts.COMPARISON), "metric"))
     wanted = config.evaluate.metric
     default = config.data.task.spec.metric
     metric = compared if compared in METRIC_WORDS else default if wanted == "auto" else wanted

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from plumbline import artifacts
 from plumbline.config import Config
 from plumbline.numbers import number
 from plumbline.report.about import About, about
@@ -41,7 +42,7 @@ def render(config: Config, reports: Reports) -> str:
 def _metadata(reports: Reports, run: About) -> list[tuple[str, str]]:
     """What a reader must know before anything else."""
     data = run.config.data
-    rows = whole(pick(reports.json("split/summary.json"), "rows"))
+    rows = whole(pick(reports.json(artifacts.SPLIT), "rows"))
     metadata = [("predicts", data.target), ("task", TASK_WORDS[data.task])]
     if data.positive is not None:
         metadata.append(("positive class", data.positive))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
 from plumbline.evaluation.gate import Candidate
@@ -30,7 +31,7 @@ class Unfit(Exception):
 def present_candidate(paths: Paths, test: Examples) -> Candidate:
     """The model that was just exported, on prepared test rows."""
     return Candidate(
-        prediction=OnnxPredictor((paths.onnx / "model.onnx").read_bytes())(test.inputs),
+        prediction=OnnxPredictor((paths.onnx / artifacts.GRAPH).read_bytes())(test.inputs),
         threshold=Decision.read(paths.decision).threshold,
     )
 
@@ -48,16 +49,16 @@ def registered_candidate(folder: Path, config: Config, paths: Paths, test: Examp
     extra, contract = folder / EXTRA, contract_of(folder)
     try:
         threshold = Decision.read(extra).threshold
-        own = read_json(extra / "preprocessor.json")
+        own = read_json(extra / artifacts.PREPROCESSOR)
     except (OSError, ValueError, KeyError) as error:
         raise Unfit(f"its files cannot be read: {error}") from None
     spec = load_spec(paths)
     if contract["task"] != str(spec.task) or contract["classes"] != list(spec.classes):
         was = f"{contract['task']} {', '.join(contract['classes'])}".strip()
         raise Unfit(f"it answers another question ({was})")
-    if sha256(extra / "preprocessor.json") != sha256(paths.model / "preprocessor.json"):
+    if sha256(extra / artifacts.PREPROCESSOR) != sha256(paths.model / artifacts.PREPROCESSOR):
         test = _prepare(own, config, paths, test)
-    graph = OnnxPredictor((folder / "model.onnx").read_bytes())
+    graph = OnnxPredictor((folder / artifacts.GRAPH).read_bytes())
     return Candidate(prediction=graph(test.inputs), threshold=threshold)
 
 
@@ -73,8 +74,8 @@ def contract_of(folder: Path | None) -> dict[str, Any]:
     if folder is None:
         raise Unfit("its files are not where MLflow says")
     try:
-        contract: dict[str, Any] = read_json(folder / EXTRA / "contract.json")
-        digest = sha256(folder / "model.onnx")
+        contract: dict[str, Any] = read_json(folder / EXTRA / artifacts.CONTRACT)
+        digest = sha256(folder / artifacts.GRAPH)
     except (OSError, ValueError) as error:
         raise Unfit(f"its files cannot be read: {error}") from None
     if digest != contract["sha256"]:

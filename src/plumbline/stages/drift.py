@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.evaluation.drift import Chance, ColumnDrift, Pair, chance, compare
-from plumbline.files import write_json, write_text
+from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part, Task
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.frames import take_rows
@@ -46,19 +47,17 @@ def run(config: Config, paths: Paths) -> Report:
     share = len(drifted) / max(len(features), 1)
     by_chance = chance(columns[name] for name in features)
     with sealed_dir(paths.reports / "drift") as folder:
-        write_json(
-            folder / "result.json",
-            {
-                "dataset_drift": share > config.drift.share,
-                "drifted_share": share,
-                "chance": by_chance and by_chance.to_json(),
-                "rows": {"reference": len(reference), "current": len(current)},
-                "columns": {name: columns[name].to_json() for name in features},
-                "target": columns[target].to_json(),
-                "prediction": columns[prediction].to_json(),
-            },
+        result = artifacts.DriftResult(
+            dataset_drift=share > config.drift.share,
+            drifted_share=share,
+            chance=None if by_chance is None else by_chance.to_json(),
+            rows={"reference": len(reference), "current": len(current)},
+            columns={name: columns[name].to_json() for name in features},
+            target=columns[target].to_json(),
+            prediction=columns[prediction].to_json(),
         )
-        write_text(folder / "index.html", page)
+        artifacts.write(result, folder)
+        write_text(artifacts.inside(folder, artifacts.DRIFT_PAGE), page)
     return Report(
         rows=[
             ("data set", "drifted" if share > config.drift.share else "no drift"),
@@ -67,7 +66,7 @@ def run(config: Config, paths: Paths) -> Report:
             (target, _words(columns[target])),
             (prediction, _words(columns[prediction])),
         ],
-        outputs=[paths.reports / "drift" / "index.html"],
+        outputs=[paths.reports / artifacts.DRIFT_PAGE],
     )
 
 
@@ -82,7 +81,7 @@ def _some(rows: IntArray, config: Config) -> IntArray:
 def _predictions(config: Config, paths: Paths, schema: Schema) -> Pair:
     """Validation against test rows, neither fitted on: the positive class's probability, the
     predicted class or the value."""
-    frame = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
+    frame = pl.read_parquet(paths.reports / artifacts.PREDICTIONS)
     name = f"p_{schema.classes[1]}" if schema.task == Task.BINARY else "predicted"
     number = schema.task != Task.MULTICLASS
     sides = []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.evaluation.baseline_predictions import predict_baselines, sample_training_rows
 from plumbline.evaluation.conformal import fit_conformal, measure
@@ -50,37 +50,45 @@ def run(config: Config, paths: Paths) -> Report:
     others = {name: own[Part.TEST] for name, own in baselines.items()}
     conformal = fit_conformal(val.y, val.prediction, spec.task, settings.coverage)
     bootstrap = {"resamples": settings.bootstrap, "seed": config.seed}
-    metrics = {
+    metrics = artifacts.Metrics(
         **{part.name.lower(): own.scores() for part, own in model.items()},
-        "test_ci95": test.ci95(**bootstrap),
-        "baselines": {name: other.scores() for name, other in others.items()},
-    }
-    decided = {"temperature": test.decision.temperature, "threshold": test.decision.threshold}
-    verdict = {"metric": metric, **compare(test, others, metric, **bootstrap), **decided}
-    coverage = measure(conformal, test.y, test.prediction)
-    verdict["conformal"] = {"promised": settings.coverage, **coverage}
-    weak = {"metric": metric, "slices": score_slices(slices, test, metric, **bootstrap)}
+        test_ci95=test.ci95(**bootstrap),
+        baselines={name: other.scores() for name, other in others.items()},
+    )
+    comparison = artifacts.Comparison(
+        metric=metric,
+        **compare(test, others, metric, **bootstrap),
+        temperature=test.decision.temperature,
+        threshold=test.decision.threshold,
+        conformal={
+            "promised": settings.coverage,
+            **measure(conformal, test.y, test.prediction),
+        },
+    )
+    scored = score_slices(slices, test, metric, **bootstrap)
     rows_table = predictions(spec, model, baselines, conformal)
 
     with sealed_dir(paths.decision) as folder:
         replace(test.decision, metric=metric, conformal=conformal.to_json()).write(folder)
-    files = [paths.reports / "metrics.json", paths.reports / "summary.json"]
-    for file, content in zip(files, (metrics, _summary(metric, metrics)), strict=True):
-        write_json(file, content)
+    headline = paths.reports / artifacts.HEADLINE
+    files = [artifacts.write(metrics, paths.reports), headline]
+    write_json(headline, _summary(metric, metrics))
     with sealed_dir(paths.reports / "evaluation", beside=files) as folder:
-        write_json(folder / "verdict.json", verdict)
-        write_json(folder / "slices.json", weak)
-        rows_table.write_parquet(folder / "predictions.parquet", compression="zstd")
+        artifacts.write(comparison, folder)
+        artifacts.write(artifacts.SliceScores(metric=metric, slices=scored), folder)
+        rows_table.write_parquet(
+            artifacts.inside(folder, artifacts.PREDICTIONS), compression="zstd"
+        )
         curves = {**curve_tables(test, spec.classes), **baseline_curves(others)}
         for name, curve in curves.items():
             curve.write_csv(folder / f"{name}.csv")
-    rows = [*_rows(metrics), ("verdict", str(verdict["text"]))]
+    rows = [*_rows(metrics), ("verdict", comparison.text)]
     if len(fitted) < len(parts[Part.TRAIN]):
         of = f"{len(fitted):,} of {len(parts[Part.TRAIN]):,} training rows"
         rows.append(("baselines", f"fitted on {of}, drawn at random (data.max_memory_mb)"))
     return Report(
         rows=rows,
-        outputs=[paths.reports / "metrics.json", paths.reports / "evaluation" / "verdict.json"],
+        outputs=[paths.reports / artifacts.METRICS, paths.reports / artifacts.COMPARISON],
     )
 
 
@@ -116,29 +124,29 @@ def _slices(
     )
 
 
-def _summary(metric: str, metrics: Mapping[str, Any]) -> dict[str, float | None]:
+def _summary(metric: str, metrics: artifacts.Metrics) -> dict[str, float | None]:
     """What `dvc metrics show` prints: the metric that counts on test rows, its 95 % interval,
     and the best baseline's."""
-    low, high = metrics["test_ci95"].get(metric, (None, None))
+    low, high = metrics.test_ci95.get(metric, (None, None))
     best = max if METRICS[metric].greater_is_better else min
-    others = [scores[metric] for scores in metrics["baselines"].values() if metric in scores]
+    others = [scores[metric] for scores in metrics.baselines.values() if metric in scores]
     return {
-        metric: metrics["test"].get(metric),
+        metric: metrics.test.get(metric),
         "low": low,
         "high": high,
         "best_baseline": best(others, default=None),
     }
 
 
-def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _rows(metrics: artifacts.Metrics) -> list[tuple[str, str]]:
     """A line per test metric: the model's with its interval, then each baseline's."""
     rows = []
-    for name, value in metrics["test"].items():
-        ends = metrics["test_ci95"].get(name)
+    for name, value in metrics.test.items():
+        ends = metrics.test_ci95.get(name)
         text = metric_value(name, value) + (f" ({metric_interval(name, *ends)})" if ends else "")
         others = [
             f"{baseline_label(baseline)} {metric_value(name, scores[name])}"
-            for baseline, scores in metrics["baselines"].items()
+            for baseline, scores in metrics.baselines.items()
             if name in scores
         ]
         rows.append((metric_label(name), ", ".join([text, *others])))

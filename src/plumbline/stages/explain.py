@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
 from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
@@ -43,14 +44,15 @@ def run(config: Config, paths: Paths) -> Report:
             faithfulness_rows=effort.tested,
         )
     with sealed_dir(paths.reports / "explain") as folder:
-        write_json(folder / "importance.json", {**explanation.importance(), "budget": budget})
-        explanation.shap_frame().write_parquet(folder / "shap.parquet")
-        write_json(folder / "lime.json", explanation.lime_json())
+        write_json(
+            artifacts.inside(folder, artifacts.IMPORTANCE),
+            {**explanation.importance(), "budget": budget},
+        )
+        explanation.shap_frame().write_parquet(artifacts.inside(folder, artifacts.SHAP_VALUES))
+        write_json(artifacts.inside(folder, artifacts.LIME), explanation.lime_json())
         faithfulness = {name: f.to_json() for name, f in explanation.faithfulness.items()}
-        write_json(folder / "faithfulness.json", faithfulness)
-    return Report(
-        rows=_rows(explanation, budget), outputs=[paths.reports / "explain" / "importance.json"]
-    )
+        write_json(artifacts.inside(folder, artifacts.FAITHFULNESS), faithfulness)
+    return Report(rows=_rows(explanation, budget), outputs=[paths.reports / artifacts.IMPORTANCE])
 
 
 def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError, GateError
 from plumbline.export.onnx_graph import contract, to_onnx
@@ -38,8 +39,7 @@ def run(config: Config, paths: Paths) -> Report:
         },
     )
     parity = _parity(config, paths, bundle, decision, graph)
-    report = paths.reports / "parity.json"
-    write_json(report, parity.to_json())
+    report = artifacts.write(artifacts.ParityResult(**parity.to_json()), paths.reports)
     if not parity.passed:
         raise GateError(
             f"parity: ONNX Runtime differs from torch by {_amount(parity)}, "
@@ -49,7 +49,7 @@ def run(config: Config, paths: Paths) -> Report:
             "(train.target_transform)",
         )
     with sealed_dir(paths.onnx, beside=[report]) as folder:
-        (folder / "model.onnx").write_bytes(graph)
+        (folder / artifacts.GRAPH).write_bytes(graph)
         described = contract(
             bundle.spec,
             temperature=decision.temperature,
@@ -57,7 +57,7 @@ def run(config: Config, paths: Paths) -> Report:
             sha256=hashlib.sha256(graph).hexdigest(),
             sources=sources,
         )
-        write_json(folder / "contract.json", described)
+        write_json(folder / artifacts.CONTRACT, described)
     inputs = ", ".join(f"{t.name} {('N', *t.shape)}".replace("'", "") for t in bundle.spec)
     return Report(
         rows=[
@@ -66,7 +66,7 @@ def run(config: Config, paths: Paths) -> Report:
             ("output", described["output"]["meaning"]),
             ("parity", f"{_amount(parity)} on {parity.rows:,} test rows"),
         ],
-        outputs=[paths.onnx / "contract.json", report],
+        outputs=[paths.onnx / artifacts.CONTRACT, report],
     )
 
 

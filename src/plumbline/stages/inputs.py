@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.data.rows import open_rows
 from plumbline.errors import DataError, ParameterError
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json
-from plumbline.kinds import ByteArray, Part, Role, Task
+from plumbline.kinds import Part, Role, Task
 from plumbline.preprocessing.arrays import read_examples
 from plumbline.tables import Schema, SplitIndex, Table
 
@@ -20,7 +20,7 @@ from plumbline.tables import Schema, SplitIndex, Table
 def load_table(config: Config, paths: Paths) -> tuple[Table, Schema]:
     """The typed rows; what the split stage dropped is no feature."""
     table, schema = open_rows(paths.table, config.data.max_memory_mb)
-    dropped = read_json(paths.split / "dropped.json")
+    dropped = read_json(paths.split / artifacts.DROPPED)
     columns = tuple(
         replace(c, role=Role.IGNORE) if c.name in dropped else c for c in schema.columns
     )
@@ -29,9 +29,7 @@ def load_table(config: Config, paths: Paths) -> tuple[Table, Schema]:
 
 def load_split(paths: Paths) -> SplitIndex:
     """The part of each row, and its part in each fold."""
-    frame = pl.read_parquet(paths.split / "index.parquet")
-    folds: ByteArray = frame.select(pl.col("^fold_.*$")).to_numpy()
-    return SplitIndex(part=frame["part"].to_numpy(), folds=folds)
+    return artifacts.read_split(paths.split)
 
 
 def load_part(paths: Paths, part: Part) -> Examples:
@@ -41,14 +39,14 @@ def load_part(paths: Paths, part: Part) -> Examples:
 
 def load_spec(paths: Paths) -> InputSpec:
     """What the prepared examples hold."""
-    return InputSpec.from_json(read_json(paths.prepared / "spec.json"))
+    return artifacts.read_spec(paths.prepared)
 
 
 def with_tuned(config: Config, paths: Paths) -> Config:
     """The parameters with what the tune stage found in place of `tuned`."""
     if not config.tuned:
         return config
-    values = read_json(paths.tuning / "best.json")["values"]
+    values = artifacts.read(artifacts.TunedValues, paths.root).values
     return config.replace({key: values[key] for key in config.tuned})
 
 

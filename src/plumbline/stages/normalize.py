@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.examples import TensorSpec
 from plumbline.files import write_json
@@ -42,8 +43,8 @@ def run(config: Config, paths: Paths) -> Report:
             for batch in transformer.transform_batches(used, rows, training=training):
                 for p, writer in writers.items():
                     writer.append(batch.take(part[batch.rows] == p))
-        write_json(folder / "spec.json", transformer.spec_.to_json())
-        write_json(folder / "preprocessor.json", transformer.to_json())
+        write_json(folder / artifacts.INPUT_SPEC, transformer.spec_.to_json())
+        write_json(folder / artifacts.PREPROCESSOR, transformer.to_json())
 
     spec = transformer.spec_
     counts = {p: int((part == p).sum()) for p in PARTS}
@@ -52,7 +53,7 @@ def run(config: Config, paths: Paths) -> Report:
         *((tensor.kind, _described(tensor)) for tensor in spec),
     ]
     lines += [("dropped", f"{name}: {why}") for name, why in transformer.dropped_.items()]
-    return Report(rows=lines, outputs=[paths.prepared / "preprocessor.json"])
+    return Report(rows=lines, outputs=[paths.prepared / artifacts.PREPROCESSOR])
 
 
 def _described(tensor: TensorSpec) -> str:

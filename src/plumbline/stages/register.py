@@ -12,11 +12,13 @@ from typing import Any
 
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.address import shown
 from plumbline.config import Config, Paths
 from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
 from plumbline.evaluation.slices import Slice, make_slices
 from plumbline.files import read_json, write_json
+from plumbline.inference import decision
 from plumbline.kinds import Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
@@ -38,19 +40,19 @@ def run(config: Config, paths: Paths) -> Report:
     store = tracking.open_store(paths.home)
     version = _version(store, config, paths)
     decided = _decide(store, version, config, paths)
-    result = {
-        "model": version.model,
-        "version": version.number,
-        "run_id": version.run_id,
-        "decision": decided["decision"],
-        "reasons": decided["reasons"],
-        "alias": CHAMPION if decided["decision"] in BECOMES_CHAMPION else CHALLENGER,
-        "lineage": {
+    result = artifacts.Registered(
+        model=version.model,
+        version=version.number,
+        run_id=version.run_id,
+        decision=decided["decision"],
+        reasons=decided["reasons"],
+        alias=CHAMPION if decided["decision"] in BECOMES_CHAMPION else CHALLENGER,
+        lineage={
             n: version.tags[f"plumbline.{n}"] for n in NAMES if f"plumbline.{n}" in version.tags
         },
-    }
-    write_json(paths.root / "mlflow" / "registered.json", result)
-    write_json(paths.reports / "register.json", result)
+    )
+    write_json(paths.root / "mlflow" / "registered.json", artifacts.to_json(result))
+    report = artifacts.write(result, paths.reports)
     return Report(
         rows=[
             ("store", shown(store.uri)),
@@ -58,15 +60,15 @@ def run(config: Config, paths: Paths) -> Report:
             ("decision", str(decided["decision"])),
             *(("", reason) for reason in decided["reasons"]),
         ],
-        outputs=[paths.reports / "register.json"],
+        outputs=[report],
     )
 
 
 def _version(store: Store, config: Config, paths: Paths) -> Version:
     """The version made from these files; what is missing of run and version is made now."""
-    inputs = [paths.model, paths.decision, paths.onnx, paths.prepared / "preprocessor.json"]
+    inputs = [paths.model, paths.decision, paths.onnx, paths.prepared / artifacts.PREPROCESSOR]
     inputs += [paths.reports / n for n in ("tuning", "training", "evaluation", "explain", "drift")]
-    key = fingerprint(paths.root, [*inputs, paths.reports / "metrics.json"])
+    key = fingerprint(paths.root, [*inputs, paths.reports / artifacts.METRICS])
     where = tracking.experiment(store, config.register.experiment or config.data.name)
     run_id = tracking.finished_run(store, where, key)
     version = registry.version_of_run(store, config.data.name, run_id) if run_id else None
@@ -74,7 +76,7 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
         if _is_whole(store, version):
             return version
         run_id = None  # made again, as a version of its own
-    contract = read_json(paths.onnx / "contract.json")
+    contract = read_json(paths.onnx / artifacts.CONTRACT)
     made_from = lineage(paths.root, paths.model)
     if run_id is None:
         run_id = tracking.begin_run(store, where, key, f"{config.data.name} {key[:8]}")
@@ -115,12 +117,12 @@ def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Cont
 def _log_model(store: Store, run_id: str, paths: Paths, contract: Mapping[str, Any]) -> str:
     test = load_part(paths, Part.TEST)
     extra = [
-        paths.onnx / "contract.json",
-        paths.model / "preprocessor.json",
-        paths.decision / "decision.json",
+        paths.onnx / artifacts.CONTRACT,
+        paths.model / artifacts.PREPROCESSOR,
+        paths.decision / decision.FILE,
         paths.expectations,
     ]
-    graph = paths.onnx / "model.onnx"
+    graph = paths.onnx / artifacts.GRAPH
     return registry.log_model(store, run_id, graph, contract, test.inputs, extra)
 
 
@@ -193,7 +195,7 @@ def _compare(
 
 def _slices(config: Config, paths: Paths) -> list[Slice]:
     """The slices that the evaluate stage showed, as positions in the test rows."""
-    shown_slices = read_json(paths.reports / "evaluation" / "slices.json")["slices"]
+    shown_slices = artifacts.read(artifacts.SliceScores, paths.root).slices
     columns = list(dict.fromkeys(one["column"] for one in shown_slices))
     wanted = {(one["column"], one["value"]) for one in shown_slices}
     if not columns:
@@ -207,7 +209,7 @@ def _slices(config: Config, paths: Paths) -> list[Slice]:
 
 def _params_used(config: Config, paths: Paths) -> dict[str, Any]:
     """params.yaml, with the values that the tuner found where it says `tuned`."""
-    values = read_json(paths.reports / "tuning" / "summary.json")["values"]
+    values = artifacts.read(artifacts.TuningSummary, paths.root).values
     flat = dict(flatten(dataclasses.asdict(config)))
     return {**flat, **{key: values[key] for key in config.tuned if key in values}}
 
@@ -215,19 +217,19 @@ def _params_used(config: Config, paths: Paths) -> dict[str, Any]:
 def _card(
     config: Config, paths: Paths, contract: Mapping[str, Any], made_from: Mapping[str, str]
 ) -> str:
-    folder = paths.reports / "evaluation"
+    comparison = artifacts.read(artifacts.Comparison, paths.root)
     return model_card(
         name=config.data.name,
         target=config.data.target,
         contract=contract,
-        metric=read_json(paths.decision / "decision.json")["metric"],
-        metrics=read_json(paths.reports / "metrics.json"),
-        verdict=str(read_json(folder / "verdict.json")["text"]),
-        slices=read_json(folder / "slices.json"),
-        drift=read_json(paths.reports / "drift" / "result.json"),
+        metric=comparison.metric,
+        metrics=artifacts.read(artifacts.Metrics, paths.root),
+        verdict=comparison.text,
+        slices=artifacts.read(artifacts.SliceScores, paths.root),
+        drift=artifacts.read(artifacts.DriftResult, paths.root),
         lineage=made_from,
     )
 
 
 def _split_hash(paths: Paths) -> str:
-    return fingerprint(paths.root, [paths.split / "index.parquet"])
+    return fingerprint(paths.root, [paths.split / artifacts.SPLIT_INDEX])

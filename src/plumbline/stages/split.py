@@ -6,9 +6,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import polars as pl
-
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.data.rows import open_rows
 from plumbline.errors import DataError, GateError
@@ -43,8 +41,7 @@ def run(config: Config, paths: Paths) -> Report:
     )
     print(f"leakage checks: {evidence.plan()}", file=sys.stderr, flush=True)
     leaks = find_leaks(evidence)
-    report = paths.reports / "leakage.json"
-    write_json(report, leaks.to_json())
+    report = artifacts.write(artifacts.LeakageResult(**leaks.to_json()), paths.reports)
     _gate(leaks, report.relative_to(paths.root).as_posix())
 
     split = without(split, leaks.dropped_rows)
@@ -65,7 +62,7 @@ def run(config: Config, paths: Paths) -> Report:
             *((name, f"{part['rows']:,} rows") for name, part in summary["parts"].items()),
             *(("leakage", text) for text in _verdict(leaks)),
         ],
-        outputs=[paths.reports / "split" / "summary.json", report],
+        outputs=[paths.reports / artifacts.SPLIT, report],
     )
 
 
@@ -102,13 +99,10 @@ def _columns(finding: Finding) -> str:
 
 
 def _write(paths: Paths, split: SplitIndex, summary: dict[str, Any]) -> None:
-    folds = {f"fold_{k}": split.folds[:, k] for k in range(split.folds.shape[1])}
-    index = pl.DataFrame(
-        {"row": np.arange(len(split.part), dtype=np.uint32), "part": split.part, **folds}
-    )
     with sealed_dir(paths.split) as folder:
-        index.write_parquet(folder / "index.parquet", compression="zstd")
-        write_json(folder / "dropped.json", summary["dropped_columns"])
-        write_json(folder / "summary.json", {k: v for k, v in summary.items() if k != "order"})
-    with sealed_dir(paths.reports / "split", beside=[paths.reports / "leakage.json"]) as folder:
-        write_json(folder / "summary.json", summary)
+        artifacts.write_split(split, folder)
+        write_json(folder / artifacts.DROPPED, summary["dropped_columns"])
+        own = {k: v for k, v in summary.items() if k != "order"}
+        write_json(folder / artifacts.SPLIT_SUMMARY, own)
+    with sealed_dir(paths.reports / "split", beside=[paths.reports / artifacts.LEAKAGE]) as folder:
+        write_json(artifacts.inside(folder, artifacts.SPLIT), summary)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.model import TrainConfig
 from plumbline.evaluation.metrics import METRICS, score
 from plumbline.examples import Examples, InputSpec
-from plumbline.files import read_json, write_json, write_text
+from plumbline.files import read_json, write_text
 from plumbline.kinds import DoubleArray, FloatArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.models import build_model, learn_inputs
@@ -64,7 +65,7 @@ def _train(config: Config, paths: Paths) -> None:
     train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
     refuse_unfit(train, spec, "training")
     refuse_unfit(val, spec, "validation")
-    preprocessor = read_json(paths.prepared / "preprocessor.json")
+    preprocessor = read_json(paths.prepared / artifacts.PREPROCESSOR)
     fitted = resample(train, spec, config.normalize.balance, config.seed)
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
@@ -269,23 +270,23 @@ def _write_report(
 ) -> None:
     fitted = fresh.fitted
     metric = monitored(config, spec)
-    write_text(folder / "curves.csv", curves_csv(fitted.history, metric))
-    summary = {
-        "model": config.model.name,
-        "parameters": sum(t.numel() for t in fitted.weights.values()),
-        "values": values,
-        "epochs": len(fitted.history),
-        "best_epoch": fitted.best_epoch,
-        "stopped_early": fitted.stopped_early,
-        "monitor": metric if fitted.monitor == "score" else "loss",
-        "best_score": fitted.best_score,
-        "verdict": verdict.to_json(),
-        "learning_curve": curve_json(points),
-    }
+    write_text(artifacts.inside(folder, artifacts.CURVES), curves_csv(fitted.history, metric))
     if finder:
-        write_text(folder / "learning_rate.csv", finder["sweep"])
-        summary["proposed_learning_rate"] = finder["proposal"]
-    write_json(folder / "summary.json", summary)
+        write_text(artifacts.inside(folder, artifacts.RATE_SWEEP), finder["sweep"])
+    summary = artifacts.TrainingSummary(
+        model=config.model.name,
+        parameters=sum(t.numel() for t in fitted.weights.values()),
+        values=values,
+        epochs=len(fitted.history),
+        best_epoch=fitted.best_epoch,
+        stopped_early=fitted.stopped_early,
+        monitor=metric if metric is not None and fitted.monitor == "score" else "loss",
+        best_score=fitted.best_score,
+        verdict=verdict.to_json(),
+        learning_curve=curve_json(points),
+        proposed_learning_rate=finder.get("proposal"),
+    )
+    artifacts.write(summary, folder)
 
 
 def curves_csv(history: list[dict[str, float]], metric: str | None) -> str:
@@ -309,22 +310,22 @@ def _at(config: Config, key: str) -> Any:
 
 
 def _report(paths: Paths) -> Report:
-    summary = read_json(paths.reports / "training" / "summary.json")
-    fit, more = summary["verdict"]["text"]
+    summary = artifacts.read(artifacts.TrainingSummary, paths.root)
+    fit, more = summary.verdict["text"]
     rows = [
-        ("model", f"{summary['model']}, {summary['parameters']:,} parameters"),
+        ("model", f"{summary.model}, {summary.parameters:,} parameters"),
         (
             "values",
             ", ".join(
                 f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-                for k, v in summary["values"].items()
+                for k, v in summary.values.items()
             ),
         ),
-        ("best epoch", f"{summary['best_epoch']} of {summary['epochs']}"),
-        (f"validation {summary['monitor']}", f"{summary['best_score']:.4f}"),
+        ("best epoch", f"{summary.best_epoch} of {summary.epochs}"),
+        (f"validation {summary.monitor}", f"{summary.best_score:.4f}"),
         ("verdict", fit),
         ("more rows", more),
     ]
-    if "proposed_learning_rate" in summary:
-        rows.append(("proposed rate", f"{summary['proposed_learning_rate']:.2e}"))
+    if summary.proposed_learning_rate is not None:
+        rows.append(("proposed rate", f"{summary.proposed_learning_rate:.2e}"))
     return Report(rows=rows, outputs=[paths.reports / "training", paths.model])

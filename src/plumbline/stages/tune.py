@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
 from plumbline.errors import DataError, UserError
 from plumbline.evaluation.metrics import METRICS, score
 from plumbline.examples import Examples, InputSpec
-from plumbline.files import write_json, write_text
+from plumbline.files import write_text
 from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.balance import resample
@@ -216,34 +217,30 @@ def _worker(config: Config, paths: Paths, metric: str, key: str) -> None:
 
 def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> None:
     selected, gain = result.selected, result.gain
-    best = {
-        "values": selected.values,
-        "score": selected.value,
-        "std_error": std_error(selected.scores),
-        "metric": metric,
-        "trials": len(result.trials),
-    }
-    summary = {
-        **best,
-        "greater_is_better": result.greater_is_better,
-        "sampler": config.tune.sampler,
-        "pruner": config.tune.pruner,
-        "objective": config.tune.objective,
-        "folds": len(selected.scores),
-        "pruned": sum(t.state == "pruned" for t in result.trials),
-        "selected": selected.number,
-        "best": result.best.number,
-        "fold_scores": selected.scores,
-        "inside_noise": result.inside_noise,
-        "gain_over_default": None if gain is None else {"mean": gain[0], "std_error": gain[1]},
-        "importance": result.importance,
-        "space": {k: dataclasses.asdict(d) for k, d in config.tune.space.items()},
-    }
-    with sealed_dir(paths.reports / "tuning") as folder:
-        write_json(folder / "summary.json", summary)
-        write_text(folder / "trials.csv", trials_csv(result))
-    with sealed_dir(paths.tuning) as folder:
-        write_json(folder / "best.json", best)
+    best = artifacts.TunedValues(
+        values=selected.values,
+        score=selected.value,
+        std_error=std_error(selected.scores),
+        metric=metric,
+        trials=len(result.trials),
+    )
+    summary = artifacts.TuningSummary(
+        **artifacts.to_json(best),
+        greater_is_better=result.greater_is_better,
+        sampler=config.tune.sampler,
+        pruner=config.tune.pruner,
+        objective=config.tune.objective,
+        folds=len(selected.scores),
+        pruned=sum(t.state == "pruned" for t in result.trials),
+        selected=selected.number,
+        best=result.best.number,
+        fold_scores=selected.scores,
+        inside_noise=result.inside_noise,
+        gain_over_default=None if gain is None else {"mean": gain[0], "std_error": gain[1]},
+        importance=result.importance,
+        space={k: dataclasses.asdict(d) for k, d in config.tune.space.items()},
+    )
+    _write_records(paths, best, summary, trials_csv(result))
     if config.tune.storage is None and TUNE_STORAGE not in os.environ:
         for journal in (paths.state / "tuning").glob("*.log*"):
             journal.unlink()
@@ -266,15 +263,20 @@ def trials_csv(result: SearchResult) -> str:
 def _no_search(config: Config, paths: Paths, metric: str) -> Report:
     """tune.trials is 0: `tuned` means the center of the search range."""
     values = {key: dimension.center for key, dimension in config.tune.space.items()}
-    best = {"values": values, "score": None, "std_error": None, "metric": metric, "trials": 0}
+    best = artifacts.TunedValues(values=values, score=None, std_error=None, metric=metric, trials=0)
+    summary = artifacts.TuningSummary(**artifacts.to_json(best))
+    _write_records(paths, best, summary, "number,state,value\n")
+    return Report(rows=[("trials", "none (tune.trials is 0)")], outputs=[paths.root / best.FILE])
+
+
+def _write_records(
+    paths: Paths, best: artifacts.TunedValues, summary: artifacts.TuningSummary, trials: str
+) -> None:
     with sealed_dir(paths.reports / "tuning") as folder:
-        write_json(folder / "summary.json", {"metric": metric, "trials": 0, "values": values})
-        write_text(folder / "trials.csv", "number,state,value\n")
+        artifacts.write(summary, folder)
+        write_text(artifacts.inside(folder, artifacts.TRIALS), trials)
     with sealed_dir(paths.tuning) as folder:
-        write_json(folder / "best.json", best)
-    return Report(
-        rows=[("trials", "none (tune.trials is 0)")], outputs=[paths.tuning / "best.json"]
-    )
+        artifacts.write(best, folder)
 
 
 def _report(config: Config, paths: Paths, metric: str, result: SearchResult) -> Report:
@@ -296,4 +298,4 @@ def _report(config: Config, paths: Paths, metric: str, result: SearchResult) -> 
     rows += [
         (k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in selected.values.items()
     ]
-    return Report(rows=rows, outputs=[paths.reports / "tuning" / "trials.csv"])
+    return Report(rows=rows, outputs=[paths.reports / artifacts.TRIALS])

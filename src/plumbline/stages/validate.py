@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.cells import KINDS
 from plumbline.config import Config, Paths
 from plumbline.data.checks import CheckResult, checks_of, failing_rows, run_checks
@@ -43,9 +43,9 @@ def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path)
     listed = failing_rows(failed, source, config.validate.max_failing_rows)
     folder = paths.reports / "validation"
     with sealed_dir(folder) as new:
-        write_json(new / "result.json", _result(outcomes, source.rows, bool(stopping)))
-        write_json(new / "columns.json", overview(source, expectations))
-        with new_file(new / "failing_rows.parquet") as file:
+        artifacts.write(_result(outcomes, source.rows, bool(stopping)), new)
+        write_json(artifacts.inside(new, artifacts.COLUMNS), overview(source, expectations))
+        with new_file(artifacts.inside(new, artifacts.FAILING_ROWS)) as file:
             listed.write_parquet(file, compression="zstd")
         write_text(new / "index.html", results_page(outcomes, source.rows))
     page = folder / "index.html"
@@ -70,12 +70,12 @@ def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path)
     )
 
 
-def _result(outcomes: list[CheckResult], rows: int, stopped: bool) -> dict[str, Any]:
-    return {
-        "success": not stopped,
-        "evaluated": len(outcomes),
-        "rows": rows,
-        "failed": [
+def _result(outcomes: list[CheckResult], rows: int, stopped: bool) -> artifacts.ValidationResult:
+    return artifacts.ValidationResult(
+        success=not stopped,
+        evaluated=len(outcomes),
+        rows=rows,
+        failed=[
             {
                 "column": o.column,
                 "expectation": o.expectation,
@@ -88,7 +88,7 @@ def _result(outcomes: list[CheckResult], rows: int, stopped: bool) -> dict[str, 
             for o in outcomes
             if not o.success
         ],
-    }
+    )
 
 
 def _sentence(outcome: CheckResult) -> str:

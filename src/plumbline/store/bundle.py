@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from plumbline.artifacts import PREPROCESSOR
 from plumbline.config.build import build
 from plumbline.config.model import ModelConfig
 from plumbline.errors import DataError
@@ -30,7 +31,7 @@ from plumbline.models.target import TargetTransform
 
 FORMAT = 3
 PARTS = ("model", "spec", "learned", "target", "sha256", "own_sha256")  # besides the format
-WEIGHTS, METADATA, PREPROCESSOR = "weights.safetensors", "model.json", "preprocessor.json"
+WEIGHTS, METADATA = "weights.safetensors", "model.json"
 HINT = "run `dvc checkout`, or `dvc repro train`"
 
 

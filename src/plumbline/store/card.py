@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plumbline.artifacts import DriftResult, Metrics, SliceScores
 from plumbline.markup import markdown, markdown_code
 from plumbline.numbers import plural
 from plumbline.words import (
@@ -23,17 +24,16 @@ def model_card(
     target: str,
     contract: Mapping[str, Any],
     metric: str,
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
     verdict: str,
-    slices: Mapping[str, Any],
-    drift: Mapping[str, Any],
+    slices: SliceScores,
+    drift: DriftResult,
     lineage: Mapping[str, str],
 ) -> str:
     """Purpose, figures beside baselines, weak spots, and what it was made from.
 
     Args:
         contract: of the export stage.
-        metrics, slices, drift: the content of metrics.json, slices.json, drift/result.json.
         verdict: whether the model outperforms the baselines, in words.
     """
     task, classes = contract["task"], contract["classes"]
@@ -64,13 +64,13 @@ def _inputs(contract: Mapping[str, Any]) -> str:
     return f"{len(sources)} columns ({shown}{', …' if len(sources) > 8 else ''})"
 
 
-def _table(metric: str, metrics: Mapping[str, Any]) -> str:
-    baselines = metrics["baselines"]
+def _table(metric: str, metrics: Metrics) -> str:
+    baselines = metrics.baselines
     heads = ["metric", "deep model", "95% interval", *(baseline_label(name) for name in baselines)]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
-    for name, value in sorted(metrics["test"].items(), key=lambda pair: pair[0] != metric):
+    for name, value in sorted(metrics.test.items(), key=lambda pair: pair[0] != metric):
         label = metric_label(name)
-        ends = metrics["test_ci95"].get(name)
+        ends = metrics.test_ci95.get(name)
         interval = metric_interval(name, *ends) if ends else ""
         others = [metric_value(name, scores.get(name)) for scores in baselines.values()]
         mine = metric_value(name, value)
@@ -78,18 +78,18 @@ def _table(metric: str, metrics: Mapping[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _weak(slices: Mapping[str, Any], drift: Mapping[str, Any]) -> list[str]:
+def _weak(slices: SliceScores, drift: DriftResult) -> list[str]:
     lines = [
         f"- significantly worse where {markdown_code(one['column'])} is {markdown(one['value'])} "
-        f"({metric_label(slices['metric'])} {metric_value(slices['metric'], one['score'])}, "
+        f"({metric_label(slices.metric)} {metric_value(slices.metric, one['score'])}, "
         f"{plural(one['rows'], 'row')})"
-        for one in slices["slices"]
+        for one in slices.slices
         if one["worse"]
     ]
     if not lines:
-        count = plural(len(slices["slices"]), "slice")
+        count = plural(len(slices.slices), "slice")
         lines = [f"- no slice is significantly worse than all test rows ({count} compared)"]
-    drifted = [name for name, column in drift["columns"].items() if column["drifted"]]
+    drifted = [name for name, column in drift.columns.items() if column["drifted"]]
     if drifted:
         rest = f" and {len(drifted) - 8:,} more" if len(drifted) > 8 else ""
         shown = ", ".join(map(markdown_code, drifted[:8]))

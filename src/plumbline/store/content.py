@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plumbline.files import read_json
+from plumbline import artifacts
 from plumbline.store.tracking import Content
 
 MAX_TRIALS = 50  # as child runs, the best; every trial is in trials.csv
@@ -42,8 +42,8 @@ def read_content(
         tags["plumbline.left_out"] = ", ".join(left_out)[:5000]
     return Content(
         params=dict(flatten(params)),
-        metrics=flat_metrics(read_json(root / "reports" / "metrics.json")),
-        curves=list(_curves(root / "reports" / "training" / "curves.csv")),
+        metrics=flat_metrics(artifacts.read(artifacts.Metrics, root)),
+        curves=list(_curves(root / "reports" / artifacts.CURVES)),
         tags=tags,
         dataset={
             "name": data["name"],
@@ -52,7 +52,7 @@ def read_content(
             "source": json.dumps({"uri": data["path"]}),
         },
         files=kept,
-        trials=_trials(root / "reports" / "tuning"),
+        trials=_trials(root),
     )
 
 
@@ -66,14 +66,14 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
-def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+def flat_metrics(metrics: artifacts.Metrics) -> dict[str, float]:
     """metrics.json as `part/metric`, `test_ci95_low/metric`, `baseline_NAME/metric`."""
     flat: dict[str, float] = {}
     for part in ("train", "val", "test"):
-        flat |= {f"{part}/{name}": value for name, value in metrics[part].items()}
-    for name, (low, high) in metrics["test_ci95"].items():
+        flat |= {f"{part}/{name}": value for name, value in getattr(metrics, part).items()}
+    for name, (low, high) in metrics.test_ci95.items():
         flat |= {f"test_ci95_low/{name}": low, f"test_ci95_high/{name}": high}
-    for baseline, scores in metrics["baselines"].items():
+    for baseline, scores in metrics.baselines.items():
         flat |= {f"baseline_{baseline}/{name}": value for name, value in scores.items()}
     return {key: value for key, value in flat.items() if value is not None}
 
@@ -89,15 +89,14 @@ def _curves(path: Path) -> Iterator[tuple[str, int, float]]:
                 yield f"training/{name}", epoch, float(text)
 
 
-def _trials(folder: Path) -> list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]]:
+def _trials(root: Path) -> list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]]:
     """The best trials of trials.csv, in the order they were made."""
-    with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
+    with (root / "reports" / artifacts.TRIALS).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    summary = read_json(folder / "summary.json")
-    best = summary.get("selected")
-    rows.sort(key=lambda row: (row["number"] != str(best), row["state"] != "complete"))
+    summary = artifacts.read(artifacts.TuningSummary, root)
+    rows.sort(key=lambda row: (row["number"] != str(summary.selected), row["state"] != "complete"))
     shown = sorted(rows[:MAX_TRIALS], key=lambda row: int(row["number"]))
-    return [_trial(row, str(summary["metric"])) for row in shown]
+    return [_trial(row, summary.metric) for row in shown]
 
 
 def _trial(

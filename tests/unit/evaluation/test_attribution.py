@@ -156,7 +156,7 @@ def test_one_column_and_one_background_row() -> None:
 
 def plan(cost: float, background: int = 100, tested: int = 100) -> Effort:
     return plan_effort(
-        cost, rows=200, names=30, background=background, tested=tested, deletions=1400
+        cost, rows=200, features=30, background=background, tested=tested, deletions=1400
     )
 
 

@@ -6,32 +6,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.records import drift, metrics, slices
 
-from plumbline.files import write_json, write_text
+from plumbline import artifacts
+from plumbline.files import write_text
 from plumbline.store import content, tracking
 from plumbline.store.card import model_card
 from plumbline.store.content import flat_metrics, flatten, read_content
 from plumbline.store.tracking import Content, shown
 
 LINEAGE = {"git_commit": "c0ffee", "data": "d" * 40}
-METRICS: dict[str, Any] = {
-    "train": {"rmse": 1.0},
-    "val": {"rmse": 2.0},
-    "test": {"rmse": 3.0, "r2": 0.5},
-    "test_ci95": {"rmse": [2.5, 3.5]},
-    "baselines": {"linear": {"rmse": 4.0}},
-}
+METRICS = metrics(
+    train={"rmse": 1.0},
+    val={"rmse": 2.0},
+    test={"rmse": 3.0, "r2": 0.5},
+    test_ci95={"rmse": [2.5, 3.5]},
+    baselines={"linear": {"rmse": 4.0}},
+)
 
 
 def reports(root: Path, trials: int = 0, epochs: int = 1) -> None:
-    write_json(root / "reports" / "metrics.json", METRICS)
+    artifacts.write(METRICS, root / "reports")
     curve = ["epoch,train_loss,val_rmse", *(f"{e},{1 / e},nan" for e in range(1, epochs + 1))]
     write_text(root / "reports" / "training" / "curves.csv", "\n".join(curve) + "\n")
     lines = [f"{n},{'complete' if n % 2 else 'pruned'},{n},0.1,{n}" for n in range(trials)]
     text = "\n".join(["number,state,value,train.learning_rate,fold_0", *lines])
     write_text(root / "reports" / "tuning" / "trials.csv", text + "\n")
-    summary = {"metric": "rmse", "selected": 0, "values": {}}
-    write_json(root / "reports" / "tuning" / "summary.json", summary)
+    summary = artifacts.TuningSummary(
+        values={}, score=0.0, std_error=0.0, metric="rmse", trials=trials, selected=0
+    )
+    artifacts.write(summary, root / "reports" / "tuning")
 
 
 def read(root: Path, files: list[tuple[Path, str]] | None = None) -> Content:
@@ -127,13 +131,11 @@ def test_the_card_names_weak_slices_and_drift() -> None:
         "classes": [],
         "inputs": {"num": {"sources": [f"c{i}" for i in range(9)]}, "cat": {"sources": ["c0"]}},
     }
-    slices = {
-        "metric": "rmse",
-        "slices": [
-            {"column": "city", "value": "Ulm", "rows": 40, "score": 9.0, "worse": True},
-            {"column": "city", "value": "Bonn", "rows": 60, "score": 2.0, "worse": False},
-        ],
-    }
+    scored = slices(
+        "rmse",
+        {"column": "city", "value": "Ulm", "rows": 40, "score": 9.0, "worse": True},
+        {"column": "city", "value": "Bonn", "rows": 60, "score": 2.0, "worse": False},
+    )
     card = model_card(
         name="prices",
         target="price",
@@ -141,8 +143,8 @@ def test_the_card_names_weak_slices_and_drift() -> None:
         metric="r2",
         metrics=METRICS,
         verdict="It outperforms every baseline.",
-        slices=slices,
-        drift={"columns": {"c1": {"drifted": True}, "c2": {"drifted": False}}},
+        slices=scored,
+        drift=drift({"c1": True, "c2": False}),
         lineage={"data": "abc", "git_dirty": "false"},
     )
     assert "Predicts `price` (regression: a number) from 9 columns (" in card
@@ -153,20 +155,20 @@ def test_the_card_names_weak_slices_and_drift() -> None:
 
 
 def test_the_card_writes_numbers_as_people_do() -> None:
-    metrics = {
-        "test": {"rmse": 23292.2942, "mse": 542530972.1, "r2": 0.90123},
-        "test_ci95": {"rmse": [13580.0, 31234.6], "mse": [184416400.0, 975594990.0]},
-        "baselines": {"gradient_boosting": {"rmse": 1.358e4, "r2": 0.95}},
-    }
+    measured = metrics(
+        test={"rmse": 23292.2942, "mse": 542530972.1, "r2": 0.90123},
+        test_ci95={"rmse": [13580.0, 31234.6], "mse": [184416400.0, 975594990.0]},
+        baselines={"gradient_boosting": {"rmse": 1.358e4, "r2": 0.95}},
+    )
     card = model_card(
         name="prices",
         target="price",
         contract={"task": "regression", "classes": [], "inputs": {}},
         metric="rmse",
-        metrics=metrics,
+        metrics=measured,
         verdict="",
-        slices={"metric": "rmse", "slices": []},
-        drift={"columns": {}},
+        slices=slices("rmse"),
+        drift=drift({}),
         lineage={},
     ).replace("\u00a0", " ")
     assert "| **RMSE** | 23,292 | 13,580 to 31,235 | 13,580 |" in card

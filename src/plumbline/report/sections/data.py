@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.numbers import NOTHING, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -32,13 +33,12 @@ from plumbline.report.sections.overview import overview
 from plumbline.report.split_figure import split_figure
 
 SHOWN = 40  # rows of a table
-FAILING = "validation/failing_rows.parquet"
 COLUMNS_SHOWN = 6  # column names in one cell
 
 
 def data(reports: Reports, about: About) -> Section:
     """What is in the data; validation by Great Expectations: what was asked, and what failed."""
-    result = reports.json("validation/result.json")
+    result = reports.json(artifacts.VALIDATION)
     failed = [f for f in listed(pick(result, "failed")) if isinstance(f, dict)]
     blocks: list[Block] = []
     if isinstance(result, dict):
@@ -46,17 +46,22 @@ def data(reports: Reports, about: About) -> Section:
         blocks.append(
             _failed_table(failed) if failed else Text("Every expectation held on every row.")
         )
-    if reports.exists("validation/index.html"):
+    if reports.exists(artifacts.VALIDATION_PAGE):
         blocks.append(
             Links(
-                [("validation/index.html", "Great Expectations' page, expectation by expectation")]
+                [
+                    (
+                        artifacts.VALIDATION_PAGE,
+                        "Great Expectations' page, expectation by expectation",
+                    )
+                ]
             )
         )
     read = (
         "An expectation is a rule for a column in expectations.yaml; a failed critical one "
         "stops the run, a warning is shown here and the run goes on."
     )
-    files = ["validation/result.json", FAILING]
+    files = [artifacts.VALIDATION, artifacts.FAILING_ROWS]
     return Section(
         id="data",
         title="Data and validation",
@@ -70,7 +75,7 @@ def data(reports: Reports, about: About) -> Section:
 
 def validation_status(reports: Reports) -> Status:
     """Whether the validation gate let the data through, and with how many warnings."""
-    result = reports.json("validation/result.json")
+    result = reports.json(artifacts.VALIDATION)
     success = pick(result, "success")
     if not isinstance(success, bool):
         return passed(None)
@@ -84,8 +89,8 @@ def _validation_metadata(
     reports: Reports, result: dict[str, Any], failed: Sequence[dict[str, Any]]
 ) -> Metadata:
     critical = sum(f.get("severity") == "critical" for f in failed)
-    frame = reports.frame(FAILING) if failed else pl.DataFrame()
-    rows = None if reports.problem(FAILING) else len(set(texts(frame, "row")))
+    frame = reports.frame(artifacts.FAILING_ROWS) if failed else pl.DataFrame()
+    rows = None if reports.problem(artifacts.FAILING_ROWS) else len(set(texts(frame, "row")))
     return Metadata(
         [
             ("rows", number(whole(result.get("rows")))),
@@ -112,7 +117,7 @@ def _failed_table(failed: Sequence[dict[str, Any]]) -> Grid:
             ]
             for f in ordered[:SHOWN]
         ],
-        more=_more(len(ordered), "reports/validation/result.json"),
+        more=_more(len(ordered), f"reports/{artifacts.VALIDATION}"),
     )
 
 
@@ -144,7 +149,7 @@ def split(reports: Reports, about: About) -> Section:
 
 
 def _split_part(reports: Reports) -> Subsection:
-    summary = reports.json("split/summary.json")
+    summary = reports.json(artifacts.SPLIT)
     blocks: list[Block] = []
     if isinstance(summary, dict):
         method = _method(summary.get("method"))
@@ -176,14 +181,14 @@ def _split_part(reports: Reports) -> Subsection:
                 caption="Columns that are not used as features",
                 columns=["column", "reason"],
                 rows=dropped[:SHOWN],
-                more=_more(len(dropped), "reports/split/summary.json"),
+                more=_more(len(dropped), f"reports/{artifacts.SPLIT}"),
             )
         )
     read = (
         "The model is fitted on the training rows; early stopping and calibration use the "
         "validation rows; the test rows are used for the evaluation only."
     )
-    return Subsection(title="Split", read=read, blocks=blocks, files=["split/summary.json"])
+    return Subsection(title="Split", read=read, blocks=blocks, files=[artifacts.SPLIT])
 
 
 def _method(value: Any) -> str:
@@ -193,7 +198,7 @@ def _method(value: Any) -> str:
 
 def leakage_status(reports: Reports) -> Status:
     """Whether the leakage gate is content."""
-    leakage = reports.json("leakage.json")
+    leakage = reports.json(artifacts.LEAKAGE)
     if not isinstance(pick(leakage, "clean"), bool):
         return passed(None)
     findings = [f for f in listed(leakage.get("findings")) if isinstance(f, dict)]
@@ -206,7 +211,7 @@ def leakage_status(reports: Reports) -> Status:
 
 
 def _leakage_part(reports: Reports) -> Subsection:
-    leakage = reports.json("leakage.json")
+    leakage = reports.json(artifacts.LEAKAGE)
     findings = [f for f in listed(pick(leakage, "findings")) if isinstance(f, dict)]
     blocks: list[Block] = []
     if isinstance(leakage, dict) and not findings:
@@ -217,7 +222,7 @@ def _leakage_part(reports: Reports) -> Subsection:
         "A leak gives the model information that it will not have in production, so that its "
         "scores here are too high; each finding has its evidence and a fix."
     )
-    return Subsection(title="Leakage", read=read, blocks=blocks, files=["leakage.json"])
+    return Subsection(title="Leakage", read=read, blocks=blocks, files=[artifacts.LEAKAGE])
 
 
 def _findings(findings: Sequence[dict[str, Any]]) -> Items:
@@ -235,7 +240,7 @@ def _findings(findings: Sequence[dict[str, Any]]) -> Items:
             )
             for f in findings[:SHOWN]
         ],
-        more=_more(len(findings), "reports/leakage.json"),
+        more=_more(len(findings), f"reports/{artifacts.LEAKAGE}"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plumbline import artifacts
 from plumbline.numbers import NOTHING, fixed, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -27,7 +28,7 @@ COLUMNS_SHOWN = 40
 
 def drift(reports: Reports, about: About) -> Section:
     """Test rows against training rows, by Evidently."""
-    result = reports.json("drift/result.json")
+    result = reports.json(artifacts.DRIFT)
     columns = [(key, v) for key, v in entries(pick(result, "columns")) if isinstance(v, dict)]
     status = _status(result, columns)
     blocks: list[Block] = []
@@ -44,14 +45,14 @@ def drift(reports: Reports, about: About) -> Section:
         blocks += _tables(columns)
     elif isinstance(result, dict):
         blocks.append(Text("No column was compared."))
-    if reports.exists("drift/index.html"):
-        blocks.append(Links([("drift/index.html", "Evidently's page, column by column")]))
+    if reports.exists(artifacts.DRIFT_PAGE):
+        blocks.append(Links([(artifacts.DRIFT_PAGE, "Evidently's page, column by column")]))
     read = (
         "A column has drifted when its values in the test rows are distributed differently from "
         "those in the training rows: a p-value below its threshold, or a distance at or above it. "
         "Missing numbers are left out of the score."
     )
-    part = Subsection(read=read, blocks=blocks, files=["drift/result.json"])
+    part = Subsection(read=read, blocks=blocks, files=[artifacts.DRIFT])
     return Section(id="drift", title="Drift", status=status, parts=[part])
 
 

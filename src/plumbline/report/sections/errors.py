@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.kinds import DoubleArray, Task
 from plumbline.numbers import fixed, number, percent, plural
 from plumbline.report.about import About
@@ -28,7 +29,7 @@ MISTAKES = 10
 
 def confusion(reports: Reports, about: About) -> Subsection:
     """The confusion matrix of test rows, and what is mistaken most often."""
-    frame = reports.frame("evaluation/confusion.csv")
+    frame = reports.frame(artifacts.CONFUSION)
     names, counts = confusion_counts(frame)
     blocks: list[Block] = []
     if names and len(names) <= CLASSES:
@@ -39,7 +40,7 @@ def confusion(reports: Reports, about: About) -> Subsection:
         blocks.append(
             Text(f"{plural(len(names), 'class', 'classes')}: too many for a matrix on a page.")
         )
-    elif reports.problem("evaluation/confusion.csv") is None:
+    elif reports.problem(artifacts.CONFUSION) is None:
         blocks.append(Text("There is no test row to count."))
     if names:
         blocks += [Text(_decision(reports, about)), _per_class(names, counts)]
@@ -50,9 +51,7 @@ def confusion(reports: Reports, about: About) -> Subsection:
         "Rows: actual class; columns: predicted. Everything off the diagonal is a mistake, and a "
         "dark cell there is a pair of classes that the model confuses."
     )
-    return Subsection(
-        title="Mistakes", read=read, blocks=blocks, files=["evaluation/confusion.csv"]
-    )
+    return Subsection(title="Mistakes", read=read, blocks=blocks, files=[artifacts.CONFUSION])
 
 
 def _decision(reports: Reports, about: About) -> str:
@@ -60,7 +59,7 @@ def _decision(reports: Reports, about: About) -> str:
     if about.task != Task.BINARY:
         return "The class with the highest probability is predicted."
     positive = about.config.data.positive or "the positive class"
-    threshold = real(pick(reports.json("evaluation/verdict.json"), "threshold"))
+    threshold = real(pick(reports.json(artifacts.COMPARISON), "threshold"))
     where = "the default" if threshold is None else "chosen on validation rows"
     value = fixed(0.5 if threshold is None else threshold, 3 if threshold else 1)
     return (
@@ -176,19 +175,19 @@ def residuals(reports: Reports) -> Subsection:
                 ]
             )
         )
-    elif reports.problem("evaluation/predictions.parquet") is None:
+    elif reports.problem(artifacts.PREDICTIONS) is None:
         blocks.append(Text("There is no test row to show."))
     read = (
         "Points on the line are exact; those above it were predicted too low, those below it "
         "too high, and a pattern among them is something the model has not learned."
     )
-    files = ["evaluation/predictions.parquet"]
+    files = [artifacts.PREDICTIONS]
     return Subsection(title="Mistakes", read=read, blocks=blocks, files=files)
 
 
 def test_frame(reports: Reports) -> pl.DataFrame:
     """Predictions of test rows."""
-    frame = reports.frame("evaluation/predictions.parquet")
+    frame = reports.frame(artifacts.PREDICTIONS)
     if "part" not in frame.columns:
         return frame
     return frame.filter(pl.col("part").cast(pl.String) == "test")

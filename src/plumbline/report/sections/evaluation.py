@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plumbline import artifacts
 from plumbline.numbers import NBSP, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Cell, Grid, Section, Status, Subsection, figure_cell
@@ -38,14 +39,13 @@ def evaluation(reports: Reports, about: About) -> Section:
 
 def evaluation_status(reports: Reports) -> Status | None:
     """The worst that is to be said: no better than a constant, or weak slices."""
-    comparison = reports.json("evaluation/verdict.json")
+    comparison = reports.json(artifacts.COMPARISON)
     if pick(comparison, "metric") is None:
         return None
     if pick(comparison, "baselines", "majority", "verdict") in ("worse", "within noise"):
         return Status(state="bad", word="no better than a constant")
     weak = sum(
-        pick(one, "worse") is True
-        for one in listed(pick(reports.json("evaluation/slices.json"), "slices"))
+        pick(one, "worse") is True for one in listed(pick(reports.json(artifacts.SLICES), "slices"))
     )
     if weak:
         return Status(state="warn", word=plural(weak, "weak slice"))
@@ -53,7 +53,7 @@ def evaluation_status(reports: Reports) -> Status | None:
 
 
 def _metrics(reports: Reports, about: About) -> Subsection:
-    metrics = reports.json("metrics.json")
+    metrics = reports.json(artifacts.METRICS)
     baselines = [key for key, _ in entries(pick(metrics, "baselines"))][:6]
     names = _names(metrics, about)
     columns = ["metric", "train", "validation", "test", "95% interval"]
@@ -89,7 +89,7 @@ def _metrics(reports: Reports, about: About) -> Subsection:
         "chance."
     )
     return Subsection(
-        title="Metrics", read=read, blocks=[table] if rows else [], files=["metrics.json"]
+        title="Metrics", read=read, blocks=[table] if rows else [], files=[artifacts.METRICS]
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.kinds import Task
 from plumbline.numbers import NOTHING, aligned, cell, fixed, number
 from plumbline.report.about import About
@@ -55,7 +56,7 @@ def explanations(reports: Reports, about: About) -> Section:
 
 def explanations_status(reports: Reports) -> Status | None:
     """By the deletion tests: the worst verdict of a method, if any was tested."""
-    tests = [v for _, v in entries(reports.json("explain/faithfulness.json")) if pick(v, "rows")]
+    tests = [v for _, v in entries(reports.json(artifacts.FAITHFULNESS)) if pick(v, "rows")]
     statuses = [_verdict(pick(test, "verdict")) for test in tests]
     return max(statuses, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)
 
@@ -82,7 +83,7 @@ def _ranked(content: Any) -> dict[str, float]:
 
 
 def _global(reports: Reports, about: About) -> Subsection:
-    content = reports.json("explain/importance.json")
+    content = reports.json(artifacts.IMPORTANCE)
     columns = _ranked(pick(content, "columns"))
     top = list(columns.items())[:TOP]
     output, unit = _output(about), _unit(about)
@@ -94,7 +95,7 @@ def _global(reports: Reports, about: About) -> Subsection:
         if len(columns) > len(top):
             caption += f" The first {len(top)} of {len(columns):,} columns."
         figures.append(Figure(svg=drawn, caption=caption))
-    frame = reports.frame("explain/shap.parquet")
+    frame = reports.frame(artifacts.SHAP_VALUES)
     clouds = [
         (column, values[np.isfinite(values)])
         for column, _ in top
@@ -109,14 +110,14 @@ def _global(reports: Reports, about: About) -> Subsection:
         figures.append(Figure(svg=drawn, caption=caption))
     blocks: list[Block] = [_explained(content, about), Figures(figures)] if figures else []
     blocks += _methods(content, columns)
-    if not blocks and reports.problem("explain/importance.json") is None:
+    if not blocks and reports.problem(artifacts.IMPORTANCE) is None:
         blocks.append(Text("No column has an importance."))
     read = (
         f"A SHAP value is what the row's own value in a column added to {output}, compared with "
         "the values of the background rows; those of a row add up to the difference between its "
         "prediction and the mean prediction of the background rows."
     )
-    files = ["explain/importance.json", "explain/shap.parquet"]
+    files = [artifacts.IMPORTANCE, artifacts.SHAP_VALUES]
     return Subsection(title="What moves predictions", read=read, blocks=blocks, files=files)
 
 
@@ -178,12 +179,12 @@ def _rank(column: str, ranking: list[str]) -> str:
 
 
 def _local(reports: Reports, about: About) -> Subsection:
-    content = reports.json("explain/lime.json")
+    content = reports.json(artifacts.LIME)
     rows = [row for row in listed(pick(content, "rows")) if pick(row, "weights")][:LOCAL_ROWS]
     figures = [figure for row in rows for figure in _one_row(row, about)]
     blocks: list[Block] = []
     if figures:
-        budget = reports.json("explain/importance.json")
+        budget = reports.json(artifacts.IMPORTANCE)
         if pick(budget, "budget", "lime_rows") is not None:
             metadata: list[tuple[str, str | Status]] = [
                 ("rows", _used(budget, "lime_rows")),
@@ -191,7 +192,7 @@ def _local(reports: Reports, about: About) -> Subsection:
             ]
             blocks.append(Metadata(metadata))
         blocks += [Figures(figures), *(_values(row) for row in rows if pick(row, "values"))]
-    elif reports.problem("explain/lime.json") is None:
+    elif reports.problem(artifacts.LIME) is None:
         blocks.append(Text("No single row was explained (explain.lime_rows is 0)."))
     read = (
         f"LIME fits a linear model around one row: a bar to the right says that the row's own "
@@ -199,7 +200,7 @@ def _local(reports: Reports, about: About) -> Subsection:
         "it lowers it. With an R² near zero the linear model does not fit: do not trust it."
     )
     return Subsection(
-        title="Single rows, by LIME", read=read, blocks=blocks, files=["explain/lime.json"]
+        title="Single rows, by LIME", read=read, blocks=blocks, files=[artifacts.LIME]
     )
 
 
@@ -291,7 +292,7 @@ def _values(row: Any) -> Grid:
 
 def _faithfulness(reports: Reports) -> Subsection:
     tests = [
-        (key, v) for key, v in entries(reports.json("explain/faithfulness.json")) if pick(v, "rows")
+        (key, v) for key, v in entries(reports.json(artifacts.FAITHFULNESS)) if pick(v, "rows")
     ]
     blocks: list[Block] = []
     if tests:
@@ -313,14 +314,14 @@ def _faithfulness(reports: Reports) -> Subsection:
                 rows=rows,
             )
         )
-    elif reports.problem("explain/faithfulness.json") is None:
+    elif reports.problem(artifacts.FAITHFULNESS) is None:
         blocks.append(Text("No explanation was tested."))
     read = (
         "The columns that an explanation ranks first are replaced first by values of background "
         "rows: if it is faithful, the prediction changes sooner (a larger area) than with columns "
         "in random order. LIME is tested on its few rows only."
     )
-    files = ["explain/faithfulness.json"]
+    files = [artifacts.FAITHFULNESS]
     return Subsection(title="Faithfulness", read=read, blocks=blocks, files=files)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from plumbline import artifacts
 from plumbline.numbers import NBSP, NOTHING, aligned, cell, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -24,7 +25,7 @@ from plumbline.report.read import Reports, listed, pick, real, whole, words
 
 SHOWN = 60  # columns
 CLASSES = 15  # bars of the target's
-FILE = "validation/columns.json"
+FILE = artifacts.COLUMNS
 
 
 def overview(reports: Reports, about: About) -> Subsection:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.kinds import Task
 from plumbline.numbers import number, percent
 from plumbline.report.about import About
@@ -30,7 +31,7 @@ def curve(frame: pl.DataFrame, x: str, y: str, *, marks: bool = False) -> list[S
 
 def ranking(reports: Reports, about: About) -> Subsection:
     """ROC and precision-recall curves."""
-    metrics = reports.json("metrics.json")
+    metrics = reports.json(artifacts.METRICS)
     figures = []
     for file, x, y, metric, diagonal in (
         ("roc", "false_positive_rate", "true_positive_rate", "roc_auc", True),
@@ -81,7 +82,7 @@ def _of_baselines(frame: pl.DataFrame, x: str, y: str) -> list[Series]:
 
 def _areas(reports: Reports, metric: str, value: float) -> str:
     """The areas of the model and of the baselines beside it."""
-    baselines = entries(pick(reports.json("metrics.json"), "baselines"))
+    baselines = entries(pick(reports.json(artifacts.METRICS), "baselines"))
     areas = [
         f"{baseline_label(key)} {metric_value(metric, area)}"
         for key, scores in baselines
@@ -93,7 +94,7 @@ def _areas(reports: Reports, metric: str, value: float) -> str:
 
 def calibration(reports: Reports, about: About) -> Subsection:
     """The reliability diagram, and the temperature behind it."""
-    frame = reports.frame("evaluation/calibration.csv")
+    frame = reports.frame(artifacts.CALIBRATION)
     series = curve(frame, "predicted", "observed", marks=True)
     blocks: list[Block] = []
     metadata = _calibration_metadata(reports)
@@ -110,12 +111,10 @@ def calibration(reports: Reports, about: About) -> Subsection:
         )
         caption = f"{_bins(about)} Band: 95% intervals. On the dotted line both agree."
         blocks.append(Figures([Figure(svg=lines(series, axes), caption=caption)]))
-    elif reports.problem("evaluation/calibration.csv") is None:
+    elif reports.problem(artifacts.CALIBRATION) is None:
         blocks.append(Text("This run has no reliability diagram."))
     read = _reading(about)
-    return Subsection(
-        title="Calibration", read=read, blocks=blocks, files=["evaluation/calibration.csv"]
-    )
+    return Subsection(title="Calibration", read=read, blocks=blocks, files=[artifacts.CALIBRATION])
 
 
 def _bins(about: About) -> str:
@@ -155,7 +154,7 @@ def _positive(about: About) -> str:
 
 def _calibration_metadata(reports: Reports) -> list[tuple[str, str]]:
     """The temperature and what the calibration error is with it."""
-    comparison = reports.json("evaluation/verdict.json")
+    comparison = reports.json(artifacts.COMPARISON)
     temperature = real(pick(comparison, "temperature"))
     metadata = []
     if temperature is not None:
@@ -163,7 +162,7 @@ def _calibration_metadata(reports: Reports) -> list[tuple[str, str]]:
     threshold = real(pick(comparison, "threshold"))
     if threshold is not None:
         metadata.append(("threshold", number(threshold, 3)))
-    error = real(pick(reports.json("metrics.json"), "test", "ece"))
+    error = real(pick(reports.json(artifacts.METRICS), "test", "ece"))
     if error is not None:
         metadata.append((f"{metric_label('ece')}, test", metric_value("ece", error)))
     return metadata
@@ -171,7 +170,7 @@ def _calibration_metadata(reports: Reports) -> list[tuple[str, str]]:
 
 def coverage(reports: Reports, about: About) -> Subsection:
     """How often the conformal sets or intervals contain the actual value."""
-    conformal = pick(reports.json("evaluation/verdict.json"), "conformal")
+    conformal = pick(reports.json(artifacts.COMPARISON), "conformal")
     blocks: list[Block] = []
     promised, measured = real(pick(conformal, "promised")), real(pick(conformal, "coverage"))
     if promised is not None or measured is not None:

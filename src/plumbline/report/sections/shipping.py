@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from plumbline import artifacts
 from plumbline.numbers import number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -25,7 +26,7 @@ from plumbline.words import lineage_words
 
 def export(reports: Reports, about: About) -> Section:
     """The ONNX graph says what torch says."""
-    parity = reports.json("parity.json")
+    parity = reports.json(artifacts.PARITY)
     blocks: list[Block] = []
     if isinstance(parity, dict):
         unit = words(parity.get("unit"))
@@ -47,13 +48,13 @@ def export(reports: Reports, about: About) -> Section:
         id="export",
         title="ONNX parity",
         status=parity_status(reports),
-        parts=[Subsection(read=read, blocks=blocks, files=["parity.json"])],
+        parts=[Subsection(read=read, blocks=blocks, files=[artifacts.PARITY])],
     )
 
 
 def lineage(reports: Reports, about: About) -> Section:
     """What this model was made from, and where it is registered."""
-    register = reports.json("register.json")
+    register = reports.json(artifacts.REGISTERED)
     metadata: list[tuple[str, Any]] = [
         ("model", pick(register, "model")),
         ("version", pick(register, "version")),
@@ -75,7 +76,7 @@ def lineage(reports: Reports, about: About) -> Section:
         "What it takes to rebuild this version: the same commit, data and parameters give the "
         "same weights on the same kind of machine."
     )
-    part = Subsection(read=read, blocks=blocks, files=["register.json"])
+    part = Subsection(read=read, blocks=blocks, files=[artifacts.REGISTERED])
     return Section(id="lineage", title="Lineage", parts=[part])
 
 

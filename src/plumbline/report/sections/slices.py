@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from plumbline import artifacts
 from plumbline.numbers import NBSP, NOTHING, number, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Cell, Grid, Status, Subsection, Text, figure_cell, name
@@ -20,7 +21,7 @@ from plumbline.words import (
 
 SHOWN = 20
 RANGE = re.compile(r"[<>≤≥] \S+|[−\-\d]\S* – \S+")
-FILE = "reports/evaluation/slices.json"
+FILE = f"reports/{artifacts.SLICES}"
 RANKING = (
     "compares the slice's rows with each other only: where they are alike it is lower even if the "
     "model is as good there."
@@ -68,25 +69,25 @@ class Slice:
 
 def slices(reports: Reports, about: About) -> Subsection:
     """The main metric per slice, what is flagged first."""
-    content = reports.json("evaluation/slices.json")
+    content = reports.json(artifacts.SLICES)
     metric = words(pick(content, "metric")) or about.metric
     rows = content if isinstance(content, list) else listed(pick(content, "slices"))
     scored = sorted(
         (made for one in rows if (made := _slice(one)) is not None),
         key=lambda s: s.rank(metric),
     )
-    everything = real(pick(reports.json("metrics.json"), "test", metric))
+    everything = real(pick(reports.json(artifacts.METRICS), "test", metric))
     blocks: list[Block] = []
     if scored:
         blocks += [Text(_summary(scored, metric, everything)), _table(scored, metric, len(rows))]
-    elif reports.problem("evaluation/slices.json") is None:
+    elif reports.problem(artifacts.SLICES) is None:
         blocks.append(Text("No column has slices of enough rows."))
     read = (
         "A slice is all test rows with one value, or in one range, of one column. Intervals of "
         "the difference to all test rows are widened until all of them hold together in 95% of "
         "runs (Bonferroni); a slice is flagged where its interval excludes zero on the worse side."
     )
-    return Subsection(title="Slices", read=read, blocks=blocks, files=["evaluation/slices.json"])
+    return Subsection(title="Slices", read=read, blocks=blocks, files=[artifacts.SLICES])
 
 
 def _slice(one: Any) -> Slice | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.kinds import DoubleArray
 from plumbline.numbers import number
 from plumbline.report.about import About
@@ -30,7 +31,6 @@ from plumbline.report.read import Reports, entries, listed, numbers, pick, real,
 from plumbline.report.sections.tuning import shown
 from plumbline.words import metric_label, metric_value
 
-SWEEP = "training/learning_rate.csv"  # where the learning-rate finder was asked for
 # What the figures show, by what the verdict says: a caption of its own could contradict it.
 LOSS_CAPTIONS = {
     "nothing learned": "The loss stays near that of a constant prediction.",
@@ -54,8 +54,8 @@ ROWS_CAPTIONS = {
 
 def training(reports: Reports, about: About) -> Section:
     """The final fit: its curves, and the verdict on bias and variance."""
-    summary = reports.json("training/summary.json")
-    curves = reports.frame("training/curves.csv")
+    summary = reports.json(artifacts.TRAINING)
+    curves = reports.frame(artifacts.CURVES)
     diagnosis = pick(summary, "verdict")
     blocks: list[Block] = []
     if isinstance(summary, dict):
@@ -70,7 +70,7 @@ def training(reports: Reports, about: About) -> Section:
     ]
     if figures:
         blocks.append(Figures(figures))
-    elif reports.problem("training/curves.csv") is None:
+    elif reports.problem(artifacts.CURVES) is None:
         blocks.append(Note(Status(state="warn", word="empty"), "The history holds no epoch."))
     blocks += _overruled(reports, summary)
     read = (
@@ -78,16 +78,16 @@ def training(reports: Reports, about: About) -> Section:
         "rises while the training loss falls it memorizes the training rows (variance). The "
         "verdict compares both after the fit, without dropout."
     )
-    files = ["training/summary.json", "training/curves.csv"]
-    if reports.exists(SWEEP):
-        files.append(SWEEP)
+    files = [artifacts.TRAINING, artifacts.CURVES]
+    if reports.exists(artifacts.RATE_SWEEP):
+        files.append(artifacts.RATE_SWEEP)
     part = Subsection(read=read, blocks=blocks, files=files)
     return Section(id="training", title="Training", status=status, parts=[part])
 
 
 def _overruled(reports: Reports, summary: Any) -> list[Block]:
     """Values of params.yaml that won over what the search found."""
-    best = dict(entries(pick(reports.json("tuning/summary.json"), "values")))
+    best = dict(entries(pick(reports.json(artifacts.TUNING), "values")))
     rows = [
         [name(key), figure_cell(shown(value)), figure_cell(shown(best[key]))]
         for key, value in entries(pick(summary, "values"))
@@ -208,9 +208,9 @@ def _more_rows(summary: Any) -> list[Figure]:
 
 def _sweep(reports: Reports, summary: Any) -> list[Figure]:
     """The loss over the rates that the learning-rate finder tried, where it was asked for."""
-    if not reports.exists(SWEEP):
+    if not reports.exists(artifacts.RATE_SWEEP):
         return []
-    sweep = reports.frame(SWEEP)
+    sweep = reports.frame(artifacts.RATE_SWEEP)
     rates, losses = numbers(sweep, "learning_rate"), numbers(sweep, "loss")
     if len(rates) != len(losses) or not len(rates):
         return []

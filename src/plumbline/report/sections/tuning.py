@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from plumbline import artifacts
 from plumbline.numbers import NOTHING, aligned, number, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -38,8 +39,8 @@ IMPORTANT = 12
 
 def tuning(reports: Reports, about: About) -> Section:
     """The search: its history, what mattered, the best values, the trials."""
-    summary = reports.json("tuning/summary.json")
-    trials = reports.frame("tuning/trials.csv")
+    summary = reports.json(artifacts.TUNING)
+    trials = reports.frame(artifacts.TRIALS)
     blocks: list[Block] = []
     if isinstance(summary, dict):
         blocks.append(_search_metadata(summary, trials, about))
@@ -55,7 +56,7 @@ def tuning(reports: Reports, about: About) -> Section:
         "not train on; the best mean is selected if it is better than the default point by more "
         "than noise."
     )
-    files = ["tuning/summary.json", "tuning/trials.csv"]
+    files = [artifacts.TUNING, artifacts.TRIALS]
     return Section(
         id="tuning", title="Tuning", parts=[Subsection(read=read, blocks=blocks, files=files)]
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from plumbline import artifacts
 from plumbline.numbers import number, percent
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -105,13 +106,13 @@ def verdict(reports: Reports, about: About) -> Section:
         lead=f"{_score(reports, about)} {_against(baselines, about.metric)}",
         read=read,
         blocks=[*_figure(about, baselines), *_table(baselines, about.metric)],
-        files=["metrics.json", "evaluation/verdict.json"],
+        files=[artifacts.METRICS, artifacts.COMPARISON],
     )
     gates = Subsection(
         title="Gates",
         read="A gate that fails stops the run or keeps this version from becoming the champion.",
         blocks=[Metadata(_gates(reports))],
-        files=["register.json"],
+        files=[artifacts.REGISTERED],
     )
     return Section(
         id="verdict",
@@ -152,9 +153,9 @@ def _headline(state: State, baselines: Sequence[Baseline], metric: str) -> str:
 
 def _baselines(reports: Reports, metric: str) -> list[Baseline]:
     """The baselines that have the metric, the best first."""
-    comparison = reports.json("evaluation/verdict.json")
+    comparison = reports.json(artifacts.COMPARISON)
     baselines = []
-    for key, scores in entries(pick(reports.json("metrics.json"), "baselines")):
+    for key, scores in entries(pick(reports.json(artifacts.METRICS), "baselines")):
         value = real(pick(scores, metric))
         if value is None:
             continue
@@ -176,7 +177,7 @@ def _baselines(reports: Reports, metric: str) -> list[Baseline]:
 
 
 def _state(reports: Reports) -> State:
-    comparison = reports.json("evaluation/verdict.json")
+    comparison = reports.json(artifacts.COMPARISON)
     outperforms = pick(comparison, "outperforms_baselines")
     if outperforms is True:
         return "good"
@@ -188,11 +189,11 @@ def _state(reports: Reports) -> State:
 
 def _score(reports: Reports, about: About) -> str:
     """The main metric in a sentence."""
-    metrics, metric = reports.json("metrics.json"), about.metric
+    metrics, metric = reports.json(artifacts.METRICS), about.metric
     value = real(pick(metrics, "test", metric))
     if value is None:
         return f"The test rows have no {metric_label(metric)}."
-    rows = whole(pick(reports.json("split/summary.json"), "parts", "test", "rows"))
+    rows = whole(pick(reports.json(artifacts.SPLIT), "parts", "test", "rows"))
     where = f"On {number(rows)} test rows" if rows else "On the test rows"
     text = f"{where} the deep model's {metric_label(metric)} is {metric_value(metric, value)}"
     low, high = pair(pick(metrics, "test_ci95", metric))
@@ -288,7 +289,7 @@ def _table(baselines: Sequence[Baseline], metric: str) -> list[Block]:
 
 
 def _gates(reports: Reports) -> list[tuple[str, str | Status]]:
-    decision = words(pick(reports.json("register.json"), "decision")) or ""
+    decision = words(pick(reports.json(artifacts.REGISTERED), "decision")) or ""
     return [
         ("validation", validation_status(reports)),
         ("leakage", leakage_status(reports)),
@@ -299,13 +300,13 @@ def _gates(reports: Reports) -> list[tuple[str, str | Status]]:
 
 def parity_status(reports: Reports) -> Status:
     """Whether ONNX Runtime says what torch says."""
-    same = pick(reports.json("parity.json"), "passed")
+    same = pick(reports.json(artifacts.PARITY), "passed")
     return passed(same if isinstance(same, bool) else None)
 
 
 def registry_notes(reports: Reports) -> list[Block]:
     """What the registry decided and why, for the lineage section."""
-    register: Any = reports.json("register.json")
+    register: Any = reports.json(artifacts.REGISTERED)
     decision = words(pick(register, "decision")) or ""
     blocks: list[Block] = []
     if decision in DECISIONS:

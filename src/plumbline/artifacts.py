@@ -1,0 +1,313 @@
+"""The files that pass between stages: what each is called, what stands in it, who writes it.
+
+No other module spells these names. A record is one JSON file: its fields are the keys, in order.
+The page reads the same files by name and survives whatever it finds there (`report.read`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+import polars as pl
+
+from plumbline.errors import DataError, StorageError
+from plumbline.examples import InputSpec
+from plumbline.files import read_json, write_json
+from plumbline.kinds import ByteArray
+from plumbline.tables import SplitIndex
+
+# below reports/
+VALIDATION = "validation/result.json"
+FAILING_ROWS = "validation/failing_rows.parquet"
+VALIDATION_PAGE = "validation/index.html"
+COLUMNS = "validation/columns.json"
+SPLIT = "split/summary.json"
+LEAKAGE = "leakage.json"
+TUNING = "tuning/summary.json"
+TRIALS = "tuning/trials.csv"
+TRAINING = "training/summary.json"
+CURVES = "training/curves.csv"
+RATE_SWEEP = "training/learning_rate.csv"  # where the learning-rate finder was asked for
+METRICS = "metrics.json"
+HEADLINE = "summary.json"
+COMPARISON = "evaluation/verdict.json"
+SLICES = "evaluation/slices.json"
+PREDICTIONS = "evaluation/predictions.parquet"
+CONFUSION = "evaluation/confusion.csv"
+CALIBRATION = "evaluation/calibration.csv"
+IMPORTANCE = "explain/importance.json"
+SHAP_VALUES = "explain/shap.parquet"
+LIME = "explain/lime.json"
+FAITHFULNESS = "explain/faithfulness.json"
+DRIFT = "drift/result.json"
+DRIFT_PAGE = "drift/index.html"
+PARITY = "parity.json"
+REGISTERED = "register.json"
+PAGE = "index.html"
+
+# in a folder of artifacts/
+SPLIT_INDEX, SPLIT_SUMMARY, DROPPED = "index.parquet", "summary.json", "dropped.json"
+INPUT_SPEC, PREPROCESSOR = "spec.json", "preprocessor.json"
+GRAPH, CONTRACT = "model.onnx", "contract.json"
+
+
+class Record(Protocol):
+    """One JSON file that a stage writes and others read, a frozen dataclass.
+
+    `FILE` is its place in the checkout, `STAGE` writes it.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    FILE: ClassVar[str]
+    STAGE: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationResult:
+    """`failed`: an entry per failed expectation, with `column`, `severity`, `detail` …"""
+
+    FILE: ClassVar[str] = f"reports/{VALIDATION}"
+    STAGE: ClassVar[str] = "validate"
+
+    success: bool
+    evaluated: int
+    rows: int
+    failed: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakageResult:
+    """`clean`: nothing was found but what the policy `drop` has removed."""
+
+    FILE: ClassVar[str] = f"reports/{LEAKAGE}"
+    STAGE: ClassVar[str] = "split"
+
+    clean: bool
+    findings: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedValues:
+    """The values that stand where params.yaml says `tuned`; `score` None without a search."""
+
+    FILE: ClassVar[str] = "artifacts/tuning/best.json"
+    STAGE: ClassVar[str] = "tune"
+
+    values: Mapping[str, Any]
+    score: float | None
+    std_error: float | None
+    metric: str
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningSummary:
+    """How the values were found; everything from `greater_is_better` on is None without a search.
+
+    `selected` and `best` are numbers of trials: the one whose values are taken, and the one with
+    the best score. `gain_over_default` has `mean` and `std_error`, by fold.
+    """
+
+    FILE: ClassVar[str] = f"reports/{TUNING}"
+    STAGE: ClassVar[str] = "tune"
+
+    values: Mapping[str, Any]
+    score: float | None
+    std_error: float | None
+    metric: str
+    trials: int
+    greater_is_better: bool | None = None
+    sampler: str | None = None
+    pruner: str | None = None
+    objective: str | None = None
+    folds: int | None = None
+    pruned: int | None = None
+    selected: int | None = None
+    best: int | None = None
+    fold_scores: Sequence[float] | None = None
+    inside_noise: int | None = None
+    gain_over_default: Mapping[str, float] | None = None
+    importance: Mapping[str, float] | None = None
+    space: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """`monitor`: the metric that early stopping watched, or `loss`; `verdict`: see
+    `training.diagnosis`; `proposed_learning_rate` None unless the finder ran."""
+
+    FILE: ClassVar[str] = f"reports/{TRAINING}"
+    STAGE: ClassVar[str] = "train"
+
+    model: str
+    parameters: int
+    values: Mapping[str, Any]
+    epochs: int
+    best_epoch: int
+    stopped_early: bool
+    monitor: str
+    best_score: float
+    verdict: Mapping[str, Any]
+    learning_curve: Sequence[Mapping[str, Any]]
+    proposed_learning_rate: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Metric by name, per part; intervals and baselines are of the test rows."""
+
+    FILE: ClassVar[str] = f"reports/{METRICS}"
+    STAGE: ClassVar[str] = "evaluate"
+
+    train: Mapping[str, float]
+    val: Mapping[str, float]
+    test: Mapping[str, float]
+    test_ci95: Mapping[str, Sequence[float]]
+    baselines: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The model against the baselines on the same test rows; see `evaluation.verdict.compare`."""
+
+    FILE: ClassVar[str] = f"reports/{COMPARISON}"
+    STAGE: ClassVar[str] = "evaluate"
+
+    metric: str
+    outperforms_baselines: bool | None
+    text: str
+    best_baseline: str | None
+    baselines: Mapping[str, Mapping[str, Any]]
+    temperature: float
+    threshold: float | None
+    conformal: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceScores:
+    """The slices of the test rows, those that matter most first."""
+
+    FILE: ClassVar[str] = f"reports/{SLICES}"
+    STAGE: ClassVar[str] = "evaluate"
+
+    metric: str
+    slices: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftResult:
+    """`columns`: per feature `method`, `score`, `threshold`, `drifted`; `chance`: what chance
+    alone would give."""
+
+    FILE: ClassVar[str] = f"reports/{DRIFT}"
+    STAGE: ClassVar[str] = "drift"
+
+    dataset_drift: bool
+    drifted_share: float
+    chance: Mapping[str, Any] | None
+    rows: Mapping[str, int]
+    columns: Mapping[str, Mapping[str, Any]]
+    target: Mapping[str, Any]
+    prediction: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityResult:
+    """How far ONNX Runtime is from torch; see `export.parity`."""
+
+    FILE: ClassVar[str] = f"reports/{PARITY}"
+    STAGE: ClassVar[str] = "export"
+
+    rows: int
+    max_difference: float | None  # None: a prediction was not finite
+    tolerance: float
+    passed: bool
+    unit: str
+    batches: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """The version in the registry and what the gate decided of it."""
+
+    FILE: ClassVar[str] = f"reports/{REGISTERED}"
+    STAGE: ClassVar[str] = "register"
+
+    model: str
+    version: str
+    run_id: str
+    decision: str
+    reasons: Sequence[str]
+    alias: str
+    lineage: Mapping[str, str]
+
+
+R = TypeVar("R", bound=Record)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The content of a record's file."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file `name` while its folder is written under another name (`manifest.sealed_dir`)."""
+    return folder / PurePosixPath(name).name
+
+
+def write(record: Record, folder: Path) -> Path:
+    """Write a record into its folder; returns the file."""
+    path = inside(folder, record.FILE)
+    write_json(path, to_json(record))
+    return path
+
+
+def read(kind: type[R], root: Path) -> R:
+    """Read a record of the checkout `root`.
+
+    Raises:
+        StorageError: the file is not there: its stage has not run.
+        DataError: the file holds something else.
+    """
+    try:
+        state = read_json(root / kind.FILE)
+    except FileNotFoundError:
+        raise StorageError(
+            f"not there yet: the stage '{kind.STAGE}' writes it",
+            file=kind.FILE,
+            hint="run `plumbline repro`",
+        ) from None
+    except ValueError:
+        state = None
+    try:
+        return kind(**{field.name: state[field.name] for field in fields(kind)})
+    except (KeyError, TypeError):
+        raise DataError(
+            f"is not what the stage '{kind.STAGE}' writes",
+            file=kind.FILE,
+            hint=f"run `plumbline {kind.STAGE}`",
+        ) from None
+
+
+def write_split(index: SplitIndex, folder: Path) -> None:
+    """The part of each row and its part in each fold, as columns `row`, `part`, `fold_0` …"""
+    folds = {f"fold_{k}": index.folds[:, k] for k in range(index.folds.shape[1])}
+    rows = np.arange(len(index.part), dtype=np.uint32)
+    frame = pl.DataFrame({"row": rows, "part": index.part, **folds})
+    frame.write_parquet(folder / SPLIT_INDEX, compression="zstd")
+
+
+def read_split(folder: Path) -> SplitIndex:
+    """What `write_split` wrote."""
+    frame = pl.read_parquet(folder / SPLIT_INDEX)
+    folds: ByteArray = frame.select(pl.col("^fold_.*$")).to_numpy()
+    return SplitIndex(part=frame["part"].to_numpy(), folds=folds)
+
+
+def read_spec(folder: Path) -> InputSpec:
+    """What the prepared examples in a folder hold."""
+    return InputSpec.from_json(read_json(folder / INPUT_SPEC))

@@ -1,0 +1,42 @@
+"""Records of the files between stages, small and complete, for tests of those who read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plumbline.artifacts import Comparison, DriftResult, Metrics, SliceScores
+
+
+def metrics(**of: Any) -> Metrics:
+    return Metrics(**{"train": {}, "val": {}, "test": {}, "test_ci95": {}, "baselines": {}, **of})
+
+
+def slices(metric: str, *scored: Mapping[str, Any]) -> SliceScores:
+    return SliceScores(metric=metric, slices=scored)
+
+
+def drift(columns: Mapping[str, bool]) -> DriftResult:
+    """`columns`: whether each drifted."""
+    return DriftResult(
+        dataset_drift=False,
+        drifted_share=0.0,
+        chance=None,
+        rows={"reference": 100, "current": 50},
+        columns={name: {"drifted": drifted} for name, drifted in columns.items()},
+        target={},
+        prediction={},
+    )
+
+
+def comparison(metric: str) -> Comparison:
+    return Comparison(
+        metric=metric,
+        outperforms_baselines=None,
+        text="",
+        best_baseline=None,
+        baselines={},
+        temperature=1.0,
+        threshold=None,
+        conformal={},
+    )
