@@ -24,6 +24,7 @@ NOT_READ = {
     "multiclass": {*PAGES, "evaluation/predictions.parquet"},
     "regression": {*PAGES, *(f"evaluation/{n}.csv" for n in CURVES)},
 }
+ARIA = {"aria-hidden", "aria-label", "aria-labelledby"}  # as WAI-ARIA spells them
 VOID = {"meta", "link", "br", "wbr", "hr", "img"}
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -152,8 +153,11 @@ def test_headings_descend_one_by_one_and_drawings_are_named(
         assert "<figcaption>" in drawing
     ids = re.findall(r' id="([^"]+)"', text)
     assert len(ids) == len(set(ids))
-    for target in re.findall(r'href="#([^"]+)"', text):
+    for target in re.findall(r'(?:href="#|aria-labelledby=")([^"]+)"', text):
         assert target in ids
+    assert {n for _, n, _ in parsed.attributes if n.startswith("aria-")} <= ARIA
+    for section in re.findall(r"<section [^>]*>", text):
+        assert "aria-labelledby=" in section
 
 
 def test_the_same_reports_give_the_same_bytes(samples: dict[str, Path], task: str) -> None:
