@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,47 @@ SHORT: dict[str, Any] = {  # few epochs, without the extra fits of the verdict
 }
 
 
+def text_tensor(number: int = 0, *, length: int = 6, tokens: int = 30) -> TensorSpec:
+    """A text column t0, t1, … as the preprocessor describes it."""
+    return TensorSpec(
+        name=f"text_{number}",
+        kind="text",
+        dtype="int64",
+        shape=(length,),
+        features=tuple(f"t{number}[{k}]" for k in range(length)),
+        sources=(f"t{number}",) * length,
+        details={"tokens": tokens},
+    )
+
+
+def made_texts(tensor: TensorSpec, n: int, seed: int = 0) -> Any:
+    """(n, length) ids of texts of all lengths, the empty one and the longest among them."""
+    rng = np.random.default_rng(seed)
+    (length,) = tensor.shape
+    assert length is not None
+    ids = rng.integers(1, tensor.details["tokens"], (n, length))
+    count = rng.permutation(np.arange(n) % (length + 1))
+    return np.where(np.arange(length) < count[:, None], ids, 0)
+
+
 def made_spec(
-    task: Task = Task.BINARY, *, numbers: int = 3, cardinalities: tuple[int, ...] = (4, 3)
+    task: Task = Task.BINARY,
+    *,
+    numbers: int = 3,
+    cardinalities: tuple[int, ...] = (4, 3),
+    texts: int = 0,
 ) -> InputSpec:
-    """Columns n0, n1, … and c0, c1, …"""
+    """Columns n0, n1, … and c0, c1, … and t0, t1, …"""
     num = tuple(f"n{i}" for i in range(numbers))
     cat = tuple(f"c{i}" for i in range(len(cardinalities)))
-    return spec_of(
+    made = spec_of(
         task=task,
         num_names=num,
         cat_names=cat,
         cardinalities=cardinalities,
         classes=CLASSES[task],
     )
+    return replace(made, tensors=(*made.tensors, *(text_tensor(j) for j in range(texts))))
 
 
 def spec_of(
@@ -144,13 +173,15 @@ def made_examples(spec: InputSpec, n: int, seed: int = 0, *, noise: float = 0.3)
         y = (signal > 0).astype(np.int64)
     else:
         y = np.digitize(signal, [-0.8, 0.8]).astype(np.int64)
-    return examples_of(
+    made = examples_of(
         num=num,
         cat=cat,
         y=y,
         rows=np.arange(n, dtype=np.int64),
         weight=np.ones(n, dtype=np.float32),
     )
+    texts = {tensor.name: made_texts(tensor, n, seed) for tensor in spec.of_kind("text")}
+    return replace(made, inputs={**made.inputs, **texts})
 
 
 def small_model(name: str = "mlp", **more: Any) -> ModelConfig:

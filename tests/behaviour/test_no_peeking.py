@@ -221,7 +221,7 @@ def test_normalize(task: Task, form: str, world: World) -> None:
     } == set(SCALERS)
     assert {c["encode"] for c in state["preparers"]["scalars"]["categories"]} == set(ENCODERS)
     learned = [n for n in before if not n.startswith(("val/", "test/"))]
-    assert len(learned) == 7
+    assert len(learned) == 8
     for name in learned:
         assert before[name] == after[name], name
     for part in ("val", "test"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tests.made import made_examples, spec_of
+from tests.made import made_examples, spec_of, text_tensor
 
 from plumbline.errors import ParameterError
 from plumbline.evaluation.masker import MASKERS, Masker
@@ -23,6 +24,8 @@ SPEC = spec_of(
     cat_names=("few", "c"),
     cardinalities=(40, 50),
 )
+COLUMNS = SPEC
+SPEC = replace(SPEC, tensors=(*SPEC.tensors, text_tensor()))
 OWN, OTHER = made_examples(SPEC, 30, 1).inputs, made_examples(SPEC, 30, 2).inputs
 ONE = take_inputs(OWN, slice(1))
 MADE = {tensor.name: MASKERS[tensor.kind](tensor) for tensor in SPEC}
@@ -101,28 +104,28 @@ def test_pooled_amounts_keep_their_sum(name: str) -> None:
 class TestTogether:
     """A column that became several tensors is one player."""
 
-    everything = Masker.of(SPEC)
+    everything = Masker.of(COLUMNS)
 
     def test_players_are_columns_in_the_order_of_first_use(self) -> None:
-        assert self.names.names == ("a", "day", "few", "c") and len(self.names) == 4
+        assert self.everything.names == ("a", "day", "few", "c") and len(self.everything) == 4
 
     def test_a_column_moves_in_all_tensors_at_once(self) -> None:
         present = np.array([[True, True, False, True]])
-        mixed = self.names.mix(present, ONE, take_inputs(OTHER, slice(1)))
+        mixed = self.everything.mix(present, ONE, take_inputs(OTHER, slice(1)))
         assert_array_equal(mixed["num"] == ONE["num"], [[True, True, False, True]])
         assert_array_equal(mixed["cat"] == ONE["cat"], [[False, True]])
 
     def test_it_differs_where_any_of_its_tensors_does(self) -> None:
         other: dict[str, Any] = {name: array.copy() for name, array in ONE.items()}
         other["cat"][0, 0] += 1
-        assert_array_equal(self.names.differs(ONE, other), [[False, False, True, False]])
+        assert_array_equal(self.everything.differs(ONE, other), [[False, False, True, False]])
 
     def test_amounts_of_all_tensors_add_up(self) -> None:
         amounts = {"num": np.array([[1.0, 2.0, 3.0, 4.0]]), "cat": np.array([[10.0, 20.0]])}
-        assert_array_equal(self.names.pool(amounts), [[1.0, 6.0, 13.0, 20.0]])
+        assert_array_equal(self.everything.pool(amounts), [[1.0, 6.0, 13.0, 20.0]])
 
     def test_draw_takes_each_column_from_its_own_row(self) -> None:
-        drawn = self.names.draw(ONE, OTHER, np.array([[0, 1, 2, 3]]))
+        drawn = self.everything.draw(ONE, OTHER, np.array([[0, 1, 2, 3]]))
         wanted = [ONE["num"][0, 0], OTHER["num"][0, 1], OTHER["num"][1, 2], OTHER["num"][0, 3]]
         assert_array_equal(drawn["num"], [wanted])
         assert_array_equal(drawn["cat"], [[OTHER["cat"][1, 0], OTHER["cat"][2, 1]]])

@@ -65,16 +65,8 @@ def _set_back(document: Any, task: Task, columns: Collection[str], earlier: str)
     Args:
         earlier: what the earlier data were called.
     """
-    changed = []
-    own = document["normalize"]["columns"]
-    gone = [n for n in own if n not in columns]
-    for name in gone:
-        del own[name]
-    if gone:
-        listed = ", ".join(map(str, gone[:5])) + (" …" if len(gone) > 5 else "")
-        changed.append(f"normalize.columns: left out {listed} (columns of {earlier})")
-    if not own:
-        _empty(document["normalize"], "columns")
+    changed = _without_others(document["normalize"], "normalize", columns, earlier)
+    changed += _without_others(document["model"].get("text", {}), "model.text", columns, earlier)
     metrics, losses = task.spec.metrics, task.spec.losses
     wanted: list[tuple[tuple[str, str], Any, Callable[[Any], bool]]] = [
         (("evaluate", "slices"), "auto", lambda v: v == "auto" or set(v) <= set(columns)),
@@ -96,6 +88,20 @@ def _set_back(document: Any, task: Task, columns: Collection[str], earlier: str)
         split["method"] = "auto" if split["method"] == "predefined" else split["method"]
         changed.append("split.column set back to null: no such column")
     return changed
+
+
+def _without_others(section: Any, key: str, columns: Collection[str], earlier: str) -> list[str]:
+    """Leave what names other columns out of the `columns` of a section; says what."""
+    own = section.get("columns", {})
+    gone = [name for name in own if name not in columns]
+    for name in gone:
+        del own[name]
+    if not gone:
+        return []
+    if not own:
+        _empty(section, "columns")
+    listed = ", ".join(map(str, gone[:5])) + (" …" if len(gone) > 5 else "")
+    return [f"{key}.columns: left out {listed} (columns of {earlier})"]
 
 
 def _empty(parent: Any, key: str) -> None:

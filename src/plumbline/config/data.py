@@ -46,6 +46,7 @@ Imputer = Literal["mean", "median", "mode", "constant"]
 Encoder = Literal["ordinal", "onehot", "target_mean", "frequency"]
 Dates = Literal["parts", "cyclic", "both", "drop"]
 Sampler = Literal["none", "oversample", "undersample", "smote"]
+Tokenizer = Literal["words", "wordpiece", "bpe", "characters"]
 Policy = Literal["fail", "warn", "drop", "off"]
 
 
@@ -178,6 +179,17 @@ class ColumnConfig:
     min_count: PositiveInt | None = None
     dates: Dates | None = None
     as_category: bool | None = None
+    tokenizer: Tokenizer | None = None
+
+
+@section
+class TextConfig:
+    """How texts become tokens."""
+
+    tokenizer: Tokenizer = "words"
+    lowercase: bool = True
+    max_tokens: int = Field(default=10_000, ge=100, le=1_000_000)
+    max_length: int = Field(default=128, ge=1, le=4096)
 
 
 @section
@@ -200,5 +212,6 @@ class NormalizeConfig:
     numbers_as_categories: bool = True
     as_category_max_values: int = Field(default=100, ge=1, le=100_000)
     as_category_mode_share: ShareOrZero = 0.5
+    text: TextConfig = Field(default_factory=TextConfig)
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,6 +17,8 @@ from plumbline.config.section import (
 
 ModelName = Literal["perceptron", "mlp", "resmlp", "ft_transformer", "tabm", "tabm_mini"]
 NumberEmbedding = Literal["none", "piecewise_linear", "periodic"]
+TextEncoderName = Literal["mean", "cnn", "rnn", "lstm", "gru", "transformer"]
+Positions = Literal["sinusoidal", "learned", "rotary"]
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid"]
 Initialization = Literal["default", "xavier", "he", "orthogonal", "normal", "zero"]
 Normalization = Literal["none", "batch", "layer"]
@@ -46,6 +49,39 @@ MetricName = Literal[
 
 
 @section
+class TextColumnConfig:
+    """What the encoder of one text column does otherwise than `model.text` says."""
+
+    encoder: TextEncoderName | None = None
+    embedding_dim: int | None = Field(default=None, ge=1, le=4096)
+    width: int | None = Field(default=None, ge=1, le=4096)
+    depth: int | None = Field(default=None, ge=1, le=100)
+    heads: int | None = Field(default=None, ge=1, le=256)
+    positions: Positions | None = None
+    dropout: ShareOrZero | None = None
+
+
+@section
+class TextEncoderConfig:
+    """How the tokens of a text become features. `columns` overrides by name."""
+
+    encoder: TextEncoderName = "mean"
+    embedding_dim: int = Field(default=64, ge=1, le=4096)
+    width: int = Field(default=64, ge=1, le=4096)
+    depth: int = Field(default=1, ge=1, le=100)
+    heads: int = Field(default=4, ge=1, le=256)
+    positions: Positions = "sinusoidal"
+    dropout: ShareOrZero = 0.1
+    columns: dict[str, TextColumnConfig] = Field(default_factory=dict)
+
+    def of(self, column: str) -> Self:
+        """The section as it holds for one column."""
+        own = self.columns.get(column, TextColumnConfig())
+        given = {f.name: getattr(own, f.name) for f in dataclasses.fields(TextColumnConfig)}
+        return dataclasses.replace(self, **{k: v for k, v in given.items() if v is not None})
+
+
+@section
 class ModelConfig:
     """Architecture."""
 
@@ -65,6 +101,7 @@ class ModelConfig:
     category_dim: int = Field(default=16, ge=1, le=1024)
     heads: int = Field(default=8, ge=1, le=256)
     members: int = Field(default=8, ge=1, le=256)
+    text: TextEncoderConfig = Field(default_factory=TextEncoderConfig)
 
 
 @section

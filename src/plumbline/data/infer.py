@@ -26,6 +26,7 @@ from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.tables import CellFormat, Column
 
+PROSE_WORDS = 5  # per cell, in the mean; names and codes have fewer
 MOST_CLASSES = 30  # a target of whole numbers with more different values is a regression
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
 INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # of a pandas index written to a file
@@ -144,6 +145,8 @@ def infer(
     limits = {}
     for name in names:
         role, why = _role(name, of_data[name], types[name], wishes, indexes)
+        if role is Role.FEATURE and types[name] is ColumnType.TEXT:
+            types[name], why = _text_or_codes(profiles[name])
         notes[name] += [why] if why else []
         limits[name] = expect(profiles[name], types[name], role, classes, words)
     result = Expectations(
@@ -368,7 +371,7 @@ def _role(
     if profile.distinct < 2 and profile.missing == 0:
         return Role.FEATURE, "constant"
     unique = profile.rows >= 20 and profile.missing == 0 and profile.distinct >= profile.rows
-    if unique and kind is ColumnType.TEXT:
+    if unique and kind is ColumnType.TEXT and not _is_prose(profile):
         return Role.ID, "a text of its own in every row: not a feature"
     counts_up = (
         kind is ColumnType.INTEGER
@@ -388,3 +391,16 @@ def _role(
     if unique and kind is ColumnType.INTEGER and ID_NAME.search(name):
         return Role.ID, "named like an id, a value of its own in every row: not a feature"
     return Role.FEATURE, None
+
+
+def _is_prose(profile: ColumnProfile) -> bool:
+    return profile.words is not None and profile.words >= PROSE_WORDS
+
+
+def _text_or_codes(profile: ColumnProfile) -> tuple[ColumnType, str]:
+    """Texts of many values are read by their words where they have several; codes and names are a
+    category, of which the values that repeat say something."""
+    words = f"{profile.words or 0:.1f} words per text in the mean"
+    if _is_prose(profile):
+        return ColumnType.TEXT, f"{words}: read by its words; type: category takes each as a value"
+    return ColumnType.CATEGORY, f"{words}: codes or names; type: text reads their words"

@@ -23,7 +23,12 @@ STRUCTURE = 200  # values looked at for a common structure
 MOST_LINES = 100  # line ends inside one cell
 MOST_SHOWN = 100  # columns of which a cell that cannot be read is shown
 MOST_LETTERS = 40
-KEYS = ("there", "bad", "read", "low", "high", "falls", "lines")
+MOST_READ = 1000  # characters of a text whose words are counted
+KEYS = ("there", "bad", "read", "low", "high", "falls", "lines", "words")
+# scripts that do not part words: each character counts as one; elsewhere a word has a letter
+UNPARTED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+OTHER = rf"[\S--[{UNPARTED}]]"
+WORD = rf"[{UNPARTED}]|{OTHER}*[\p{{L}}--[{UNPARTED}]]{OTHER}*"
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
 
 
@@ -36,6 +41,7 @@ class ColumnProfile:
         readable: cells that can be read as the type.
         low, high: of its numbers; whole ones of integers.
         values: the different texts, sorted, if they are few.
+        words: per text, the mean; None where it is no text of many values.
         notes: what its owner should know of the choice.
     """
 
@@ -49,6 +55,7 @@ class ColumnProfile:
     values: tuple[str, ...] = ()
     increasing: bool = False
     regex: str | None = None
+    words: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -97,9 +104,7 @@ def _profile(
     )
     profiles = {}
     for i, name in enumerate(schema):
-        of: dict[str, Any] = {
-            key: measured.get(f"{i}.{key}") for key in (*KEYS, "low", "high", "falls", "lines")
-        }
+        of: dict[str, Any] = {key: measured.get(f"{i}.{key}") for key in KEYS}
         if (of["lines"] or 0) > MOST_LINES:
             raise DataError(
                 f"a cell holds {of['lines']} lines: a stray quote swallowed rows",
@@ -118,6 +123,7 @@ def _profile(
             high=of["high"],
             values=values.get(name, ()),
             increasing=of["falls"] == 0 and exact.get(name, counts[name]) > 1,
+            words=of["words"],
             regex=_regex(raw, columns[name], schema[name]),
             notes=_notes(choices[name], of["bad"], infinite, first.get(name)),
         )
@@ -149,6 +155,8 @@ def _questions(column: Column, dtype: pl.DataType, prefix: str) -> dict[str, pl.
         expressions |= {"low": value.min(), "high": value.max(), "falls": (step < 0).sum()}
     elif column.type in (ColumnType.CATEGORY, ColumnType.TEXT) and dtype == pl.String:
         expressions["lines"] = value.str.count_matches("\n", literal=True).max()
+        if column.type is ColumnType.TEXT:
+            expressions["words"] = value.str.head(MOST_READ).str.count_matches(WORD).mean()
     return expressions
 
 

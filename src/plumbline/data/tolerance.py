@@ -28,6 +28,9 @@ FEW_ROWS = 20  # fewer say nothing about rows to come
 OPPOSITES = (("max", "min"), ("end", "start"), ("high", "low"), ("worst", "mean"), ("to", "from"))
 
 
+TEXTS = (ColumnType.CATEGORY, ColumnType.TEXT)
+
+
 def expect(
     profile: ColumnProfile,
     kind: ColumnType,
@@ -56,7 +59,7 @@ def expect(
         unique=Flag() if role is Role.ID and profile.distinct == profile.there else None,
         increasing=Flag() if role is Role.TIME and profile.increasing else None,
         pattern=Pattern(regex=profile.regex)
-        if profile.regex and kind is ColumnType.TEXT and not is_target
+        if profile.regex and kind in TEXTS and not is_target
         else None,
     )
 

@@ -80,6 +80,7 @@ class ColumnMasker:
 MASKERS: dict[str, Callable[[TensorSpec], TensorMasker]] = {
     "numbers": ColumnMasker,
     "categories": ColumnMasker,
+    "text": ColumnMasker,
 }
 
 

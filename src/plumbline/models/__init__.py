@@ -64,7 +64,7 @@ def build_model(
         torch.manual_seed(seed)
         model = MODELS[config.name](config, spec, learned or {}, noise)
         initialize(model, config.initialization)
-    number_dropouts(model)
+    number_dropouts(model, noise)
     model.noise = noise  # type: ignore[assignment]
     return model
 

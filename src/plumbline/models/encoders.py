@@ -24,6 +24,7 @@ from plumbline.models.embeddings import (
     LinearTokens,
     number_edges,
 )
+from plumbline.models.text import BagOfTokens, TextFeatures
 
 Learned = Mapping[str, Any]  # tensor name -> what its encoder learned from training rows, as JSON
 
@@ -38,8 +39,9 @@ class Encoder:
 
     Attributes:
         features: builds a module, (B, *shape) to (B, width); its `chunks` are the widths that
-            each feature took, in order. A module that looks codes up in a table has the table as
-            `lookup`: codes have no gradient, what was looked up has.
+            each feature took, in order, or the one that all took together. A module that looks
+            codes up in a table has the table as `lookup`: codes have no gradient, what was
+            looked up has.
         tokens: builds a module, (B, *shape) to (B, T, W); None: the features, projected to one
             token.
         linear: builds a module, (B, *shape) to (B, outputs), linear in numbers and in one-hot
@@ -177,6 +179,7 @@ ENCODERS: dict[str, Encoder] = {
         features=NumberFeatures, tokens=NumberTokens, linear=_linear_numbers, learn=number_edges
     ),
     "categories": Encoder(features=CategoryFeatures, tokens=CategoryTokens, linear=CategoryLinear),
+    "text": Encoder(features=TextFeatures, linear=BagOfTokens),
 }
 
 

@@ -82,11 +82,12 @@ class SampleDropout(nn.Module):
         return f"rate={self.rate}"
 
 
-def number_dropouts(model: nn.Module) -> None:
-    """Give each dropout of a model its own number, and so its own masks."""
+def number_dropouts(model: nn.Module, noise: DropoutContext) -> None:
+    """Give each dropout of a model its own number, and so its own masks, and all of them one
+    context: encoders are built without it."""
     layers = [m for m in model.modules() if isinstance(m, SampleDropout)]
     for number, layer in enumerate(layers):
-        layer.layer = number
+        layer.layer, layer.noise = number, noise
 
 
 class _Sum(torch.autograd.Function):

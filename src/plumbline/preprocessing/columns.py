@@ -16,7 +16,7 @@ from plumbline.kinds import ColumnType, DoubleArray, IntArray, Role
 from plumbline.preprocessing.encode import number_vocabulary, vocabulary
 from plumbline.preprocessing.impute import IMPUTERS, ORDERED
 from plumbline.preprocessing.scale import SCALERS, ScaleState, fit_linear_channel, fit_scaler
-from plumbline.preprocessing.summary import NumberSummary
+from plumbline.preprocessing.summary import NumberSummary, has_many_values
 from plumbline.tables import Column, Schema
 
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
@@ -40,18 +40,13 @@ class Settings:
 
 
 def settings_of(config: NormalizeConfig, column: Column) -> Settings:
-    """The section's values under the column's own.
-
-    A text column (many values) keeps only values that came twice: one seen once is noise.
-    """
+    """The section's values under the column's own."""
     own = config.columns.get(column.name, ColumnConfig())
     given = {f.name: getattr(own, f.name) for f in dataclasses.fields(Settings)}
     values: dict[str, Any] = {
         name: getattr(config, name, None) if value is None else value
         for name, value in given.items()
     }
-    if column.type is ColumnType.TEXT and own.min_count is None:
-        values["min_count"] = max(values["min_count"], 2)
     return Settings(**values)
 
 
@@ -94,6 +89,8 @@ def _keys_of(kind: ColumnType) -> tuple[str, ...]:
         return (*number, "as_category", "max_categories", "min_count")
     if kind is ColumnType.DATE:
         return (*number, "dates", "as_category", "max_categories", "min_count")
+    if kind is ColumnType.TEXT:
+        return ("tokenizer",)
     return ("encode", "max_categories", "min_count")
 
 
@@ -227,16 +224,26 @@ def fit_number(
 
 
 def fit_vocabulary(
-    counts: pl.DataFrame, missing: int, settings: Settings
+    counts: pl.DataFrame, missing: int, settings: Settings, *, exact: bool = False
 ) -> tuple[tuple[str, ...], IntArray] | str:
-    """Values kept and the training count of every code (K + 1,), or why it is dropped."""
-    kept = vocabulary(counts, most=settings.max_categories, min_count=settings.min_count)
+    """Values kept and the training count of every code (K + 1,), or why it is dropped.
+
+    A column of very many values (codes, names) keeps only those that came twice: one seen once is
+    noise.
+
+    Args:
+        exact: the column has a `min_count` of its own, which holds as it is.
+    """
+    rows = int(counts["count"].sum())
+    many = has_many_values(len(counts), rows) and not exact
+    min_count = max(settings.min_count, 2) if many else settings.min_count
+    kept = vocabulary(counts, most=settings.max_categories, min_count=min_count)
     if not len(counts):
         return "no value in the training rows"
     if not len(kept):
-        return f"no value occurs {settings.min_count} times in the training rows"
+        return f"no value occurs {min_count} times in the training rows"
     if len(counts) == 1 and not missing:
         return "one value in all training rows"
-    rest = int(counts["count"].sum()) - int(kept["count"].sum()) + missing
+    rest = rows - int(kept["count"].sum()) + missing
     count = np.concatenate([[rest], kept["count"].to_numpy()]).astype(np.int64)
     return tuple(kept["value"].to_list()), count

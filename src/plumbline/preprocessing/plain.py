@@ -16,7 +16,7 @@ import polars as pl
 from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
 from plumbline.preprocessing.dates import PARTS, date_numbers
 from plumbline.preprocessing.frames import batches
-from plumbline.preprocessing.summary import clean
+from plumbline.preprocessing.summary import clean, has_many_values
 from plumbline.tables import Schema, rows_at_once
 
 OTHER, MISSING = 0, 1  # codes: a rare or unseen value, no value; then values by frequency
@@ -56,8 +56,8 @@ def most_plain_rows(schema: Schema, max_memory_mb: int) -> int:
 class PlainReader:
     """Which columns the training rows have something in, and the values of the categories.
 
-    Columns without a value in the training rows are left out, and so are texts of which no value
-    occurs twice.
+    Columns without a value in the training rows are left out, and so are texts, codes and names of
+    which no value occurs twice.
     """
 
     def __init__(self, schema: Schema, training: pl.DataFrame, max_memory_mb: int = 2048) -> None:
@@ -75,7 +75,8 @@ class PlainReader:
             if column.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
                 continue
             counts = training[column.name].drop_nulls().alias("value").value_counts(name="count")
-            if column.type is ColumnType.TEXT:
+            rows = int(counts["count"].sum())
+            if column.type is ColumnType.TEXT or has_many_values(len(counts), rows):
                 counts = counts.filter(pl.col("count") > 1)
             counts = counts.sort("count", "value", descending=[True, False])
             if len(counts):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from plumbline.kinds import ColumnType
 from plumbline.preprocessing.preparer import Given, Preparer
 from plumbline.preprocessing.scalars import ScalarPreparer
+from plumbline.preprocessing.text import TextPreparer
 from plumbline.tables import Column
 
-PREPARERS: dict[str, type[Preparer]] = {"scalars": ScalarPreparer}
-PREPARER_OF: dict[ColumnType, str] = dict.fromkeys(ColumnType, "scalars")
+PREPARERS: dict[str, type[Preparer]] = {"scalars": ScalarPreparer, "text": TextPreparer}
+PREPARER_OF: dict[ColumnType, str] = {
+    **dict.fromkeys(ColumnType, "scalars"),
+    ColumnType.TEXT: "text",
+}
 
 
 def columns_by_preparer(columns: tuple[Column, ...]) -> dict[str, tuple[Column, ...]]:

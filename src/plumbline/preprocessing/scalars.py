@@ -121,7 +121,9 @@ class ScalarPreparer:
     ) -> None:
         self.categories_, code_counts = [], []
         for name, counter in counts.items():
-            fitted = fit_vocabulary(*counter.finish(), settings[name])
+            own = self.config.columns.get(name)
+            exact = own is not None and own.min_count is not None
+            fitted = fit_vocabulary(*counter.finish(), settings[name], exact=exact)
             if isinstance(fitted, str):
                 self.dropped_[name] = fitted
                 continue

@@ -17,6 +17,8 @@ from plumbline.kinds import BoolArray, DoubleArray, IntArray
 # default); beyond, they come from a sample of the rows that depends on the seed and the row's
 # position alone.
 SAMPLE_VALUES_PER_MB = 5000
+FEW_VALUES, MANY_VALUES = 50, 1000  # different values of a category
+MANY_SHARE = 0.8  # of the rows, that have a value of their own
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -167,6 +169,11 @@ class NumberSummaries:
 def _usable(values: DoubleArray) -> DoubleArray:
     cut, missing = clean(values)
     return cut[~missing]
+
+
+def has_many_values(values: int, rows: int) -> bool:
+    """Whether a column of so many different values in so many rows is one of codes or names."""
+    return values > min(MANY_VALUES, max(FEW_VALUES, MANY_SHARE * rows))
 
 
 @dataclass

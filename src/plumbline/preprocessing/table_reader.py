@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,21 @@ from plumbline.preprocessing.dates import date_names, date_numbers
 from plumbline.preprocessing.row import RowReader, wrong_value
 from plumbline.preprocessing.summary import FLOAT32_MAX
 from plumbline.tables import Column, Schema, internal
+
+
+def check_present(kinds: Mapping[str, pl.DataType], names: Sequence[str]) -> None:
+    """Refuse a frame, of these columns, that lacks one of the names.
+
+    Raises:
+        DataError: names the first.
+    """
+    absent = [name for name in names if name not in kinds]
+    if absent:
+        raise DataError(
+            "is absent" + (f", and {len(absent) - 1} more" if len(absent) > 1 else ""),
+            where=f"column '{absent[0]}'",
+            got=f"columns {', '.join(kinds)}",
+        )
 
 
 class TableReader:
@@ -32,9 +47,7 @@ class TableReader:
         self._dates = [c for c in features if c.type is ColumnType.DATE]
         self.number_names = [c.name for c in self._numbers]
         self.date_names = [c.name for c in self._dates]
-        self.category_names = [
-            c.name for c in features if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)
-        ]
+        self.category_names = [c.name for c in features if c.type is ColumnType.CATEGORY]
         self._row = RowReader([*self._numbers, *self._dates])
         if numbers is None:
             numbers = [(name, None) for name in self.number_names]
@@ -55,16 +68,8 @@ class TableReader:
         Raises:
             DataError: the frame lacks one.
         """
-        present = frame.collect_schema().names()
-        names = [*self.number_names, *self.date_names, *self.category_names]
-        absent = [name for name in names if name not in present]
-        if absent:
-            raise DataError(
-                "is absent" + (f", and {len(absent) - 1} more" if len(absent) > 1 else ""),
-                where=f"column '{absent[0]}'",
-                got=f"columns {', '.join(present)}",
-            )
         kinds = frame.collect_schema()
+        check_present(kinds, [*self.number_names, *self.date_names, *self.category_names])
         values = []
         for column in (*self._numbers, *self._dates):
             dtype = kinds[column.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,10 +13,16 @@ from numpy.typing import NDArray
 from plumbline.config.data import NormalizeConfig
 from plumbline.errors import DataError
 from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec
-from plumbline.kinds import BoolArray, FloatArray, IntArray, Role
+from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role
 from plumbline.preprocessing.columns import check_columns
 from plumbline.preprocessing.frames import batches, named
-from plumbline.preprocessing.preparers import PREPARERS, Given, Preparer, columns_by_preparer
+from plumbline.preprocessing.preparers import (
+    PREPARER_OF,
+    PREPARERS,
+    Given,
+    Preparer,
+    columns_by_preparer,
+)
 from plumbline.preprocessing.table_reader import read_targets, read_weights
 from plumbline.tables import Schema, rows_at_once
 
@@ -211,7 +218,10 @@ class TableTransformer:
                 hint="fit it again: dvc repro normalize --force",
             )
         states = state["preparers"] if state["format"] == FORMAT else {"scalars": state}
-        self = cls(Schema.from_json(state), NormalizeConfig())
+        schema = Schema.from_json(state)
+        if PREPARER_OF[ColumnType.TEXT] not in states:  # made before texts had tokens
+            schema = _with_texts_as_categories(schema)
+        self = cls(schema, NormalizeConfig())
         given = self._given()
         unknown = [name for name in states if name not in PREPARERS]
         if unknown:
@@ -224,6 +234,12 @@ class TableTransformer:
             {name: PREPARERS[name].from_json(given[name], own) for name, own in states.items()}
         )
         return self
+
+
+def _with_texts_as_categories(schema: Schema) -> Schema:
+    kinds = {ColumnType.TEXT: ColumnType.CATEGORY}
+    columns = tuple(replace(c, type=kinds.get(c.type, c.type)) for c in schema.columns)
+    return replace(schema, columns=columns)
 
 
 def _joined(parts: Iterator[Examples], rows: int) -> Examples:

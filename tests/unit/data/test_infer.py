@@ -203,3 +203,42 @@ def test_about_as_many_different_numbers_as_a_category_may_have(rows: int) -> No
     frame = pl.DataFrame({"x": number, "y": [f"c{i % 2}" for i in range(rows)]})
     result = infer(frame.lazy(), FormatConfig(), Wishes(target="y"), file="rows.csv")
     assert result.expectations.schema.columns[0].type is ColumnType.NUMBER
+
+
+SENTENCES = {
+    "English": [f"The order {i} came late and the box was wet" for i in range(N)],
+    "Chinese": [f"第{i}号订单迟到了" for i in range(N)],
+    "Arabic": [f"وصل الطلب {i} متأخرا وكان الصندوق مبللا" for i in range(N)],
+}
+
+
+@pytest.mark.parametrize("language", list(SENTENCES))
+@pytest.mark.parametrize("repeated", [False, True])
+def test_prose_is_a_feature_that_is_read_by_its_words(language: str, repeated: bool) -> None:
+    """Whether each row has a text of its own or some come twice."""
+    values = SENTENCES[language]
+    values = [*values[:-5], *values[:5]] if repeated else values
+    found = inferred(frame(x=values))
+    column = found.expectations.columns["x"]
+    assert (column.type, column.role) == (ColumnType.TEXT, Role.FEATURE)
+    assert "read by its words" in found.notes["x"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"AB-{i:05}" for i in range(N)],
+        [f"Mr. Aname{i} Lastname{i}" for i in range(N)],
+        [f"550e8400-e29b-41d4-a716-4466554{i:05}" for i in range(N)],
+        [f"https://example.com/a/b/c?page={i}" for i in range(N)],
+        [f"1 2 3 4 5 6 7 {i}" for i in range(N)],
+    ],
+    ids=["codes", "names", "uuids", "addresses", "numbers"],
+)
+def test_codes_and_names_are_never_read_by_their_words(values: list[str]) -> None:
+    column = inferred(frame(x=values)).expectations.columns["x"]
+    assert column.role is Role.ID
+    found = inferred(frame(x=[*values[:-5], *values[:5]]))
+    column = found.expectations.columns["x"]
+    assert (column.type, column.role) == (ColumnType.CATEGORY, Role.FEATURE)
+    assert "type: text" in found.notes["x"]

@@ -23,6 +23,8 @@ from plumbline.config.data import (
     LinearChannel,
     NormalizeConfig,
     Scaler,
+    TextConfig,
+    Tokenizer,
 )
 from plumbline.data.read import conform, scan
 from plumbline.errors import DataError
@@ -40,7 +42,11 @@ CELLS: dict[ColumnType, st.SearchStrategy[Any]] = {
     ColumnType.INTEGER: st.one_of(st.integers(-3, 3), st.integers(-(2**62), 2**62), st.none()),
     ColumnType.BOOLEAN: st.one_of(st.booleans(), st.none()),
     ColumnType.CATEGORY: st.one_of(st.sampled_from(["a", "b", "B", "ä", "a b", "1"]), st.none()),
-    ColumnType.TEXT: st.one_of(st.sampled_from(["one", "two"]), st.integers().map(str), st.none()),
+    ColumnType.TEXT: st.one_of(
+        st.sampled_from(["one two", "two \u05e9\u05dc\u05d5\u05dd 😀", "[PAD] [UNK]", "中文 one"]),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(str.strip),
+        st.none(),
+    ),
     ColumnType.DATE: st.one_of(
         st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)), st.none()
     ),
@@ -79,6 +85,9 @@ def tables(draw: Any) -> tuple[Schema, NormalizeConfig, pl.DataFrame, pl.DataFra
         indicator=draw(st.booleans()),
         min_count=draw(st.sampled_from([1, 2])),
         numbers_as_categories=draw(st.booleans()),
+        text=TextConfig(
+            tokenizer=draw(st.sampled_from(get_args(Tokenizer))), lowercase=draw(st.booleans())
+        ),
         columns=own,
     )
     return Schema(columns=(*columns, target), task=task, classes=CLASSES[task]), config, *frames
@@ -121,6 +130,8 @@ def test_tensors_are_finite_and_as_described(given_table: Any) -> None:
             assert array.dtype == own.dtype and np.isfinite(array).all()
             if own.cardinalities:
                 assert (array >= 0).all() and (array < np.array(own.cardinalities)).all()
+            if own.kind == "text":
+                assert (array >= 0).all() and (array < own.details["tokens"]).all()
         assert len(part) == len(part.rows) == len(part.weight) == len(frame)
     names = {c.name for c in schema.features}
     used = {source for own in spec for source in own.sources}
@@ -196,5 +207,7 @@ def test_only_target_means_treat_training_rows_otherwise(given_table: Any) -> No
     assert_array_equal(block(examples, "num")[:, columns], block(plain, "num")[:, columns])
     assert_array_equal(block(examples, "cat"), block(plain, "cat"))
     assert bool(means) == (
-        config.encode == "target_mean" and bool(made.preparers_["scalars"].categories_)
+        config.encode == "target_mean"
+        and "scalars" in made.preparers_
+        and bool(made.preparers_["scalars"].categories_)
     )
