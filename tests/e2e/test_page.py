@@ -63,6 +63,17 @@ PRINTED = """[...document.querySelectorAll('.read, .lead, .caption, figcaption, 
   .map(e => parseFloat(getComputedStyle(e).fontSize)
     / parseFloat(getComputedStyle(document.body).fontSize)).filter(ratio => ratio > 1.07)"""
 
+SPLIT = """(() => { const texts = [], all = document.createTreeWalker(document.body, 4);
+  while (all.nextNode()) { const node = all.currentNode, range = document.createRange();
+    if (!/^\\s*\\S+\\s*$/.test(node.data)) continue;
+    if (!node.parentElement.closest('td') || node.parentElement.closest('bdi')) continue;
+    range.selectNodeContents(node);
+    if (range.getClientRects().length > 1) texts.push(node.data.trim()); }
+  return texts; })()"""
+WIDE = """[...document.querySelectorAll('table')]
+  .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(e => e.textContent.slice(0, 80))"""
+
 
 @pytest.fixture(scope="module", params=["binary", "multiclass", "regression", "long", "nothing"])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -149,6 +160,17 @@ def test_on_paper_no_small_print_is_larger_than_the_text(browser: Browser, page:
     browser.call("Emulation.setEmulatedMedia", media="print")
     try:
         assert browser.ask(PRINTED) == []
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_on_paper_tables_fit_and_short_words_stay_whole(browser: Browser, page: Path) -> None:
+    browser.open(page, 680)  # A4 less its margins
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.ask("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+    try:
+        assert browser.ask(SPLIT) == []
+        assert browser.ask(WIDE) == []
     finally:
         browser.call("Emulation.setEmulatedMedia", media="")
 

@@ -12,6 +12,7 @@ from plumbline.numbers import NBSP, NOTHING, aligned, cell, number, percent, plu
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
+    Cell,
     Figure,
     Figures,
     Grid,
@@ -102,8 +103,8 @@ def _table(columns: list[Any], rows: int) -> Grid:
         rows=[
             [
                 name(str(c["name"])),
-                name(str(c.get("type"))),
-                name(str(c.get("role"))),
+                Cell(text=str(c.get("type"))),
+                Cell(text=str(c.get("role"))),
                 figure_cell(_missing(c, rows)),
                 name(_values(c)[:200]),
             ]
