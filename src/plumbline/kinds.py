@@ -14,6 +14,7 @@ DoubleArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 ByteArray = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]
+ObjectArray = NDArray[np.object_]
 
 
 class Kind(StrEnum):

@@ -46,7 +46,13 @@ def make(
         Task.MULTICLASS: lambda: np.digitize(z, np.quantile(z, [0.3, 0.6])).astype(np.int64),
         Task.REGRESSION: lambda: (1000 + 50 * z).astype(np.float32),
     }[task]()
-    rows = PlainRows(num=num, cat=cat.astype(np.int64), y=y, weight=np.ones(n, dtype=np.float32))
+    rows = PlainRows(
+        num=num,
+        cat=cat.astype(np.int64),
+        text=np.empty((n, 0), dtype=np.object_),
+        y=y,
+        weight=np.ones(n, dtype=np.float32),
+    )
     return rows, spec_of(
         task, {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c")}.get(task, ())
     )
@@ -405,3 +411,51 @@ def test_without_a_column_the_majority_is_predicted(name: str) -> None:
     train, spec = make(Task.BINARY, numbers=0, cards=())
     share = np.bincount(train.y) / len(train)
     np.testing.assert_allclose(fit_baseline(name, train, spec, 0)(train), [share] * len(train))
+
+
+WORDS = ["the", "box", "was", "late"]
+
+
+def with_texts(rows: PlainRows, task: Task) -> PlainRows:
+    """A word of the text tells the target, in nine rows of ten; some texts are missing."""
+    rng = np.random.default_rng(0)
+    level = (rows.y > np.median(rows.y)).astype(int) if task == Task.REGRESSION else rows.y
+    tell = np.where(rng.random(len(rows)) < 0.9, level, 0)
+    texts = [" ".join([*rng.permutation(WORDS), f"grade{t}"]) for t in tell]
+    text = np.array([[t, None] for t in texts], dtype=np.object_)
+    text[::50, 0] = None
+    return replace(rows, text=text)
+
+
+@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS, Task.REGRESSION])
+@pytest.mark.parametrize("alone", [False, True])
+def test_texts_count(name: str, task: Task, alone: bool) -> None:
+    """Alone, and beside columns that say nothing."""
+    rows, spec = make(task)
+    shuffled = replace(rows, num=rows.num[::-1].copy(), cat=rows.cat[::-1].copy())
+    rows = with_texts(shuffled, task)
+    if alone:
+        rows = replace(rows, num=rows.num[:, :0], cat=rows.cat[:, :0])
+    train, held = rows.take(slice(0, 200)), rows.take(slice(200, None))
+    predict = fit_baseline(name, train, spec, 0)
+    predicted = predict(held)
+    floor = fit_baseline("majority", train, spec, 0)(held)
+    if task == Task.REGRESSION:
+        errors = [np.abs(held.y - p[:, 0]).mean() for p in (predicted, floor)]
+        assert errors[0] < 0.8 * errors[1]
+    else:
+        own = [p[np.arange(len(held)), held.y].mean() for p in (predicted, floor)]
+        assert own[0] > own[1] + 0.1
+    assert_array_equal(fit_baseline(name, train, spec, 0)(held), predicted)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_texts_that_say_nothing_are_left_out(name: str) -> None:
+    rows, spec = make(Task.BINARY)
+    empty = replace(rows, text=np.array([[None]] * len(rows), dtype=np.object_))
+    assert_array_equal(
+        fit_baseline(name, empty, spec, 0)(empty), fit_baseline(name, rows, spec, 0)(rows)
+    )
+    alone = replace(empty, num=rows.num[:, :0], cat=rows.cat[:, :0])
+    assert fit_baseline(name, alone, spec, 0)(alone).shape == (300, 2)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -29,6 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from plumbline.errors import choose
+from plumbline.evaluation.text_counts import TextComponents, TfIdf
 from plumbline.examples import InputSpec
 from plumbline.kinds import DoubleArray, Task
 from plumbline.preprocessing.plain import MISSING, OTHER, PlainRows
@@ -84,7 +86,8 @@ def fit_baseline(name: str, train: PlainRows, spec: InputSpec, seed: int) -> Pre
     """
     baselines = BASELINES[spec.task]
     fit = choose(baselines, name, "evaluate.baselines")
-    if _one_class(train, spec) or train.num.shape[1] + train.cat.shape[1] == 0:
+    columns = train.num.shape[1] + train.cat.shape[1] + train.text.shape[1]
+    if _one_class(train, spec) or columns == 0:
         fit = baselines["majority"]  # nothing to tell apart, or nothing to tell it by
     return fit(train, spec, seed)
 
@@ -101,9 +104,10 @@ def _majority(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> P
 
 
 def _linear(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
-    """A linear model of standardized numbers, gaps filled with the median and
-    marked, and one-hot categories. The penalty is scikit-learn's default, 1, unless the best of
-    six lowers the loss on held-out training rows by more than its standard error.
+    """A linear model of standardized numbers, gaps filled with the median and marked, one-hot
+    categories, and TF-IDF of the words and pairs of words of texts. The penalty is scikit-learn's
+    default, 1, unless the best of six lowers the loss on held-out training rows by more than its
+    standard error.
 
     The solver makes 1,000 steps at most, and fewer (100 at least) where rows, columns and classes
     are so many that those would take longer than some minutes.
@@ -155,8 +159,8 @@ class _Linear:
             ("numbers", scaled, slice(0, numbers)),
             ("categories", encoded, slice(numbers, width)),
         ]
-        self.columns = ColumnTransformer([b for b in blocks if b[2].start < b[2].stop])
-        self.known: Any = self.columns.fit_transform(_matrix(train))
+        self.inputs = _LinearInputs([b for b in blocks if b[2].start < b[2].stop], train)
+        self.known: Any = self.inputs(train)
         cells = getattr(self.known, "nnz", self.known.size)
         self.steps = int(np.clip(LINEAR_WORK // max(1, cells * spec.n_outputs), *LINEAR_STEPS))
         self.model: Any = of.linear(self.steps)
@@ -168,33 +172,50 @@ class _Linear:
             warnings.simplefilter("ignore", ConvergenceWarning)  # the bound is ours
             self.model.set_params(**self.of.penalty(penalty))
             self.model.fit(self.known, y, sample_weight=_weights(self.train))
-        return _linear_predict(self.of, self.columns, self.model, self.spec.n_outputs)
+        return _linear_predict(self.of, self.inputs, self.model, self.spec.n_outputs)
+
+
+class _LinearInputs:
+    """What a linear model reads of rows, fitted on training rows; (n, width), sparse with texts."""
+
+    def __init__(self, blocks: list[Any], train: PlainRows) -> None:
+        self.columns = ColumnTransformer(blocks).fit(_matrix(train)) if blocks else None
+        self.texts = TfIdf(train.text)
+
+    def __call__(self, rows: PlainRows) -> Any:
+        parts = [] if self.columns is None else [self.columns.transform(_matrix(rows))]
+        if not self.texts:
+            return parts[0] if parts else np.zeros((len(rows), 1))
+        return sparse.hstack([*parts, self.texts(rows.text)], format="csr")
 
 
 def _matrix(rows: PlainRows) -> DoubleArray:
     return np.concatenate([rows.num, rows.cat.astype(np.float64)], axis=1)
 
 
-def _linear_predict(
-    of: Estimators, columns: ColumnTransformer, model: Any, outputs: int
-) -> Predict:
+def _linear_predict(of: Estimators, inputs: _LinearInputs, model: Any, outputs: int) -> Predict:
     """Holds on to the model alone, not to its training rows."""
-    return lambda rows: of.predict(model, columns.transform(_matrix(rows)), outputs)
+    return lambda rows: of.predict(model, inputs(rows), outputs)
 
 
 def _gradient_boosting(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
-    """Histogram gradient boosting with native categories and native gaps.
+    """Histogram gradient boosting with native categories and native gaps; of texts it sees the
+    main components of their TF-IDF.
 
     Of a category with more values than scikit-learn takes, the most frequent keep their own code
     and the rest share one.
     """
     numbers, width = train.num.shape[1], train.num.shape[1] + train.cat.shape[1]
+    components = TextComponents(train.text, seed)
 
     def features(rows: PlainRows) -> DoubleArray:
         codes = np.where(rows.cat < TREE_CODES, rows.cat, OTHER).astype(np.float64)
         codes[rows.cat == MISSING] = np.nan
-        return np.concatenate([rows.num, codes], axis=1)
+        return np.concatenate([rows.num, codes, components(rows.text)], axis=1)
 
+    known = features(train)
+    if not known.shape[1]:  # of the texts nothing is left
+        return _majority(of, train, spec, seed)
     early = _can_stop_early(train, spec)
     settings: dict[str, Any] = {
         "categorical_features": np.arange(numbers, width),
@@ -207,7 +228,7 @@ def _gradient_boosting(of: Estimators, train: PlainRows, spec: InputSpec, seed: 
     # the number of threads is part of the result, so it does not follow the machine
     threads = THREADS if len(train) > EARLY_STOPPING_ROWS else 1
     with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
-        model.fit(features(train), train.y, sample_weight=_weights(train))
+        model.fit(known, train.y, sample_weight=_weights(train))
 
     def predict(rows: PlainRows) -> DoubleArray:
         with threadpoolctl.threadpool_limits(threads, user_api="openmp"):

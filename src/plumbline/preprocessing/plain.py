@@ -1,7 +1,7 @@
-"""Rows as people give them to scikit-learn: numbers as they are, categories as codes.
+"""Rows as people give them to scikit-learn: numbers and texts as they are, categories as codes.
 
 Nothing is scaled or imputed here. The baselines read these rows, so that none of them is held
-back by what suits a network. n rows, k numbers, c categories.
+back by what suits a network. n rows, k numbers, c categories, t texts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
+from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray, ObjectArray
 from plumbline.preprocessing.dates import PARTS, date_numbers
 from plumbline.preprocessing.frames import batches
 from plumbline.preprocessing.summary import clean, has_many_values
@@ -21,6 +21,7 @@ from plumbline.tables import Schema, rows_at_once
 
 OTHER, MISSING = 0, 1  # codes: a rare or unseen value, no value; then values by frequency
 MOST_VALUES = 1000  # of a category that have a code of their own
+MOST_CHARACTERS = 10_000  # of a text
 MOST_ROWS = 1_000_000  # fitted on at most, which bounds the time
 BYTES_PER_CELL = 64  # of a fit, copies included
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
@@ -29,10 +30,12 @@ NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
 @dataclass(frozen=True, kw_only=True)
 class PlainRows:
     """`num` (n, k) float64, NaN where missing; `cat` (n, c) int64: `OTHER`, `MISSING`, or from 2
-    on the values, the most frequent first; `y` (n,) class numbers or values; `weight` (n,)."""
+    on the values, the most frequent first; `text` (n, t) texts as they are, None where missing;
+    `y` (n,) class numbers or values; `weight` (n,)."""
 
     num: DoubleArray
     cat: IntArray
+    text: ObjectArray
     y: IntArray | FloatArray
     weight: FloatArray
 
@@ -41,7 +44,11 @@ class PlainRows:
 
     def take(self, keep: IntArray | slice) -> Self:
         return type(self)(
-            num=self.num[keep], cat=self.cat[keep], y=self.y[keep], weight=self.weight[keep]
+            num=self.num[keep],
+            cat=self.cat[keep],
+            text=self.text[keep],
+            y=self.y[keep],
+            weight=self.weight[keep],
         )
 
 
@@ -56,8 +63,8 @@ def most_plain_rows(schema: Schema, max_memory_mb: int) -> int:
 class PlainReader:
     """Which columns the training rows have something in, and the values of the categories.
 
-    Columns without a value in the training rows are left out, and so are texts, codes and names of
-    which no value occurs twice.
+    Columns without a value in the training rows are left out, and so are codes and names of which
+    no value occurs twice.
     """
 
     def __init__(self, schema: Schema, training: pl.DataFrame, max_memory_mb: int = 2048) -> None:
@@ -70,13 +77,14 @@ class PlainReader:
             if c.type in NUMERIC and np.isfinite(_floats(training[c.name])).any()
         ]
         self._dates = [c.name for c in filled if c.type is ColumnType.DATE]
+        self._texts = [c.name for c in filled if c.type is ColumnType.TEXT]
         self._values: dict[str, pl.Enum] = {}
         for column in filled:
-            if column.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
+            if column.type is not ColumnType.CATEGORY:
                 continue
             counts = training[column.name].drop_nulls().alias("value").value_counts(name="count")
             rows = int(counts["count"].sum())
-            if column.type is ColumnType.TEXT or has_many_values(len(counts), rows):
+            if has_many_values(len(counts), rows):
                 counts = counts.filter(pl.col("count") > 1)
             counts = counts.sort("count", "value", descending=[True, False])
             if len(counts):
@@ -97,7 +105,10 @@ class PlainReader:
             known = frame[name].cast(values, strict=False).to_physical().cast(pl.Int64) + 2
             codes = known.fill_null(OTHER).to_numpy()
             cat[:, j] = np.where(frame[name].is_null().to_numpy(), MISSING, codes)
-        return PlainRows(num=num, cat=cat, y=y, weight=weight)
+        text = np.empty((len(frame), len(self._texts)), dtype=np.object_)
+        for j, name in enumerate(self._texts):
+            text[:, j] = frame[name].str.head(MOST_CHARACTERS).to_list()
+        return PlainRows(num=num, cat=cat, text=text, y=y, weight=weight)
 
     def read_batches(
         self, frame: pl.LazyFrame, y: IntArray | FloatArray, weight: FloatArray

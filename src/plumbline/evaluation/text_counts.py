@@ -1,0 +1,73 @@
+"""Texts as the baselines see them: weighted counts of words and of pairs of words.
+
+n rows, t text columns, V terms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from plumbline.kinds import DoubleArray, ObjectArray
+
+TERM = r"(?u)[\w']+|[^\w\s]"  # as the network's tokenizer cuts words
+MOST_TERMS = 50_000
+LEAST_ROWS = 2  # that have a term
+COMPONENTS = 32  # of the terms, for trees
+
+
+class TfIdf:
+    """Term frequency times inverse document frequency (Salton and Buckley 1988), of all columns
+    that have a term twice. Fitted on training rows, (n, t) texts, None where there is none."""
+
+    def __init__(self, texts: ObjectArray) -> None:
+        self._vectorizers: list[tuple[int, TfidfVectorizer]] = []
+        for column in range(texts.shape[1]):
+            vectorizer = TfidfVectorizer(
+                token_pattern=TERM,
+                ngram_range=(1, 2),
+                min_df=LEAST_ROWS,
+                max_features=MOST_TERMS,
+                sublinear_tf=True,
+            )
+            try:
+                vectorizer.fit(_column(texts, column))
+            except ValueError:  # no term is left
+                continue
+            self._vectorizers.append((column, vectorizer))
+
+    def __bool__(self) -> bool:
+        return bool(self._vectorizers)
+
+    def __call__(self, texts: ObjectArray) -> Any:
+        """(n, V), sparse."""
+        blocks = [v.transform(_column(texts, column)) for column, v in self._vectorizers]
+        return sparse.hstack(blocks, format="csr")
+
+
+class TextComponents:
+    """The directions in which the weighted counts of training rows differ most (Deerwester et al.
+    1990, "Indexing by Latent Semantic Analysis"): few numbers, which trees can split."""
+
+    def __init__(self, texts: ObjectArray, seed: int) -> None:
+        self._counts = TfIdf(texts)
+        self._svd: TruncatedSVD | None = None
+        if self._counts:
+            known = self._counts(texts)
+            count = min(COMPONENTS, known.shape[1] - 1, known.shape[0] - 1)
+            if count >= 1:
+                self._svd = TruncatedSVD(count, random_state=seed).fit(known)
+
+    def __call__(self, texts: ObjectArray) -> DoubleArray:
+        """(n, components); none where there is nothing to learn."""
+        if self._svd is None:
+            return np.empty((len(texts), 0))
+        return np.asarray(self._svd.transform(self._counts(texts)), dtype=np.float64)
+
+
+def _column(texts: ObjectArray, column: int) -> list[str]:
+    return [text or "" for text in texts[:, column]]
