@@ -66,7 +66,9 @@ PRINTED = """[...document.querySelectorAll('.read, .lead, .caption, figcaption, 
 SPLIT = """(() => { const texts = [], all = document.createTreeWalker(document.body, 4);
   while (all.nextNode()) { const node = all.currentNode, range = document.createRange();
     if (!/^\\s*\\S+\\s*$/.test(node.data)) continue;
-    if (!node.parentElement.closest('td') || node.parentElement.closest('bdi')) continue;
+    const head = node.parentElement.closest('thead') && node.data.trim().length < 13;
+    const own = node.parentElement.closest('td') && !node.parentElement.closest('bdi');
+    if (!head && !own) continue;
     range.selectNodeContents(node);
     if (range.getClientRects().length > 1) texts.push(node.data.trim()); }
   return texts; })()"""
