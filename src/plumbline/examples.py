@@ -88,6 +88,11 @@ class TargetSpec:
         outputs = self.task.spec.outputs
         return len(self.classes) if outputs is None else outputs
 
+    @property
+    def n_predicted(self) -> int:
+        """Columns of a prediction: a probability per class, or as many values as outputs."""
+        return len(self.classes) or self.n_outputs
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:

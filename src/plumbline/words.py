@@ -41,10 +41,53 @@ BASELINE_WORDS = {
     "linear": "linear model",
     "gradient_boosting": "gradient boosting",
 }
-TASK_WORDS = {
-    Task.BINARY: "binary classification",
-    Task.MULTICLASS: "multiclass classification",
-    Task.REGRESSION: "regression",
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskWords:
+    """A task in words; `{target}` stands for the target's name, `{positive}` for its class.
+
+    Attributes:
+        label: what the task is called.
+        prediction: what the columns of a prediction are.
+        output: the one that is explained; `in_a_sentence`: the same there.
+        unit: of that output.
+        size: what the size of a conformal set or interval is.
+    """
+
+    label: str
+    prediction: str
+    output: str
+    in_a_sentence: str
+    unit: str
+    size: str
+
+
+TASK_WORDS: dict[Task, TaskWords] = {
+    Task.BINARY: TaskWords(
+        label="binary classification",
+        prediction="calibrated probability of each class, in the order of `classes`",
+        output="probability of '{positive}'",
+        in_a_sentence="the probability of {positive}",
+        unit="probability",
+        size="classes per set",
+    ),
+    Task.MULTICLASS: TaskWords(
+        label="multiclass classification",
+        prediction="calibrated probability of each class, in the order of `classes`",
+        output="probability of the predicted class",
+        in_a_sentence="the probability of the class predicted for the row",
+        unit="probability",
+        size="classes per set",
+    ),
+    Task.REGRESSION: TaskWords(
+        label="regression",
+        prediction="value in the target's units",
+        output="value in the target's units",
+        in_a_sentence="the predicted {target}",
+        unit="{target}",
+        size="mean width",
+    ),
 }
 LINEAGE_WORDS = {
     "git_commit": "git commit",

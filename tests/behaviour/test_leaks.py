@@ -71,7 +71,7 @@ def planted(kind: str, data: Data) -> Planted:
 def test_every_kind_of_leak_is_found_in_a_made_table(task: str, kind: str) -> None:
     leak = planted(kind, honest(Task(task), seed=1))
     findings = findings_of(leak.data)
-    assert leak.found(findings), [(f.check, f.columns) for f in findings]
+    assert leak.result(findings), [(f.check, f.columns) for f in findings]
     honest_columns = set(honest(Task(task), 1).frame.columns)
     for finding in findings:
         if finding.check in ("giveaway", "identifier", "target_text"):
@@ -91,7 +91,7 @@ def test_every_kind_of_leak_is_found_in_the_sample_and_its_like(
 ) -> None:
     leak = planted(kind, science[name])
     findings = findings_of(leak.data)
-    assert leak.found(findings), [(f.check, f.columns) for f in findings]
+    assert leak.result(findings), [(f.check, f.columns) for f in findings]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_every_kind_of_leak_is_found_in_real_data(real_data: Path, name: str, ki
     few = np.sort(np.random.default_rng(1).choice(len(data.frame), 4_000, replace=False))
     leak = planted(kind, replace(data, frame=data.frame[few]))
     findings = findings_of(leak.data)
-    assert leak.found(findings), [(f.check, f.columns) for f in findings]
+    assert leak.result(findings), [(f.check, f.columns) for f in findings]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.planted import PLANTS, Data, Planted, evidence_of
 
 from plumbline.config.data import LeakageConfig, Policy
-from plumbline.kinds import Part, Task
+from plumbline.kinds import TASKS, Part, Task
 from plumbline.leakage import LEAKAGE_CHECKS, Evidence, Leaks, find_leaks
 
 POLICIES = get_args(Policy)
@@ -57,7 +57,7 @@ def test_every_check_has_a_policy_and_every_policy_a_check() -> None:
 
 
 @pytest.mark.parametrize("rows", [24, 200])
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("check", LEAKAGE_CHECKS)
 def test_odd_columns_are_no_leak(check: str, task: Task, rows: int) -> None:
     evidence = evidence_of(replace(table(task, rows), split={"folds": 2}))
@@ -141,7 +141,7 @@ def test_a_check_does_not_depend_on_the_others(check: str) -> None:
 
 def test_more_rows_than_are_looked_at() -> None:
     leak = planted("copy", 900)
-    assert leak.found(list(LEAKAGE_CHECKS["giveaway"](evidence_of(leak.data, max_rows=300))))
+    assert leak.result(list(LEAKAGE_CHECKS["giveaway"](evidence_of(leak.data, max_rows=300))))
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from plumbline.data import load
 from plumbline.evaluation.baselines import BASELINES
 from plumbline.evaluation.conformal import CONFORMAL
 from plumbline.evaluation.curves import CURVES
@@ -16,7 +17,15 @@ from plumbline.evaluation.picks import PICKS
 from plumbline.evaluation.predictions import SHOWN
 from plumbline.evaluation.slices import EXPLAINED
 from plumbline.kinds import TASKS, Y_DTYPES, TargetKind, Task
+from plumbline.leakage import codes
+from plumbline.leakage.pairs import CUTS
+from plumbline.leakage.target_text import CLUES
 from plumbline.models import TO_PREDICTION
+from plumbline.preprocessing import table_reader
+from plumbline.report.sections import overview
+from plumbline.report.sections.evaluation import PAGE_PARTS
+from plumbline.split.rows import LABELS
+from plumbline.stages.drift import TARGET_TYPES
 from plumbline.training.curve import CONSTANTS
 from plumbline.training.losses import LOSSES
 from plumbline.words import METRIC_WORDS, TASK_WORDS
@@ -26,10 +35,20 @@ BY_TASK: dict[str, Mapping[Task, Any]] = {
     "evaluation.baselines.BASELINES": BASELINES,
     "evaluation.conformal.CONFORMAL": CONFORMAL,
     "evaluation.curves.CURVES": CURVES,
+    "report.sections.evaluation.PAGE_PARTS": PAGE_PARTS,
     "words.TASK_WORDS": TASK_WORDS,
 }
 BY_TARGET: dict[str, Mapping[TargetKind, Any]] = {
     "kinds.Y_DTYPES": Y_DTYPES,
+    "data.load.CHECKS": load.CHECKS,
+    "split.rows.LABELS": LABELS,
+    "leakage.codes.TARGETS": codes.TARGETS,
+    "leakage.codes.KNOWN": codes.KNOWN,
+    "leakage.pairs.CUTS": CUTS,
+    "leakage.target_text.CLUES": CLUES,
+    "preprocessing.table_reader.TARGETS": table_reader.TARGETS,
+    "stages.drift.TARGET_TYPES": TARGET_TYPES,
+    "report.sections.overview.TARGETS": overview.TARGETS,
     "evaluation.decision.PREDICTED": PREDICTED,
     "evaluation.picks.PICKS": PICKS,
     "evaluation.predictions.SHOWN": SHOWN,

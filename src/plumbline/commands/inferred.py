@@ -7,7 +7,7 @@ from datetime import datetime
 from plumbline.data.expectations import ColumnExpectations
 from plumbline.data.infer import Inferred
 from plumbline.data.profile import ColumnProfile
-from plumbline.kinds import Role, Task
+from plumbline.kinds import Role
 
 SHOWN = 60  # columns listed in the table
 ORDER = (Role.TARGET, Role.TIME, Role.GROUP, Role.WEIGHT, Role.SPLIT)  # listed first
@@ -63,14 +63,10 @@ def _figure(value: float | int | datetime) -> str:
 def task_words(inferred: Inferred) -> str:
     """Task, rows, classes, and which class is positive."""
     expectations = inferred.expectations
-    name = expectations.schema.target
-    rows = inferred.profiles[name].rows
-    if expectations.task == Task.REGRESSION:
-        return f"regression over {rows:,} rows"
-    classes = expectations.schema.classes
-    words = f"{expectations.task} over {rows:,} rows, {len(classes)} classes"
-    return (
-        f"{words}; positive is '{expectations.positive}' (--positive)"
-        if expectations.positive
-        else words
-    )
+    name, classes = expectations.schema.target, expectations.schema.classes
+    words = f"{expectations.task} over {inferred.profiles[name].rows:,} rows"
+    if classes:
+        words += f", {len(classes)} classes"
+    if expectations.positive:
+        words += f"; positive is '{expectations.positive}' (--positive)"
+    return words

@@ -23,7 +23,7 @@ from plumbline.data.profile import ColumnProfile, profile_columns
 from plumbline.data.read import resident
 from plumbline.data.tolerance import expect, rules
 from plumbline.errors import DataError, nearest
-from plumbline.kinds import ColumnType, Role, Task
+from plumbline.kinds import ColumnType, Role, TargetKind, Task
 from plumbline.tables import CellFormat, Column
 
 PROSE_WORDS = 5  # per cell, in the mean; names and codes have fewer
@@ -134,7 +134,7 @@ def infer(
     if classes:
         notes[target] += _spelling_notes(spelt)
         profiles[target] = replace(profiles[target], distinct=len(classes))
-    positive = _positive(classes, wishes, file) if task == Task.BINARY else None
+    positive = _positive(classes, wishes, file) if task.spec.has_positive else None
     if test is None:
         of_data = profiles
     else:  # rows of both files may have the same numbers
@@ -237,13 +237,16 @@ def _task(
             hint="make a number of it (days since a fixed date), or choose another --target",
         )
     if wishes.task is not None:
-        if wishes.task == Task.REGRESSION and not numeric:
+        if wishes.task.spec.target is TargetKind.NUMBERS and not numeric:
             raise DataError(
-                "a regression needs a target of numbers", file=file, where=where, got=str(kind)
+                f"a {wishes.task} task needs a target of numbers",
+                file=file,
+                where=where,
+                got=str(kind),
             )
-        if wishes.task == Task.BINARY and distinct != 2:
+        if wishes.task.spec.has_positive and distinct != 2:
             raise DataError(
-                "a binary task needs a target of two values",
+                f"a {wishes.task} task needs a target of two values",
                 file=file,
                 where=where,
                 got=f"{distinct} values",

@@ -8,10 +8,10 @@ import yaml
 
 from plumbline.config.build import build
 from plumbline.config.data import DataConfig
-from plumbline.data.expectations import Expectations
+from plumbline.data.expectations import ColumnExpectations, Expectations
 from plumbline.data.fitting import check_fitting
 from plumbline.errors import ParameterError, nearest
-from plumbline.kinds import ColumnType, Role, Task
+from plumbline.kinds import ColumnType, Role, TargetKind
 
 
 def load_expectations(path: Path, config: DataConfig) -> Expectations:
@@ -72,30 +72,39 @@ def _check(loaded: Expectations, config: DataConfig, file: str) -> None:
                 got=", ".join(has) or "none",
                 hint="make both the same, or run `plumbline init` again",
             )
-    target = loaded.columns[config.target]
-    if config.task.has_classes:
-        classes = target.values.only if target.values else []
-        if len(set(classes)) < 2 or (config.task == Task.BINARY and len(classes) != 2):
-            raise ParameterError(
-                "the target's values are its classes",
-                file=file,
-                where=f"columns.{config.target}.values.only",
-                wanted="two classes" if config.task == Task.BINARY else "two or more classes",
-                got=classes,
-            )
-        if config.task == Task.BINARY and config.positive not in classes:
-            raise ParameterError(
-                "is not a class of the target",
-                file="params.yaml",
-                where="data.positive",
-                got=config.positive,
-                hint=nearest(str(config.positive), classes),
-            )
-    elif target.type not in (ColumnType.NUMBER, ColumnType.INTEGER):
+    CHECKS[config.task.spec.target](loaded.columns[config.target], config, file)
+
+
+def _check_classes(target: ColumnExpectations, config: DataConfig, file: str) -> None:
+    classes = target.values.only if target.values else []
+    two = config.task.spec.has_positive
+    if len(set(classes)) < 2 or (two and len(classes) != 2):
         raise ParameterError(
-            "a regression needs a target of numbers",
+            "the target's values are its classes",
+            file=file,
+            where=f"columns.{config.target}.values.only",
+            wanted="two classes" if two else "two or more classes",
+            got=classes,
+        )
+    if two and config.positive not in classes:
+        raise ParameterError(
+            "is not a class of the target",
+            file="params.yaml",
+            where="data.positive",
+            got=config.positive,
+            hint=nearest(str(config.positive), classes),
+        )
+
+
+def _check_numbers(target: ColumnExpectations, config: DataConfig, file: str) -> None:
+    if target.type not in (ColumnType.NUMBER, ColumnType.INTEGER):
+        raise ParameterError(
+            f"a {config.task} task needs a target of numbers",
             file=file,
             where=f"columns.{config.target}.type",
             wanted="number or integer",
             got=str(target.type),
         )
+
+
+CHECKS = {TargetKind.CLASSES: _check_classes, TargetKind.NUMBERS: _check_numbers}

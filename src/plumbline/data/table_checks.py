@@ -55,19 +55,18 @@ def _check_target(expectations: Expectations, source: Source) -> list[CheckResul
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
     trained = source.rows - source.test_rows
     own = source.frame.head(trained).select(value=target).drop_nulls()
+    alone, new = [], []
     if expectations.task.has_classes:
         counts = own.group_by("value").len().sort("len", "value").collect(engine="streaming")
         test = source.frame.slice(trained).select(value=target).drop_nulls().unique()
         new = sorted(set(test.collect(engine="streaming")["value"]) - set(counts["value"]))
         alone = counts.filter(pl.col("len") < 2)["value"].to_list()
-    else:
-        counts = own.unique().head(2).collect()
-        new, alone = [], []
+    some = own.unique().head(2).collect()
     problem = ""
-    if not len(counts):
+    if not len(some):
         problem = "the target has no values"
-    elif len(counts) < 2:
-        problem = f"the target is constant ('{counts.item(0, 0)}')"
+    elif len(some) < 2:
+        problem = f"the target is constant ('{some.item()}')"
     elif alone:
         problem = f"class '{alone[0]}' has one row, which cannot be both learned from and tested on"
     elif new:

@@ -22,6 +22,7 @@ from plumbline.artifacts import GRAPH
 from plumbline.examples import InputSpec, TensorSpec
 from plumbline.models.deployed import Deployed
 from plumbline.models.target import TargetTransform
+from plumbline.words import TASK_WORDS
 
 FORMAT = 2  # of the contract
 ROWS = "rows"  # name of the graph's dynamic dimension
@@ -130,7 +131,6 @@ def contract(
         sha256: of the .onnx file.
         sources: SHA-256 of the files that the graph was made from.
     """
-    classification = spec.task.has_classes
     return {
         "format": FORMAT,
         "file": GRAPH,
@@ -144,10 +144,8 @@ def contract(
         "output": {
             "name": "prediction",
             "dtype": "float32",
-            "shape": [ROWS, spec.n_outputs],
-            "meaning": "calibrated probability of each class, in the order of `classes`"
-            if classification
-            else "value in the target's units",
+            "shape": [ROWS, spec.target.n_predicted],
+            "meaning": TASK_WORDS[spec.task].prediction,
         },
     }
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Part, Task
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Part, TargetKind
 from plumbline.leakage.codes import Target, area, as_number, encode, knowledge
 from plumbline.leakage.finding import Evidence, Finding
 from plumbline.leakage.others import boosted, linear, matrix
@@ -149,7 +149,7 @@ def _alone(
 ) -> dict[str, float]:
     """Area under the ROC curve of each column by itself."""
     target = Target(
-        onehot=is_test[:, None], value=is_test, half=half, names=("test",), task=Task.BINARY
+        onehot=is_test[:, None], value=is_test, half=half, names=("test",), kind=TargetKind.CLASSES
     )
     return {name: float(knowledge(encode(frame[name]), target).score[0]) for name in names}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import DoubleArray, IntArray, Task
+from plumbline.kinds import DoubleArray, IntArray, TargetKind
 from plumbline.tables import Schema
 
 VALUES = 256  # a number of at most so many values is coded by value
@@ -35,28 +35,13 @@ class Target:
     value: DoubleArray
     half: IntArray  # (n,) 0 or 1
     names: tuple[str, ...]
-    task: Task
+    kind: TargetKind
 
     @classmethod
     def of(cls, frame: pl.DataFrame, schema: Schema, seed: int) -> Target:
         """The target of a frame that has row numbers; halves depend on them and the seed."""
         half = np.random.default_rng([seed, 4]).permutation(len(frame)) % 2
-        column = frame[schema.target]
-        if schema.task == Task.REGRESSION:
-            value = column.cast(pl.Float64).to_numpy()
-            rank = column.rank("average").to_numpy() / max(1, len(value))
-            return cls(onehot=rank[:, None], value=value, half=half, names=("",), task=schema.task)
-        number = column.replace_strict(
-            list(schema.classes), list(range(len(schema.classes))), return_dtype=pl.Int64
-        ).to_numpy()
-        present = np.flatnonzero(np.bincount(number, minlength=len(schema.classes)))
-        return cls(
-            onehot=(number[:, None] == present).astype(np.float64),
-            value=number.astype(np.float64),
-            half=half,
-            names=tuple(schema.classes[c] for c in present),
-            task=schema.task,
-        )
+        return TARGETS[schema.task.spec.target](frame[schema.target], schema, half)
 
     def take(self, keep: IntArray) -> Target:
         return Target(
@@ -64,13 +49,37 @@ class Target:
             value=self.value[keep],
             half=self.half[keep],
             names=self.names,
-            task=self.task,
+            kind=self.kind,
         )
+
+
+def _numbers(column: pl.Series, schema: Schema, half: IntArray) -> Target:
+    value = column.cast(pl.Float64).to_numpy()
+    rank = column.rank("average").to_numpy() / max(1, len(value))
+    kind = TargetKind.NUMBERS
+    return Target(onehot=rank[:, None], value=value, half=half, names=("",), kind=kind)
+
+
+def _classes(column: pl.Series, schema: Schema, half: IntArray) -> Target:
+    number = column.replace_strict(
+        list(schema.classes), list(range(len(schema.classes))), return_dtype=pl.Int64
+    ).to_numpy()
+    present = np.flatnonzero(np.bincount(number, minlength=len(schema.classes)))
+    return Target(
+        onehot=(number[:, None] == present).astype(np.float64),
+        value=number.astype(np.float64),
+        half=half,
+        names=tuple(schema.classes[c] for c in present),
+        kind=TargetKind.CLASSES,
+    )
+
+
+TARGETS = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _numbers}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knowledge:
-    """What codes know of each class (C,). Regression has one entry, for the target's rank.
+    """What codes know of each class (C,). A numeric target has one entry, for its rank.
 
     `score`: area under the ROC curve of the class against the rest, or R². `known`: share of
     the target's entropy (or variance) that is explained on rows not learned from, ≤ 1.
@@ -153,12 +162,22 @@ def _answer(
         inside = np.bincount(block, weights=hits[:, taught])
         count = np.bincount(block, weights=rows[:, taught])
         belief[:, query] = ((inside + prior) / (count + 1))[block]
-    if target.task == Task.REGRESSION:
-        rank = target.onehot[:, 0]
-        spread = float(((rank - rank.mean()) ** 2).sum())
-        left = float(((rank - belief.ravel()[cells]) ** 2).sum())
-        known = 1 - left / spread if spread else 0.0
-        return known, known
+    return KNOWN[target.kind](belief, hits, rows, cells, target)
+
+
+def _known_of_rank(
+    belief: DoubleArray, hits: DoubleArray, rows: DoubleArray, cells: IntArray, target: Target
+) -> tuple[float, float]:
+    rank = target.onehot[:, 0]
+    spread = float(((rank - rank.mean()) ** 2).sum())
+    left = float(((rank - belief.ravel()[cells]) ** 2).sum())
+    known = 1 - left / spread if spread else 0.0
+    return known, known
+
+
+def _known_of_class(
+    belief: DoubleArray, hits: DoubleArray, rows: DoubleArray, cells: IntArray, target: Target
+) -> tuple[float, float]:
     negative = rows - hits
     score = [area(belief[:, h], hits[:, h], negative[:, h]) for h in (0, 1)]
     sure = np.clip(belief, 1e-6, 1 - 1e-6)
@@ -167,6 +186,9 @@ def _answer(
     entropy = -(base * np.log(base) + (1 - base) * np.log1p(-base)) if 0 < base < 1 else 0.0
     known = 1 - loss / (entropy * float(rows.sum())) if entropy else 0.0
     return float(np.mean(score)), known
+
+
+KNOWN = {TargetKind.CLASSES: _known_of_class, TargetKind.NUMBERS: _known_of_rank}
 
 
 def _pooled(hits: DoubleArray, rows: DoubleArray, way: int) -> IntArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Task
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, TargetKind
 from plumbline.leakage.codes import Knowledge, Target, encode, knowledge
 from plumbline.leakage.finding import Evidence
 from plumbline.leakage.others import boosted, linear, matrix, outright, ranked
@@ -44,7 +44,7 @@ class Inquiry:
 
     @property
     def numeric(self) -> bool:
-        return self.target.task == Task.REGRESSION
+        return self.target.kind is TargetKind.NUMBERS
 
     @property
     def suspicious(self) -> float:

@@ -7,13 +7,14 @@ on a grid and are tried as well. The few that remain are asked honestly, as colu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import DoubleArray, IntArray, Task
+from plumbline.kinds import DoubleArray, IntArray, TargetKind
 from plumbline.leakage.codes import Target, as_number, encode, knowledge
 from plumbline.leakage.exact import is_code, is_copy, is_step
 from plumbline.leakage.finding import Finding
@@ -94,7 +95,7 @@ def _candidates(
 
 def _label(target: Target) -> IntArray:
     """The target in a few codes."""
-    if target.names == ("",):
+    if target.kind is TargetKind.NUMBERS:
         return np.minimum(target.onehot[:, 0] * TARGET_BINS, TARGET_BINS - 1).astype(np.int64)
     number = target.onehot.argmax(axis=1)
     order = np.argsort(-np.bincount(number), kind="stable")
@@ -178,16 +179,21 @@ def _joined(
 
 def _decides(codes: IntArray, target: Target) -> bool:
     """Whether each pair of values stands in rows of one class only."""
-    if target.task == Task.REGRESSION:
-        return False
-    return is_code(np.unique(codes, return_inverse=True)[1], target.value.astype(np.int64))
+    is_named = target.kind is TargetKind.CLASSES
+    return is_named and is_code(
+        np.unique(codes, return_inverse=True)[1], target.value.astype(np.int64)
+    )
 
 
 def _cuts(number: DoubleArray, target: Target) -> bool:
     """Whether the target is this number, or is cut from it."""
-    if target.task == Task.REGRESSION:
-        return is_copy(number, target.value)
-    return is_step(number, target.value.astype(np.int64))
+    return CUTS[target.kind](number, target.value)
+
+
+CUTS: dict[TargetKind, Callable[[DoubleArray, DoubleArray], bool]] = {
+    TargetKind.CLASSES: lambda number, value: is_step(number, value.astype(np.int64)),
+    TargetKind.NUMBERS: is_copy,
+}
 
 
 def _enough(known: float, c: int, columns: tuple[str, str], inquiry: Inquiry) -> bool:

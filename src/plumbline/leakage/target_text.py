@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Role
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Role, TargetKind
 from plumbline.leakage.finding import Evidence, Finding
 from plumbline.preprocessing.duplicates import plain
 from plumbline.tables import ROW, Column
@@ -62,12 +62,18 @@ def target_text(evidence: Evidence) -> Sequence[Finding]:
 
 
 def _clue(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Clue | None:
-    schema = evidence.schema
     if frame[column.name].null_count() == len(frame):
         return None
-    if not schema.task.has_classes:
-        value = frame[schema.target].cast(pl.Float64).to_numpy()
-        return _number(frame[column.name], value, evidence.generator("numbers"))
+    return CLUES[evidence.schema.task.spec.target](evidence, frame, column)
+
+
+def _number_clue(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Clue | None:
+    value = frame[evidence.schema.target].cast(pl.Float64).to_numpy()
+    return _number(frame[column.name], value, evidence.generator("numbers"))
+
+
+def _class_clue(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Clue | None:
+    schema = evidence.schema
     number = frame[schema.target].replace_strict(
         list(schema.classes), list(range(len(schema.classes))), return_dtype=pl.Int64
     )
@@ -75,6 +81,9 @@ def _clue(evidence: Evidence, frame: pl.DataFrame, column: Column) -> Clue | Non
     if clue is None and (column.type is ColumnType.TEXT or _is_prose(frame[column.name])):
         clue = _word(_plain(frame[column.name]), number.to_numpy(), schema.classes)
     return clue
+
+
+CLUES = {TargetKind.CLASSES: _class_clue, TargetKind.NUMBERS: _number_clue}
 
 
 def _is_prose(text: pl.Series) -> bool:

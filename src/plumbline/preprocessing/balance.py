@@ -34,7 +34,7 @@ def resample(examples: Examples, spec: InputSpec, config: BalanceConfig, seed: i
             "resampling needs classes",
             file="params.yaml",
             where="normalize.balance.method",
-            wanted="none for a regression task",
+            wanted=f"none for a {spec.task} task",
             got=config.method,
         )
     sampler = choose(RESAMPLERS, config.method, "normalize.balance.method")

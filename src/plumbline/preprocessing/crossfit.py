@@ -40,7 +40,7 @@ class CrossFit:
         A classification target counts as one 0/1 column per class but the first.
         """
         classes = len(schema.classes)
-        width = classes - 1 if schema.task.has_classes else 1
+        width = max(classes - 1, 1)
         for j, state in categories.items():
             shape = (self.folds, state.codes)
             self.sums[j] = CodeSums(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,14 @@ import polars as pl
 
 from plumbline.cells import typed, unreadable
 from plumbline.errors import DataError
-from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
+from plumbline.kinds import (
+    Y_DTYPES,
+    ColumnType,
+    DoubleArray,
+    FloatArray,
+    IntArray,
+    TargetKind,
+)
 from plumbline.preprocessing.columns import NUMERIC, CategoryState, Settings
 from plumbline.preprocessing.dates import date_names, date_numbers
 from plumbline.preprocessing.row import RowReader, wrong_value
@@ -132,13 +139,8 @@ def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray 
     Raises:
         DataError: a missing or unknown target; names the first row.
     """
-    y: DoubleArray
-    if schema.task.has_classes:
-        known = pl.Enum(list(schema.classes))
-        codes = values.cast(pl.String).cast(known, strict=False).to_physical()
-        y = codes.cast(pl.Float64).to_numpy()
-    else:
-        y = values.cast(pl.Float64).to_numpy()
+    kind = schema.task.spec.target
+    y: DoubleArray = TARGETS[kind](values, schema).cast(pl.Float64).to_numpy()
     bad = np.flatnonzero(~np.isfinite(y) | (np.abs(y) > FLOAT32_MAX))
     if len(bad):
         raise DataError(
@@ -148,7 +150,18 @@ def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray 
             got=values[int(bad[0])],
             hint="fix or remove the rows without a usable target",
         )
-    return y.astype(np.int64) if schema.task.has_classes else y.astype(np.float32)
+    return y.astype(Y_DTYPES[kind])
+
+
+def _class_numbers(values: pl.Series, schema: Schema) -> pl.Series:
+    known = pl.Enum(list(schema.classes))
+    return values.cast(pl.String).cast(known, strict=False).to_physical()
+
+
+TARGETS: dict[TargetKind, Callable[[pl.Series, Schema], pl.Series]] = {
+    TargetKind.CLASSES: _class_numbers,
+    TargetKind.NUMBERS: lambda values, schema: values,
+}
 
 
 def read_weights(values: pl.Series, rows: IntArray) -> FloatArray:

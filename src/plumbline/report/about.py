@@ -23,6 +23,15 @@ class About:
     def task(self) -> Task:
         return self.config.data.task
 
+    @property
+    def positive(self) -> str:
+        """The positive class, where the task has one."""
+        return self.config.data.positive or "the positive class"
+
+    def task_words(self, text: str) -> str:
+        """A text of `TASK_WORDS` with the names of this run."""
+        return text.format(target=self.config.data.target, positive=self.positive)
+
 
 def about(config: Config, reports: Reports) -> About:
     """The main metric is the one that evaluation judged by; without it the task's own."""

@@ -43,7 +43,7 @@ def _metadata(reports: Reports, run: About) -> list[tuple[str, str]]:
     """What a reader must know before anything else."""
     data = run.config.data
     rows = whole(pick(reports.json(artifacts.SPLIT), "rows"))
-    metadata = [("predicts", data.target), ("task", TASK_WORDS[data.task])]
+    metadata = [("predicts", data.target), ("task", TASK_WORDS[data.task].label)]
     if data.positive is not None:
         metadata.append(("positive class", data.positive))
     return [*metadata, ("rows", number(rows)), ("data", data.path)]

@@ -9,7 +9,7 @@ import polars as pl
 
 from plumbline.config.data import DataConfig, SplitConfig
 from plumbline.errors import DataError, nearest, shorten
-from plumbline.kinds import ByteArray, ColumnType, DoubleArray, IntArray, Part
+from plumbline.kinds import ByteArray, ColumnType, DoubleArray, IntArray, Part, TargetKind
 from plumbline.preprocessing.duplicates import group_codes, hash_rows
 from plumbline.tables import Schema, Table
 
@@ -93,35 +93,43 @@ def _column(table: Table, name: str) -> pl.Series:
     return table.frame.select(name).collect(engine="streaming")[name]
 
 
-def _label(
-    table: Table, schema: Schema, data: DataConfig, bins: int
-) -> tuple[IntArray, DoubleArray, tuple[str, ...]]:
+Labels = tuple[IntArray, DoubleArray, tuple[str, ...]]  # label, value, names of the labels
+
+
+def _label(table: Table, schema: Schema, data: DataConfig, bins: int) -> Labels:
     column = _column(table, schema.target)
     _refuse_missing(column, data, "the target")
-    if schema.task.has_classes:
-        label = column.replace_strict(
-            list(schema.classes), list(range(len(schema.classes))), default=None,
-            return_dtype=pl.Int64,
-        )  # fmt: skip
-        if label.null_count():
-            strange = column.filter(label.is_null())[0]
-            raise DataError(
-                f"row {int(label.is_null().arg_max() or 0)} has a class that the schema lacks",
-                file=data.path,
-                where=schema.target,
-                wanted=", ".join(schema.classes[:10]),
-                got=strange,
-                hint="add it to the target's categories in expectations.yaml",
-            )
-        return label.to_numpy(), np.broadcast_to(np.nan, len(label)), schema.classes
+    return LABELS[schema.task.spec.target](column, schema, data, bins)
+
+
+def _classes(column: pl.Series, schema: Schema, data: DataConfig, bins: int) -> Labels:
+    label = column.replace_strict(
+        list(schema.classes), list(range(len(schema.classes))), default=None,
+        return_dtype=pl.Int64,
+    )  # fmt: skip
+    if label.null_count():
+        strange = column.filter(label.is_null())[0]
+        raise DataError(
+            f"row {int(label.is_null().arg_max() or 0)} has a class that the schema lacks",
+            file=data.path,
+            where=schema.target,
+            wanted=", ".join(schema.classes[:10]),
+            got=strange,
+            hint="add it to the target's categories in expectations.yaml",
+        )
+    return label.to_numpy(), np.broadcast_to(np.nan, len(label)), schema.classes
+
+
+def _bins(column: pl.Series, schema: Schema, data: DataConfig, bins: int) -> Labels:
     value = column.cast(pl.Float64).to_numpy()
     edges = np.unique(np.quantile(value, np.linspace(0, 1, bins + 1)[1:-1]))
-    present, bin_number = np.unique(
-        np.searchsorted(edges, value, side="right"), return_inverse=True
-    )
+    filled, label = np.unique(np.searchsorted(edges, value, side="right"), return_inverse=True)
     ends = [-np.inf, *edges, np.inf]
-    names = tuple(f"[{ends[b]:.6g}, {ends[b + 1]:.6g})" for b in present)
-    return bin_number.astype(np.int64), value, names
+    names = tuple(f"[{ends[b]:.6g}, {ends[b + 1]:.6g})" for b in filled)
+    return label.astype(np.int64), value, names
+
+
+LABELS = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _bins}
 
 
 def _refuse_missing(column: pl.Series, data: DataConfig, what: str) -> None:

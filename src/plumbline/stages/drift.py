@@ -9,7 +9,7 @@ from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.evaluation.drift import Chance, ColumnDrift, Pair, chance, compare
 from plumbline.files import write_text
-from plumbline.kinds import ColumnType, IntArray, Part, Task
+from plumbline.kinds import ColumnType, IntArray, Part, TargetKind
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
@@ -17,6 +17,10 @@ from plumbline.stages.inputs import load_split, load_table
 from plumbline.tables import Schema
 
 TOP = 10
+TARGET_TYPES = {
+    TargetKind.CLASSES: ColumnType.CATEGORY,
+    TargetKind.NUMBERS: ColumnType.NUMBER,
+}
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -36,7 +40,7 @@ def run(config: Config, paths: Paths) -> Report:
     # Evidently needs a name of its own for each; a feature may have taken one of these
     target, prediction = _free(f"target: {schema.target}", pairs), _free("prediction", pairs)
     pairs[target] = Pair(
-        type=ColumnType.CATEGORY if schema.task.has_classes else ColumnType.NUMBER,
+        type=TARGET_TYPES[schema.task.spec.target],
         reference=reference[schema.target],
         current=current[schema.target],
     )
@@ -80,16 +84,19 @@ def _some(rows: IntArray, config: Config) -> IntArray:
 
 def _predictions(config: Config, paths: Paths, schema: Schema) -> Pair:
     """Validation against test rows, neither fitted on: the positive class's probability, the
-    predicted class or the value."""
+    predicted value, or the predicted class where no column of a prediction is the one that counts.
+    """
     frame = pl.read_parquet(paths.reports / artifacts.PREDICTIONS)
-    name = f"p_{schema.classes[1]}" if schema.task == Task.BINARY else "predicted"
-    number = schema.task != Task.MULTICLASS
+    column = schema.task.spec.column
+    name = "predicted"
+    if column is not None and schema.classes:
+        name = f"p_{schema.classes[column]}"
     sides = []
     for part in ("val", "test"):
         values = frame.filter(pl.col("part").cast(pl.String) == part)[name]
         sides.append(values.gather(_some(np.arange(len(values)), config)))
     return Pair(
-        type=ColumnType.NUMBER if number else ColumnType.CATEGORY,
+        type=ColumnType.CATEGORY if column is None else ColumnType.NUMBER,
         reference=sides[0],
         current=sides[1],
     )

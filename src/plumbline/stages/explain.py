@@ -20,13 +20,14 @@ from plumbline.evaluation.picks import pick_rows
 from plumbline.examples import Examples, InputSpec, take_inputs
 from plumbline.files import write_json
 from plumbline.inference.decision import Decision
-from plumbline.kinds import DoubleArray, IntArray, Part, Task
+from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.models.deployed import Deployed
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part, load_spec, load_table
 from plumbline.store.bundle import load_bundle
+from plumbline.words import TASK_WORDS
 
 TOP = 10
 Budget = dict[str, dict[str, Any]]
@@ -161,12 +162,11 @@ def _plain(value: Any) -> Any:
 
 def _outputs(spec: InputSpec, prediction: DoubleArray) -> tuple[IntArray, str]:
     """Which output is explained in each row, and in words."""
-    rows = len(prediction)
-    if spec.task == Task.MULTICLASS:
-        return prediction.argmax(1).astype(np.int64), "probability of the predicted class"
-    if spec.task == Task.BINARY:
-        return np.ones(rows, dtype=np.int64), f"probability of '{spec.classes[1]}'"
-    return np.zeros(rows, dtype=np.int64), "value in the target's units"
+    column = spec.task.spec.column
+    outputs = prediction.argmax(1) if column is None else np.full(len(prediction), column)
+    positive = spec.classes[column] if column is not None and spec.classes else None
+    words = TASK_WORDS[spec.task].output.format(positive=positive)
+    return outputs.astype(np.int64), words
 
 
 def _rows(explanation: Explanation, budget: Budget) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.export.parity import Parity, check_parity
 from plumbline.files import sha256, write_json
 from plumbline.inference.decision import FILE, Decision
-from plumbline.kinds import Part
+from plumbline.kinds import Part, TargetKind
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part
@@ -80,7 +80,7 @@ def _parity(
         np.linspace(0, len(test) - 1, min(len(test), config.export.parity_rows)).astype(int)
     )
     targets = None
-    if not bundle.spec.task.has_classes:
+    if bundle.spec.task.spec.target is TargetKind.NUMBERS:
         targets = np.asarray(load_part(paths, Part.TRAIN).y, dtype=np.float32)
     return check_parity(
         graph,

@@ -36,11 +36,11 @@ def model_card(
         contract: of the export stage.
         verdict: whether the model outperforms the baselines, in words.
     """
-    task, classes = contract["task"], contract["classes"]
+    task, classes = TASK_WORDS[contract["task"]].label, contract["classes"]
     what = f"one of {', '.join(map(markdown, classes))}" if classes else "a number"
     parts = [
         f"# {markdown(name)}",
-        f"Predicts {markdown_code(target)} ({TASK_WORDS[task]}: {what}) from {_inputs(contract)}.",
+        f"Predicts {markdown_code(target)} ({task}: {what}) from {_inputs(contract)}.",
         "## On test rows",
         _table(metric, metrics),
         markdown(verdict),

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from plumbline import artifacts
-from plumbline.kinds import DoubleArray, Task
+from plumbline.kinds import DoubleArray
 from plumbline.numbers import fixed, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -56,15 +56,14 @@ def confusion(reports: Reports, about: About) -> Subsection:
 
 def _decision(reports: Reports, about: About) -> str:
     """What makes a probability a class."""
-    if about.task != Task.BINARY:
+    if not about.task.spec.has_positive:
         return "The class with the highest probability is predicted."
-    positive = about.config.data.positive or "the positive class"
     threshold = real(pick(reports.json(artifacts.COMPARISON), "threshold"))
     where = "the default" if threshold is None else "chosen on validation rows"
     value = fixed(0.5 if threshold is None else threshold, 3 if threshold else 1)
     return (
-        f"The class {positive} is predicted where its probability is at least {value}, {where} "
-        "(evaluate.threshold); another threshold trades one kind of mistake for the other."
+        f"The class {about.positive} is predicted where its probability is at least {value}, "
+        f"{where} (evaluate.threshold); another threshold trades one kind of mistake for the other."
     )
 
 
@@ -136,7 +135,7 @@ def _mistakes(names: list[str], counts: DoubleArray) -> Grid | None:
     )
 
 
-def residuals(reports: Reports) -> Subsection:
+def residuals(reports: Reports, about: About) -> Subsection:
     """Predicted against actual, and the residuals, of test rows."""
     actual, predicted = test_values(reports, "actual"), test_values(reports, "predicted")
     keep = np.isfinite(actual) & np.isfinite(predicted) if len(actual) == len(predicted) else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from plumbline import artifacts
+from plumbline.kinds import Task
 from plumbline.numbers import NBSP, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Cell, Grid, Section, Status, Subsection, figure_cell
@@ -22,16 +24,19 @@ from plumbline.words import (
 )
 
 PARTS = ("train", "val", "test")
+_OF_CLASSES = (ranking, calibration, confusion)
+# what a task has of its own between the metrics and the coverage
+PAGE_PARTS: dict[Task, tuple[Callable[[Reports, About], Subsection], ...]] = {
+    Task.BINARY: _OF_CLASSES,
+    Task.MULTICLASS: _OF_CLASSES,
+    Task.REGRESSION: (residuals,),
+}
 
 
 def evaluation(reports: Reports, about: About) -> Section:
     """What the model is worth on rows that it never saw."""
-    parts = [_metrics(reports, about)]
-    if about.task.has_classes:
-        parts += [ranking(reports, about), calibration(reports, about), confusion(reports, about)]
-    else:
-        parts.append(residuals(reports))
-    parts += [coverage(reports, about), slices(reports, about)]
+    made = (_metrics, *PAGE_PARTS[about.task], coverage, slices)
+    parts = [part(reports, about) for part in made]
     return Section(
         id="evaluation", title="Evaluation", status=evaluation_status(reports), parts=parts
     )

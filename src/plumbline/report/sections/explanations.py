@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from plumbline import artifacts
-from plumbline.kinds import Task
 from plumbline.numbers import NOTHING, aligned, cell, fixed, number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -28,6 +27,7 @@ from plumbline.report.clouds import swarm
 from plumbline.report.plots import WIDTH, bars
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
 from plumbline.report.typeface import shorten, text_width
+from plumbline.words import TASK_WORDS
 
 TOP = 15  # columns
 LOCAL_ROWS, LOCAL_COLUMNS = 6, 7
@@ -63,17 +63,12 @@ def explanations_status(reports: Reports) -> Status | None:
 
 def _output(about: About) -> str:
     """What is explained, inside a sentence."""
-    data = about.config.data
-    if about.task == Task.BINARY:
-        return f"the probability of {data.positive or 'the positive class'}"
-    if about.task == Task.MULTICLASS:
-        return "the probability of the class predicted for the row"
-    return f"the predicted {data.target}"
+    return about.task_words(TASK_WORDS[about.task].in_a_sentence)
 
 
 def _unit(about: About) -> str:
     """What values are measured in, for an axis."""
-    return "probability" if about.task.has_classes else f"{about.config.data.target}"
+    return about.task_words(TASK_WORDS[about.task].unit)
 
 
 def _ranked(content: Any) -> dict[str, float]:

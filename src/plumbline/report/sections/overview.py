@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from plumbline import artifacts
+from plumbline.kinds import TargetKind
 from plumbline.numbers import NBSP, NOTHING, aligned, cell, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -61,23 +62,30 @@ def _metadata(columns: list[Any], rows: int) -> list[tuple[str, str]]:
 
 
 def _target(content: Any, columns: list[Any], about: About) -> list[Block]:
-    """The shares of the classes, or the distribution of a number."""
+    """How the target is distributed."""
     target = about.config.data.target
     column: dict[str, Any] = next((c for c in columns if c.get("name") == target), {})
-    if about.task.has_classes:
-        shares = _shares(column)
-        if not shares:
-            return []
-        drawn = bars(
-            [(label, 100 * share) for label, share in shares[:CLASSES]],
-            title=f"Classes of {target}",
-            axis="% of the rows",
-        )
-        caption = f"Share of each class of {target}."
-        if len(shares) > CLASSES or (whole(column.get("distinct")) or 0) > len(shares):
-            caption = f"Share of the largest classes of {target}."
-        return [Figures([Figure(svg=drawn, caption=caption)])]
-    histogram = pick(content, "target", "histogram")
+    return TARGETS[about.task.spec.target](target, column, pick(content, "target", "histogram"))
+
+
+def _classes(target: str, column: dict[str, Any], histogram: Any) -> list[Block]:
+    """The shares of the classes."""
+    shares = _shares(column)
+    if not shares:
+        return []
+    drawn = bars(
+        [(label, 100 * share) for label, share in shares[:CLASSES]],
+        title=f"Classes of {target}",
+        axis="% of the rows",
+    )
+    caption = f"Share of each class of {target}."
+    if len(shares) > CLASSES or (whole(column.get("distinct")) or 0) > len(shares):
+        caption = f"Share of the largest classes of {target}."
+    return [Figures([Figure(svg=drawn, caption=caption)])]
+
+
+def _numbers(target: str, column: dict[str, Any], histogram: Any) -> list[Block]:
+    """The distribution of a number."""
     low, high = real(pick(histogram, "low")), real(pick(histogram, "high"))
     heights = [whole(v) or 0 for v in listed(pick(histogram, "counts"))]
     if low is None or high is None or not heights or not low < high:
@@ -85,6 +93,9 @@ def _target(content: Any, columns: list[Any], about: About) -> list[Block]:
     edges = np.linspace(low, high, len(heights) + 1)
     drawn = counts(np.array(heights), edges, title=f"Distribution of {target}", axis=target)
     return [Figures([Figure(svg=drawn, caption=f"Distribution of {target}.")])]
+
+
+TARGETS = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _numbers}
 
 
 def _shares(column: Any) -> list[tuple[str, float]]:

@@ -8,13 +8,12 @@ import numpy as np
 import polars as pl
 
 from plumbline import artifacts
-from plumbline.kinds import Task
 from plumbline.numbers import number, percent
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Figure, Figures, Metadata, Subsection, Text
 from plumbline.report.plots import Axes, Series, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts
-from plumbline.words import baseline_label, metric_label, metric_value
+from plumbline.words import TASK_WORDS, baseline_label, metric_label, metric_value
 
 UNIT = (0.0, 1.0)
 
@@ -56,7 +55,7 @@ def ranking(reports: Reports, about: About) -> Subsection:
         caption = f"{axes.title}. {caption_area[:1].upper()}{caption_area[1:]}." + (
             " The dotted line is chance." if diagonal else ""
         )
-        if about.task == Task.MULTICLASS:
+        if not about.task.spec.has_positive:
             caption += " The mean over classes, each against the rest."
         figures.append(Figure(svg=lines(series, axes), caption=caption))
     blocks: list[Block] = [Figures(figures)] if figures else []
@@ -119,10 +118,10 @@ def calibration(reports: Reports, about: About) -> Subsection:
 
 def _bins(about: About) -> str:
     """What the axes of the reliability diagram are."""
-    if about.task == Task.BINARY:
+    if about.task.spec.has_positive:
         return (
-            f"Test rows in bins of the predicted probability of {_positive(about)}, against the "
-            f"share that is {_positive(about)}."
+            f"Test rows in bins of the predicted probability of {about.positive}, against the "
+            f"share that is {about.positive}."
         )
     return (
         "Test rows in bins of the probability of the predicted class, against the share that is "
@@ -133,8 +132,8 @@ def _bins(about: About) -> str:
 def _reading(about: About) -> str:
     """What a point off the line means. Of two classes the diagram is about the positive one, so
     that below one half the sure side is the other; of more it is about the predicted class."""
-    if about.task == Task.BINARY:
-        positive = _positive(about)
+    if about.task.spec.has_positive:
+        positive = about.positive
         return (
             f"Of the rows given a probability of 0.8 for {positive}, eight in ten should be "
             f"{positive}: below the line that probability is too high, above it too low. "
@@ -146,10 +145,6 @@ def _reading(about: About) -> str:
         "correct: below the line the model is overconfident, above it underconfident; a "
         "temperature above 1 corrects for overconfidence."
     )
-
-
-def _positive(about: About) -> str:
-    return about.config.data.positive or "the positive class"
 
 
 def _calibration_metadata(reports: Reports) -> list[tuple[str, str]]:
@@ -174,7 +169,7 @@ def coverage(reports: Reports, about: About) -> Subsection:
     blocks: list[Block] = []
     promised, measured = real(pick(conformal, "promised")), real(pick(conformal, "coverage"))
     if promised is not None or measured is not None:
-        size = "mean width" if not about.task.has_classes else "classes per set"
+        size = TASK_WORDS[about.task].size
         blocks.append(
             Metadata(
                 [
