@@ -29,7 +29,7 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
     "tabm": (10_240, {"width": 256, "depth": 2, "dropout": 0.0, "members": 8}),
     "ft_transformer": (1_536, {"token_width": 64, "depth": 1, "heads": 8, "dropout": 0.0}),
 }
-PEERS = ("plumbline", "fixed batch", "lightning", "skorch")
+PEERS = ("plumbline", "from files", "fixed batch", "lightning", "skorch")
 
 
 def run() -> Result:
@@ -48,6 +48,11 @@ def run() -> Result:
             ratio("our loop, beside the same steps on one fixed batch", mlp, "fixed batch", 0.9),
             ratio("our loop, beside Lightning's Trainer", mlp, "lightning", 1.5),
             ratio("our loop, beside skorch", mlp, "skorch", 1.5),
+            times(
+                "batches from files, beside resident ones",
+                mlp["from files"] / mlp["plumbline"],
+                0.9,
+            ),
             times("two processes of one thread, beside one process of two", two / one, 1.2),
         ],
         tables=[
@@ -68,6 +73,7 @@ def run() -> Result:
         notes=[
             f"medians of {ROUNDS} alternating rounds, training steps alone (no validation, no "
             "start-up); mlp: 108-256-256-2",
+            "from files: the same rows in a memory map, gathered by a thread (`runtime.batches`)",
             "plumbline and the bare loop on a fixed batch step with torch's fused AdamW; "
             "Lightning and skorch as their users write them: DataLoader, `torch.optim.AdamW`, no "
             "logger, no checkpoint, no progress bar",
@@ -146,7 +152,7 @@ def network(name: str) -> Any:
     )
 
 
-def our_loop(name: str, world: Any = None) -> Callable[[], float]:
+def our_loop(name: str, world: Any = None, rows: Any = None) -> Callable[[], float]:
     """Seconds of an epoch of `plumbline.training.loop`."""
     from plumbline.config.model import TrainConfig
     from plumbline.kinds import Task
@@ -154,7 +160,7 @@ def our_loop(name: str, world: Any = None) -> Callable[[], float]:
     from plumbline.training.loop import train_epoch
     from plumbline.training.setup import prepare
 
-    made = examples(FAMILIES[name][0])
+    made = rows or examples(FAMILIES[name][0])
     config = TrainConfig(batch_size=BATCH, learning_rate=RATE, clip_norm=None)
     job, state = prepare(
         network(name),
@@ -174,6 +180,17 @@ def our_loop(name: str, world: Any = None) -> Callable[[], float]:
         return time.perf_counter() - begun
 
     return epoch
+
+
+def from_files(name: str) -> Callable[[], float]:
+    """Seconds of an epoch whose batches are read from a memory map."""
+    from plumbline.preprocessing.arrays import read_examples, write_examples
+    from plumbline.training.distributed import World
+
+    with tempfile.TemporaryDirectory() as folder:  # a map outlives its file's name
+        write_examples(Path(folder), examples(FAMILIES[name][0]))
+        mapped = read_examples(Path(folder), ("num",))
+    return our_loop(name, World(resident_bytes=0), mapped)
 
 
 def fixed_batch(name: str) -> Callable[[], float]:
@@ -281,6 +298,7 @@ def skorch_net(name: str) -> Callable[[], float]:
 
 MAKERS: dict[str, Callable[[str], Callable[[], float]]] = {
     "plumbline": our_loop,
+    "from files": from_files,
     "fixed batch": fixed_batch,
     "lightning": lightning_trainer,
     "skorch": skorch_net,

@@ -59,7 +59,7 @@ def test_batches_are_the_rows_asked_for(
     open_: Open, gathered: int, ordered: bool, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "GATHERED_BYTES", gathered)
-    monkeypatch.setattr(sources, "MAPPED_BYTES", 1000)
+    monkeypatch.setattr(sources, "available_bytes", lambda device: 1000)  # pages are given back
     source = open_(examples)
     assert len(source) == ROWS
     order = epoch_order(0, 0, ROWS) if ordered else None

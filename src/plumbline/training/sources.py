@@ -26,9 +26,9 @@ from plumbline.training.memory import available_bytes
 
 GATHERED_BYTES = 4 << 20  # of rows gathered at once: what a core's cache may hold
 AHEAD = 2  # gathered pieces that wait for their use
-MAPPED_BYTES = 512 << 20  # of files that stay mapped, as far as the process knows
 AROUND_BYTES = 64 << 10  # that Linux maps around a page which is touched
 UNLIMITED = 1 << 62
+CPU = torch.device("cpu")
 
 Bounds = tuple[int, int]
 Batch = dict[str, Tensor]
@@ -69,7 +69,7 @@ class FileSource:
     """Memory-mapped arrays, read by a thread while the device computes.
 
     At most `AHEAD` + 1 pieces of `GATHERED_BYTES`, or of one batch where that is larger, are in
-    memory; pages that were read are given back to the system.
+    the process's own memory. Pages of the files are the system's cache.
     """
 
     arrays: Inputs
@@ -124,19 +124,23 @@ class FileSource:
 
 
 class _Pages:
-    """The mapped pages of files, given back before they are too many to be called bounded.
+    """The mapped pages of files, given back before they take half of the memory that is free.
 
-    They stay in the system's cache as long as it has room.
+    To read a page that was given back costs microseconds, of which narrow rows feel each: files
+    that fit stay mapped.
     """
 
     def __init__(self, arrays: Inputs) -> None:
-        self._maps = [m for m in map(_map_under, arrays.values()) if m is not None]
+        self._most = available_bytes(CPU) // 2
+        too_large = input_bytes(arrays) > self._most and hasattr(mmap, "MADV_DONTNEED")
+        maps = [_map_under(array) for array in arrays.values()] if too_large else []
+        self._maps = [mapped for mapped in maps if mapped is not None]
         self._row = sum(AROUND_BYTES + array[:1].nbytes for array in arrays.values())
         self._touched = 0
 
     def touched(self, rows: int) -> None:
         self._touched += rows * self._row
-        if self._touched > MAPPED_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+        if self._maps and self._touched > self._most:
             self._touched = 0
             for mapped in self._maps:
                 mapped.madvise(mmap.MADV_DONTNEED)
