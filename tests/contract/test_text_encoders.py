@@ -165,3 +165,15 @@ def test_a_column_has_its_own_encoder_where_it_is_given_one() -> None:
 def test_a_width_that_heads_do_not_divide_is_refused(positions: str, wanted: str) -> None:
     with pytest.raises(ParameterError, match=rf"model.text.width.*{wanted}"):
         TextFeatures(config("transformer", positions, heads=3), TENSOR, None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "name", "hint"),
+    [(1, "t00", "Did you mean 't0'"), (0, "t0", "[Nn]o column of type text")],
+)
+def test_an_encoder_for_a_column_that_is_no_text_is_refused(
+    texts: int, name: str, hint: str
+) -> None:
+    own = {name: TextColumnConfig(encoder="cnn")}
+    with pytest.raises(ParameterError, match=rf"model.text.columns.{name}.*{hint}"):
+        build_model(config("mean", "sinusoidal", columns=own), made_spec(texts=texts), seed=0)

@@ -20,6 +20,7 @@ from plumbline.models.ft_transformer import FTTransformer
 from plumbline.models.layers import DropoutContext, initialize, number_dropouts
 from plumbline.models.mlp import MLP, Perceptron, ResidualMLP
 from plumbline.models.tabm import TabM, TabMMini
+from plumbline.models.text import check_text_columns
 from plumbline.models.without_memory import WithoutMemory
 
 MODELS: dict[str, Callable[[ModelConfig, InputSpec, Learned, DropoutContext], nn.Module]] = {
@@ -52,6 +53,7 @@ def build_model(
 
     Raises:
         DataError: there is no feature.
+        ParameterError: an encoder is for a column that is no text.
     """
     if not spec.tensors:
         raise DataError(
@@ -59,6 +61,7 @@ def build_model(
             file="expectations.yaml",
             hint="give at least one column the role feature",
         )
+    check_text_columns(config, spec)
     noise = DropoutContext(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
