@@ -32,11 +32,16 @@ CPU = torch.device("cpu")
 SPEC = made_spec(Task.MULTICLASS)
 ROWS = 60
 TRAIN, VAL = made_examples(SPEC, ROWS, 1), made_examples(SPEC, 31, 2)
+TEXT_SPEC = made_spec(Task.MULTICLASS, numbers=0, cardinalities=(), texts=1)
+TEXT_TRAIN = made_examples(TEXT_SPEC, ROWS, 1)
+TEXT_ONLY = {name for name, own in AUGMENTATIONS.items() if set(own.changes) == {"text"}}
 STRENGTH = 0.5
 each = pytest.mark.parametrize("name", AUGMENTATIONS)
 
 
-def augmenter(seed: int = 0, spec: InputSpec = SPEC, **strengths: float) -> Augmenter:
+def augmenter(seed: int = 0, spec: InputSpec | None = None, **strengths: float) -> Augmenter:
+    """Of texts, where they are for texts alone."""
+    spec = spec or (TEXT_SPEC if TEXT_ONLY & set(strengths) else SPEC)
     result = choose_augmentations(AugmentConfig(**strengths), spec, seed)
     assert result is not None
     return result
@@ -49,9 +54,10 @@ def changed(
     epoch: int = 0,
     size: int = 16,
     limit: int = UNLIMITED,
-    examples: Examples = TRAIN,
+    examples: Examples | None = None,
 ) -> dict[str, Tensor]:
     """All rows of an epoch, back in the order in which they lie, read in batches of a size."""
+    examples = examples or (TEXT_TRAIN if augmenter.spec is TEXT_SPEC else TRAIN)
     source = open_source(examples.inputs, CPU, limit)
     bounds = [(a, min(a + size, len(order))) for a in range(0, len(order), size)]
     partners = augmenter.partners(epoch, order)
@@ -90,25 +96,31 @@ def test_epoch_and_seed_decide(name: str) -> None:
 
 @each
 def test_shapes_and_types_stay_and_rows_are_not_written_to(name: str) -> None:
-    before = as_tensors(TRAIN.inputs)
-    made = changed(augmenter(**{name: STRENGTH}), torch.arange(ROWS))
-    for tensor in SPEC:
+    own = augmenter(**{name: STRENGTH})
+    rows = TEXT_TRAIN.inputs if name in TEXT_ONLY else TRAIN.inputs
+    before = as_tensors(rows)
+    made = changed(own, torch.arange(ROWS))
+    for tensor in own.spec:
         assert made[tensor.name].dtype == before[tensor.name].dtype
         assert made[tensor.name].shape == before[tensor.name].shape
     assert not equal(made, before)
-    assert equal(as_tensors(TRAIN.inputs), before)
+    assert equal(as_tensors(rows), before)
 
 
 @each
 def test_copies_of_a_row_are_changed_apart(name: str) -> None:
     """As resampling makes them, all with the same row number."""
-    copies = made_examples(SPEC, 2, 1).take(np.array([0, 1] * 20))
-    num = changed(augmenter(**{name: STRENGTH}), torch.arange(40), examples=copies)["num"]
-    assert len(torch.unique(num[::2], dim=0)) > 5
+    own = augmenter(**{name: STRENGTH})
+    copies = made_examples(own.spec, ROWS, 1).take(np.array([0, 7] * 20))
+    made = changed(own, torch.arange(40), examples=copies)
+    different = [len(torch.unique(made[own.spec.names[0]][k::2], dim=0)) for k in range(2)]
+    assert max(different) > 5
 
 
-def history(config: TrainConfig, task: Task = Task.MULTICLASS) -> list[dict[str, float]]:
-    spec = made_spec(task)
+def history(
+    config: TrainConfig, task: Task = Task.MULTICLASS, *, texts: int = 0
+) -> list[dict[str, float]]:
+    spec = made_spec(task, texts=texts)
     train, val = made_examples(spec, ROWS, 1), made_examples(spec, 31, 2)
     model = small_model("mlp", dropout=0.0)
     return fit_fresh(model, config, spec, train, val, seed=0).fitted.history
@@ -120,7 +132,11 @@ def test_training_rows_alone_are_changed(name: str, task: Task) -> None:
     """With a rate too small to move anything, losses are those of the first weights."""
     still = short_fit(epochs=2, learning_rate=1e-12)
     (first, second), (plain, _) = (
-        history(replace(still, augment=AugmentConfig(**{name: strength})), task)
+        history(
+            replace(still, augment=AugmentConfig(**{name: strength})),
+            task,
+            texts=int(name in TEXT_ONLY),
+        )
         for strength in (STRENGTH, 0.0)
     )
     assert first["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-6)
@@ -130,6 +146,31 @@ def test_training_rows_alone_are_changed(name: str, task: Task) -> None:
 
 def test_off_is_the_fit_without() -> None:
     assert history(short_fit(augment=AugmentConfig(noise=0.0, mixup=0.0))) == history(short_fit())
+
+
+class TestTokens:
+    """Padding is no token: it is neither masked nor moved before a token."""
+
+    IDS = torch.tensor([[5, 6, 7, 8, 9, 4], [3, 2, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+
+    def change(self, name: str, strength: float) -> Tensor:
+        rows = RowRandom(seed=0, epoch=0, purpose=name, rows=torch.arange(3))
+        return AUGMENTATIONS[name].changes["text"](self.IDS, TEXT_SPEC.tensors[0], strength, rows)
+
+    def test_masked_tokens_are_unknown_in_their_places(self) -> None:
+        made = self.change("mask_tokens", 0.5)
+        kept = made == self.IDS
+        assert (made[~kept] == 1).all() and 0 < (~kept).sum() < 8
+        assert ((made == 0) == (self.IDS == 0)).all()
+
+    def test_dropped_tokens_leave_the_others_in_order(self) -> None:
+        made = self.change("drop_tokens", 0.5)
+        for before, after in zip(self.IDS.tolist(), made.tolist(), strict=True):
+            kept = [i for i in after if i]
+            assert after == kept + [0] * (6 - len(kept))
+            remaining = iter(i for i in before if i)
+            assert all(i in remaining for i in kept)
+        assert 0 < (made != 0).sum() < 8
 
 
 class TestNoise:

@@ -168,6 +168,8 @@ class AugmentConfig:
 
     noise: float = Field(default=0.0, ge=0, le=10)
     mixup: float = Field(default=0.0, ge=0, le=100)
+    mask_tokens: ShareOrZero = 0.0
+    drop_tokens: ShareOrZero = 0.0
 
 
 @section

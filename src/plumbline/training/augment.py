@@ -22,6 +22,7 @@ from plumbline.training.sources import Batch, BatchSource, Bounds
 
 Change = Callable[[Tensor, TensorSpec, float, RowRandom], Tensor]
 Mix = Callable[[Tensor, Tensor, Tensor, RowRandom], Tensor]
+PADDING, UNKNOWN = 0, 1  # ids of tokens
 QUANTILES = 1 << 12  # of the distribution of shares
 
 
@@ -60,6 +61,20 @@ def pick_either(own: Tensor, other: Tensor, share: Tensor, random: RowRandom) ->
     return torch.where(random.uniform(own.shape[1]) < share[:, None], own, other)
 
 
+def mask_tokens(ids: Tensor, tensor: TensorSpec, strength: float, random: RowRandom) -> Tensor:
+    """Each token is unknown with the probability `strength`."""
+    masked = (random.uniform(ids.shape[1]) < strength) & (ids != PADDING)
+    return torch.where(masked, UNKNOWN, ids)
+
+
+def drop_tokens(ids: Tensor, tensor: TensorSpec, strength: float, random: RowRandom) -> Tensor:
+    """Each token is left out with the probability `strength`, and those behind it move up (Wei and
+    Zou 2019, "EDA", random deletion)."""
+    kept = (random.uniform(ids.shape[1]) >= strength) & (ids != PADDING)
+    order = torch.argsort((~kept).long(), dim=1, stable=True)
+    return torch.where(kept, ids, PADDING).gather(1, order)
+
+
 def beta_share(strength: float, uniform: Tensor) -> Tensor:
     """The larger part of a Beta(strength, strength) division (Zhang et al. 2018)."""
     table = torch.from_numpy(_beta_quantiles(strength)).to(uniform.device)
@@ -73,6 +88,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "mixup": Augmentation(
         mixes={"numbers": interpolate, "categories": pick_either}, share=beta_share
     ),
+    "mask_tokens": Augmentation(changes={"text": mask_tokens}),
+    "drop_tokens": Augmentation(changes={"text": drop_tokens}),
 }
 
 
