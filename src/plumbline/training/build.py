@@ -55,7 +55,7 @@ def fit_fresh(
         target = fit_target(config, spec, train)
     device = options.get("world", SINGLE_PROCESS).device
     refuse_too_large(model, config, spec, learned, device)
-    with within_memory(model):
+    with within_memory(model, spec, learned):
         network = build_model(model, spec, learned, seed=seed)
         fitted = fit(
             network,

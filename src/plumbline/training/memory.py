@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import torch
@@ -23,14 +25,6 @@ LIMITS = (  # of a container: version 2 and 1 of control groups
     ),
 )
 MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2, "adagrad": 1}  # numbers per weight
-SIZES = {  # keys that make a model large, by its name
-    "perceptron": ("name",),
-    "mlp": ("width", "depth", "embedding_dim", "category_dim"),
-    "resmlp": ("width", "depth", "embedding_dim", "category_dim"),
-    "ft_transformer": ("token_width", "depth"),
-    "tabm": ("width", "depth", "members", "embedding_dim", "category_dim"),
-    "tabm_mini": ("width", "depth", "members", "embedding_dim", "category_dim"),
-}
 PROCESS_BYTES = 256 << 20  # of a process that has imported torch, at least
 EXHAUSTED = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
 
@@ -56,7 +50,7 @@ def refuse_too_large(
             f"the model does not fit into memory: {weights:,} weights need "
             f"{needed / 2**30:,.1f} GiB to be trained",
             file="params.yaml",
-            where=", ".join(_keys(model)),
+            where=", ".join(_sizes(model, spec, learned)),
             wanted=f"at most {available / 2**30:.1f} GiB, what is free",
             hint="lower them",
         )
@@ -81,7 +75,7 @@ def refuse_too_many(processes: int, key: str) -> None:
 
 
 @contextlib.contextmanager
-def within_memory(model: ModelConfig) -> Iterator[None]:
+def within_memory(model: ModelConfig, spec: InputSpec, learned: Learned) -> Iterator[None]:
     """Turn a refused allocation into a message.
 
     Raises:
@@ -95,7 +89,7 @@ def within_memory(model: ModelConfig) -> Iterator[None]:
         raise ParameterError(
             "memory ran out in training",
             file="params.yaml",
-            where=", ".join(("train.batch_size", *_keys(model))),
+            where=", ".join(("train.batch_size", *_sizes(model, spec, learned))),
             hint="lower them",
         ) from None
 
@@ -116,5 +110,16 @@ def available_bytes(device: torch.device) -> int:
     return free
 
 
-def _keys(model: ModelConfig) -> tuple[str, ...]:
-    return tuple(f"model.{name}" for name in SIZES[model.name])
+def _sizes(model: ModelConfig, spec: InputSpec, learned: Learned) -> list[str]:
+    """The keys that make this model large: half of any of them would make it smaller."""
+    weights = count_weights(model, spec, learned)
+    keys = []
+    for field in dataclasses.fields(ModelConfig):
+        size = getattr(model, field.name)
+        if not isinstance(size, int) or size < 1:
+            continue
+        with contextlib.suppress(ValueError):  # not every model can be had at half of every size
+            half: dict[str, Any] = {field.name: size // 2}
+            if count_weights(dataclasses.replace(model, **half), spec, learned) < weights:
+                keys.append(f"model.{field.name}")
+    return keys or ["model.name"]
