@@ -10,7 +10,7 @@ import polars as pl
 
 from plumbline.data.expectations import ColumnExpectations, Expectations
 from plumbline.data.source import Source
-from plumbline.kinds import ColumnType, Role
+from plumbline.kinds import ColumnType, Role, TargetKind
 
 DETAILED = 200  # columns with more than their gaps
 PER_PASS = 50  # columns summarized in one pass over the data
@@ -29,7 +29,8 @@ def overview(source: Source, expectations: Expectations) -> dict[str, Any]:
     columns = list(_columns(source, expectations.columns))
     target = next(n for n, c in expectations.columns.items() if c.role is Role.TARGET)
     column = next(c for c in columns if c["name"] == target)
-    distribution = {} if expectations.task.has_classes else _histogram(source, column)
+    is_number = expectations.task.spec.target is TargetKind.NUMBERS
+    distribution = _histogram(source, column) if is_number else {}
     return {
         "rows": source.rows,
         "test_file_rows": source.test_rows,
