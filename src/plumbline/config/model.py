@@ -71,7 +71,7 @@ class TextEncoderConfig:
     depth: int = Field(default=1, ge=1, le=100)
     heads: int = Field(default=4, ge=1, le=256)
     positions: Positions = "sinusoidal"
-    dropout: ShareOrZero = 0.1
+    dropout: ShareOrZero = 0.5
     columns: dict[str, TextColumnConfig] = Field(default_factory=dict)
 
     def of(self, column: str) -> Self:
