@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plumbline.artifacts import Comparison, DriftResult, Metrics, SliceScores
+from plumbline.artifacts import (
+    Comparison,
+    DriftResult,
+    Metrics,
+    SliceScores,
+    TunedValues,
+    TuningSummary,
+)
 
 
 def metrics(**of: Any) -> Metrics:
@@ -29,11 +36,19 @@ def drift(columns: Mapping[str, bool]) -> DriftResult:
     )
 
 
-def comparison(metric: str) -> Comparison:
+def tuned(metric: str, values: Mapping[str, Any]) -> TunedValues:
+    return TunedValues(values=values, score=None, std_error=None, metric=metric, trials=0)
+
+
+def tuning(metric: str, values: Mapping[str, Any]) -> TuningSummary:
+    return TuningSummary(values=values, score=None, std_error=None, metric=metric, trials=0)
+
+
+def comparison(metric: str, text: str = "") -> Comparison:
     return Comparison(
         metric=metric,
         outperforms_baselines=None,
-        text="",
+        text=text,
         best_baseline=None,
         baselines={},
         temperature=1.0,

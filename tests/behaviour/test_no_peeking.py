@@ -37,8 +37,8 @@ from plumbline.preprocessing.scale import SCALERS
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import evaluate, explain, normalize, train
 from plumbline.stages.inputs import load_part, load_table
-from plumbline.stages.tune import prepare_fold
 from plumbline.tables import MOST_ROWS_AT_ONCE, Column, Schema, Table
+from plumbline.training.cross_validation import prepare_fold
 
 ROWS, FOLDS = 400, 3
 CLASSES = {Task.BINARY: ["no", "yes"], Task.MULTICLASS: ["a", "b", "c"], Task.REGRESSION: []}

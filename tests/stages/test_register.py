@@ -18,8 +18,10 @@ import polars as pl
 import pytest
 from mlflow.tracking import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
+from tests import records
 from tests.made import tensor, write_table
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
 from plumbline.errors import StorageError
@@ -94,24 +96,28 @@ def make_config(**register_section: Any) -> Config:
 
 
 def write_reports(paths: Paths) -> None:
-    metrics = {part: {"roc_auc": 0.9, "accuracy": 0.8} for part in ("train", "val", "test")}
-    more = {"test_ci95": {"roc_auc": [0.8, 1.0]}, "baselines": {"majority": {"roc_auc": 0.5}}}
-    write_json(paths.reports / "metrics.json", {**metrics, **more})
+    scores = {"roc_auc": 0.9, "accuracy": 0.8}
+    metrics = records.metrics(
+        **dict.fromkeys(("train", "val", "test"), scores),
+        test_ci95={"roc_auc": [0.8, 1.0]},
+        baselines={"majority": {"roc_auc": 0.5}},
+    )
+    artifacts.write(metrics, paths.reports)
     write_json(paths.reports / "leakage.json", {"clean": True, "findings": []})
     write_json(paths.reports / "parity.json", {"passed": True})
-    write_json(paths.reports / "tuning" / "summary.json", {"metric": "roc_auc", "values": {}})
+    artifacts.write(records.tuning("roc_auc", {}), paths.reports / "tuning")
     write_text(
         paths.reports / "tuning" / "trials.csv",
         "number,state,value,train.learning_rate,fold_0\n0,complete,0.9,0.01,0.9\n1,pruned,,0.1,\n",
     )
     write_text(paths.reports / "training" / "curves.csv", "epoch,train_loss\n1,0.5\n2,0.25\n")
     evaluation = paths.reports / "evaluation"
-    write_json(evaluation / "verdict.json", {"text": "It is better than all."})
+    artifacts.write(records.comparison("roc_auc", "It is better than all."), evaluation)
     one = {"column": "region", "rows": 100, "score": 0.9, "worse": False}
     slices = [{**one, "value": "north"}, {**one, "value": "south"}]
-    write_json(evaluation / "slices.json", {"metric": "roc_auc", "slices": slices})
+    artifacts.write(records.slices("roc_auc", *slices), evaluation)
     write_json(paths.reports / "explain" / "importance.json", {})
-    write_json(paths.reports / "drift" / "result.json", {"columns": {}})
+    artifacts.write(records.drift({}), paths.reports / "drift")
     decision = {"temperature": 1.0, "threshold": None, "metric": "roc_auc", "conformal": {}}
     write_json(paths.decision / "decision.json", decision)
 
@@ -359,7 +365,7 @@ def drop_a_column(paths: Paths) -> None:
     pl.read_csv(file).drop("region").write_csv(file)
     lines = EXPECTATIONS.splitlines()
     write_text(paths.expectations, "\n".join(line for line in lines if "region" not in line))
-    write_json(paths.reports / "evaluation" / "slices.json", {"metric": "roc_auc", "slices": []})
+    artifacts.write(records.slices("roc_auc"), paths.reports / "evaluation")
 
 
 def lose_its_files(paths: Paths) -> None:

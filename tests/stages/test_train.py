@@ -13,17 +13,19 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from tests import records
 from tests.made import curves, made_checkout, made_examples, made_spec, outputs, write_params
 
+from plumbline import artifacts
 from plumbline.config import Config, Paths, load_config
 from plumbline.config.model import Activation, LossName, ModelName
 from plumbline.errors import DataError, ParameterError, UserError
 from plumbline.examples import Examples, InputSpec
-from plumbline.files import write_json
 from plumbline.kinds import TASKS, Task
 from plumbline.preprocessing.arrays import read_examples, write_examples
 from plumbline.stages import train
 from plumbline.store.bundle import load_bundle
+from plumbline.training import review
 from plumbline.training.build import fit_fresh
 
 pytestmark = pytest.mark.usefixtures("one_thread", "torch_as_it_was")
@@ -155,7 +157,7 @@ class TestOutputs:
             tune={"trials": 0, "space": space},
         )
         paths.tuning.mkdir(parents=True)
-        write_json(paths.tuning / "best.json", {"values": {"train.learning_rate": 0.0123}})
+        artifacts.write(records.tuned("roc_auc", {"train.learning_rate": 0.0123}), paths.tuning)
         run(paths)
         assert summary(paths)["values"] == {"train.learning_rate": 0.0123}
         metadata = load_bundle(paths.model).metadata
@@ -298,6 +300,7 @@ class TestVerdict:
             return fit_fresh(*arguments, **options)
 
         monkeypatch.setattr(train, "fit_fresh", noted)
+        monkeypatch.setattr(review, "fit_fresh", noted)
         run(paths)
         assert summary(paths)["monitor"] == "accuracy"
         (whole, *first), (half, *second) = fits

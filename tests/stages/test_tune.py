@@ -13,7 +13,8 @@ from plumbline.config import Config
 from plumbline.config.data import DataConfig
 from plumbline.config.model import TuneConfig
 from plumbline.kinds import Task
-from plumbline.stages.tune import score_folds
+from plumbline.stages.criterion import criterion_of
+from plumbline.training.cross_validation import score_folds
 from plumbline.training.distributed import World
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,7 +43,7 @@ def test_every_report_of_a_trial_reaches_the_pruner(folds: int) -> None:
             trial.report(value, step)
 
         world = World(device=torch.device("cpu"))
-        scores = score_folds(config, parts, "roc_auc", report, world)
+        scores = score_folds(config, parts, criterion_of("roc_auc"), report, world)
         return sum(scores) / len(scores)
 
     study.optimize(objective, n_trials=1)

@@ -25,6 +25,7 @@ from plumbline.report.page import render
 from plumbline.report.read import Reports
 from plumbline.stages import tune
 from plumbline.stages.inputs import load_table
+from plumbline.training.cross_validation import prepare_fold
 
 N = 120
 FOLDS = 2
@@ -188,7 +189,7 @@ def test_a_fold_is_prepared_within_the_memory_that_data_allow(tmp_path: Path) ->
     write_table(config, paths)
     table, schema = load_table(config, paths)
     rows = np.arange(many)
-    _, val, _ = tune.prepare_fold(table, schema, config, rows[:5000], rows[5000:], 0)
+    _, val, _ = prepare_fold(table, schema, config, rows[:5000], rows[5000:], 0)
     numbers = []
     for megabytes in (1, 2048):
         made = TableTransformer(schema, config.normalize, max_memory_mb=megabytes)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import sys
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
-from plumbline.config.model import TrainConfig
-from plumbline.evaluation.metrics import METRICS, score
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json, write_text
-from plumbline.kinds import DoubleArray, FloatArray, Part
+from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
-from plumbline.models import build_model, learn_inputs
 from plumbline.preprocessing.balance import resample
 from plumbline.stages import Report
+from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import (
     load_part,
     load_spec,
@@ -30,18 +23,17 @@ from plumbline.stages.inputs import (
     with_tuned,
 )
 from plumbline.store.bundle import save_bundle
-from plumbline.training.batches import Rows
-from plumbline.training.build import FreshFit, fit_fresh, fit_target
+from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.checkpoint import Checkpoints, fingerprint
-from plumbline.training.curve import constant_loss, learning_curve
-from plumbline.training.diagnosis import Diagnosis, Point, curve_json, diagnose
+from plumbline.training.criteria import Criterion
+from plumbline.training.diagnosis import Diagnosis, Point, curve_json
 from plumbline.training.distributed import World, join
 from plumbline.training.engines import run_stage
 from plumbline.training.launched import is_launched
-from plumbline.training.loop import evaluate_rows
 from plumbline.training.losses import fit_weights
-from plumbline.training.lr_finder import sweep, sweep_csv
+from plumbline.training.lr_finder import Sweep, sweep_csv
 from plumbline.training.progress import ProgressBar
+from plumbline.training.review import curves_csv, find_rate, review_fit
 from plumbline.training.sources import input_bytes
 
 # keys of `train` that say what is reported beside the model
@@ -67,6 +59,7 @@ def _train(config: Config, paths: Paths) -> None:
     refuse_unfit(val, spec, "validation")
     preprocessor = read_json(paths.prepared / artifacts.PREPROCESSOR)
     fitted = resample(train, spec, config.normalize.balance, config.seed)
+    criterion = _criterion(config, spec)
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
         every_epochs=config.runtime.checkpoint_epochs,
@@ -76,10 +69,19 @@ def _train(config: Config, paths: Paths) -> None:
         if world.is_main:
             checkpoints.clean_siblings()
             _tell_source(config, fitted, world)
-        fresh = _fit(config, spec, fitted, val, world, checkpoints)
+        fresh = _fit(config, spec, fitted, val, criterion, world, checkpoints)
         weights = fit_weights(config.train, spec.task, train.y, fitted.y, spec.n_outputs)
-        verdict, points = _diagnose(config, spec, train, val, world, fresh, weights)
-        finder = _find_rate(config, spec, fitted, world) if config.train.find_learning_rate else {}
+        diagnosis, points = review_fit(
+            config,
+            spec,
+            train,
+            val,
+            fresh,
+            per_class=weights,
+            criterion=criterion,
+            world=world,
+        )
+        finder = find_rate(config, spec, fitted, world) if config.train.find_learning_rate else None
         if not world.is_main:
             return
         values = {key: _at(config, key) for key in sorted(config.tune.space)}
@@ -92,7 +94,13 @@ def _train(config: Config, paths: Paths) -> None:
         for key in DIAGNOSTICS:
             metadata["train"].pop(key)
         with sealed_dir(paths.reports / "training") as folder:
-            _write_report(folder, config, spec, fresh, verdict, points, values, finder)
+            summary = _summary(config, fresh, diagnosis, points, criterion, values, finder)
+            artifacts.write(summary, folder)
+            metric = criterion.name if criterion else None
+            curves = curves_csv(fresh.fitted.history, metric)
+            write_text(artifacts.inside(folder, artifacts.CURVES), curves)
+            if finder is not None:
+                write_text(artifacts.inside(folder, artifacts.RATE_SWEEP), sweep_csv(finder))
         with sealed_dir(paths.model) as folder:
             save_bundle(
                 folder,
@@ -137,13 +145,14 @@ def _fit(
     spec: InputSpec,
     train: Examples,
     val: Examples,
+    criterion: Criterion | None,
     world: World,
     checkpoints: Checkpoints,
 ) -> FreshFit:
     bar = ProgressBar(
         epochs=config.train.epochs,
         rows=len(train),
-        metric=monitored(config, spec),
+        metric=criterion.name if criterion else None,
         enabled=world.is_main,
     )
     with bar:
@@ -154,7 +163,7 @@ def _fit(
             train,
             val,
             seed=config.seed,
-            **_stopping(config, spec),
+            **(criterion.stopping(spec.task) if criterion else {}),
             world=world,
             checkpoints=checkpoints,
             on_epoch=bar,
@@ -162,143 +171,39 @@ def _fit(
         )
 
 
-def _stopping(config: Config, spec: InputSpec) -> dict[str, Any]:
-    """Arguments of a fit that say which epoch is the best."""
-    metric = monitored(config, spec)
-    if metric is None:
-        return {}
-    return {
-        "score": lambda y, p: score(metric, y, p, spec.task),
-        "greater_is_better": METRICS[metric].greater_is_better,
-    }
-
-
-def monitored(config: Config, spec: InputSpec) -> str | None:
-    """The metric that early stopping watches; None: the validation loss."""
+def _criterion(config: Config, spec: InputSpec) -> Criterion | None:
+    """What early stopping watches; None: the validation loss."""
     name = config.train.monitor
     if name == "loss":
         return None
     if name == "auto":
-        return resolve_metric(config.evaluate.metric, spec.task)
-    return resolve_metric(name, spec.task, "train.monitor")
+        return criterion_of(resolve_metric(config.evaluate.metric, spec.task))
+    return criterion_of(resolve_metric(name, spec.task, "train.monitor"))
 
 
-def _diagnose(
+def _summary(
     config: Config,
-    spec: InputSpec,
-    train: Examples,
-    val: Examples,
-    world: World,
     fresh: FreshFit,
-    per_class: FloatArray | None,
-) -> tuple[Diagnosis, list[Point]]:
-    """The verdict, with fits on fewer rows beside the fit on all.
-
-    Losses are weighed as in the fit, by `per_class` (C,). Else a fit on balanced classes would
-    be held against the shares that it was told to forget.
-    """
-    fitted, task = fresh.fitted, spec.task
-    rows = [
-        Rows.of(
-            examples,
-            task,
-            world.device,
-            target=fresh.target,
-            per_class=per_class,
-            resident_bytes=world.resident_bytes,
-        )
-        for examples in (train, val)
-    ]
-
-    def losses(fit: FreshFit, of: Rows) -> DoubleArray:
-        """Scaled by the rows' weights, so that their mean is the weighted one."""
-        lost = evaluate_rows(fit.fitted.model, of, task, config.train, world)[1]
-        scale = of.weight.double() * (len(of) / of.total_weight)
-        return np.asarray((lost * scale).cpu(), dtype=np.float64)
-
-    def fit_rows(fewer: Examples, how: TrainConfig) -> DoubleArray:
-        # the target in the units of the fit on all rows, or losses could not be compared
-        units = fresh.target
-        fit = fit_fresh(
-            config.model,
-            how,
-            spec,
-            resample(fewer, spec, config.normalize.balance, config.seed),
-            val,
-            seed=config.seed,
-            target=units,
-            **_stopping(config, spec),
-            world=world,
-        )
-        return losses(fit, rows[1])
-
-    points = learning_curve(fit_rows, train, config.train, seed=config.seed)
-    points.append(Point(rows=len(train), losses=losses(fresh, rows[1])))
-    verdict = diagnose(
-        history=fitted.history,
-        best_epoch=fitted.best_epoch,
-        stopped_early=fitted.stopped_early,
-        train_loss=float(losses(fresh, rows[0]).mean()),
-        constant_loss=constant_loss(rows[0], rows[1], task, config.train, spec.n_outputs),
-        curve=points,
-    )
-    return verdict, points
-
-
-def _find_rate(
-    config: Config, spec: InputSpec, train: Examples, world: World
-) -> dict[str, str | float]:
-    """The learning-rate finder's sweep and proposal."""
-    learned = learn_inputs(config.model, spec, train.inputs)
-    target = fit_target(config.train, spec, train)
-    model = build_model(config.model, spec, learned, seed=config.seed)
-    result = sweep(
-        model, train, spec.task, config.train, seed=config.seed, target=target, world=world
-    )
-    return {"sweep": sweep_csv(result), "proposal": result.proposal}
-
-
-def _write_report(
-    folder: Path,
-    config: Config,
-    spec: InputSpec,
-    fresh: FreshFit,
-    verdict: Diagnosis,
+    diagnosis: Diagnosis,
     points: list[Point],
+    criterion: Criterion | None,
     values: dict[str, Any],
-    finder: dict[str, Any],
-) -> None:
+    finder: Sweep | None,
+) -> artifacts.TrainingSummary:
     fitted = fresh.fitted
-    metric = monitored(config, spec)
-    write_text(artifacts.inside(folder, artifacts.CURVES), curves_csv(fitted.history, metric))
-    if finder:
-        write_text(artifacts.inside(folder, artifacts.RATE_SWEEP), finder["sweep"])
-    summary = artifacts.TrainingSummary(
+    return artifacts.TrainingSummary(
         model=config.model.name,
         parameters=sum(t.numel() for t in fitted.weights.values()),
         values=values,
         epochs=len(fitted.history),
         best_epoch=fitted.best_epoch,
         stopped_early=fitted.stopped_early,
-        monitor=metric if metric is not None and fitted.monitor == "score" else "loss",
+        monitor=criterion.name if criterion and fitted.monitor == "score" else "loss",
         best_score=fitted.best_score,
-        verdict=verdict.to_json(),
+        verdict=diagnosis.to_json(),
         learning_curve=curve_json(points),
-        proposed_learning_rate=finder.get("proposal"),
+        proposed_learning_rate=None if finder is None else finder.proposal,
     )
-    artifacts.write(summary, folder)
-
-
-def curves_csv(history: list[dict[str, float]], metric: str | None) -> str:
-    """The history of a fit, a line per epoch; the score under its metric's name."""
-    text = io.StringIO()
-    names = ["epoch", "learning_rate", "train_loss", "val_loss"]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, f"val_{metric}"] if metric else names)
-    for row in history:
-        values = [row[name] for name in names[1:]] + ([row["val_score"]] if metric else [])
-        writer.writerow([int(row["epoch"]), *values])
-    return text.getvalue()
 
 
 def _at(config: Config, key: str) -> Any:

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import io
-import multiprocessing
 import os
-from typing import Any
-
-import numpy as np
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
-from plumbline.errors import DataError, UserError
-from plumbline.evaluation.metrics import METRICS, score
-from plumbline.examples import Examples, InputSpec
+from plumbline.errors import UserError
 from plumbline.files import write_text
-from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.kinds import IntArray, Part
 from plumbline.manifest import sealed_dir
-from plumbline.preprocessing.balance import resample
-from plumbline.preprocessing.frames import take_rows
-from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
+from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import load_split, load_table, resolve_metric
 from plumbline.tables import Schema, SplitIndex, Table
-from plumbline.training.build import fit_fresh
 from plumbline.training.checkpoint import fingerprint
+from plumbline.training.cross_validation import prepare_fold, score_folds
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
-from plumbline.training.loop import predict
-from plumbline.training.memory import refuse_too_many
 from plumbline.training.progress import SearchBar
 from plumbline.training.search import Reporter, SearchResult, Values, search, std_error, trials_of
+from plumbline.training.trials import trials_csv
+from plumbline.training.workers import run_side_by_side
 
-Fold = tuple[Examples, Examples, InputSpec]  # fitted on, scored on
 # keys of `train` that the search replaces, or that cannot change its result
 CANNOT_MATTER = ("epochs", "find_learning_rate", "learning_curve")
 
@@ -54,8 +43,9 @@ def run(config: Config, paths: Paths) -> Report:
         return _no_search(config, paths, metric)
     split = load_split(paths)
     key = _key(config, paths)
-    if config.tune.workers > 1:
-        _work_side_by_side(config, paths, metric, key)
+    if config.tune.workers > 1:  # no more than there are trials; then it is the parent's turn
+        count = min(config.tune.workers, trials_of(config.tune))
+        run_side_by_side(count, _worker, (config, paths, metric, key))
     result = _search(config, paths, metric, key, table, schema, split)
     _write(config, paths, metric, result)
     return _report(config, paths, metric, result)
@@ -72,7 +62,7 @@ def _search(
     *,
     verbose: bool = True,
 ) -> SearchResult:
-    workers = config.tune.workers
+    workers, criterion = config.tune.workers, criterion_of(metric)
     device = choose_device(config.runtime)
     set_up(device, max(1, count_threads(config.runtime, 1) // workers))
     folds = [
@@ -82,7 +72,7 @@ def _search(
 
     def evaluate(values: Values, report: Reporter) -> list[float]:
         world = World(device=device, compile=config.runtime.compile)
-        return score_folds(config.replace(values), folds, metric, report, world)
+        return score_folds(config.replace(values), folds, criterion, report, world)
 
     with SearchBar(trials=trials_of(config.tune), metric=metric, enabled=verbose) as bar:
         return search(
@@ -92,7 +82,7 @@ def _search(
             folder=paths.state / "tuning",
             storage=os.environ.get(TUNE_STORAGE),
             seed=config.seed,
-            greater_is_better=METRICS[metric].greater_is_better,
+            greater_is_better=criterion.greater_is_better,
             on_trial=bar,
         )
 
@@ -102,79 +92,6 @@ def _folds(config: Config, split: SplitIndex) -> list[tuple[IntArray, IntArray]]
     if config.tune.objective == "holdout":
         return [(split.rows(Part.TRAIN), split.rows(Part.VAL))]
     return [split.fold(k) for k in range(split.folds.shape[1])]
-
-
-def prepare_fold(
-    table: Table,
-    schema: Schema,
-    config: Config,
-    fitted: IntArray,
-    scored: IntArray,
-    number: int,
-) -> Fold:
-    """The examples of one fold; the transformer sees the rows to fit on alone."""
-    rng = np.random.default_rng([config.seed, 5, number])
-    fitted, scored = (_sample(rows, config.tune.max_rows, rng) for rows in (fitted, scored))
-    transformer = TableTransformer(
-        schema, config.normalize, max_memory_mb=config.data.max_memory_mb
-    )
-    train = transformer.fit_transform(take_rows(table, fitted), fitted, config.seed)
-    val = transformer.transform(take_rows(table, scored), scored)
-    return train, val, transformer.spec_
-
-
-def _sample(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
-    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
-
-
-def score_folds(
-    config: Config, folds: list[Fold], metric: str, report: Reporter, world: World
-) -> list[float]:
-    """Fit in every fold; the metric of each.
-
-    Within the first fold the validation score after each epoch is reported, then the mean of
-    the folds done: so a hopeless trial ends early, and trials are compared at equal steps.
-    """
-    how = dataclasses.replace(config.train, epochs=config.tune.epochs)
-    scores: list[float] = []
-    for number, (train, val, spec) in enumerate(folds):
-
-        def on_epoch(epoch: int, row: dict[str, float], number: int = number) -> None:
-            if number == 0 and np.isfinite(row["val_score"]):
-                report(epoch, row["val_score"])
-
-        def score_fold(y: Any, prediction: DoubleArray, spec: InputSpec = spec) -> float:
-            return score(metric, y, prediction, spec.task)
-
-        fresh = fit_fresh(
-            config.model,
-            how,
-            spec,
-            resample(train, spec, config.normalize.balance, config.seed),
-            val,
-            seed=config.seed,
-            score=score_fold,
-            greater_is_better=METRICS[metric].greater_is_better,
-            world=world,
-            on_epoch=on_epoch,
-        )
-        prediction = predict(
-            fresh.fitted.model, val, spec.task, how, target=fresh.target, world=world
-        )
-        value = score_fold(val.y, prediction)
-        if not np.isfinite(value):  # one class in a small fold, say
-            continue
-        scores.append(value)
-        if number + 1 < len(folds):
-            report(config.tune.epochs + number + 1, float(np.mean(scores)))
-    if not scores:
-        raise DataError(
-            f"{metric} cannot be computed in any fold: each scores rows of one class",
-            file="params.yaml",
-            where="split.folds",
-            hint="lower it, or raise tune.max_rows",
-        )
-    return scores
 
 
 def _key(config: Config, paths: Paths) -> str:
@@ -190,22 +107,6 @@ def _key(config: Config, paths: Paths) -> str:
     }
     files = [p for folder in (paths.split, paths.table) for p in folder.rglob("*")]
     return fingerprint(content, (p for p in files if p.is_file()))
-
-
-def _work_side_by_side(config: Config, paths: Paths, metric: str, key: str) -> None:
-    """Trials in processes of their own, no more than there are trials; the parent's turn comes
-    when all are done."""
-    workers = min(config.tune.workers, trials_of(config.tune))
-    refuse_too_many(workers, "tune.workers")
-    context = multiprocessing.get_context("spawn")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    processes = [
-        context.Process(target=_worker, args=(config, paths, metric, key)) for _ in range(workers)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
 
 
 def _worker(config: Config, paths: Paths, metric: str, key: str) -> None:
@@ -244,20 +145,6 @@ def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> N
     if config.tune.storage is None and TUNE_STORAGE not in os.environ:
         for journal in (paths.state / "tuning").glob("*.log*"):
             journal.unlink()
-
-
-def trials_csv(result: SearchResult) -> str:
-    """A line per trial: number, state, value, its values, the score of each fold."""
-    keys = sorted(result.trials[0].values)
-    folds = max(len(t.scores) for t in result.trials)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["number", "state", "value", *keys, *(f"fold_{k}" for k in range(folds))])
-    for t in result.trials:
-        scores = [*t.scores, *[""] * (folds - len(t.scores))]
-        value = "" if t.value is None else t.value
-        writer.writerow([t.number, t.state, value, *(t.values.get(k, "") for k in keys), *scores])
-    return text.getvalue()
 
 
 def _no_search(config: Config, paths: Paths, metric: str) -> Report:
