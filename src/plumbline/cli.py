@@ -24,7 +24,7 @@ from plumbline.machine import refusal_behind
 from plumbline.missing import refuse_missing
 from plumbline.outcome import Outcome
 from plumbline.results import summary
-from plumbline.stages import STAGES, Report, load_stage
+from plumbline.stages import ABOUT, STAGES, Report, load_stage
 from plumbline.stages.watch import begin
 from plumbline.training.launched import is_launched
 
@@ -34,19 +34,6 @@ COMMANDS = {
     "repro": "run every stage whose inputs changed, then show the results",
     "show": "the results of the last run, and where to look",
     "ingest": "check new rows and append them to the data",
-}
-ABOUT = {
-    "validate": "check the data against expectations.yaml; stops on a violation",
-    "split": "training, validation and test parts, folds; stops on target leakage",
-    "normalize": "impute, scale and encode, fitted on training rows",
-    "tune": "search hyperparameters over the folds",
-    "train": "fit the final model",
-    "evaluate": "metrics with intervals, calibration, baselines, slices",
-    "explain": "SHAP and LIME, with their measured faithfulness",
-    "drift": "compare test rows with training rows (Evidently)",
-    "export": "write the ONNX model; stops if it differs from the torch model",
-    "register": "log the run and the model version in MLflow; choose the champion",
-    "report": "write the page, reports/index.html",
 }
 EXAMPLES = {
     "preview": "plumbline preview customers.xlsx --sheet 2024 --output customers.csv",

@@ -14,19 +14,20 @@ from typing import Protocol, cast
 
 from plumbline.config import Config, Paths
 
-STAGES = (
-    "validate",
-    "split",
-    "normalize",
-    "tune",
-    "train",
-    "evaluate",
-    "explain",
-    "drift",
-    "export",
-    "register",
-    "report",
-)
+ABOUT = {  # in the order of the graph
+    "validate": "check the data against expectations.yaml; stops on a violation",
+    "split": "training, validation and test parts, folds; stops on target leakage",
+    "normalize": "impute, scale and encode, fitted on training rows",
+    "tune": "search hyperparameters over the folds",
+    "train": "fit the final model",
+    "evaluate": "metrics with intervals, calibration, baselines, slices",
+    "explain": "SHAP and LIME, with their measured faithfulness",
+    "drift": "compare test rows with training rows (Evidently)",
+    "export": "write the ONNX model; stops if it differs from the torch model",
+    "register": "log the run and the model version in MLflow; choose the champion",
+    "report": "write the page, reports/index.html",
+}
+STAGES = tuple(ABOUT)
 
 
 @dataclass(frozen=True, kw_only=True)
