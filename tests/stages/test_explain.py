@@ -125,7 +125,9 @@ def test_single_rows_come_with_values_truth_and_reason(finished: Any, task: Task
             assert row["actual"] == classes[truth[i]]
     reasons = [row["reason"] for row in result]
     if task == Task.REGRESSION:
-        errors = {row["reason"]: row["actual"] - row["predicted"] for row in result}
+        errors = {
+            row["reason"].split(" of the ")[0]: row["actual"] - row["predicted"] for row in result
+        }
         assert errors["the largest overestimate"] == min(errors.values())
         assert errors["the largest underestimate"] == max(errors.values())
     else:

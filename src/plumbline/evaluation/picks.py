@@ -17,7 +17,13 @@ RANDOM = "drawn at random"
 
 
 def pick_rows(
-    y: Targets, prediction: DoubleArray, task: Task, threshold: float | None, count: int
+    y: Targets,
+    prediction: DoubleArray,
+    task: Task,
+    threshold: float | None,
+    count: int,
+    *,
+    of: str = "",
 ) -> dict[int, str]:
     """Positions of `count` rows at most and the reason for each: those that a reviewer would ask
     about (the worst mistake, the closest decision, the surest hit), then the first ones.
@@ -26,11 +32,12 @@ def pick_rows(
         y: (n,) class numbers, or values; the rows in random order.
         prediction: (n, C) calibrated probabilities, or values.
         threshold: of the positive class; None: the more probable class.
+        of: which rows these are, where they are not all test rows: a reason is true of them alone.
     """
     picks: dict[int, str] = {}
     for position, reason in PICKS[task.spec.target](y, prediction, threshold, task.spec.column):
         if len(picks) < count:
-            picks.setdefault(position, reason)
+            picks.setdefault(position, f"{reason} of {of}" if of else reason)
     for position in range(len(prediction)):
         if len(picks) < count:
             picks.setdefault(position, RANDOM)

@@ -23,6 +23,7 @@ from plumbline.inference.decision import Decision
 from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.models.deployed import Deployed
+from plumbline.numbers import plural
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part, load_spec, load_table
@@ -82,7 +83,8 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
 
     prediction, threshold = predict(test.inputs), decision.threshold
     outputs, of = _outputs(spec, prediction)
-    reasons = pick_rows(test.y, prediction, spec.task, threshold, settings.lime_rows)
+    some = f"the {plural(len(test), 'explained row')}" if len(test) < at_hand["test"] else ""
+    reasons = pick_rows(test.y, prediction, spec.task, threshold, settings.lime_rows, of=some)
     case = Case(
         predict=predict,
         deployed=Deployed(bundle.model, spec.task, bundle.target, decision.temperature).eval(),

@@ -29,6 +29,13 @@ def test_two_classes() -> None:
     assert next(iter(pick_rows(y, two([0.9, 0.8, 0.99, 0.45, 0.05]), Task.BINARY, None, 1))) == 4
 
 
+def test_a_reason_names_the_rows_that_it_is_true_of() -> None:
+    """The worst of a sample is not the worst of all."""
+    y, p = np.array([1, 0, 1]), two([0.9, 0.8, 0.99])
+    result = pick_rows(y, p, Task.BINARY, None, 3, of="the 3 explained rows")
+    assert result[1] == f"{MISTAKE} of the 3 explained rows" and result[0] == RANDOM
+
+
 def test_the_threshold_decides_what_is_a_mistake_and_what_is_close() -> None:
     y, p = np.array([1, 1, 0]), two([0.9, 0.25, 0.31])
     result = pick_rows(y, p, Task.BINARY, 0.3, 3)
