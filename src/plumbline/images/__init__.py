@@ -1,0 +1,8 @@
+"""Image cells to pixels: one at a time, or many at once into one array."""
+
+from __future__ import annotations
+
+from plumbline.images.many import read_images
+from plumbline.images.read import FORMATS, MOST_PIXELS, ImageReader, ImageShape
+
+__all__ = ["FORMATS", "MOST_PIXELS", "ImageReader", "ImageShape", "read_images"]
