@@ -40,7 +40,7 @@ class CommandError(Exception):
     Attributes:
         code: exit code of the stage (2 the user's mistake, 3 a gate, see `plumbline.errors`);
             None where DVC itself failed.
-        passing: whether to try again: a lock, or storage that did not answer.
+        retryable: whether to try again: a lock, or storage that did not answer.
     """
 
     def __init__(self, message: str, *, code: int | None, retryable: bool) -> None:

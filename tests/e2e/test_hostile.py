@@ -24,7 +24,7 @@ from plumbline.artifacts import (
 )
 from plumbline.data.checks import CheckResult
 from plumbline.data.checks_page import results_page
-from plumbline.evaluation.drift import Pair, compare
+from plumbline.evaluation.drift import ColumnPair, compare
 from plumbline.files import write_json
 from plumbline.kinds import ColumnType
 from plumbline.report.page import render
@@ -76,9 +76,9 @@ def drift_page(folder: Path) -> str:
     numbers = pl.Series([float(i) for i in range(len(words))])
     names = [" ".join(HOSTILE[i::5]) for i in range(5)]
     pairs = {
-        name: Pair(type=ColumnType.CATEGORY, reference=words, current=words.reverse())
+        name: ColumnPair(type=ColumnType.CATEGORY, reference=words, current=words.reverse())
         if i % 2
-        else Pair(type=ColumnType.NUMBER, reference=numbers, current=numbers + 5)
+        else ColumnPair(type=ColumnType.NUMBER, reference=numbers, current=numbers + 5)
         for i, name in enumerate(names)
     }
     return compare(pairs, method="auto", threshold=None)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tokenize
@@ -76,3 +77,13 @@ def test_names_that_are_no_longer_used(root: Path) -> None:
                 if token.type == tokenize.NAME and token.string.strip("_") in NAMES
             ]
     assert not used, f"say {NAMES}: {used[:10]}"
+
+
+def test_one_name_one_meaning(root: Path) -> None:
+    """No two modules of src have a public class of the same name."""
+    defined: dict[str, list[str]] = {}
+    for path in (root / "src").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                defined.setdefault(node.name, []).append(path.name)
+    assert {name: files for name, files in defined.items() if len(files) > 1} == {}

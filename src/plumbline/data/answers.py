@@ -17,7 +17,7 @@ LONG = r"^[+-]?[0-9]{19,}$"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class RawRows:
     """The rows that are asked. `cells`: the text columns of a sample, stripped.
 
     Attributes:
@@ -72,7 +72,7 @@ COUNTS = ("read", "whole", "falls", "rises")
 FIGURES = ("there", "general", "words", "zeros", "long", "distinct")
 
 
-def query(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
+def query(rows: RawRows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
     """Over all rows, so many columns at a time."""
     answers: dict[str, Answers] = {}
     for part in batched(list(options), rows.at_once):
@@ -80,7 +80,7 @@ def query(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Ans
     return answers
 
 
-def _query(rows: Rows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
+def _query(rows: RawRows, options: Mapping[str, Iterable[Reading]]) -> dict[str, Answers]:
     dtypes = rows.raw.collect_schema()
     expressions: dict[str, pl.Expr] = {}
     for i, (name, possible) in enumerate(options.items()):

@@ -14,7 +14,7 @@ import polars as pl
 
 from plumbline.cells import READERS, text, unreadable
 from plumbline.data.almost import almost_dates
-from plumbline.data.answers import LEADING_ZERO, LONG, Answers, Rows, query
+from plumbline.data.answers import LEADING_ZERO, LONG, Answers, RawRows, query
 from plumbline.data.formats import NUMBER_MISSING, Reading
 from plumbline.data.read import readable
 from plumbline.kinds import ColumnType
@@ -43,7 +43,7 @@ class Habits:
     day_first: frozenset[bool]
 
 
-def choose_all(rows: Rows, answers: Mapping[str, Answers]) -> dict[str, Choice]:
+def choose_all(rows: RawRows, answers: Mapping[str, Answers]) -> dict[str, Choice]:
     """The reading of every text column; those that only one fits tell how to read the others."""
     numbers, date_orders = set(), set()
     for name, own in answers.items():
@@ -74,7 +74,7 @@ def day_first(pattern: str) -> bool:
     return pattern.find("%d") < max(months)
 
 
-def _different(rows: Rows, name: str, tied: list[Reading]) -> list[Reading]:
+def _different(rows: RawRows, name: str, tied: list[Reading]) -> list[Reading]:
     """Of readings that fit alike the first of each that gives the cells another value."""
     if len(set(tied)) == 1:
         return tied[:1]
@@ -86,7 +86,7 @@ def _different(rows: Rows, name: str, tied: list[Reading]) -> list[Reading]:
     return list(kept.values())
 
 
-def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
+def _choose(rows: RawRows, name: str, own: Answers, habits: Habits) -> Choice:
     """The narrowest type that reads (nearly) all cells."""
     numbers, dates = own.best(ColumnType.NUMBER), own.best(ColumnType.DATE)
     booleans = own.best(ColumnType.BOOLEAN)
@@ -113,7 +113,7 @@ def _choose(rows: Rows, name: str, own: Answers, habits: Habits) -> Choice:
     return Choice(reading=_text(own, rows.words), notes=notes)
 
 
-def _there(rows: Rows, name: str) -> pl.Series:
+def _there(rows: RawRows, name: str) -> pl.Series:
     """The cells of the sample that are not missing."""
     cells = rows.cells[name]
     return cells.filter(cells.is_not_null() & ~cells.is_in(["", *rows.words, *NUMBER_MISSING]))
@@ -130,7 +130,7 @@ def text_reading(distinct: int, there: int, words: tuple[str, ...]) -> Reading:
     return Reading(type=kind, format=CellFormat(missing=words))
 
 
-def _choose_number(rows: Rows, name: str, tied: list[Reading], habits: Habits) -> Choice:
+def _choose_number(rows: RawRows, name: str, tied: list[Reading], habits: Habits) -> Choice:
     """As the other columns are written; else 1.234 is a plain number, and 1,234 one that groups
     digits, unless fields are not separated by commas."""
     different = _different(rows, name, tied)
@@ -150,7 +150,7 @@ def _choose_number(rows: Rows, name: str, tied: list[Reading], habits: Habits) -
     return Choice(reading=selected, notes=(_example(rows, name, selected, other),))
 
 
-def _example(rows: Rows, name: str, selected: Reading, other: Reading, why: str = "") -> str:
+def _example(rows: RawRows, name: str, selected: Reading, other: Reading, why: str = "") -> str:
     """A cell that two readings give different values, and how to have the other."""
     dtype = pl.String()
     frame = rows.cells.lazy().select(
@@ -173,7 +173,7 @@ def _shown(value: Any) -> str:
 
 
 def _choose_date(
-    rows: Rows, name: str, own: Answers, tied: list[Reading], habits: Habits
+    rows: RawRows, name: str, own: Answers, tied: list[Reading], habits: Habits
 ) -> Choice:
     """ISO 8601 before all; then what the test file, another column or the order of rows says."""
     fitting = _different(rows, name, tied)
@@ -195,7 +195,7 @@ def _choose_date(
     return Choice(reading=fitting[0], notes=(_example(rows, name, fitting[0], other),))
 
 
-def _zone_note(rows: Rows, name: str, reading: Reading) -> tuple[str, ...]:
+def _zone_note(rows: RawRows, name: str, reading: Reading) -> tuple[str, ...]:
     cells = rows.cells[name].drop_nulls()
     zoned = int(cells.str.contains(r"\d(Z| ?[+-]\d\d(:?\d\d)?)$").sum())
     if reading.format.date is not None or not zoned or not cells.str.contains(":").any():
@@ -205,13 +205,13 @@ def _zone_note(rows: Rows, name: str, reading: Reading) -> tuple[str, ...]:
     return ("times become UTC",)
 
 
-def _compact(rows: Rows, name: str) -> bool:
+def _compact(rows: RawRows, name: str) -> bool:
     """Whether whole numbers are days: eight digits of years that people mean."""
     cells = rows.cells[name].drop_nulls()
     return bool(cells.str.contains(r"^(19|20)\d{6}$").all()) and cells.n_unique() > 2
 
 
-def _code_note(rows: Rows, name: str, own: Answers) -> str | None:
+def _code_note(rows: RawRows, name: str, own: Answers) -> str | None:
     """Why whole numbers are not numbers, if so."""
     if own.zeros:
         where, what = LEADING_ZERO, "begin with a zero"
@@ -226,7 +226,7 @@ def _code_note(rows: Rows, name: str, own: Answers) -> str | None:
     return f"{count:,} cells {what}{shown}: codes, kept as text"
 
 
-def _padded_note(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
+def _padded_note(rows: RawRows, name: str, own: Answers) -> tuple[str, ...]:
     """Numbers with a fraction that begin with a zero may be codes: 038.9."""
     if not own.zeros:
         return ()
@@ -239,7 +239,7 @@ def _padded_note(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
     )
 
 
-def _almost_number(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
+def _almost_number(rows: RawRows, name: str, own: Answers) -> tuple[str, ...]:
     """What stands in the way where half of the cells are numbers or more."""
     tied = own.best(ColumnType.NUMBER)
     there = own.numbers
@@ -263,7 +263,7 @@ def _almost_number(rows: Rows, name: str, own: Answers) -> tuple[str, ...]:
     return ()
 
 
-def _with_words(rows: Rows, name: str, own: Answers, choice: Choice) -> Choice:
+def _with_words(rows: RawRows, name: str, own: Answers, choice: Choice) -> Choice:
     """The words for "missing" that the column has, written into its format and said."""
     kind = choice.reading.type
     number = kind in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
@@ -280,7 +280,7 @@ def _with_words(rows: Rows, name: str, own: Answers, choice: Choice) -> Choice:
     return Choice(reading=Reading(type=kind, format=form), notes=notes)
 
 
-def _count_words(rows: Rows, name: str, words: list[str]) -> dict[str, int]:
+def _count_words(rows: RawRows, name: str, words: list[str]) -> dict[str, int]:
     """How many cells hold each word, the most frequent first."""
     cell = text(name, rows.raw.collect_schema()[name], ("",))
     with readable(rows.file):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from plumbline.cells import is_whole, unreadable
-from plumbline.data.answers import Answers, Rows, query
+from plumbline.data.answers import Answers, RawRows, query
 from plumbline.data.choose import Choice, choose_all, text_reading
 from plumbline.data.formats import Reading, readings
 from plumbline.data.read import AT_ONCE, readable, select_in_parts
@@ -46,7 +46,7 @@ def decide(
     schema = raw.collect_schema()
     refuse_unusable(schema, file)
     texts = [n for n, dtype in schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
-    rows = Rows(
+    rows = RawRows(
         raw=raw,
         words=words,
         file=file,
@@ -147,7 +147,7 @@ def _sample(raw: pl.LazyFrame, texts: list[str], file: str) -> pl.DataFrame:
     return pl.concat([head, spread])
 
 
-def _kept(rows: Rows, known: Mapping[str, Reading]) -> list[str]:
+def _kept(rows: RawRows, known: Mapping[str, Reading]) -> list[str]:
     """The columns that read every cell as they did before."""
     schema = rows.raw.collect_schema()
     columns = [reading.column(name) for name, reading in known.items() if name in schema]
@@ -159,7 +159,7 @@ def _kept(rows: Rows, known: Mapping[str, Reading]) -> list[str]:
 
 
 def _query_again(
-    rows: Rows, options: Mapping[str, list[Reading]], answers: Mapping[str, Answers]
+    rows: RawRows, options: Mapping[str, list[Reading]], answers: Mapping[str, Answers]
 ) -> None:
     """Where cells are left over, let them say how they are written."""
     more: dict[str, pl.Series] = {}

@@ -47,7 +47,7 @@ DAY = 86_400e6  # microseconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class ColumnPair:
     """The same column in reference rows and in current rows; the two may differ in length."""
 
     type: ColumnType
@@ -77,7 +77,7 @@ class ColumnDrift:
 
 
 def compare(
-    pairs: Mapping[str, Pair], *, method: str, threshold: float | None
+    pairs: Mapping[str, ColumnPair], *, method: str, threshold: float | None
 ) -> tuple[dict[str, ColumnDrift], str]:
     """Verdicts by column, in the order given, and Evidently's page as HTML.
 
@@ -147,7 +147,7 @@ def _missing(side: pl.Series) -> float:
     return side.null_count() / len(side) if len(side) else 1.0
 
 
-def _column(pair: Pair) -> tuple[pd.Series, pd.Series, bool] | None:
+def _column(pair: ColumnPair) -> tuple[pd.Series, pd.Series, bool] | None:
     """Reference and current values as pandas has them, and whether they are numbers; None where
     a side has no value."""
     sides = (pair.reference, pair.current)

@@ -31,7 +31,7 @@ Train = Callable[[Tokenizer, Sequence[str], int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class TokenizerMethod:
     """How a tokenizer is built and trained, to a vocabulary of at most so many tokens."""
 
     model: Callable[[], models.Model]
@@ -99,9 +99,9 @@ def _alphabet(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> tuple[li
     return alphabet, [c for c in alphabet if c in inside]
 
 
-METHODS: dict[str, Method] = {
+METHODS: dict[str, TokenizerMethod] = {
     # Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units"
-    "bpe": Method(
+    "bpe": TokenizerMethod(
         model=lambda: models.BPE(
             unk_token=SPECIAL[UNKNOWN], fuse_unk=True, continuing_subword_prefix=PIECE
         ),
@@ -109,15 +109,15 @@ METHODS: dict[str, Method] = {
         train=_train_pieces(trainers.BpeTrainer),
     ),
     # Schuster and Nakajima 2012; Devlin et al. 2019
-    "wordpiece": Method(
+    "wordpiece": TokenizerMethod(
         model=lambda: models.WordPiece(unk_token=SPECIAL[UNKNOWN], continuing_subword_prefix=PIECE),
         cut=_words,
         train=_train_pieces(trainers.WordPieceTrainer),
     ),
-    "words": Method(
+    "words": TokenizerMethod(
         model=lambda: models.WordLevel(unk_token=SPECIAL[UNKNOWN]), cut=_words, train=_train_words
     ),
-    "characters": Method(
+    "characters": TokenizerMethod(
         model=lambda: models.WordLevel(unk_token=SPECIAL[UNKNOWN]),
         cut=_characters,
         train=_train_words,

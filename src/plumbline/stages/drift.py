@@ -7,7 +7,7 @@ import polars as pl
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
-from plumbline.evaluation.drift import Chance, ColumnDrift, Pair, chance, compare
+from plumbline.evaluation.drift import Chance, ColumnDrift, ColumnPair, chance, compare
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part, TargetKind
 from plumbline.manifest import sealed_dir
@@ -34,12 +34,14 @@ def run(config: Config, paths: Paths) -> Report:
         for part in (Part.TRAIN, Part.TEST)
     )
     pairs = {
-        name: Pair(type=schema.column(name).type, reference=reference[name], current=current[name])
+        name: ColumnPair(
+            type=schema.column(name).type, reference=reference[name], current=current[name]
+        )
         for name in features
     }
     # Evidently needs a name of its own for each; a feature may have taken one of these
     target, prediction = _free(f"target: {schema.target}", pairs), _free("prediction", pairs)
-    pairs[target] = Pair(
+    pairs[target] = ColumnPair(
         type=TARGET_TYPES[schema.task.spec.target],
         reference=reference[schema.target],
         current=current[schema.target],
@@ -82,7 +84,7 @@ def _some(rows: IntArray, config: Config) -> IntArray:
     return rows[np.sort(rows_kept)]
 
 
-def _predictions(config: Config, paths: Paths, schema: Schema) -> Pair:
+def _predictions(config: Config, paths: Paths, schema: Schema) -> ColumnPair:
     """Validation against test rows, neither fitted on: the positive class's probability, the
     predicted value, or the predicted class where no column of a prediction is the one that counts.
     """
@@ -95,14 +97,14 @@ def _predictions(config: Config, paths: Paths, schema: Schema) -> Pair:
     for part in ("val", "test"):
         values = frame.filter(pl.col("part").cast(pl.String) == part)[name]
         sides.append(values.gather(_some(np.arange(len(values)), config)))
-    return Pair(
+    return ColumnPair(
         type=ColumnType.CATEGORY if column is None else ColumnType.NUMBER,
         reference=sides[0],
         current=sides[1],
     )
 
 
-def _free(name: str, taken: dict[str, Pair]) -> str:
+def _free(name: str, taken: dict[str, ColumnPair]) -> str:
     while name in taken:
         name = f"_{name}"
     return name

@@ -65,8 +65,8 @@ SCHEDULES: dict[str, Shape] = {
 class Schedule:
     """The learning rate of every optimizer step: linear warm-up, then the chosen shape.
 
-    `drops` and `waited` move with `plateau` alone: after `plateau_epochs` epochs without a
-    better monitor the rate is multiplied by `decay`.
+    `drops` and `epochs_without_improvement` move with `plateau` alone: after `plateau_epochs`
+    epochs without a better monitor the rate is multiplied by `decay`.
     """
 
     config: TrainConfig

@@ -11,25 +11,25 @@ import numpy as np
 import polars as pl
 import pytest
 
-from plumbline.evaluation.drift import RARE, ColumnDrift, Pair, chance, compare
+from plumbline.evaluation.drift import RARE, ColumnDrift, ColumnPair, chance, compare
 from plumbline.kinds import ColumnType
 
 RNG = np.random.default_rng(0)
 
 
-def pair(kind: ColumnType, reference: Any, current: Any, dtype: Any = None) -> Pair:
-    return Pair(
+def pair(kind: ColumnType, reference: Any, current: Any, dtype: Any = None) -> ColumnPair:
+    return ColumnPair(
         type=kind,
         reference=pl.Series("r", reference, dtype=dtype),
         current=pl.Series("c", current, dtype=dtype),
     )
 
 
-def numbers(shift: float, n: int = 400) -> Pair:
+def numbers(shift: float, n: int = 400) -> ColumnPair:
     return pair(ColumnType.NUMBER, RNG.normal(size=n), RNG.normal(size=n) + shift)
 
 
-def one(given: Pair, method: str = "auto", threshold: float | None = None) -> dict[str, Any]:
+def one(given: ColumnPair, method: str = "auto", threshold: float | None = None) -> dict[str, Any]:
     result, _ = compare({"x": given}, method=method, threshold=threshold)
     return result["x"].to_json()
 

@@ -48,7 +48,7 @@ DEPENDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slice:
+class SliceRow:
     """A slice: its score, the difference to all rows with its interval, and whether it is worse
     beyond chance."""
 
@@ -90,12 +90,12 @@ def slices(reports: Reports, about: About) -> Subsection:
     return Subsection(title="Slices", read=read, blocks=blocks, files=[artifacts.SLICES])
 
 
-def _slice(one: Any) -> Slice | None:
+def _slice(one: Any) -> SliceRow | None:
     score = real(pick(one, "score"))
     if score is None:
         return None
     low, high = pair(pick(one, "difference_ci95"))
-    return Slice(
+    return SliceRow(
         column=str(pick(one, "column"))[:80],
         value=_range(str(pick(one, "value"))[:80]),
         rows=whole(pick(one, "rows")),
@@ -112,7 +112,7 @@ def _range(value: str) -> str:
     return value.replace(" ", NBSP) if RANGE.fullmatch(value) else value
 
 
-def _summary(scored: list[Slice], metric: str, everything: float | None) -> str:
+def _summary(scored: list[SliceRow], metric: str, everything: float | None) -> str:
     """How many are flagged, of how many, and what the metric means inside a slice."""
     flagged, label = sum(s.worse for s in scored), metric_label(metric)
     text = (
@@ -128,7 +128,7 @@ def _direction(metric: str) -> str:
     return "lower" if greater_is_better(metric) else "higher"
 
 
-def _table(scored: list[Slice], metric: str, total: int) -> Grid:
+def _table(scored: list[SliceRow], metric: str, total: int) -> Grid:
     """What is flagged, worst first, then the others, worst first."""
     shown, label = scored[:SHOWN], metric_label(metric)
     worse = Status(state="warn", word=_direction(metric))
@@ -156,7 +156,7 @@ def _table(scored: list[Slice], metric: str, total: int) -> Grid:
     )
 
 
-def _cut(scored: list[Slice], shown: list[Slice], total: int) -> str:
+def _cut(scored: list[SliceRow], shown: list[SliceRow], total: int) -> str:
     """What the table leaves out."""
     flagged, listed = sum(s.worse for s in scored), sum(s.worse for s in shown)
     text = f"{len(shown)} of {plural(len(scored), 'slice')} shown"
