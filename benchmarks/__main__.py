@@ -23,6 +23,7 @@ MODULES = (
     "quality",
     "channels",
     "normalize",
+    "images",
     "size",
     "leakage",
     "shap_values",

@@ -26,6 +26,7 @@ MOST_PIXELS = 89_478_485  # above it Pillow, too, takes a file for a decompressi
 LARGE_PIXELS = 2**24  # images of more are decoded one at a time, whatever the threads
 WANTED = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 ORIENTATION = 0x0112  # EXIF
+METADATA = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # where it may be
 TURNS = {  # EXIF orientation -> what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -69,9 +70,7 @@ class ImageReader:
             DataError: as `pixels`, of what the header shows.
         """
         with self._opened(cell, where) as image:
-            # Pillow would decode a PNG whole to find an orientation behind the pixels
-            looked_for = image.format != "PNG" or "exif" in image.info
-            turn = _orientation(image) if looked_for else 1
+            turn = _orientation(image)
             width, height = image.size
             if turn in SIDEWAYS and image.format != "TIFF":  # Pillow turns TIFF itself
                 width, height = height, width
@@ -199,6 +198,8 @@ def _reason(error: Exception) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
+    if not any(key in image.info for key in METADATA):
+        return 1
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # broken metadata of a good image
