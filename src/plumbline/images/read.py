@@ -58,10 +58,11 @@ class ImageReader:
 
     Args:
         folder: that of the data file. Paths are relative to it, and no file outside is read.
+            None: cells hold the bytes of an image, and no file is read.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder and folder.resolve()
 
     def shape(self, cell: str | bytes, where: str) -> ImageShape:
         """The upright image's own shape, by the file's header alone.
@@ -127,6 +128,14 @@ class ImageReader:
             if not cell:
                 raise DataError("the image has no bytes", where=where, hint="clear the cell")
             return BytesIO(cell)
+        if self.folder is None:
+            raise DataError(
+                "no files are read here",
+                file=cell,
+                where=where,
+                wanted="the bytes of an image",
+                got="a path",
+            )
         try:
             path = (self.folder / cell).resolve()
             if not path.is_relative_to(self.folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import polars as pl
@@ -25,6 +26,7 @@ class Given:
         columns: those that are its own, features of `schema`.
         batch_rows: rows read at once.
         max_memory_mb: what it may keep of the rows.
+        folder: of the files that cells name; None: no cell names one.
     """
 
     schema: Schema
@@ -32,6 +34,7 @@ class Given:
     config: NormalizeConfig
     batch_rows: int
     max_memory_mb: int
+    folder: Path | None = None
 
 
 class Preparer(Protocol):

@@ -272,6 +272,15 @@ def test_a_cell_without_bytes_is_refused(reader: ImageReader) -> None:
         reader.pixels(b"", shape(), WHERE)
 
 
+def test_without_a_folder_only_bytes_are_read(tmp_path: Path) -> None:
+    of_color("RGB", RED, (3, 3)).save(tmp_path / "a.png")
+    reader = ImageReader(None)
+    with pytest.raises(DataError, match=r"row 7: no files are read here .wanted the bytes"):
+        reader.pixels(str(tmp_path / "a.png"), shape(), WHERE)
+    cell = (tmp_path / "a.png").read_bytes()
+    assert_array_equal(reader.pixels(cell, shape(), WHERE)[:, 0, 0], RED)
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path, reader: ImageReader) -> None:
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
