@@ -36,9 +36,9 @@ def written(made: Made) -> tuple[list[str], list[list[str]]]:
     return [f"column_{i}" for i in range(used)], [row[:used] for row in rows]
 
 
-def read_right_or_refused(seed: int, *, answer: bool) -> bool:
+def read_right_or_refused(seed: int, *, targeted: bool) -> bool:
     made = make(random.Random(seed))
-    target = made.names[-1] if answer and made.names else None
+    target = made.names[-1] if targeted and made.names else None
     with tempfile.TemporaryDirectory() as folder:
         try:
             result = reading(made, Path(folder), target)
@@ -49,18 +49,18 @@ def read_right_or_refused(seed: int, *, answer: bool) -> bool:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=SEEDS, fixed=st.booleans())
-def test_made_dialects(seed: int, answer: bool) -> None:
-    read_right_or_refused(seed, fixed=answer)
+@given(seed=SEEDS, targeted=st.booleans())
+def test_made_dialects(seed: int, targeted: bool) -> None:
+    read_right_or_refused(seed, targeted=targeted)
 
 
 def test_most_made_dialects_are_read() -> None:
-    outcomes = [read_right_or_refused(seed, fixed=False) for seed in range(40)]
+    outcomes = [read_right_or_refused(seed, targeted=False) for seed in range(40)]
     assert sum(outcomes) >= 30
 
 
 @pytest.mark.soak
 @settings(max_examples=5000, deadline=None)
-@given(seed=SEEDS, fixed=st.booleans())
-def test_many_made_dialects(seed: int, answer: bool) -> None:
-    read_right_or_refused(seed, fixed=answer)
+@given(seed=SEEDS, targeted=st.booleans())
+def test_many_made_dialects(seed: int, targeted: bool) -> None:
+    read_right_or_refused(seed, targeted=targeted)
