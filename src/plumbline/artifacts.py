@@ -279,7 +279,7 @@ def read(kind: type[R], root: Path) -> R:
         raise StorageError(
             f"not there yet: the stage '{kind.STAGE}' writes it",
             file=kind.FILE,
-            hint="run `plumbline repro`",
+            hint="run `plumbline repro`, from the root of the checkout",
         ) from None
     except ValueError:
         state = None

@@ -19,7 +19,14 @@ from plumbline.commands.versions import add_data
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig
 from plumbline.data.canonical import Canonical, make_canonical
-from plumbline.data.checks import CheckResult, checks_of, failing_rows, run_checks, with_helpers
+from plumbline.data.checks import (
+    CheckResult,
+    checks_of,
+    failing_rows,
+    run_checks,
+    sentence,
+    with_helpers,
+)
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.options import ReadingOptions
@@ -35,6 +42,7 @@ from plumbline.tables import Schema, Table, internal
 GLANCED = 20_000  # rows of either side that drift is measured on
 TELLING = 100  # of fewer new rows the index is mostly noise
 SHOWN = 8
+NAMED = 3  # expectations that a refusal names, those that most rows fail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,18 +215,24 @@ def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -
     with new_file(place) as temporary:
         rows.write_csv(temporary)
     if not quarantine:
-        first = critical[0]
-        own = listed.filter(pl.col("column") == first.column)["value"].drop_nulls()
-        cell = f", first {own[0]!r}" if len(own) else ""
+        most = sorted(critical, key=lambda o: -o.unexpected)
+        named = [f"column '{o.column}': {sentence(o)}{_example(o, listed)}" for o in most[:NAMED]]
+        more = f"; and {len(most) - NAMED} more" if len(most) > NAMED else ""
         raise GateError(
             f"{file.name}: {len(incoming.bad)} of {incoming.source.rows} rows fail a critical "
-            f"expectation (column '{first.column}': {first.unexpected} values "
-            f"{first.problem}{cell}).",
+            f"expectation ({'; '.join(named)}{more}).",
             report=place.relative_to(paths.root),
             hint="Write them as the data are written (expectations.yaml says how), or pass "
             "--quarantine to append the others",
         )
     return place
+
+
+def _example(outcome: CheckResult, listed: pl.DataFrame) -> str:
+    own = listed.filter(
+        (pl.col("column") == outcome.column) & (pl.col("expectation") == outcome.expectation)
+    )["value"].drop_nulls()
+    return f", first {own[0]!r}" if len(own) else ""
 
 
 def _free(name: str, taken: list[str]) -> str:
@@ -280,7 +294,7 @@ def _report(
         place = aside.relative_to(paths.root)
         rows.append(("quarantine", f"{len(incoming.bad):,} rows in {place}"))
     rows += [
-        ("warning", f"{o.column}: {o.unexpected} values {o.problem}")
+        ("warning", f"{o.column}: {sentence(o)}")
         for o in incoming.failed
         if o.severity == "warning"
     ]

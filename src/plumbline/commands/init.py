@@ -311,7 +311,7 @@ def request_of(arguments: Any) -> Request:
     if arguments.data is None or arguments.target is None:
         raise ParameterError(
             "init needs a file and its target",
-            hint="plumbline init --data FILE --target COLUMN",
+            hint="run `plumbline init --data FILE --target COLUMN`",
         )
     given = vars(arguments)
     fields = {f.name for f in dataclasses.fields(Request)}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
+
+import psutil  # type: ignore[import-untyped]
 
 from plumbline.errors import StorageError
 from plumbline.outcome import VARIABLE, read_outcome
 from plumbline.results import summary
+
+PATIENCE = 10  # seconds until what was asked to end is ended
 
 
 def repro(root: Path, stages: Sequence[str], *, force: bool) -> int:
@@ -25,17 +32,39 @@ def repro(root: Path, stages: Sequence[str], *, force: bool) -> int:
     path = f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "outcome.json"
-        done = subprocess.run(
-            [here / "dvc", "repro", *(["--force"] if force else []), *stages],
-            cwd=root,
-            env={**os.environ, "PATH": path, VARIABLE: str(file)},
-            check=False,
-        )
+        with _ended_with_us():
+            code = subprocess.call(
+                [here / "dvc", "repro", *(["--force"] if force else []), *stages],
+                cwd=root,
+                env={**os.environ, "PATH": path, VARIABLE: str(file)},
+            )
         ended = read_outcome(file)
-    if done.returncode == 0:
+    if code == 0:
         if not stages:
             print(f"\n{summary(root)}")
         return 0
     if ended is not None and ended.code:
         return ended.code
     raise StorageError("DVC could not run the stages", hint="its message above says why")
+
+
+@contextlib.contextmanager
+def _ended_with_us() -> Iterator[None]:
+    """While the block runs, a request to end (SIGTERM) ends DVC and its stage too: DVC alone would
+    leave the stage running, and its lock held."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        below = psutil.Process().children(recursive=True)
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in psutil.wait_procs(below, timeout=PATIENCE)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

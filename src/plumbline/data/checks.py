@@ -24,6 +24,8 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library 
 CELLS_PER_MB = 8_000  # cells of a piece, per megabyte that all may take
 EXAMPLES = 10  # unexpected values shown per expectation
 
+SINGULAR = {"are": "is", "do": "does"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
@@ -321,3 +323,13 @@ FAILING = {
     "severity": pl.String,
     "value": pl.String,
 }
+
+
+def sentence(outcome: CheckResult) -> str:
+    """How many values fail, and what they do wrong: "3 values are missing"."""
+    if outcome.check is None:
+        return outcome.problem
+    if outcome.unexpected != 1:
+        return f"{outcome.unexpected:,} values {outcome.problem}"
+    verb, _, rest = outcome.problem.partition(" ")
+    return f"1 value {SINGULAR.get(verb, verb)} {rest}"

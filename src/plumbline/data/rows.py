@@ -8,12 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import yaml
 
 from plumbline.errors import DataError
 from plumbline.files import read_json, write_json
+from plumbline.manifest import MANIFEST
 from plumbline.tables import Schema, Table, rows_at_once
 
 ROWS, ABOUT = "rows.parquet", "table.json"
+VERSION = "rows.json"  # in .plumbline/: which version of the data the rows were read from
 HINT = "run `dvc repro validate`"
 
 
@@ -27,6 +30,35 @@ def write_rows(
     """
     sink_rows(frame.select(c.name for c in schema.columns), folder / ROWS, max_memory_mb)
     write_json(folder / ABOUT, {**schema.to_json(), "test_rows": test_rows})
+
+
+def data_version(root: Path) -> str | None:
+    """DVC's hash of the data, out of data.dvc; None where there is none."""
+    try:
+        content = yaml.safe_load((root / "data.dvc").read_text(encoding="utf-8"))
+        return str(content["outs"][0]["md5"])
+    except (OSError, KeyError, IndexError, TypeError, yaml.YAMLError):
+        return None
+
+
+def note_version(table: Path, state: Path, version: str | None) -> None:
+    """Note which version of the data the rows in `table` were read from; beside the outputs, as
+    other versions may have the same rows."""
+    write_json(state / VERSION, {"rows": _rows_hash(table), "data": version})
+
+
+def version_of(table: Path, state: Path) -> str | None:
+    """What `note_version` noted of these rows; None where it noted others, or nothing."""
+    try:
+        noted = read_json(state / VERSION)
+        same = noted["rows"] == _rows_hash(table)
+        return str(noted["data"]) if same and noted["data"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _rows_hash(table: Path) -> str:
+    return str(read_json(table / MANIFEST)["files"][ROWS])
 
 
 def sink_rows(frame: pl.LazyFrame, path: Path, max_memory_mb: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime, time
 from typing import Any
 
 import numpy as np
@@ -156,9 +157,11 @@ def _picks(
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON has it: dates as text; what is not finite is missing."""
+    """A cell as JSON has it: dates as text, days without a time; what is not finite is missing."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, datetime) and value.time() == time.min:
+        return value.date().isoformat()
     return value if isinstance(value, str | int | float | None) else str(value)
 
 

@@ -9,12 +9,12 @@ import polars as pl
 from plumbline import artifacts
 from plumbline.cells import KINDS
 from plumbline.config import Config, Paths
-from plumbline.data.checks import CheckResult, checks_of, failing_rows, run_checks
+from plumbline.data.checks import CheckResult, checks_of, failing_rows, run_checks, sentence
 from plumbline.data.checks_page import results_page
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.overview import overview
-from plumbline.data.rows import write_rows
+from plumbline.data.rows import data_version, note_version, write_rows
 from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError
@@ -31,6 +31,7 @@ def run(config: Config, paths: Paths) -> Report:
 
 
 def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path) -> Report:
+    version = data_version(paths.root)
     patterned = [name for name, c in expectations.columns.items() if c.pattern is not None]
     schema = expectations.schema
     source = open_source(config.data, schema, paths.root, into=parsed, patterned=patterned)
@@ -59,7 +60,8 @@ def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path)
             test_rows=source.test_rows,
             max_memory_mb=config.data.max_memory_mb,
         )
-    warnings = [f"{o.column or 'table'}: {_sentence(o)}" for o in failed]
+    note_version(paths.table, paths.state, version)
+    warnings = [f"{o.column or 'table'}: {sentence(o)}" for o in failed]
     return Report(
         rows=[
             ("rows", f"{source.rows:,}"),
@@ -82,20 +84,13 @@ def _result(outcomes: list[CheckResult], rows: int, stopped: bool) -> artifacts.
                 "severity": o.severity,
                 "observed": o.observed,
                 "unexpected_count": o.unexpected,
-                "detail": _sentence(o),
+                "detail": sentence(o),
                 "examples": o.examples,
             }
             for o in outcomes
             if not o.success
         ],
     )
-
-
-def _sentence(outcome: CheckResult) -> str:
-    if outcome.check is None:
-        return outcome.problem
-    count = outcome.unexpected
-    return f"{count:,} value{'s' if count != 1 else ''} {outcome.problem}"
 
 
 def _refusal(
@@ -105,7 +100,7 @@ def _refusal(
     first = stopping[0]
     place = config.data.path
     text = f"{place}: column '{first.column}'" if first.column else place
-    text += f": {_sentence(first)}"
+    text += f": {sentence(first)}"
     own = listed.filter(
         (pl.col("column") == first.column) & (pl.col("expectation") == first.expectation)
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from plumbline.data.rows import data_version, version_of
 from plumbline.files import sha256
 from plumbline.manifest import MANIFEST
 
@@ -33,7 +34,8 @@ def lineage(root: Path, model: Path) -> dict[str, str]:
 
     Returns:
         `git_commit`; `git_dirty`, whether files that git tracks differ from it (dvc.lock, which
-        the run itself rewrites, aside); `data`, DVC's hash out of data.dvc; `params`, of the
+        the run itself rewrites, aside); `data`, DVC's hash of the
+        data that the rows were read from, which may have been replaced since; `params`, of the
         parsed params.yaml; `dvc_lock`, of the entries of dvc.lock before `register`; `model`, of
         the bundle's files.
     """
@@ -42,20 +44,13 @@ def lineage(root: Path, model: Path) -> dict[str, str]:
     return {
         "git_commit": commit or UNKNOWN,
         "git_dirty": UNKNOWN if changed is None else str(bool(changed)).lower(),
-        "data": data_hash(root),
+        "data": version_of(root / "artifacts" / "table", root / ".plumbline")
+        or data_version(root)
+        or UNKNOWN,
         "params": _hash(_yaml(root / "params.yaml")),
         "dvc_lock": _lock_hash(root / "dvc.lock"),
         "model": fingerprint(root, [model]),
     }
-
-
-def data_hash(root: Path) -> str:
-    """DVC's hash of the data, out of data.dvc."""
-    content = _yaml(root / "data.dvc")
-    try:
-        return str(content["outs"][0]["md5"])
-    except (KeyError, IndexError, TypeError):
-        return UNKNOWN
 
 
 def fingerprint(root: Path, paths: Iterable[Path]) -> str:

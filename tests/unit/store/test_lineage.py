@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from plumbline.data.rows import note_version
 from plumbline.files import write_text
-from plumbline.store.lineage import UNKNOWN, data_hash, fingerprint, lineage
+from plumbline.manifest import sealed_dir
+from plumbline.store.lineage import UNKNOWN, fingerprint, lineage
 
 
 @pytest.fixture
@@ -74,7 +76,20 @@ def test_without_git_dvc_and_parameters(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "outs: []", "outs: 3", "[]"])
 def test_an_odd_data_file_has_no_hash(tmp_path: Path, text: str) -> None:
     write_text(tmp_path / "data.dvc", text)
-    assert data_hash(tmp_path) == UNKNOWN
+    assert lineage(tmp_path, tmp_path / "model")["data"] == UNKNOWN
+
+
+def test_the_data_are_those_that_the_rows_were_read_from(checkout: Path) -> None:
+    """New rows may have been appended between two stages: the model has not seen them."""
+    table, state = checkout / "artifacts" / "table", checkout / ".plumbline"
+    with sealed_dir(table) as folder:
+        write_text(folder / "rows.parquet", "rows")
+    note_version(table, state, "abc.dir")
+    write_text(checkout / "data.dvc", "outs:\n- md5: later.dir\n  path: data\n")
+    assert lineage(checkout, checkout / "model")["data"] == "abc.dir"
+    with sealed_dir(table) as folder:  # restored from a cache, say: nothing was noted of these
+        write_text(folder / "rows.parquet", "other rows")
+    assert lineage(checkout, checkout / "model")["data"] == "later.dir"
 
 
 def test_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
