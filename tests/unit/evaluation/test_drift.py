@@ -186,10 +186,10 @@ def test_rare_values_count_as_one() -> None:
 
 SAME = """
 import polars as pl, hashlib
-from plumbline.evaluation.drift import Pair, compare
+from plumbline.evaluation.drift import ColumnPair, compare
 from plumbline.kinds import ColumnType
 words = [f"w{i % 7}" for i in range(200)]
-given = Pair(
+given = ColumnPair(
     type=ColumnType.CATEGORY, reference=pl.Series(words), current=pl.Series(words[:50] + ["new"])
 )
 found, page = compare({"x": given}, method="auto", threshold=None)
