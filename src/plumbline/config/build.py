@@ -11,6 +11,8 @@ from plumbline.config.renamed import RENAMED
 from plumbline.errors import ParameterError, nearest
 
 T = TypeVar("T")
+TUNED = "tuned"  # in place of a value: the tuner finds it
+SEARCHABLE = ("model.", "train.", "normalize.")
 
 
 def build(cls: type[T], raw: dict[str, Any], prefix: str = "", *, file: str = "params.yaml") -> T:
@@ -46,6 +48,9 @@ def _explain(cls: type[Any], errors: list[Any], raw: Any, prefix: str, file: str
     if isinstance(error["input"], str):
         valid = [name for e in same for name in _literals(e)]
         hint = nearest(error["input"], valid) if valid else None
+        word = nearest(error["input"], [TUNED])
+        if key.startswith(SEARCHABLE) and word.startswith("did you mean"):
+            hint = word
     messages = [
         e["msg"].removeprefix("Value error, ").removeprefix("Input should be ") for e in same
     ]

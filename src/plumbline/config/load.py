@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field
 
 from plumbline.address import has_password
-from plumbline.config.build import build
+from plumbline.config.build import TUNED, build
 from plumbline.config.data import DataConfig, NormalizeConfig, SplitConfig, ValidateConfig
 from plumbline.config.evaluation import (
     DriftConfig,
@@ -28,7 +28,6 @@ from plumbline.config.runtime import RuntimeConfig
 from plumbline.config.section import section
 from plumbline.errors import ParameterError, nearest
 
-TUNED = "tuned"
 TUNE_STORAGE = "PLUMBLINE_TUNE_STORAGE"  # environment: the address with its password
 # Keys of `train` that the tune stage always searches, so that it need not depend on them
 # and changing one re-runs training alone.

@@ -95,6 +95,14 @@ def test_tuned_values_are_replaced(raw: dict[str, Any]) -> None:
     assert config.train.learning_rate == pytest.approx(1.5e-3)
 
 
+def test_a_misspelt_tuned_is_answered_with_the_word(raw: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=r"train\.learning_rate.* [Dd]id you mean 'tuned'"):
+        parse_config(put(raw, "train.learning_rate", "tunned"))
+    with pytest.raises(ParameterError) as caught:  # nothing of the sort was meant
+        parse_config(put(raw, "train.learning_rate", "fast"))
+    assert "tuned" not in str(caught.value)
+
+
 def test_a_value_wins_over_the_tuner(raw: dict[str, Any]) -> None:
     config = parse_config(put(raw, "train.learning_rate", 0.25))
     assert config.train.learning_rate == 0.25
