@@ -34,6 +34,11 @@ from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.tables import CellFormat
 
+CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
+TIMES = (
+    "times of day, each taken as a value of its own: write them as numbers, or as times in a "
+    "workbook or Parquet file, and they keep their order"
+)
 PROSE_WORDS = 5  # per cell, in the mean; names and codes have fewer
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
 INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # of a pandas index written to a file
@@ -143,7 +148,9 @@ def infer(
     limits = {}
     for name in names:
         role, why = _role(name, of_data[name], types[name], wishes, indexes)
-        if role is Role.FEATURE and types[name] is ColumnType.TEXT:
+        if role is Role.FEATURE and _is_clock(profiles[name]):
+            types[name], why = ColumnType.CATEGORY, TIMES
+        elif role is Role.FEATURE and types[name] is ColumnType.TEXT:
             types[name], why = _text_or_codes(profiles[name])
         notes[name] += [why] if why else []
         limits[name] = expect(profiles[name], types[name], role, classes, words)
@@ -193,6 +200,13 @@ def _role(
     if unique and kind is ColumnType.INTEGER and ID_NAME.search(name):
         return Role.ID, "named like an id, a value of its own in every row: not a feature"
     return Role.FEATURE, None
+
+
+def _is_clock(profile: ColumnProfile) -> bool:
+    """Whether its texts are times of day: all of few values, or their common structure."""
+    if profile.values:
+        return all(map(CLOCK.fullmatch, profile.values))
+    return profile.regex in (r"^\d{2}:\d{2}$", r"^\d{2}:\d{2}:\d{2}$")
 
 
 def _is_prose(profile: ColumnProfile) -> bool:

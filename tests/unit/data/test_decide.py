@@ -490,3 +490,15 @@ def test_an_infinite_target_is_not_offered_as_a_class(cell: str) -> None:
     with pytest.raises(DataError, match="taken as missing") as caught:
         inferred_target([*(i / 7 for i in range(50)), cell])
     assert "--missing" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", ["", ":00"])
+@pytest.mark.parametrize("step", [1, 5])
+def test_times_of_day_that_are_text_are_said(seconds: str, step: int) -> None:
+    """As few values, and as very many."""
+
+    def said(mark: str) -> str:
+        cells = [f"{i // 60:02}{mark}{i % 60:02}{seconds}" for i in range(0, 1440, step)] * 2
+        return note(cells, y=[i % 2 for i in range(len(cells))])
+
+    assert "times of day" in said(":") and "times of day" not in said("-")
