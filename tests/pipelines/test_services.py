@@ -111,7 +111,7 @@ def test_the_interface_opens_at_the_last_run_and_version(
     (tmp_path / "reports" / "register.json").write_text(json.dumps(made))
     known = {"run": {"info": {"experiment_id": "7"}}}
     monkeypatch.setattr(
-        dev_servers, "ask", lambda url, **_: known if "run_id=ab12" in url else None
+        dev_servers, "fetch", lambda url, **_: known if "run_id=ab12" in url else None
     )
     assert dev_servers._last_run(tmp_path, "http://h:1") == {
         "runs": "http://h:1/#/experiments/7/runs",
@@ -119,7 +119,7 @@ def test_the_interface_opens_at_the_last_run_and_version(
         "model": "http://h:1/#/models/shop%20sales",
         "version": "http://h:1/#/models/shop%20sales/versions/3",
     }
-    monkeypatch.setattr(dev_servers, "ask", lambda url, **_: None)  # another store, or no answer
+    monkeypatch.setattr(dev_servers, "fetch", lambda url, **_: None)  # another store, or no answer
     assert dev_servers._last_run(tmp_path, "http://h:1") == {}
 
 
