@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from plumbline.data.dialect import BrokenQuotes, Row, broken_quotes
-from plumbline.data.find_table import TableShape, filled, is_second_header, ragged
+from plumbline.data.find_table import TableShape, filled, ragged
 from plumbline.data.header import Unclear, is_ruler, is_value, is_words
+from plumbline.data.header_rows import is_second_header
 
 MOST_NOTES = 100  # lines below a table
 RULERS = ("", "--", "==", "__", "++", "::", "-:", ":-", "+-")  # how a row of dashes begins
