@@ -217,7 +217,8 @@ class DriftResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ParityResult:
-    """How far ONNX Runtime is from torch; see `export.parity`."""
+    """How far ONNX Runtime is from torch: the largest difference over all rows and, in `batches`,
+    by size of the batch; see `export.parity`."""
 
     FILE: ClassVar[str] = f"reports/{PARITY}"
     STAGE: ClassVar[str] = "export"

@@ -51,7 +51,7 @@ def test_a_messy_file_is_made_plain_and_so_are_new_rows(
     file = messy(tmp_path / "shop.txt", rows(60))
     assert cli.main(["init", "--data", str(file), "--target", "bought"]) == 0
     out = capsys.readouterr().out
-    assert "stand above the table" in out
+    assert "above the table are left out" in out
     assert "CSV separated by semicolons, quoted by '" in out
     assert data(checkout) == [HEADER, *as_read(rows(60))]
     assert not (checkout / ".plumbline" / "init").exists()

@@ -361,7 +361,7 @@ def test_a_test_file_that_lacks_columns_is_refused_with_the_fix(
     test.write_text("Day,y\n02/05/2024,n\n02/06/2024,y\n")
     assert start(us_table(tmp_path), "--test", str(test)) == 2
     text = capsys.readouterr().err
-    assert "held.csv: column 'day': is not in the file (so it is with 2 columns" in text
+    assert "held.csv: column 'day': is not in the file (2 columns of the data are missing" in text
     assert "wanted day, x, y, got 'Day, y'" in text and "Rename its column 'Day' to 'day'" in text
     test.write_text("when,y\n02/05/2024,n\n02/06/2024,y\n")
     assert start(us_table(tmp_path), "--test", str(test)) == 2

@@ -201,7 +201,7 @@ def _left_out(table: Canonical, form: FormatConfig, file: str, known: list[str])
     names = scan(table.path, form, shown=file).collect_schema().names()
     extra = [n for n in names if n not in known]
     listed = ", ".join(extra[:SHOWN]) + (" …" if len(extra) > SHOWN else "")
-    return [f"left out, for the data have no such column: {listed}"] if extra else []
+    return [f"left out, because the data have no such column: {listed}"] if extra else []
 
 
 def _notes(tables: list[Canonical]) -> list[tuple[str, str]]:
@@ -235,7 +235,7 @@ def _frames(files: list[tuple[Path, FormatConfig, str]]) -> list[pl.LazyFrame]:
         if gone:
             raise DataError(
                 "is not in the file"
-                + (f" (so it is with {len(gone)} columns of the data)" if len(gone) > 1 else ""),
+                + (f" ({len(gone)} columns of the data are missing)" if len(gone) > 1 else ""),
                 file=shown,
                 where=f"column '{gone[0]}'",
                 wanted=", ".join(first[:SHOWN]) + (" …" if len(first) > SHOWN else ""),

@@ -24,7 +24,9 @@ def almost_dates(cells: pl.Series) -> tuple[str, ...]:
         return ()
     if len(formats) > 1 and len(rest) <= (1 - READABLE) * len(some):
         shown = ", ".join(f"'{example}'" for _, example, _ in formats)
-        return (f"dates in several formats ({shown}): write them all in one, such as 2024-12-31",)
+        return (
+            f"dates in several formats ({shown}): write them all in one format, such as 2024-12-31",
+        )
     reading, _, count = formats[0]
     if count < HALF * len(some) or rest.str.contains(LIKE_DATE).any():
         return ()

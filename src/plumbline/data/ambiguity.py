@@ -89,7 +89,7 @@ def _two_ways(readings: list[LayoutCandidate]) -> Unclear:
         for r in readings[:3]
     ]
     return Unclear(
-        "which character separates the cells cannot be told",
+        "which character separates the cells cannot be determined",
         "pass --separator",
         got="; ".join(shown),
     )
@@ -134,7 +134,7 @@ def note_quotes(reading: LayoutCandidate) -> list[str]:
         left = _left_in_quotes(reading, quote)
         if any(quote * 2 in c[1:-1] or f"\\{quote}" in c[1:-1] for c in left):
             raise Unclear(
-                f"cells stand in {quote}, which may be quotes or characters",
+                f"cells are in {quote}, which may be quotes or characters",
                 f'pass --quote "{quote}" (and --escape) or --quote none'
                 if quote == "'"
                 else "pass --quote '\"' (and --escape) or --quote none",
@@ -142,7 +142,7 @@ def note_quotes(reading: LayoutCandidate) -> list[str]:
             )
         if left:
             notes.append(
-                f"{len(left)} cells stand in {quote}, which is kept as a character "
+                f"{len(left)} cells are in {quote}, which is kept as a character "
                 f"({left[0][:30]}; --quote decides)"
             )
     return notes

@@ -105,7 +105,7 @@ class Body:
         if is_second_header(cells, table.values) and (certain or not self.fixed):
             raise Unclear(
                 f"line {line}, behind a blank line, looks like the header of another table",
-                f"pass --skip {line - 1} --header to read from there; for what stands above give "
+                f"pass --skip {line - 1} --header to read from there; for what is above, give "
                 "the table a file of its own"
                 + ("" if certain else f", or pass --skip {table.line - 1} --header to read both"),
                 got=", ".join(c for c in cells if c.strip())[:80],

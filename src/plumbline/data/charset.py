@@ -53,7 +53,7 @@ def guess_encoding(name: str, block: bytes) -> str:
     shown = {text: encoding for encoding, text in reversed(fitting.items())}
     readings = [f"{encoding}: {_first_word(text)}" for text, encoding in shown.items()]
     raise DataError(
-        "is not UTF-8, and which encoding it is cannot be told",
+        "is not UTF-8, and its encoding cannot be determined",
         file=name,
         got="; ".join(readings[-4:]) or None,
         hint="pass --encoding NAME" + (", the one whose words are right" if readings else ""),

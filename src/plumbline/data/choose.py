@@ -183,7 +183,7 @@ def _choose_date(
         answers = query(replace(rows, raw=rows.test), {name: fitting})[name]
         fitting = [r for r in fitting if answers.read[r] == max(answers.read.values())]
         if len(fitting) == 1:
-            return Choice(reading=fitting[0], notes=("the test file tells day from month",))
+            return Choice(reading=fitting[0], notes=("the test file shows which is the day",))
     same = [r for r in fitting if day_first(r.format.date or "") in habits.day_first]
     if len(habits.day_first) == 1 and same:
         return Choice(reading=same[0], notes=("day and month as in the other dates",))

@@ -48,7 +48,7 @@ def refuse_classes(target: Column, test: pl.LazyFrame, *, file: str) -> tuple[st
     if new:
         raise DataError(
             f"class '{new[0]}' is not in the data, so no model can have learned it"
-            + (f" (so it is with {len(new)} classes)" if len(new) > 1 else ""),
+            + (f" ({len(new)} classes are like that)" if len(new) > 1 else ""),
             file=file,
             where=f"column '{target.name}'",
             wanted=", ".join(target.labels[:20]),

@@ -212,7 +212,7 @@ def _refuse_odd_above(above: Sequence[Row], *, named: bool) -> None:
     end = above[-1][0]
     if not named and not comments:
         raise Unclear(
-            f"what stands in lines 1 to {end} is neither a header nor a row of the table",
+            f"what is in lines 1 to {end} is neither a header nor a row of the table",
             "pass --skip N, the number of lines above the header (with --header) or above the "
             "first row (with --no-header), or --separator",
             got=" · ".join(above[-1][1])[:80],
@@ -246,12 +246,12 @@ def _result(
     above = rows[:first]
     if above or (line > 1 and options.skip is None):
         shown = " ".join(c.strip() for c in above[0][1] if c.strip())[:50] if above else "blank"
-        notes.append(f"lines 1 to {line - 1} stand above the table and are left out ('{shown}' …)")
+        notes.append(f"lines 1 to {line - 1} above the table are left out ('{shown}' …)")
     given = [""] * width
     if headers:
         given, joined = names_of(header, width, target, known)
         if headers > 1:
-            how = "are joined" if joined else "stand above; the last names the columns"
+            how = "are joined" if joined else "are above the values; the last names the columns"
             notes.append(f"{headers} header lines {how}: {', '.join(given[:3])} …")
         if shifted:
             notes.append("the header has one name less than the rows: the first column has none")

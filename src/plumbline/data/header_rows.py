@@ -73,7 +73,7 @@ def count_headers(
         count += 1
     if count > MOST_HEADERS:
         raise Unclear(
-            f"{count} rows of words stand above the first values",
+            f"{count} rows of words are above the first values",
             "pass --skip N and --header-lines N",
         )
     return count

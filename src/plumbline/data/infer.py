@@ -36,10 +36,10 @@ from plumbline.tables import CellFormat
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 TIMES = (
-    "times of day, each taken as a value of its own: write them as numbers, or as times in a "
-    "workbook or Parquet file, and they keep their order"
+    "times of day, each taken as a category: to keep their order, write them as numbers, or as "
+    "times in a workbook or Parquet file"
 )
-PROSE_WORDS = 5  # per cell, in the mean; names and codes have fewer
+PROSE_WORDS = 5  # per cell, on average; names and codes have fewer
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
 INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # of a pandas index written to a file
 IDENTIFYING = (ColumnType.INTEGER, ColumnType.TEXT)  # types of which a column may name the row
@@ -216,7 +216,7 @@ def _is_prose(profile: ColumnProfile) -> bool:
 def _text_or_codes(profile: ColumnProfile) -> tuple[ColumnType, str]:
     """Texts of many values are read by their words where they have several; codes and names are a
     category, of which the values that repeat say something."""
-    words = f"{profile.words or 0:.1f} words per text in the mean"
+    words = f"{profile.words or 0:.1f} words per text on average"
     if _is_prose(profile):
         return ColumnType.TEXT, f"{words}: read by its words; type: category takes each as a value"
     return ColumnType.CATEGORY, f"{words}: codes or names; type: text reads their words"

@@ -25,7 +25,7 @@ MOST_SHOWN = 100  # columns of which a cell that cannot be read is shown
 MOST_LETTERS = 40
 MOST_READ = 1000  # characters of a text whose words are counted
 KEYS = ("there", "bad", "read", "low", "high", "falls", "lines", "words")
-# scripts that do not part words: each character counts as one; elsewhere a word has a letter
+# scripts without spaces between words: each character counts as one; elsewhere a word has a letter
 UNPARTED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 OTHER = rf"[\S--[{UNPARTED}]]"
 WORD = rf"[{UNPARTED}]|{OTHER}*[\p{{L}}--[{UNPARTED}]]{OTHER}*"

@@ -43,7 +43,7 @@ def check_table(expectations: Expectations, source: Source) -> list[CheckResult]
             rows=rows,
             problem=f"the table has columns that nobody described: {', '.join(extra[:EXAMPLES])}"
             if extra
-            else "the columns stand in another order",
+            else "the columns are in another order",
         )
     )
     return results + _check_target(expectations, source)

@@ -207,7 +207,7 @@ def refuse_alone(
             where=f"column '{target}'",
             wanted="two rows or more in every class",
             hint="add rows, merge the class with another, or leave the row out"
-            + (f" (so it is with {len(alone)} classes)" if len(alone) > 1 else ""),
+            + (f" ({len(alone)} classes are like that)" if len(alone) > 1 else ""),
         )
 
 

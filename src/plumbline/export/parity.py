@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from plumbline.artifacts import ParityResult
 from plumbline.examples import Inputs, count_rows, take_inputs
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.kinds import DoubleArray, FloatArray
 
 ODD_BATCH = 7  # rows; no power of two, no divisor of the usual sizes
 SINGLE_ROWS = 20  # rows asked one at a time
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """The largest difference over all rows and batch sizes, and what was allowed."""
-
-    rows: int
-    batches: dict[str, float | None]
-    max_difference: float | None  # None: a prediction was not finite
-    tolerance: float
-    unit: str
-
-    @property
-    def passed(self) -> bool:
-        return self.max_difference is not None and self.max_difference <= self.tolerance
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "rows": self.rows,
-            "max_difference": self.max_difference,
-            "tolerance": self.tolerance,
-            "passed": self.passed,
-            "unit": self.unit,
-            "batches": self.batches,
-        }
 
 
 def check_parity(
@@ -47,7 +20,7 @@ def check_parity(
     *,
     tolerance: float,
     targets: FloatArray | None = None,
-) -> Parity:
+) -> ParityResult:
     """Run the graph on rows all at once, one by one and in an odd batch size.
 
     Args:
@@ -56,6 +29,9 @@ def check_parity(
         tolerance: largest difference allowed: of a probability; for a regression (`targets`
             given) relative to the targets' standard deviation, or to a prediction's distance
             from their mean where that is larger.
+
+    Returns:
+        The largest difference over all rows and batch sizes, and whether it is allowed.
     """
     count = count_rows(inputs)
     assert count == len(reference) > 0
@@ -71,10 +47,12 @@ def check_parity(
         worst = float(away.max())
         batches["all" if size == count else str(size)] = worst if np.isfinite(worst) else None
     differences = [d for d in batches.values() if d is not None]
-    return Parity(
+    worst_of_all = max(differences) if len(differences) == len(batches) else None
+    return ParityResult(
         rows=count,
-        batches=batches,
-        max_difference=max(differences) if len(differences) == len(batches) else None,
+        max_difference=worst_of_all,
         tolerance=tolerance,
+        passed=worst_of_all is not None and worst_of_all <= tolerance,
+        batches=batches,
         unit="probability" if targets is None else "standard deviations of the target",
     )

@@ -206,7 +206,7 @@ def _finding(
 ) -> Finding:
     by = ", ".join(f"'{n}' alone {alone[n]:.3f}" for n in named) or "no column alone"
     area = f"ROC-AUC {separability:.3f}, cross-fitted"
-    detail = f"a model tells test rows from training rows: {area} ({by})"
+    detail = f"a model can separate test rows from training rows: {area} ({by})"
     if evidence.ordered:
         detail += "; the split is by time, so part of this is the course of time"
     return Finding(

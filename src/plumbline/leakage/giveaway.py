@@ -111,7 +111,7 @@ def _form(inquiry: Inquiry, name: str) -> tuple[str, BoolArray] | None:
     label = inquiry.target.value.astype(np.int64)
     if is_code(codes, label) and (number is None or edges_are_full(number, label)):
         values = len(np.unique(codes))
-        text = f"each of the {values} values of '{name}' stands in rows of one class only"
+        text = f"each of the {values} values of '{name}' occurs in rows of one class only"
         return f"{text}, in {len(codes):,} rows", np.ones(len(codes), dtype=bool)
     if number is not None and is_step(number, label):
         text = f"the target is '{name}' cut into classes: they change at an edge without an error"

@@ -10,7 +10,7 @@ from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError, GateError
 from plumbline.export.onnx_graph import contract, to_onnx
-from plumbline.export.parity import Parity, check_parity
+from plumbline.export.parity import check_parity
 from plumbline.files import sha256, write_json
 from plumbline.inference.decision import FILE, Decision
 from plumbline.kinds import Part, TargetKind
@@ -39,7 +39,7 @@ def run(config: Config, paths: Paths) -> Report:
         },
     )
     parity = _parity(config, paths, bundle, decision, graph)
-    report = artifacts.write(artifacts.ParityResult(**parity.to_json()), paths.reports)
+    report = artifacts.write(parity, paths.reports)
     if not parity.passed:
         raise GateError(
             f"parity: ONNX Runtime differs from torch by {_amount(parity)}, "
@@ -72,7 +72,7 @@ def run(config: Config, paths: Paths) -> Report:
 
 def _parity(
     config: Config, paths: Paths, bundle: Bundle, decision: Decision, graph: bytes
-) -> Parity:
+) -> artifacts.ParityResult:
     test = load_part(paths, Part.TEST)
     if len(test) == 0:
         raise DataError("no test row to compare predictions on", file=paths.prepared / "test")
@@ -91,7 +91,7 @@ def _parity(
     )
 
 
-def _amount(parity: Parity) -> str:
+def _amount(parity: artifacts.ParityResult) -> str:
     if parity.max_difference is None:
         return "a prediction that is not finite"
     return f"{parity.max_difference:.2g} ({parity.unit})"

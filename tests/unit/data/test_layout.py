@@ -80,7 +80,7 @@ def test_several_blanks_separate_aligned_columns(tmp_path: Path) -> None:
 )
 def test_titles_above_the_header_are_left_out(tmp_path: Path, above: str) -> None:
     assert read(tmp_path, above + table()) == EXPECTED
-    assert "stand above the table" in notes(tmp_path, above + table())
+    assert "above the table are left out" in notes(tmp_path, above + table())
     assert read(tmp_path, above + table(), target="y") == EXPECTED
 
 
@@ -243,7 +243,7 @@ def test_an_encoding_is_guessed_only_where_one_fits(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", german, "cp1252")
     assert grid(make_canonical(file, tmp_path / "plain"))[-1][1] == "Köln Münster Düsseldorf"
     either = write(tmp_path / "c.csv", german.replace("Köln", "naïve"), "cp1252")
-    with pytest.raises(DataError, match=r"cannot be told.*naïve"):
+    with pytest.raises(DataError, match=r"cannot be determined.*naïve"):
         make_canonical(either, tmp_path / "plain")
     query = ReadingOptions(encoding="cp1252")
     assert "naïve" in grid(make_canonical(either, tmp_path / "plain", query))[-1][1]

@@ -102,6 +102,6 @@ def test_what_init_renames_and_leaves_out_is_said(
     assert cli.main(["init", "--data", "a.csv", "--target", "y", "--test", "t.csv"]) == 0
     output = capsys.readouterr().out
     assert "a.csv: 1 column with a repeated name is called x_2" in output
-    assert "t.csv: left out, for the data have no such column: more, " in output
+    assert "t.csv: left out, because the data have no such column: more, " in output
     assert ("a.csv: 1 column without a name is called column_0" in output) is (header == "")
     assert output.count("a row index without a name: not a feature") == 1
