@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from plumbline.kinds import BoolArray, FloatArray, IntArray, Task
 
 Inputs = Mapping[str, NDArray[Any]]  # tensor name -> (n, *shape)
+PADDING, UNKNOWN = 0, 1  # in tensors of kind `text`: no token, and a token that is not known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig, TextEncoderConfig
 from plumbline.errors import ParameterError, choose, nearest
-from plumbline.examples import InputSpec, TensorSpec
+from plumbline.examples import PADDING, InputSpec, TensorSpec
 from plumbline.models.layers import DropoutContext, SampleDropout
 from plumbline.models.text_cnn import TextCNN
 from plumbline.models.text_mean import TextMean
@@ -42,14 +42,14 @@ class TokenLookup(nn.Module):
 
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(tokens, width, padding_idx=0)
+        self.table = nn.Embedding(tokens, width, padding_idx=PADDING)
         nn.init.uniform_(self.table.weight, -(width**-0.5), width**-0.5)
         with torch.no_grad():
             self.table.weight[0] = 0
 
     def forward(self, ids: Tensor) -> Tensor:
         vectors: Tensor = self.table(ids)
-        return torch.cat([vectors, (ids != 0).to(vectors.dtype)[..., None]], dim=-1)
+        return torch.cat([vectors, (ids != PADDING).to(vectors.dtype)[..., None]], dim=-1)
 
 
 class TextFeatures(nn.Module):
@@ -79,7 +79,7 @@ class BagOfTokens(nn.Module):
 
     def __init__(self, tensor: TensorSpec, outputs: int) -> None:
         super().__init__()
-        self.lookup = nn.Embedding(tensor.details["tokens"], outputs, padding_idx=0)
+        self.lookup = nn.Embedding(tensor.details["tokens"], outputs, padding_idx=PADDING)
         nn.init.normal_(self.lookup.weight, std=0.01)
         with torch.no_grad():
             self.lookup.weight[0] = 0

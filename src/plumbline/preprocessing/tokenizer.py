@@ -16,9 +16,9 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from plumbline.errors import choose
+from plumbline.examples import PADDING, UNKNOWN
 from plumbline.kinds import IntArray
 
-PADDING, UNKNOWN = 0, 1  # ids
 SPECIAL = ["[PAD]", "[UNK]"]
 MOST_CHARACTERS = 10_000  # of a cell are read
 AT_ONCE = 4096  # texts, which bounds memory

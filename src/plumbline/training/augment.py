@@ -15,14 +15,13 @@ from torch import Tensor
 
 from plumbline.config.model import AugmentConfig
 from plumbline.errors import ParameterError
-from plumbline.examples import InputSpec, TensorSpec
+from plumbline.examples import PADDING, UNKNOWN, InputSpec, TensorSpec
 from plumbline.kinds import DoubleArray
 from plumbline.training.row_random import RowRandom
 from plumbline.training.sources import Batch, BatchSource, Bounds
 
 Change = Callable[[Tensor, TensorSpec, float, RowRandom], Tensor]
 Mix = Callable[[Tensor, Tensor, Tensor, RowRandom], Tensor]
-PADDING, UNKNOWN = 0, 1  # ids of tokens
 QUANTILES = 1 << 12  # of the distribution of shares
 
 
