@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from plumbline.training.search import (
     Reporter,
     SearchResult,
     Values,
+    forget_unfinished,
     grid_points,
     search,
 )
@@ -48,6 +52,7 @@ def run(folder: Path, seed: int = 0, evaluate: object = bowl, **settings: object
     sampler = settings.get("sampler", "tpe")
     space = NUMBERS if sampler == "cmaes" else SPACE
     config = TuneConfig(**{"trials": 12, "epochs": 5, "space": space, **settings})  # type: ignore[arg-type]
+    forget_unfinished(folder, "k")
     return search(
         evaluate,  # type: ignore[arg-type]
         config,
@@ -101,6 +106,31 @@ def test_a_killed_search_ends_as_an_unbroken_one(sampler: str, tmp_path: Path) -
         with pytest.raises(Killed):
             run(folder, evaluate=dies, sampler=sampler)
         assert run(folder, sampler=sampler) == whole
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_two_workers_at_once_try_different_values(sampler: str, tmp_path: Path) -> None:
+    """Each of two that begin together sees no trial done: neither the center nor a draw comes
+    twice."""
+    both, first = threading.Barrier(2), threading.Semaphore(2)
+
+    def waits(values: Values, report: Reporter) -> list[float]:
+        if first.acquire(blocking=False):
+            both.wait(timeout=30)
+        return bowl(values, report)
+
+    space = NUMBERS if sampler == "cmaes" else SPACE
+    settings: dict[str, Any] = {"sampler": sampler, "pruner": "none", "workers": 2}
+    config = TuneConfig(trials=4, epochs=5, space=space, **settings)
+
+    def work() -> SearchResult:
+        return search(waits, config, key="k", folder=tmp_path, seed=0, greater_is_better=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [future.result() for future in [pool.submit(work), pool.submit(work)]]
+    for result in results:
+        assert len({tuple(t.values.values()) for t in result.trials}) == len(result.trials) == 4
+        assert result.default == result.trials[0]
 
 
 def test_pruning_ends_hopeless_trials(tmp_path: Path) -> None:

@@ -22,7 +22,15 @@ from plumbline.training.cross_validation import prepare_fold, score_folds
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
 from plumbline.training.progress import SearchBar
-from plumbline.training.search import Reporter, SearchResult, Values, search, std_error, trials_of
+from plumbline.training.search import (
+    Reporter,
+    SearchResult,
+    Values,
+    forget_unfinished,
+    search,
+    std_error,
+    trials_of,
+)
 from plumbline.training.trials import trials_csv
 from plumbline.training.workers import run_side_by_side
 
@@ -43,6 +51,7 @@ def run(config: Config, paths: Paths) -> Report:
         return _no_search(config, paths, metric)
     split = load_split(paths)
     key = _key(config, paths)
+    forget_unfinished(paths.state / "tuning", key)
     if config.tune.workers > 1:  # no more than there are trials; then it is the parent's turn
         count = min(config.tune.workers, trials_of(config.tune))
         run_side_by_side(count, _worker, (config, paths, metric, key))

@@ -7,7 +7,7 @@ that is killed and goes on proposes what an unbroken one would have.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import optuna
 import sqlalchemy
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -49,10 +50,12 @@ class TrialRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """What a search found. Trial 0 is the center of the space: what no search would give."""
+    """What a search found. `default` is the center of the space, what no search would give: trial
+    0; None where a process that shares the storage died at it."""
 
     trials: list[TrialRow]
     best: TrialRow
+    default: TrialRow | None
     importance: dict[str, float]
 
     greater_is_better: bool
@@ -64,9 +67,9 @@ class SearchResult:
 
     @property
     def gain(self) -> tuple[float, float] | None:
-        """Mean and standard error of the paired difference of the best trial to trial 0, over
-        folds; None where trial 0 was not scored in the same folds."""
-        first = self.trials[0].scores
+        """Mean and standard error of the paired difference of the best trial to the default, over
+        folds; None where the default was not scored in the same folds."""
+        first = self.default.scores if self.default else []
         if len(first) != len(self.best.scores) or len(first) < 2:
             return None
         difference = np.subtract(self.best.scores, first)
@@ -74,13 +77,13 @@ class SearchResult:
 
     @property
     def selected(self) -> TrialRow:
-        """The best trial; or trial 0, the center of the space, where the best gains no more over
-        it than the standard error of that gain: the best of many tries is lucky too."""
-        if self.gain is None:
+        """The best trial; or the default, where the best gains no more over it than the standard
+        error of that gain: the best of many tries is lucky too."""
+        if self.default is None or self.gain is None:
             return self.best
         gain, error = self.gain
         better = gain if self.greater_is_better else -gain
-        return self.best if better > error else self.trials[0]
+        return self.best if better > error else self.default
 
     @property
     def inside_noise(self) -> int:
@@ -102,7 +105,8 @@ def _grid(config: TuneConfig, seed: int, trial: int) -> BaseSampler:
     return GridSampler({k: grid_points(d) for k, d in sorted(config.space.items())}, seed=seed)
 
 
-# how trial number `trial` is proposed; a seed of its own, so that it depends on no other's draws
+# how trial number `trial` is proposed; a seed of its own, so that it depends on no other's draws,
+# and that two workers at it do not propose the same
 SAMPLERS: dict[str, Callable[[TuneConfig, int, int], BaseSampler]] = {
     "tpe": lambda config, seed, trial: TPESampler(
         seed=_seed_of(seed, trial),
@@ -125,6 +129,82 @@ PRUNERS: dict[str, Callable[[TuneConfig], optuna.pruners.BasePruner]] = {
     ),
     "successive_halving": lambda config: optuna.pruners.SuccessiveHalvingPruner(min_resource=2),
 }
+
+
+class _Center(BaseSampler):
+    """The center of the space: what no search would give."""
+
+    def __init__(self, config: TuneConfig) -> None:
+        self._values = {k: d.center for k, d in config.space.items()}
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._values[param_name]
+
+
+class _ByNumber(BaseSampler):
+    """The sampler that the parameters name, made anew for each trial from the number that the
+    storage gave it. No two workers or machines are given one number: trial 0, the center, is
+    proposed once, and no two of them draw the same."""
+
+    def __init__(self, config: TuneConfig, seed: int) -> None:
+        self._make = choose(SAMPLERS, config.sampler, "tune.sampler")
+        self._config, self._seed = config, seed
+        self._sampler: BaseSampler = _Center(config)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.number > 0:
+            self._sampler = self._make(self._config, self._seed, trial.number)
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        self._sampler.after_trial(study, trial, state, values)
 
 
 def search(
@@ -153,8 +233,6 @@ def search(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     address = storage or config.storage
-    if address is None and config.workers == 1:
-        _forget_unfinished(folder / f"{key}.log", key)
     with _open(address, folder, key) as opened:
         study = optuna.create_study(
             study_name=STUDY + key,
@@ -163,14 +241,37 @@ def search(
             load_if_exists=True,
             pruner=choose(PRUNERS, config.pruner, "tune.pruner")(config),
         )
-        if not study.trials:
-            study.enqueue_trial({k: d.center for k, d in config.space.items()})
+        study.sampler = _ByNumber(config, seed)
         while (done := len(_ended(study))) < trials_of(config):
-            study.sampler = choose(SAMPLERS, config.sampler, "tune.sampler")(config, seed, done)
             study.optimize(lambda trial: _objective(trial, evaluate, config), n_trials=1)
             if on_trial:
                 on_trial(done + 1, _best_value(study))
         return _result(study, config)
+
+
+def forget_unfinished(folder: Path, key: str) -> None:
+    """Write the journal of a search anew without trials that died with their process; to be called
+    while no process is at it.
+
+    Trials are drawn by their number, so what is left must look as if there had been no other.
+    """
+    journal = folder / f"{key}.log"
+    if not journal.exists():
+        return
+    try:
+        old = optuna.load_study(study_name=STUDY + key, storage=_journal(journal))
+    except KeyError:  # killed before the study was made
+        journal.unlink()
+        return
+    if all(trial.state in ENDED for trial in old.get_trials(deepcopy=False)):
+        return
+    fresh = journal.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    study = optuna.create_study(
+        study_name=STUDY + key, storage=_journal(fresh), direction=old.direction
+    )
+    study.add_trials(_ended(old))
+    fresh.replace(journal)
 
 
 def trials_of(config: TuneConfig) -> int:
@@ -269,29 +370,6 @@ def _open(address: str | None, folder: Path, key: str) -> Iterator[BaseStorage]:
     yield opened
 
 
-def _forget_unfinished(journal: Path, key: str) -> None:
-    """Write the journal anew without trials that died with their process.
-
-    Samplers count all trials of a study, so what is left must look as if there had been no other.
-    """
-    if not journal.exists():
-        return
-    try:
-        old = optuna.load_study(study_name=STUDY + key, storage=_journal(journal))
-    except KeyError:  # killed before the study was made
-        journal.unlink()
-        return
-    if all(trial.state in ENDED for trial in old.get_trials(deepcopy=False)):
-        return
-    fresh = journal.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    study = optuna.create_study(
-        study_name=STUDY + key, storage=_journal(fresh), direction=old.direction
-    )
-    study.add_trials(_ended(old))
-    fresh.replace(journal)
-
-
 def _journal(path: Path) -> BaseStorage:
     return JournalStorage(JournalFileBackend(str(path)))
 
@@ -320,8 +398,14 @@ def _result(study: optuna.Study, config: TuneConfig) -> SearchResult:
         )
     sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
     best = max(done, key=lambda t: (sign * (t.value or 0.0), -t.number))
-    importance = _importance(study, len(done))
-    return SearchResult(trials=trials, best=best, importance=importance, greater_is_better=sign > 0)
+    center = {k: d.center for k, d in config.space.items()}
+    return SearchResult(
+        trials=trials,
+        best=best,
+        default=trials[0] if trials[0].values == center else None,
+        importance=_importance(study, len(done)),
+        greater_is_better=sign > 0,
+    )
 
 
 def _row(number: int, trial: FrozenTrial) -> TrialRow:
