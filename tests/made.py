@@ -71,14 +71,36 @@ def made_texts(tensor: TensorSpec, n: int, seed: int = 0) -> Any:
     return np.where(np.arange(length) < count[:, None], ids, 0)
 
 
+def image_tensor(number: int = 0, shape: tuple[int, int, int] = (3, 9, 8)) -> TensorSpec:
+    """An image column i0, i1, … as the preprocessor describes it."""
+    channels = shape[0]
+    return TensorSpec(
+        name=f"image_{number}",
+        kind="image",
+        dtype="uint8",
+        shape=shape,
+        features=tuple(f"i{number}[{k}]" for k in range(channels)),
+        sources=(f"i{number}",) * channels,
+        details={"mean": [120.0] * channels, "deviation": [50.0] * channels},
+    )
+
+
+def made_images(tensor: TensorSpec, n: int, seed: int = 0) -> Any:
+    """(n, C, H, W) bytes; the third row's image is missing."""
+    made = np.random.default_rng(seed).integers(1, 256, (n, *tensor.shape), dtype=np.uint8)
+    made[2:3] = 0
+    return made
+
+
 def made_spec(
     task: Task = Task.BINARY,
     *,
     numbers: int = 3,
     cardinalities: tuple[int, ...] = (4, 3),
     texts: int = 0,
+    images: int = 0,
 ) -> InputSpec:
-    """Columns n0, n1, … and c0, c1, … and t0, t1, …"""
+    """Columns n0, n1, … and c0, c1, … and t0, t1, … and i0, i1, …"""
     num = tuple(f"n{i}" for i in range(numbers))
     cat = tuple(f"c{i}" for i in range(len(cardinalities)))
     made = spec_of(
@@ -88,7 +110,8 @@ def made_spec(
         cardinalities=cardinalities,
         classes=CLASSES[task],
     )
-    return replace(made, tensors=(*made.tensors, *(text_tensor(j) for j in range(texts))))
+    more = [*map(text_tensor, range(texts)), *map(image_tensor, range(images))]
+    return replace(made, tensors=(*made.tensors, *more))
 
 
 def spec_of(
@@ -181,7 +204,8 @@ def made_examples(spec: InputSpec, n: int, seed: int = 0, *, noise: float = 0.3)
         weight=np.ones(n, dtype=np.float32),
     )
     texts = {tensor.name: made_texts(tensor, n, seed) for tensor in spec.of_kind("text")}
-    return replace(made, inputs={**made.inputs, **texts})
+    images = {tensor.name: made_images(tensor, n, seed) for tensor in spec.of_kind("image")}
+    return replace(made, inputs={**made.inputs, **texts, **images})
 
 
 def small_model(name: str = "mlp", **more: Any) -> ModelConfig:

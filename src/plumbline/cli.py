@@ -48,7 +48,10 @@ CODES = """exit codes:
   2  something for you to fix; the message names the file, the key and the fix
   3  a gate stopped the run (validation, leakage, parity); it names the report"""
 
-FILES = "CSV, TSV, JSON lines (also .gz, .zst), Excel, or a Parquet file or folder"
+FILES = (
+    "CSV, TSV, JSON lines (also .gz, .zst), Excel, a Parquet file or folder, or a folder of images "
+    "(CLASS/*, or train/CLASS/* and test/CLASS/*)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -168,7 +171,7 @@ def _add_repro(commands: Any) -> None:
 def _add_init(commands: Any) -> None:
     init = _add_command(commands, "init", _init)
     init.add_argument("--data", type=Path, help=FILES)
-    init.add_argument("--target", help="the column to predict")
+    init.add_argument("--target", help="the column to predict; of a folder of images, label")
     init.add_argument("--test", type=Path, help="a held-out file, used as the test part whole")
     init.add_argument("--task", type=Task, choices=list(TASKS), help="inferred if left out")
     init.add_argument("--positive", help="the class that counts as positive")

@@ -158,6 +158,7 @@ class ColumnType(StrEnum):
     CATEGORY = "category"  # String, few values
     TEXT = "text"  # String, many values
     DATE = "date"  # Datetime("us")
+    IMAGE = "image"  # Binary, a file of pixels
 
 
 class Role(StrEnum):

@@ -17,6 +17,7 @@ import polars as pl
 from plumbline.kinds import ByteArray, ColumnType, IntArray, Part, Role, Task
 
 MOST_ROWS_AT_ONCE = 65_536
+IMAGE_KB = 64  # of a file of pixels
 MISSING = ("NA", "NaN", "nan", "null", "?")  # words for a missing cell, unless told otherwise
 RESERVED = "\ue000"  # begins the names that we give to columns beside those of the data
 
@@ -117,7 +118,10 @@ POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     ColumnType.CATEGORY: pl.String(),
     ColumnType.TEXT: pl.String(),
     ColumnType.DATE: pl.Datetime("us"),
+    ColumnType.IMAGE: pl.Binary(),
 }
+# an image in the data file: its bytes, and the path that they were read from
+IMAGE_CELL = pl.Struct({"bytes": pl.Binary(), "path": pl.String()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +152,10 @@ class Schema:
     def target(self) -> str:
         (name,) = self.names(Role.TARGET)
         return name
+
+    def of_type(self, kind: ColumnType) -> tuple[str, ...]:
+        """Names of the columns of a type, in file order."""
+        return tuple(c.name for c in self.columns if c.type is kind)
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
@@ -204,13 +212,17 @@ class Table:
     test_rows: int = 0
 
 
-def rows_at_once(columns: int, max_memory_mb: int) -> int:
+def rows_at_once(columns: int, max_memory_mb: int, images: int = 0) -> int:
     """How many rows of so many columns are handled at once, within `data.max_memory_mb`.
 
-    A reader holds some sixty such pieces ahead of a slow consumer, ten to twenty bytes a cell: an
-    eighth to a quarter of the memory. Libraries and what is kept per row take theirs of the rest.
+    `images` of the columns hold images, which are taken to have `IMAGE_KB`. A reader holds some
+    sixty such pieces ahead of a slow consumer, ten to twenty bytes a cell: an eighth to a quarter
+    of the memory. Libraries and what is kept per row take theirs of the rest.
     """
-    return min(max(max_memory_mb * 200 // max(columns, 1), 500), MOST_ROWS_AT_ONCE)
+    most = MOST_ROWS_AT_ONCE
+    if images:
+        most = max(max_memory_mb * 1024 // (64 * 4 * IMAGE_KB * images), 8)
+    return min(max(max_memory_mb * 200 // max(columns, 1), 500), most)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ def make(
         num=num,
         cat=cat.astype(np.int64),
         text=np.empty((n, 0), dtype=np.object_),
+        pixels=np.empty((n, 0), dtype=np.float32),
         y=y,
         weight=np.ones(n, dtype=np.float32),
     )

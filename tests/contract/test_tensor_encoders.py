@@ -19,7 +19,7 @@ from plumbline.models import build_model, learn_inputs
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
 from plumbline.models.encoders import ENCODERS, FlatInput, encoder_of
 
-SPEC = made_spec(numbers=3, cardinalities=(4, 3), texts=1)
+SPEC = made_spec(numbers=3, cardinalities=(4, 3), texts=1, images=1)
 ROWS = made_examples(SPEC, 50).inputs
 CASES = [(t, e) for t in SPEC for e in NUMBER_EMBEDDINGS]
 WIDTH = 8
@@ -68,7 +68,7 @@ def test_an_unknown_kind_is_refused_by_name() -> None:
 def test_features_have_the_width_that_their_chunks_say(tensor: TensorSpec, embedding: str) -> None:
     made = modules(tensor, embedding)["features"]
     assert made(given(tensor)).shape == (50, sum(made.chunks))  # type: ignore[arg-type]
-    together = tensor.kind == "text"  # of which no feature has a width of its own
+    together = tensor.kind in ("text", "image")  # of which no feature has a width of its own
     assert len(made.chunks) == (1 if together else len(tensor.features))  # type: ignore[arg-type]
 
 

@@ -169,7 +169,7 @@ def test_a_width_that_heads_do_not_divide_is_refused(positions: str, wanted: str
 
 @pytest.mark.parametrize(
     ("texts", "name", "hint"),
-    [(1, "t00", "Did you mean 't0'"), (0, "t0", "[Nn]o column of type text")],
+    [(1, "t00", "Did you mean 't0'"), (0, "t0", "[Nn]o feature is of type text")],
 )
 def test_an_encoder_for_a_column_that_is_no_text_is_refused(
     texts: int, name: str, hint: str

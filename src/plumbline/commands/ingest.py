@@ -36,6 +36,7 @@ from plumbline.errors import DataError, GateError
 from plumbline.evaluation.other_unit import other_unit
 from plumbline.evaluation.psi import LITTLE, MUCH, psi
 from plumbline.files import new_file, read_json, sha256, write_json
+from plumbline.kinds import ColumnType
 from plumbline.stages import Report
 from plumbline.tables import Schema, Table, internal
 
@@ -171,6 +172,8 @@ def _inspect(
         names=[c.name for c in expectations.schema.columns],
         like=config.format,
         columns=expectations.schema.columns,
+        images=expectations.schema.of_type(ColumnType.IMAGE),
+        max_memory_mb=config.max_memory_mb,
     )
     form = dataclasses.replace(config.format, type=table.form.type, separator=table.form.separator)
     own = dataclasses.replace(config, path=str(table.path), test_path=None, format=form)

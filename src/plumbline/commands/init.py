@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from plumbline.cells import has_images
 from plumbline.commands.inferred import columns_table, task_words
 from plumbline.commands.parameters import write_parameters
 from plumbline.commands.versions import add_data, cached_files
@@ -27,6 +28,7 @@ from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.load import load_expectations
 from plumbline.data.magic import has_native_cells
 from plumbline.data.options import ReadingOptions
+from plumbline.data.pictures import LABEL, is_image_folder
 from plumbline.data.propose import diff, known, propose, to_yaml
 from plumbline.data.read import otherwise_spelled, scan
 from plumbline.errors import DataError, ParameterError
@@ -85,7 +87,9 @@ def init(request: Request, paths: Paths) -> Report:
     )
     kept = _keep_before(paths)
     write_text(paths.expectations, to_yaml(inferred.expectations))
-    changed = write_parameters(paths.params, config, inferred.expectations.columns)
+    changed = write_parameters(
+        paths.params, config, {n: c.type for n, c in inferred.expectations.columns.items()}
+    )
     _forget_others(paths, files)
     load_expectations(paths.expectations, load_config(paths.params).data)
     add_data(paths.root)
@@ -149,9 +153,20 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
     """The files as every stage can read them, how, and what they hold."""
     first = make_canonical(request.data, state / "data", request.reading, target=request.target)
     tables, form = [first], first.form
+    if first.test is not None:
+        if request.test is not None:
+            raise ParameterError(
+                "the folder of images has a test part of its own",
+                where="--test",
+                got=str(request.test),
+                hint="leave --test out, or name the folder of the training images alone",
+            )
+        tables.append(first.test)
     if request.missing is not None:
         form = dataclasses.replace(form, missing=request.missing)
     files = [(first.path, form, request.data.name)]
+    if first.test is not None:
+        files.append((first.test.path, form, first.test.name))
     if request.test is not None:
         known = scan(first.path, form, shown=request.data.name).collect_schema().names()
         columns = _text_formats(request.test, first, form) if first.form.type == "csv" else []
@@ -162,6 +177,7 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
             names=known,
             like=form,
             columns=columns,
+            images=_images(first, form),
         )
         if other.form.type != form.type:
             raise DataError(
@@ -190,10 +206,15 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
             wishes,
             file=request.data.name,
             test=test[0] if test else None,
-            test_file=request.test.name if request.test else "",
+            test_file=files[1][2] if len(files) > 1 else "",
             unnamed=first.unnamed,
         ),
     )
+
+
+def _images(table: Canonical, form: FormatConfig) -> list[str]:
+    """The columns that hold images."""
+    return [n for n, dtype in scan(table.path, form).collect_schema().items() if has_images(dtype)]
 
 
 def _left_out(table: Canonical, form: FormatConfig, file: str, known: list[str]) -> list[str]:
@@ -303,17 +324,21 @@ def _forget_others(paths: Paths, files: list[str]) -> None:
 
 
 def request_of(arguments: Any) -> Request:
-    """The request of parsed command-line arguments.
+    """The request of parsed command-line arguments. The target of a folder of images is the name
+    of the folder that each is in.
 
     Raises:
         ParameterError: neither a file and a target, nor --update.
     """
-    if arguments.data is None or arguments.target is None:
+    given = dict(vars(arguments))
+    folder = arguments.data is not None and is_image_folder(arguments.data)
+    if folder:
+        given["target"] = arguments.target or LABEL
+    if arguments.data is None or given["target"] is None:
         raise ParameterError(
             "init needs a file and its target",
             hint="run `plumbline init --data FILE --target COLUMN`",
         )
-    given = vars(arguments)
     fields = {f.name for f in dataclasses.fields(Request)}
     own = {k: v for k, v in given.items() if k in fields}
     return Request(**own, reading=ReadingOptions.of(given))

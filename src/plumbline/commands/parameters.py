@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from yaml import safe_dump
 
 from plumbline.config.data import DataConfig
 from plumbline.files import write_text
-from plumbline.kinds import Task
+from plumbline.kinds import ColumnType, Task
 
 
-def write_parameters(path: Path, data: DataConfig, columns: Collection[str]) -> list[str]:
+def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnType]) -> list[str]:
     """Write the `data` section; set back what was about other data. Says what was set back.
 
     Args:
-        columns: the names of the columns of the new data.
+        columns: name -> type of the columns of the new data.
     """
     yaml: Any = YAML()
     yaml.width = 10**6
@@ -43,6 +43,9 @@ def write_parameters(path: Path, data: DataConfig, columns: Collection[str]) -> 
         elif key != "max_memory_mb":
             document["data"][key] = _quoted(value)
     changed = _set_back(document, data.task, columns, earlier)
+    if ColumnType.IMAGE in columns.values() and document["tune"]["trials"]:
+        document["tune"]["trials"] = 0
+        changed.append("tune.trials set to 0: fits of images take long; set it to search")
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(path, text.getvalue())
@@ -66,7 +69,9 @@ def _set_back(document: Any, task: Task, columns: Collection[str], earlier: str)
         earlier: what the earlier data were called.
     """
     changed = _without_others(document["normalize"], "normalize", columns, earlier)
-    changed += _without_others(document["model"].get("text", {}), "model.text", columns, earlier)
+    for kind in ("text", "image"):
+        section = document["model"].get(kind, {})
+        changed += _without_others(section, f"model.{kind}", columns, earlier)
     metrics, losses = task.spec.metrics, task.spec.losses
     wanted: list[tuple[tuple[str, str], Any, Callable[[Any], bool]]] = [
         (("evaluate", "slices"), "auto", lambda v: v == "auto" or set(v) <= set(columns)),

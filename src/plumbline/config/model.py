@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from plumbline.config.image import ImageEncoderConfig
 from plumbline.config.section import (
     Positive,
     Share,
@@ -102,6 +103,7 @@ class ModelConfig:
     heads: int = Field(default=8, ge=1, le=256)
     members: int = Field(default=8, ge=1, le=256)
     text: TextEncoderConfig = Field(default_factory=TextEncoderConfig)
+    image: ImageEncoderConfig = Field(default_factory=ImageEncoderConfig)
 
 
 @section
@@ -170,6 +172,13 @@ class AugmentConfig:
     mixup: float = Field(default=0.0, ge=0, le=100)
     mask_tokens: ShareOrZero = 0.0
     drop_tokens: ShareOrZero = 0.0
+    flip: float = Field(default=0.0, ge=0, le=1)
+    shift: ShareOrZero = 0.0
+    rotate: float = Field(default=0.0, ge=0, le=180)
+    zoom: float = Field(default=0.0, ge=0, le=10)
+    recolor: ShareOrZero = 0.0
+    erase: ShareOrZero = 0.0
+    cutmix: float = Field(default=0.0, ge=0, le=100)
 
 
 @section

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,13 +25,16 @@ from plumbline.data.magic import FileKind, kind_of, refuse_types
 from plumbline.data.native import rewrite_native
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
+from plumbline.data.pictures import IMAGE, LABEL, embed, open_folder, path_columns
 from plumbline.data.read import scan
 from plumbline.data.workbook import open_workbook
 from plumbline.errors import DataError
 from plumbline.files import new_file
+from plumbline.numbers import plural
 from plumbline.tables import Column
 
 COMPARED = 200_000  # cells compared at once
+PARQUET = FormatConfig(type="parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class Canonical:
 
     `name` is what the file is to be called, `words` say how the owner's file is laid out, `notes`
     what was guessed, left out or renamed, `unnamed` the columns that its header leaves without a
-    name.
+    name. `test` is the test part of a folder of images.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Canonical:
     words: str
     notes: list[str] = field(default_factory=list)
     unnamed: tuple[str, ...] = ()
+    test: Canonical | None = None
 
 
 def make_canonical(
@@ -60,6 +64,8 @@ def make_canonical(
     names: Collection[str] = (),
     like: FormatConfig | None = None,
     columns: Collection[Column] = (),
+    images: Collection[str] | None = None,
+    max_memory_mb: int = 2048,
 ) -> Canonical:
     """Find out how a file is laid out, and rewrite it into `folder` unless it is plain already.
 
@@ -69,6 +75,7 @@ def make_canonical(
         names: the columns' names, where they are known: they tell the header.
         columns: how the data that it goes with are written, so that its numbers and dates are
             written alike where they are no text in it.
+        images: the columns that name image files; None: find out.
 
     Raises:
         DataError: no table, damaged, or more than one reading of it fits.
@@ -78,15 +85,64 @@ def make_canonical(
     kind = kind_of(source, options)
     if kind is FileKind.PARQUET:
         refuse_types(source)
-        form = FormatConfig(type="parquet")
-        return Canonical(path=source, name=source.name, form=form, words="Parquet")
+        table = Canonical(path=source, name=source.name, form=PARQUET, words="Parquet")
+        return _with_images(table, source, folder, images, max_memory_mb)
+    if kind is FileKind.IMAGES:
+        return _of_folder(source, folder, max_memory_mb)
     try:
         opened = _OPEN[kind](source, options, target, names)
-        return _canonical(source, folder, opened, options, like, columns)
+        table = _canonical(source, folder, opened, options, like, columns)
+        return _with_images(table, source, folder, images, max_memory_mb)
     except Unclear as reason:
         raise DataError(
             reason.what, file=source.name, got=reason.got or None, hint=reason.hint
         ) from None
+
+
+def _with_images(
+    table: Canonical,
+    source: Path,
+    folder: Path,
+    images: Collection[str] | None,
+    max_memory_mb: int,
+) -> Canonical:
+    """The table with the image files that a column names in its cells; the same where none does."""
+    base = source if source.is_dir() else source.parent
+    raw = scan(table.path, table.form, shown=source.name)
+    if images is None:
+        named = path_columns(raw, base, source.name)
+    else:
+        texts = [name for name, dtype in raw.collect_schema().items() if dtype == pl.String]
+        named = [name for name in images if name in texts]
+    if not named:
+        return table
+    name = f"{_stem(table.name)}.parquet"
+    place = folder / f"images-{name}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    notes = embed(raw, named, base, place, file=source.name, max_memory_mb=max_memory_mb)
+    listed = ", ".join(f"'{column}'" for column in named)
+    words = f"{table.words}; the image files that {listed} names are in the data"
+    notes = [*table.notes, *notes]
+    return replace(table, path=place, name=name, form=PARQUET, words=words, notes=notes)
+
+
+def _of_folder(source: Path, folder: Path, max_memory_mb: int) -> Canonical:
+    held = open_folder(source)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def part(rows: pl.DataFrame, name: str, notes: list[str]) -> Canonical:
+        place = folder / name
+        more = embed(
+            rows.lazy(), [IMAGE], source, place, file=source.name, max_memory_mb=max_memory_mb
+        )
+        count = rows[LABEL].n_unique()
+        words = f"{len(rows):,} images in the folders of {plural(count, 'class', 'classes')}"
+        notes = [*notes, *more]
+        return Canonical(path=place, name=name, form=PARQUET, words=words, notes=notes)
+
+    name = source.resolve().name
+    test = None if held.test is None else part(held.test, f"{name}_test.parquet", [])
+    return replace(part(held.data, f"{name}.parquet", held.notes), test=test)
 
 
 _OPEN = {FileKind.TEXT: open_text, FileKind.EXCEL: open_workbook, FileKind.JSON: open_json}

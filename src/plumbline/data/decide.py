@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from plumbline.cells import is_whole, unreadable
+from plumbline.cells import has_images, is_whole, unreadable
 from plumbline.data.answers import Answers, RawRows, query
 from plumbline.data.choose import Choice, choose_all, text_reading
 from plumbline.data.formats import Reading, readings
+from plumbline.data.pictures import refuse_other_bytes
 from plumbline.data.read import AT_ONCE, readable, select_in_parts
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType
@@ -45,6 +46,7 @@ def decide(
     """
     schema = raw.collect_schema()
     refuse_unusable(schema, file)
+    refuse_other_bytes(raw, file)
     texts = [n for n, dtype in schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
     rows = RawRows(
         raw=raw,
@@ -79,12 +81,12 @@ def refuse_unusable(schema: pl.Schema, file: str) -> None:
                 wanted="a name that is not *, not ^…$, and begins with an ordinary character",
                 hint="rename the column",
             )
-        if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        if (dtype.is_nested() or dtype in (pl.Binary, pl.Object)) and not has_images(dtype):
             raise DataError(
                 f"cells of type {dtype} cannot be read",
                 file=file,
                 where=f"column '{name}'",
-                wanted="one number, text, date or truth value in a cell",
+                wanted="one number, text, date, truth value or image in a cell",
                 hint="remove the column, or write its parts as columns of their own",
             )
 
@@ -123,6 +125,8 @@ def _native_note(dtype: pl.DataType) -> tuple[str, ...]:
 
 
 def _native(dtype: pl.DataType) -> Reading:
+    if has_images(dtype):
+        return Reading(type=ColumnType.IMAGE)
     if dtype == pl.Boolean:
         return Reading(type=ColumnType.BOOLEAN)
     if isinstance(dtype, pl.Date | pl.Datetime):

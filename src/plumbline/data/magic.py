@@ -8,8 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
+from plumbline.cells import has_images
 from plumbline.config.data import FormatConfig
 from plumbline.data.options import ReadingOptions
+from plumbline.data.pictures import is_image_folder, refuse_other_bytes
 from plumbline.data.read import open_bytes, readable, scan
 from plumbline.errors import DataError, ParameterError
 
@@ -40,6 +42,7 @@ class FileKind(StrEnum):
     PARQUET = "Parquet"
     EXCEL = "Excel"
     JSON = "JSON"
+    IMAGES = "images"
 
 
 def kind_of(path: Path, options: ReadingOptions) -> FileKind:
@@ -52,14 +55,17 @@ def kind_of(path: Path, options: ReadingOptions) -> FileKind:
     if not path.exists():
         raise DataError("no such file", file=path, hint="check the path")
     if path.is_dir():
-        if not any(path.rglob("*.parquet")):
+        if any(path.rglob("*.parquet")):
+            kind = FileKind.PARQUET
+        elif is_image_folder(path):
+            kind = FileKind.IMAGES
+        else:
             raise DataError(
-                "is a folder and holds no .parquet file",
+                "is a folder and holds no .parquet file and no image",
                 file=path.name,
-                wanted=f"a file ({READ}), or a folder of Parquet files",
+                wanted=f"a file ({READ}), a folder of Parquet files, or images in CLASS/*",
                 hint="join the files to one, or name one of them",
             )
-        kind = FileKind.PARQUET
     else:
         kind = _kind_of_file(path)
     own = {FileKind.TEXT: options.of_text, FileKind.EXCEL: _OF_SHEETS}.get(kind, [])
@@ -131,12 +137,14 @@ def refuse_types(path: Path) -> None:
     Raises:
         DataError: names the column and its type.
     """
-    for name, dtype in scan(path, FormatConfig(type="parquet")).collect_schema().items():
-        if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+    raw = scan(path, FormatConfig(type="parquet"))
+    for name, dtype in raw.collect_schema().items():
+        if (dtype.is_nested() or dtype in (pl.Binary, pl.Object)) and not has_images(dtype):
             raise DataError(
                 f"holds cells of type {dtype}",
                 file=path.name,
                 where=f"column '{name}'",
-                wanted="numbers, booleans, text, dates, times",
+                wanted="numbers, booleans, text, dates, times, images",
                 hint="leave the column out, or convert it (a list to columns)",
             )
+    refuse_other_bytes(raw, path.name)

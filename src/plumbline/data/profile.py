@@ -112,6 +112,8 @@ def _profile(
                 where=f"column '{name}'",
                 hint="remove the quote, or pass --quote none if quotes mean nothing",
             )
+        if columns[name].type is ColumnType.IMAGE:
+            of["read"] = of["there"] - of["bad"]
         infinite = of["there"] - of["bad"] - of["read"]
         profiles[name] = ColumnProfile(
             rows=measured["rows"],
@@ -133,6 +135,8 @@ def _profile(
 def _cells(column: Column, dtype: pl.DataType) -> dict[str, pl.Expr]:
     """What is read of a cell: its value, whether it is there, whether it is unreadable."""
     cell, value = written(column, dtype), typed(column, dtype)
+    if column.type is ColumnType.IMAGE:
+        value = value.hash()
     texts = column.type in (ColumnType.CATEGORY, ColumnType.TEXT)
     return {
         "value": cell if texts else value,
@@ -217,7 +221,7 @@ def _notes(
         if first is not None:
             cell = shorten(first[1], MOST_LETTERS)
             where = f" ({'first ' if bad > 1 else ''}{cell} in row {first[0]}, counted from 0)"
-        one = "an" if kind is ColumnType.INTEGER else "a"
+        one = "an" if kind in (ColumnType.INTEGER, ColumnType.IMAGE) else "a"
         notes.append(f"{bad:,} {are} not {one} {kind}{where}: validation will refuse {them}")
     return tuple(notes)
 

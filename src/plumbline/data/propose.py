@@ -20,7 +20,7 @@ LONG_KEY = 1000  # characters; YAML takes no longer ones for keys unless told
 HEADER = """\
 # What the data must look like: inferred by `plumbline init`, yours to edit.
 #
-# type      number, integer, boolean, category, text, date
+# type      number, integer, boolean, category, text, date, image
 # role      feature (default), target, time, group, id, weight, split, ignore
 # format    how cells are written, where not as 1234.5 or 2024-12-31: {decimal: ',',
 #           thousands: '.', unit: '$' (`%` divides by 100), parentheses: true for (5) = -5,

@@ -18,6 +18,7 @@ from plumbline.cells import typed
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.rows import limit_reading
 from plumbline.errors import DataError
+from plumbline.kinds import ColumnType
 from plumbline.tables import Schema, Table
 
 Item = TypeVar("Item")
@@ -40,7 +41,8 @@ def open_table(config: DataConfig, schema: Schema, root: Path) -> Table:
     if counts[0] == 0:
         raise DataError("has no rows", file=config.path, hint="add rows below the header")
     frame = frames[0] if len(frames) == 1 else pl.concat(frames)
-    limit_reading(len(schema.columns), config.max_memory_mb)
+    images = len(schema.of_type(ColumnType.IMAGE))
+    limit_reading(len(schema.columns), config.max_memory_mb, images)
     return Table(frame=frame, rows=sum(counts), test_rows=sum(counts[1:]))
 
 

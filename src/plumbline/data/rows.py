@@ -12,6 +12,7 @@ import yaml
 
 from plumbline.errors import DataError
 from plumbline.files import read_json, write_json
+from plumbline.kinds import ColumnType
 from plumbline.manifest import MANIFEST
 from plumbline.tables import Schema, Table, rows_at_once
 
@@ -28,7 +29,9 @@ def write_rows(
     Args:
         frame: has the schema's columns in their types; the rows of the test file come last.
     """
-    sink_rows(frame.select(c.name for c in schema.columns), folder / ROWS, max_memory_mb)
+    images = len(schema.of_type(ColumnType.IMAGE))
+    own = frame.select(c.name for c in schema.columns)
+    sink_rows(own, folder / ROWS, max_memory_mb, images)
     write_json(folder / ABOUT, {**schema.to_json(), "test_rows": test_rows})
 
 
@@ -61,10 +64,10 @@ def _rows_hash(table: Path) -> str:
     return str(read_json(table / MANIFEST)["files"][ROWS])
 
 
-def sink_rows(frame: pl.LazyFrame, path: Path, max_memory_mb: int) -> None:
+def sink_rows(frame: pl.LazyFrame, path: Path, max_memory_mb: int, images: int = 0) -> None:
     """Rows as Parquet, in order, in groups of one size: the same rows give the same bytes."""
     columns = len(frame.collect_schema())
-    size = rows_at_once(columns, max_memory_mb)
+    size = rows_at_once(columns, max_memory_mb, images)
     frame.sink_parquet(path, compression="zstd", row_group_size=size, maintain_order=True)
 
 
@@ -90,10 +93,10 @@ def open_rows(folder: Path, max_memory_mb: int) -> tuple[Table, Schema]:
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"cannot be read: {reason}", file=rows, hint=HINT) from None
-    limit_reading(len(schema.columns), max_memory_mb)
+    limit_reading(len(schema.columns), max_memory_mb, len(schema.of_type(ColumnType.IMAGE)))
     return Table(frame=frame, rows=count, test_rows=test_rows), schema
 
 
-def limit_reading(columns: int, max_memory_mb: int) -> None:
+def limit_reading(columns: int, max_memory_mb: int, images: int = 0) -> None:
     """Let polars read ahead no more than fits; holds for the process, which is one stage."""
-    pl.Config.set_streaming_chunk_size(rows_at_once(columns, max_memory_mb))
+    pl.Config.set_streaming_chunk_size(rows_at_once(columns, max_memory_mb, images))

@@ -13,6 +13,8 @@ from plumbline.config.data import DataConfig
 from plumbline.data.read import conform, readable, scan
 from plumbline.data.rows import limit_reading, sink_rows
 from plumbline.errors import DataError
+from plumbline.images import ImageReader
+from plumbline.kinds import ColumnType
 from plumbline.tables import ROW, Schema, internal
 
 __all__ = ["ROW", "Source", "open_source"]
@@ -23,7 +25,7 @@ class Source:
     """Typed rows (data file, then test file) and, beside them, the cells as written.
 
     `unreadable` and `as_written` have an expression per column over `frame`; `names` are the
-    file's columns, `texts` those that are text in it.
+    file's columns, `texts` those that are text in it, `images` those of images.
     """
 
     frame: pl.LazyFrame
@@ -32,6 +34,7 @@ class Source:
     as_written: Mapping[str, pl.Expr]
     names: list[str]
     texts: frozenset[str]
+    images: frozenset[str]
     rows: int
     test_rows: int
 
@@ -44,7 +47,18 @@ class Source:
             .select(pl.col(column).str.slice(0, 200))
             .collect(engine="streaming")
         )
-        return picked[column].to_list()
+        cells = picked[column].to_list()
+        if column not in self.images:
+            return cells
+        reasons = zip(cells, self._reasons(column, rows), strict=True)
+        return [f"{cell} ({why})" if cell and why else cell for cell, why in reasons]
+
+    def _reasons(self, column: str, rows: list[int]) -> list[str | None]:
+        """Why cells are no images."""
+        frame = self.frame.select(column).with_row_index(ROW).filter(pl.col(ROW).is_in(rows))
+        contents = frame.collect(engine="streaming")[column].to_list()
+        reader = ImageReader(None)
+        return ["no such file" if c is None else reader.problem(c) for c in contents]
 
 
 def open_source(
@@ -67,7 +81,8 @@ def open_source(
     Raises:
         DataError: a file is missing, empty or broken, or lacks a column of the schema.
     """
-    limit_reading(2 * len(schema.columns), config.max_memory_mb)  # each with its flag
+    images = schema.of_type(ColumnType.IMAGE)
+    limit_reading(2 * len(schema.columns), config.max_memory_mb, len(images))  # each with its flag
     typed_parts, written_parts = [], []
     counts: list[int] = []
     texts_of: Sequence[int] = range(len(schema.columns))
@@ -94,7 +109,7 @@ def open_source(
         with readable(file):
             if into is not None:
                 parsed = into / f"{len(counts)}.parquet"
-                sink_rows(frame, parsed, config.max_memory_mb)
+                sink_rows(frame, parsed, config.max_memory_mb, len(images))
                 frame = pl.scan_parquet(parsed)
             counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
         typed_parts.append(frame)
@@ -107,6 +122,7 @@ def open_source(
         as_written={schema.columns[i].name: pl.col(_text(i)) for i in texts_of},
         names=names,
         texts=frozenset(texts),
+        images=frozenset(images),
         rows=sum(counts),
         test_rows=sum(counts[1:]),
     )

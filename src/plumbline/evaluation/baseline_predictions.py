@@ -13,9 +13,14 @@ import polars as pl
 from plumbline.config import Config
 from plumbline.evaluation.baselines import fit_baseline
 from plumbline.examples import Examples, InputSpec
-from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.kinds import ColumnType, DoubleArray, IntArray, Part
 from plumbline.preprocessing.frames import take_rows
-from plumbline.preprocessing.plain import PlainReader, most_plain_rows
+from plumbline.preprocessing.plain import (
+    PlainReader,
+    image_shapes,
+    join_rows,
+    most_plain_rows,
+)
 from plumbline.tables import Schema, Table
 
 
@@ -41,9 +46,14 @@ def predict_baselines(
 
     Features come from the table, targets and weights of the training rows from `train`.
     """
-    frame = _features(table, schema, train.rows).collect()
-    reader = PlainReader(schema, frame, config.data.max_memory_mb)
-    known = reader.read(frame, train.y, train.weight)
+    rows = _features(table, schema, train.rows)
+    shapes = image_shapes(schema, rows)
+    frame = rows.drop(schema.of_type(ColumnType.IMAGE)).collect()
+    reader = PlainReader(schema, frame, config.data.max_memory_mb, shapes)
+    if shapes:  # whose bytes are more than the pixels read off them
+        known = join_rows(list(reader.read_batches(rows, train.y, train.weight)))
+    else:
+        known = reader.read(frame, train.y, train.weight)
     del frame  # as large as what was read off it
     names: list[str] = list(config.evaluate.baselines)
     predictors = {name: fit_baseline(name, known, spec, config.seed) for name in names}

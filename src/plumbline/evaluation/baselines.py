@@ -30,6 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from plumbline.errors import choose
+from plumbline.evaluation.pixels import PixelComponents, StandardPixels
 from plumbline.evaluation.text_counts import TextComponents, TfIdf
 from plumbline.examples import InputSpec
 from plumbline.kinds import DoubleArray, Task
@@ -86,7 +87,7 @@ def fit_baseline(name: str, train: PlainRows, spec: InputSpec, seed: int) -> Pre
     """
     baselines = BASELINES[spec.task]
     fit = choose(baselines, name, "evaluate.baselines")
-    columns = train.num.shape[1] + train.cat.shape[1] + train.text.shape[1]
+    columns = sum(block.shape[1] for block in (train.num, train.cat, train.text, train.pixels))
     if _one_class(train, spec) or columns == 0:
         fit = baselines["majority"]  # nothing to tell apart, or nothing to tell it by
     return fit(train, spec, seed)
@@ -105,9 +106,9 @@ def _majority(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> P
 
 def _linear(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
     """A linear model of standardized numbers, gaps filled with the median and marked, one-hot
-    categories, and TF-IDF of the words and pairs of words of texts. The penalty is scikit-learn's
-    default, 1, unless the best of six lowers the loss on held-out training rows by more than its
-    standard error.
+    categories, TF-IDF of the words and pairs of words of texts, and standardized pixels. The
+    penalty is scikit-learn's default, 1, unless the best of six lowers the loss on held-out
+    training rows by more than its standard error.
 
     The solver makes 1,000 steps at most, and fewer (100 at least) where rows, columns and classes
     are so many that those would take longer than some minutes.
@@ -181,9 +182,15 @@ class _LinearInputs:
     def __init__(self, blocks: list[Any], train: PlainRows) -> None:
         self.columns = ColumnTransformer(blocks).fit(_matrix(train)) if blocks else None
         self.texts = TfIdf(train.text)
+        self.pixels = StandardPixels(train.pixels)
 
     def __call__(self, rows: PlainRows) -> Any:
         parts = [] if self.columns is None else [self.columns.transform(_matrix(rows))]
+        if rows.pixels.shape[1]:
+            parts.append(self.pixels(rows.pixels))
+        if len(parts) == 2 and not self.texts:
+            dense = [p.toarray() if sparse.issparse(p) else p for p in parts]
+            return np.concatenate(dense, axis=1)
         if not self.texts:
             return parts[0] if parts else np.zeros((len(rows), 1))
         return sparse.hstack([*parts, self.texts(rows.text)], format="csr")
@@ -200,18 +207,20 @@ def _linear_predict(of: Estimators, inputs: _LinearInputs, model: Any, outputs: 
 
 def _gradient_boosting(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
     """Histogram gradient boosting with native categories and native gaps; of texts it sees the
-    main components of their TF-IDF.
+    main components of their TF-IDF, of images those of their pixels.
 
     Of a category with more values than scikit-learn takes, the most frequent keep their own code
     and the rest share one.
     """
     numbers, width = train.num.shape[1], train.num.shape[1] + train.cat.shape[1]
     components = TextComponents(train.text, seed)
+    directions = PixelComponents(train.pixels, seed)
 
     def features(rows: PlainRows) -> DoubleArray:
         codes = np.where(rows.cat < TREE_CODES, rows.cat, OTHER).astype(np.float64)
         codes[rows.cat == MISSING] = np.nan
-        return np.concatenate([rows.num, codes, components(rows.text)], axis=1)
+        more = [components(rows.text), directions(rows.pixels)]
+        return np.concatenate([rows.num, codes, *more], axis=1)
 
     known = features(train)
     if not known.shape[1]:  # of the texts nothing is left

@@ -81,6 +81,7 @@ MASKERS: dict[str, Callable[[TensorSpec], TensorMasker]] = {
     "numbers": ColumnMasker,
     "categories": ColumnMasker,
     "text": ColumnMasker,
+    "image": ColumnMasker,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plumbline.images.many import read_images
+from plumbline.images.many import find_broken, read_images
 from plumbline.images.read import FORMATS, MOST_PIXELS, ImageReader, ImageShape
 
-__all__ = ["FORMATS", "MOST_PIXELS", "ImageReader", "ImageShape", "read_images"]
+__all__ = ["FORMATS", "MOST_PIXELS", "ImageReader", "ImageShape", "find_broken", "read_images"]

@@ -17,6 +17,17 @@ from plumbline.kinds import ByteArray
 AT_ONCE = 32  # images that a thread takes
 
 
+def find_broken(cells: Sequence[bytes | None], threads: int | None = None) -> list[bool]:
+    """Which cells hold bytes that are no image that can be read."""
+    reader = ImageReader(None)
+
+    def broken(cell: bytes | None) -> bool:
+        return cell is not None and reader.problem(cell) is not None
+
+    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+        return list(pool.map(broken, cells, chunksize=AT_ONCE))
+
+
 def read_images(
     reader: ImageReader,
     cells: Sequence[str | bytes | None],

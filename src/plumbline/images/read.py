@@ -6,6 +6,7 @@ formats, and refused by its header where its pixels would not fit into memory.
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from plumbline.kinds import ByteArray
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # as Pillow names them
 MOST_PIXELS = 89_478_485  # above it Pillow, too, takes a file for a decompression bomb
+MOST_BYTES = 2**28  # of a file
 LARGE_PIXELS = 2**24  # images of more are decoded one at a time, whatever the threads
 WANTED = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 ORIENTATION = 0x0112  # EXIF
@@ -51,6 +53,9 @@ class ImageShape:
 
     def __iter__(self) -> Iterator[int]:
         return iter((self.channels, self.height, self.width))
+
+
+SMALLEST = ImageShape(channels=3, height=8, width=8)  # which asks least of a decoder
 
 
 class ImageReader:
@@ -95,6 +100,35 @@ class ImageReader:
             with _one_large if large else nullcontext():
                 return _pixels(image, shape)
 
+    def content(self, cell: str, where: str) -> bytes | None:
+        """The bytes of the file that a cell names; None where there is no such file.
+
+        Raises:
+            DataError: the file is outside the folder, cannot be read, or has over `MOST_BYTES`.
+        """
+        try:
+            with self._file(cell, where) as file:
+                content = file.read(MOST_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        if len(content) > MOST_BYTES:
+            raise DataError(
+                "the file is too large",
+                file=cell,
+                where=where,
+                wanted=f"at most {MOST_BYTES >> 20} MB",
+                hint=SMALLER,
+            )
+        return content
+
+    def problem(self, content: bytes) -> str | None:
+        """Why the bytes are no image that can be read; None where they are one."""
+        try:
+            self.pixels(content, SMALLEST, "")
+        except DataError as error:
+            return error.what
+        return None
+
     @contextmanager
     def _opened(self, cell: str | bytes, where: str) -> Iterator[Image.Image]:
         file = cell if isinstance(cell, str) else None
@@ -128,6 +162,24 @@ class ImageReader:
             if not cell:
                 raise DataError("the image has no bytes", where=where, hint="clear the cell")
             return BytesIO(cell)
+        try:
+            file = self._file(cell, where)
+        except FileNotFoundError:
+            raise DataError(
+                "no such file",
+                file=cell,
+                where=where,
+                wanted="a path relative to the data file",
+                hint="add the file, or clear the cell",
+            ) from None
+        if not os.fstat(file.fileno()).st_size:
+            file.close()
+            raise DataError(
+                "the file is empty", file=cell, where=where, hint="write the file again"
+            )
+        return file
+
+    def _file(self, cell: str, where: str) -> BinaryIO:
         if self.folder is None:
             raise DataError(
                 "no files are read here",
@@ -150,20 +202,8 @@ class ImageReader:
             kind = path.stat()
             if not stat.S_ISREG(kind.st_mode):
                 raise DataError("not a file", file=cell, where=where, wanted="an image file")
-            if not kind.st_size:
-                raise DataError(
-                    "the file is empty", file=cell, where=where, hint="write the file again"
-                )
             return path.open("rb")
-        except FileNotFoundError:
-            raise DataError(
-                "no such file",
-                file=cell,
-                where=where,
-                wanted="a path relative to the data file",
-                hint="add the file, or clear the cell",
-            ) from None
-        except DataError:
+        except (FileNotFoundError, DataError):
             raise
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte
             reason = error.strerror if isinstance(error, OSError) else str(error)

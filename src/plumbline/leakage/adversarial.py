@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Part, TargetKind
+from plumbline.kinds import BoolArray, DoubleArray, IntArray, Part, TargetKind
 from plumbline.leakage.codes import Target, area, as_number, encode, knowledge
-from plumbline.leakage.finding import Evidence, Finding
+from plumbline.leakage.finding import UNCODED, Evidence, Finding
 from plumbline.leakage.others import boosted, linear, matrix
 from plumbline.tables import ROW
 
@@ -118,7 +118,7 @@ def _units(evidence: Evidence, frame: pl.DataFrame) -> IntArray:
 
 def _features(evidence: Evidence, train: pl.DataFrame, test: pl.DataFrame) -> tuple[str, ...]:
     """What is compared; in a split by time not the clocks, which differ by construction."""
-    names = tuple(c.name for c in evidence.schema.features if c.type is not ColumnType.TEXT)
+    names = tuple(c.name for c in evidence.schema.features if c.type not in UNCODED)
     if not evidence.ordered:
         return names
     frame = pl.concat([train, test])

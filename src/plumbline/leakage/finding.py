@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from plumbline.config.data import LeakageConfig
-from plumbline.kinds import ByteArray, IntArray, Part
+from plumbline.images import ImageReader, read_images
+from plumbline.kinds import ByteArray, ColumnType, DoubleArray, IntArray, Part
 from plumbline.split import SplitRows
 from plumbline.tables import ROW, Schema, Table
 
@@ -19,6 +20,9 @@ LISTED = 100  # row numbers listed per finding
 CELLS, LEAST_ROWS = 25_000_000, 2_000  # of a sample: cells at most, but so many rows in any case
 Severity = Literal["critical", "warning"]
 NO_ROWS: IntArray = np.zeros(0, dtype=np.int64)
+SIDE = 8  # pixels of a thumbnail
+THUMBNAIL = pl.Array(pl.Float32, (SIDE, SIDE))
+UNCODED = (ColumnType.TEXT, ColumnType.IMAGE)  # what no number or code stands for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,18 +108,41 @@ class Evidence:
 
     @cached_property
     def _sampled(self) -> pl.DataFrame:
-        """Rows of all parts, read in one pass."""
+        """Rows of all parts, read in one pass; in place of an image a hash of its bytes."""
         sides = (np.isin(self.part, parts) for parts in ((Part.TRAIN,), (Part.VAL, Part.TEST)))
         rows = [sample(np.flatnonzero(s), self.sampled_rows, self.seed) for s in sides]
         rows_kept = pl.LazyFrame({ROW: np.concatenate(rows).astype(np.uint32)})
         return (
             self.table.frame.with_row_index(ROW)
             .join(rows_kept, on=ROW, how="semi", maintain_order="left")
+            .with_columns(pl.col(name).hash(0) for name in self.schema.of_type(ColumnType.IMAGE))
             .collect(engine="streaming")
         )
 
+    def thumbnails(self, name: str, rows: IntArray) -> DoubleArray:
+        """Small gray copies of the images of some rows, ascending: (n, s, s), 0 to 255, NaN where
+        there is none."""
+        kept = pl.LazyFrame({ROW: rows.astype(np.uint32)})
+        images = (
+            self.table.frame.select(name)
+            .with_row_index(ROW)
+            .join(kept, on=ROW, how="semi", maintain_order="left")
+            .select(pl.col(name).map_batches(_thumbnails, return_dtype=THUMBNAIL))
+            .collect(engine="streaming")[name]
+        )
+        return images.to_numpy().astype(np.float64)
+
 
 Check = Callable[[Evidence], Sequence[Finding]]
+
+
+def _thumbnails(contents: pl.Series) -> pl.Series:
+    cells = contents.to_list()
+    out = np.zeros((len(cells), 1, SIDE, SIDE), dtype=np.uint8)
+    read_images(ImageReader(None), cells, out, lambda i: f"column '{contents.name}'")
+    values = out[:, 0].astype(np.float32)
+    values[[cell is None for cell in cells]] = np.nan
+    return pl.Series(contents.name, values, dtype=THUMBNAIL)
 
 
 def sample(rows: IntArray, limit: int, seed: int) -> IntArray:

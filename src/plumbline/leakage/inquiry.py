@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, TargetKind
+from plumbline.kinds import BoolArray, DoubleArray, IntArray, TargetKind
 from plumbline.leakage.codes import Knowledge, Target, encode, knowledge
-from plumbline.leakage.finding import Evidence
+from plumbline.leakage.finding import UNCODED, Evidence
 from plumbline.leakage.others import boosted, linear, matrix, outright, ranked
 from plumbline.tables import ROW
 
@@ -114,7 +114,7 @@ class Inquiry:
 def inquire(evidence: Evidence) -> Inquiry:
     """Code the training sample, and ask each column alone."""
     frame, schema = evidence.train, evidence.schema
-    names = tuple(c.name for c in schema.features if c.type is not ColumnType.TEXT)
+    names = tuple(c.name for c in schema.features if c.type not in UNCODED)
     target = Target.of(frame, schema, evidence.seed)
     few = np.sort(evidence.generator("giveaway").permutation(len(frame))[:OTHERS_ROWS])
     codes = {name: encode(frame[name]) for name in names}

@@ -11,7 +11,7 @@ them than chance explains; m is read off how fast the number of near rows grows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -21,7 +21,7 @@ import polars as pl
 from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray
 from plumbline.leakage.across import MANY
 from plumbline.leakage.codes import as_number
-from plumbline.leakage.finding import Evidence, Finding
+from plumbline.leakage.finding import SIDE, Evidence, Finding
 from plumbline.leakage.identifier import numbers_rows
 from plumbline.preprocessing.duplicates import group_codes, plain
 from plumbline.tables import ROW
@@ -69,8 +69,13 @@ def near_duplicates(evidence: Evidence) -> Sequence[Finding]:
         for c in evidence.schema.features
         if c.type in NUMERIC and not numbers_rows(train[c.name])
     ]
-    others = [c.name for c in evidence.schema.features if c.type not in NUMERIC]
-    space = _space(train, held, numbers, others) if numbers else None
+    images = evidence.schema.of_type(ColumnType.IMAGE)
+    others = [
+        c.name for c in evidence.schema.features if c.type not in (*NUMERIC, ColumnType.IMAGE)
+    ]
+    values = {name: as_number(pl.concat([train[name], held[name]])) for name in numbers}
+    values |= {key: v for n in images for key, v in _pixels(evidence, n, train, held).items()}
+    space = _space(train, held, values, others) if values else None
     if space is None or not space.train.shape[1] or min(len(train), len(held)) < 2:
         return []
     bound = evidence.config.near_distance
@@ -82,13 +87,24 @@ def near_duplicates(evidence: Evidence) -> Sequence[Finding]:
     return []
 
 
+def _pixels(
+    evidence: Evidence, name: str, train: pl.DataFrame, held: pl.DataFrame
+) -> dict[str, DoubleArray]:
+    """An image as numbers, those of its thumbnail: a copy that was written or resized anew has
+    nearly the same."""
+    numbers = np.concatenate([frame[ROW].to_numpy() for frame in (train, held)]).astype(np.int64)
+    order = np.argsort(numbers)
+    pixels = np.empty((len(numbers), SIDE * SIDE))
+    pixels[order] = evidence.thumbnails(name, numbers[order]).reshape(len(numbers), -1)
+    return {f"{name} {j}": column for j, column in enumerate(pixels.T)}
+
+
 def _space(
-    train: pl.DataFrame, held: pl.DataFrame, numbers: list[str], others: list[str]
+    train: pl.DataFrame, held: pl.DataFrame, values: Mapping[str, DoubleArray], others: list[str]
 ) -> Space | None:
     both = pl.concat([train, held])
     columns, common = [], []
-    for name in numbers:
-        value = as_number(both[name])
+    for value in values.values():
         spread = np.nanstd(value[: len(train)]) if np.isfinite(value[: len(train)]).any() else 0
         if spread > 0:
             columns.append(value / spread)

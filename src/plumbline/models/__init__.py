@@ -15,12 +15,11 @@ from plumbline.config.model import ModelConfig
 from plumbline.errors import DataError
 from plumbline.examples import InputSpec
 from plumbline.kinds import Task
-from plumbline.models.encoders import Learned, learn_inputs
+from plumbline.models.encoders import Learned, check_encoded_columns, learn_inputs
 from plumbline.models.ft_transformer import FTTransformer
 from plumbline.models.layers import DropoutContext, initialize, number_dropouts
 from plumbline.models.mlp import MLP, Perceptron, ResidualMLP
 from plumbline.models.tabm import TabM, TabMMini
-from plumbline.models.text import check_text_columns
 from plumbline.models.without_memory import WithoutMemory
 
 MODELS: dict[str, Callable[[ModelConfig, InputSpec, Learned, DropoutContext], nn.Module]] = {
@@ -53,7 +52,7 @@ def build_model(
 
     Raises:
         DataError: there is no feature.
-        ParameterError: an encoder is for a column that is no text.
+        ParameterError: an encoder is for a column that is not of its type.
     """
     if not spec.tensors:
         raise DataError(
@@ -61,7 +60,7 @@ def build_model(
             file="expectations.yaml",
             hint="give at least one column the role feature",
         )
-    check_text_columns(config, spec)
+    check_encoded_columns(config, spec)
     noise = DropoutContext(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -5,7 +5,7 @@ B rows, F features of a tensor, W token width, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
-from plumbline.errors import choose
+from plumbline.errors import ParameterError, choose, nearest
 from plumbline.examples import Inputs, InputSpec, TensorSpec
 from plumbline.models.embeddings import (
     NUMBER_EMBEDDINGS,
@@ -24,6 +24,7 @@ from plumbline.models.embeddings import (
     LinearTokens,
     number_edges,
 )
+from plumbline.models.image import ImageFeatures
 from plumbline.models.text import BagOfTokens, TextFeatures
 
 Learned = Mapping[str, Any]  # tensor name -> what its encoder learned from training rows, as JSON
@@ -180,7 +181,27 @@ ENCODERS: dict[str, Encoder] = {
     ),
     "categories": Encoder(features=CategoryFeatures, tokens=CategoryTokens, linear=CategoryLinear),
     "text": Encoder(features=TextFeatures, linear=BagOfTokens),
+    "image": Encoder(features=ImageFeatures),
 }
+
+
+def check_encoded_columns(config: ModelConfig, spec: InputSpec) -> None:
+    """Refuse encoders of columns that are not of their kind among the features.
+
+    Raises:
+        ParameterError: names the first.
+    """
+    given: dict[str, Iterable[str]] = {"text": config.text.columns, "image": config.image.columns}
+    for kind, named in given.items():
+        names = {tensor.sources[0] for tensor in spec.of_kind(kind)}
+        for name in named:
+            if name not in names:
+                raise ParameterError(
+                    f"not a column of type {kind} that the network reads",
+                    file="params.yaml",
+                    where=f"model.{kind}.columns.{name}",
+                    hint=nearest(name, names) if names else f"no feature is of type {kind}",
+                )
 
 
 def encoder_of(tensor: TensorSpec) -> Encoder:

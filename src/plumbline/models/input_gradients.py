@@ -36,7 +36,11 @@ class InputGradients:
         represented = {}
         for name, array in inputs.items():
             values, lookup = torch.tensor(array), self._lookup[name]
-            represented[name] = values if lookup is None else lookup(values)
+            if lookup is not None:
+                values = lookup(values)
+            elif not values.is_floating_point():  # pixels
+                values = values.float()
+            represented[name] = values
         return represented
 
     def gradients(self, represented: Mapping[str, Tensor], outputs: Tensor) -> dict[str, Tensor]:

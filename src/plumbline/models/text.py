@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig, TextEncoderConfig
-from plumbline.errors import ParameterError, choose, nearest
-from plumbline.examples import PADDING, InputSpec, TensorSpec
+from plumbline.errors import choose
+from plumbline.examples import PADDING, TensorSpec
 from plumbline.models.layers import DropoutContext, SampleDropout
 from plumbline.models.text_cnn import TextCNN
 from plumbline.models.text_mean import TextMean
@@ -87,20 +87,3 @@ class BagOfTokens(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         added: Tensor = self.lookup(ids).sum(1)
         return added
-
-
-def check_text_columns(config: ModelConfig, spec: InputSpec) -> None:
-    """Refuse encoders of columns that are no texts among the features.
-
-    Raises:
-        ParameterError: names the first.
-    """
-    names = {tensor.sources[0] for tensor in spec.of_kind("text")}
-    for name in config.text.columns:
-        if name not in names:
-            raise ParameterError(
-                "not a text column that the network reads",
-                file="params.yaml",
-                where=f"model.text.columns.{name}",
-                hint=nearest(name, names) if names else "no column of type text is a feature",
-            )

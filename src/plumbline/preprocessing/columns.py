@@ -79,7 +79,7 @@ def check_columns(config: NormalizeConfig, schema: Schema) -> None:
                     f"has no effect on a column of type {features[name].type}",
                     file="params.yaml",
                     where=f"{where}.{key}",
-                    hint=f"keys for this column: {', '.join(valid)}",
+                    hint=f"keys for this column: {', '.join(valid) or 'none'}",
                 )
 
 
@@ -91,6 +91,8 @@ def _keys_of(kind: ColumnType) -> tuple[str, ...]:
         return (*number, "dates", "as_category", "max_categories", "min_count")
     if kind is ColumnType.TEXT:
         return ("tokenizer",)
+    if kind is ColumnType.IMAGE:
+        return ()
     return ("encode", "max_categories", "min_count")
 
 

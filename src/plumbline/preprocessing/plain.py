@@ -1,18 +1,19 @@
 """Rows as people give them to scikit-learn: numbers and texts as they are, categories as codes.
 
 Nothing is scaled or imputed here. The baselines read these rows, so that none of them is held
-back by what suits a network. n rows, k numbers, c categories, t texts.
+back by what suits a network. n rows, k numbers, c categories, t texts, p pixels of all images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 import polars as pl
 
+from plumbline.images import ImageReader, ImageShape, read_images
 from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray, ObjectArray
 from plumbline.preprocessing.dates import PARTS, date_numbers
 from plumbline.preprocessing.frames import batches
@@ -24,6 +25,9 @@ MOST_VALUES = 1000  # of a category that have a code of their own
 MOST_CHARACTERS = 10_000  # of a text
 MOST_ROWS = 1_000_000  # fitted on at most, which bounds the time
 BYTES_PER_CELL = 64  # of a fit, copies included
+BYTES_PER_PIXEL = 8
+MOST_SIDE = 28  # pixels of an image
+LOOKED_AT = 200  # images that tell the size
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
 
 
@@ -31,11 +35,13 @@ NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
 class PlainRows:
     """`num` (n, k) float64, NaN where missing; `cat` (n, c) int64: `OTHER`, `MISSING`, or from 2
     on the values, the most frequent first; `text` (n, t) texts as they are, None where missing;
+    `pixels` (n, p) float32, 0 to 255, of small copies of the images, NaN where missing;
     `y` (n,) class numbers or values; `weight` (n,)."""
 
     num: DoubleArray
     cat: IntArray
     text: ObjectArray
+    pixels: FloatArray
     y: IntArray | FloatArray
     weight: FloatArray
 
@@ -47,6 +53,7 @@ class PlainRows:
             num=self.num[keep],
             cat=self.cat[keep],
             text=self.text[keep],
+            pixels=self.pixels[keep],
             y=self.y[keep],
             weight=self.weight[keep],
         )
@@ -56,8 +63,17 @@ def most_plain_rows(schema: Schema, max_memory_mb: int) -> int:
     """How many rows a baseline is fitted on at most: a million, or fewer (10,000 at least) where
     so many would not fit half of `data.max_memory_mb`."""
     width = sum(len(PARTS) if c.type is ColumnType.DATE else 1 for c in schema.features)
-    fit = max_memory_mb * 2**19 // (BYTES_PER_CELL * max(width, 1))
+    pixels = 3 * MOST_SIDE**2 * sum(c.type is ColumnType.IMAGE for c in schema.features)
+    size = BYTES_PER_CELL * max(width, 1) + BYTES_PER_PIXEL * pixels
+    fit = max_memory_mb * 2**19 // size
     return int(np.clip(fit, 10_000, MOST_ROWS))
+
+
+def join_rows(parts: Sequence[PlainRows]) -> PlainRows:
+    """The rows of all parts."""
+    return PlainRows(
+        **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(PlainRows)}
+    )
 
 
 class PlainReader:
@@ -67,10 +83,25 @@ class PlainReader:
     no value occurs twice.
     """
 
-    def __init__(self, schema: Schema, training: pl.DataFrame, max_memory_mb: int = 2048) -> None:
-        """Args: training: the features of the rows that baselines are fitted on."""
-        self._batch_rows = rows_at_once(len(schema.features), max_memory_mb)
-        filled = [c for c in schema.features if training[c.name].null_count() < len(training)]
+    def __init__(
+        self,
+        schema: Schema,
+        training: pl.DataFrame,
+        max_memory_mb: int = 2048,
+        images: Mapping[str, ImageShape] | None = None,
+    ) -> None:
+        """
+        Args:
+            training: the features of the rows that baselines are fitted on, but for images.
+            images: the shape to which those of a column are brought (`image_shapes`).
+        """
+        self._images = dict(images or {})
+        self._batch_rows = rows_at_once(len(schema.features), max_memory_mb, len(self._images))
+        filled = [
+            c
+            for c in schema.features
+            if c.type is not ColumnType.IMAGE and training[c.name].null_count() < len(training)
+        ]
         self._numbers = [
             c.name
             for c in filled
@@ -108,7 +139,11 @@ class PlainReader:
         text = np.empty((len(frame), len(self._texts)), dtype=np.object_)
         for j, name in enumerate(self._texts):
             text[:, j] = frame[name].str.head(MOST_CHARACTERS).to_list()
-        return PlainRows(num=num, cat=cat, text=text, y=y, weight=weight)
+        pixels = [np.empty((len(frame), 0), dtype=np.float32)]
+        pixels += [_pixels(frame[name], shape) for name, shape in self._images.items()]
+        return PlainRows(
+            num=num, cat=cat, text=text, pixels=np.concatenate(pixels, axis=1), y=y, weight=weight
+        )
 
     def read_batches(
         self, frame: pl.LazyFrame, y: IntArray | FloatArray, weight: FloatArray
@@ -120,6 +155,33 @@ class PlainReader:
             yield self.read(batch, y[start:stop], weight[start:stop])
             start = stop
         assert start == len(y), f"{start} rows for {len(y)} targets"
+
+
+def image_shapes(schema: Schema, training: pl.LazyFrame) -> dict[str, ImageShape]:
+    """The shape of each column's images, by the first of the training rows: those of the data,
+    `MOST_SIDE` pixels at most."""
+    reader = ImageReader(None)
+    shapes = {}
+    for name in (c.name for c in schema.features if c.type is ColumnType.IMAGE):
+        some = training.select(pl.col(name).drop_nulls().head(LOOKED_AT)).collect()[name]
+        own = [reader.shape(cell, f"column '{name}'") for cell in some.to_list()]
+        if own:
+            shapes[name] = ImageShape(
+                channels=max(shape.channels for shape in own),
+                height=min(MOST_SIDE, int(np.median([shape.height for shape in own]))),
+                width=min(MOST_SIDE, int(np.median([shape.width for shape in own]))),
+            )
+    return shapes
+
+
+def _pixels(contents: pl.Series, shape: ImageShape) -> FloatArray:
+    """(n, p)."""
+    cells = contents.to_list()
+    out = np.zeros((len(cells), *shape), dtype=np.uint8)
+    read_images(ImageReader(None), cells, out, lambda i: f"column '{contents.name}'")
+    pixels = out.reshape(len(cells), -1).astype(np.float32)
+    pixels[[cell is None for cell in cells]] = np.nan
+    return pixels
 
 
 def _floats(values: pl.Series) -> DoubleArray:

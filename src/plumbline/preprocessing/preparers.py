@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from plumbline.kinds import ColumnType
+from plumbline.preprocessing.image import ImagePreparer
 from plumbline.preprocessing.preparer import Given, Preparer
 from plumbline.preprocessing.scalars import ScalarPreparer
 from plumbline.preprocessing.text import TextPreparer
 from plumbline.tables import Column
 
-PREPARERS: dict[str, type[Preparer]] = {"scalars": ScalarPreparer, "text": TextPreparer}
+PREPARERS: dict[str, type[Preparer]] = {
+    "scalars": ScalarPreparer,
+    "text": TextPreparer,
+    "image": ImagePreparer,
+}
 PREPARER_OF: dict[ColumnType, str] = {
     **dict.fromkeys(ColumnType, "scalars"),
     ColumnType.TEXT: "text",
+    ColumnType.IMAGE: "image",
 }
 
 

@@ -52,7 +52,9 @@ class TableTransformer:
         self.schema = schema
         self.config = config
         self._max_memory_mb = max_memory_mb
-        self._batch_rows = rows_at_once(len(schema.columns), max_memory_mb)
+        self._batch_rows = rows_at_once(
+            len(schema.columns), max_memory_mb, len(schema.of_type(ColumnType.IMAGE))
+        )
 
     # -- learning
 

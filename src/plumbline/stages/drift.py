@@ -28,7 +28,7 @@ def run(config: Config, paths: Paths) -> Report:
     test rows."""
     table, schema = load_table(config, paths)
     split = load_split(paths)
-    features = [c.name for c in schema.features]
+    features = [c.name for c in schema.features if c.type is not ColumnType.IMAGE]
     reference, current = (
         take_rows(table, _some(split.rows(part), config)).select(*features, schema.target).collect()
         for part in (Part.TRAIN, Part.TEST)

@@ -162,6 +162,8 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, datetime) and value.time() == time.min:
         return value.date().isoformat()
+    if isinstance(value, bytes):
+        return f"image of {len(value):,} bytes"
     return value if isinstance(value, str | int | float | None) else str(value)
 
 

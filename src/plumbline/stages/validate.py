@@ -19,6 +19,7 @@ from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError
 from plumbline.files import new_file, scratch, write_json, write_text
+from plumbline.kinds import ColumnType
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 
@@ -117,6 +118,8 @@ def _refusal(
 
 
 def _hint(first: CheckResult) -> str:
+    if first.problem.endswith(KINDS[ColumnType.IMAGE]):
+        return "Replace the files, or clear the cells, and run `plumbline init` again"
     if first.column and first.problem.startswith(
         tuple(f"are not {kind}" for kind in KINDS.values())
     ):

@@ -1,0 +1,145 @@
+"""A table of numbers, categories, texts and images goes from the owner's file to the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from plumbline.commands.init import Request, init
+from plumbline.config import Paths
+from plumbline.config.load import load_config
+from plumbline.errors import GateError
+from plumbline.files import read_json
+from plumbline.inference.decision import Decision
+from plumbline.inference.onnx_predictor import OnnxPredictor
+from plumbline.preprocessing.arrays import read_examples
+from plumbline.preprocessing.transform import TableTransformer
+from plumbline.stages import STAGES, load_stage
+from plumbline.store.bundle import load_bundle
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of mlflow's own imports
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+ROWS = 240
+SMALL: dict[str, Any] = {
+    "name": "mlp",
+    "width": 16,
+    "depth": 1,
+    "image": {"encoder": "cnn", "width": 16},
+    "text": {"embedding_dim": 8, "width": 8},
+}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("plumbline.commands.init.add_data", lambda root: None)
+    monkeypatch.setattr("plumbline.commands.init.cached_files", lambda root: {})
+
+
+def products(root: Path) -> Path:
+    """Cheap ones are dark in their photo; the other columns help a little. Some cells are empty."""
+    rng = np.random.default_rng(0)
+    cheap = rng.random(ROWS) < 0.5
+    (root / "photos").mkdir(parents=True)
+    photos = []
+    for i in range(ROWS):
+        pixels = rng.integers(0, 120, (12, 10, 3)) + (0 if cheap[i] else 100)
+        name = f"photos/商品{i}.{'png' if i % 2 else 'jpg'}"
+        Image.fromarray(pixels.astype(np.uint8)).save(root / name)
+        photos.append(name if i % 29 else "")
+    words = [rng.permutation(["soft", "red", "shoes", "for", "rainy", "days"]) for _ in range(ROWS)]
+    pl.DataFrame(
+        {
+            "weight": rng.normal(size=ROWS) + 0.5 * cheap,
+            "maker": rng.choice(["Acme", "Bolt", "Café"], ROWS),
+            "description": [" ".join([*w, str(i)]) for i, w in enumerate(words)],
+            "photo": photos,
+            "cheap": np.where(cheap, "yes", "no"),
+        }
+    ).write_csv(root / "products.csv")
+    return root / "products.csv"
+
+
+def checkout(root: Path, source: Path, shipped: Path) -> Paths:
+    """`plumbline init` on the file, and parameters that fit in a moment."""
+    paths = Paths(root)
+    params = yaml.safe_load((shipped / "params.yaml").read_text())
+    params["model"] |= SMALL
+    params["tune"]["trials"] = 0
+    params["train"] |= {"epochs": 8, "batch_size": 32, "learning_rate": 0.005, "learning_curve": []}
+    params["train"]["augment"] |= {"shift": 0.1, "mask_tokens": 0.1}
+    params["evaluate"]["bootstrap"] = 50
+    params["explain"] |= {"rows": 6, "background": 8, "lime_rows": 1, "faithfulness_rows": 3}
+    root.mkdir(exist_ok=True)
+    paths.params.write_text(yaml.safe_dump(params, sort_keys=False))
+    init(Request(data=source, target="cheap"), paths)
+    return paths
+
+
+def test_it_goes_through_every_stage(tmp_path: Path, root: Path) -> None:
+    paths = checkout(tmp_path / "project", products(tmp_path / "shop"), root)
+    types = {
+        name: column["type"]
+        for name, column in yaml.safe_load(paths.expectations.read_text())["columns"].items()
+    }
+    assert types == {
+        "weight": "number",
+        "maker": "category",
+        "description": "text",
+        "photo": "image",
+        "cheap": "category",
+    }
+    config = load_config(paths.params)
+    for stage in STAGES:
+        load_stage(stage)(config, paths)
+
+    spec = {tensor["name"]: tensor for tensor in read_json(paths.prepared / "spec.json")["tensors"]}
+    assert set(spec) == {"num", "cat", "text_0", "image_0"}
+    assert spec["image_0"]["shape"] == [3, 12, 10]
+    assert read_json(paths.reports / "metrics.json")["test"]["accuracy"] > 0.9
+    importance = read_json(paths.reports / "explain" / "importance.json")
+    assert next(iter(importance["columns"])) == "photo"
+    assert read_json(paths.reports / "register.json")["decision"] == "first"
+    page = (paths.reports / "index.html").read_text()
+    assert "photo" in page and "description" in page
+
+    # a row that is given is the row of the file, in the model and in the graph
+    transformer = TableTransformer.from_json(read_json(paths.model / "preprocessor.json"))
+    bundle = load_bundle(paths.model)
+    train_rows = read_examples(paths.prepared / "train", bundle.spec.names)
+    graph = OnnxPredictor((paths.onnx / "model.onnx").read_bytes())
+    frame = pl.read_parquet(paths.root / config.data.path)
+    for position in (0, 5):
+        row = frame.row(int(train_rows.rows[position]), named=True)
+        row["photo"] = row["photo"] and row["photo"]["bytes"]
+        one = transformer.transform_one(row)
+        for name, array in one.items():
+            assert_array_equal(array[0], train_rows.inputs[name][position])
+        decision = Decision.read(paths.decision)
+        assert_allclose(graph(one), bundle.predictor(decision)(one), atol=1e-5)
+
+
+def test_what_is_no_image_stops_validation_by_row(tmp_path: Path, root: Path) -> None:
+    source = products(tmp_path / "shop")
+    (tmp_path / "shop" / "photos" / "商品7.png").write_bytes(b"<html>not found</html>")
+    (tmp_path / "shop" / "photos" / "商品9.png").unlink()
+    paths = checkout(tmp_path / "project", source, root)
+    with pytest.raises(GateError) as caught:
+        load_stage("validate")(load_config(paths.params), paths)
+    message = str(caught.value)
+    assert "column 'photo'" in message and "2 values are not an image that can be read" in message
+    assert "Replace the files" in message
+    assert "first in row 7" in message and "商品7.png (not an image" in message
+    failing = pl.read_parquet(paths.reports / "validation" / "failing_rows.parquet")
+    assert failing["row"].to_list() == [7, 9]
+    assert "no such file" in failing["value"][1]
