@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tests.made import as_tensors, made_examples, made_spec, short_fit, small_model, spec_of
+from tests.made import (
+    as_tensors,
+    image_tensor,
+    made_examples,
+    made_images,
+    made_spec,
+    short_fit,
+    small_model,
+    spec_of,
+)
 from torch import Tensor, nn
 
 from plumbline.config.build import build
@@ -34,14 +43,22 @@ ROWS = 60
 TRAIN, VAL = made_examples(SPEC, ROWS, 1), made_examples(SPEC, 31, 2)
 TEXT_SPEC = made_spec(Task.MULTICLASS, numbers=0, cardinalities=(), texts=1)
 TEXT_TRAIN = made_examples(TEXT_SPEC, ROWS, 1)
-TEXT_ONLY = {name for name, own in AUGMENTATIONS.items() if set(own.changes) == {"text"}}
-STRENGTH = 0.5
+IMAGE_SPEC = made_spec(Task.MULTICLASS, numbers=0, cardinalities=(), images=1)
+IMAGE_TRAIN = made_examples(IMAGE_SPEC, ROWS, 1)
+OF_KIND = {"text": (TEXT_SPEC, TEXT_TRAIN), "image": (IMAGE_SPEC, IMAGE_TRAIN)}
+ONLY = {  # for tensors of one kind
+    name: kind
+    for name, own in AUGMENTATIONS.items()
+    for kind in OF_KIND
+    if set(own.changes) == {kind}
+}
+STRENGTH = {name: 45.0 if name == "rotate" else 0.5 for name in AUGMENTATIONS}
 each = pytest.mark.parametrize("name", AUGMENTATIONS)
 
 
 def augmenter(seed: int = 0, spec: InputSpec | None = None, **strengths: float) -> Augmenter:
-    """Of texts, where they are for texts alone."""
-    spec = spec or (TEXT_SPEC if TEXT_ONLY & set(strengths) else SPEC)
+    """Of texts or images, where they are for those alone."""
+    spec = spec or next((OF_KIND[ONLY[n]][0] for n in strengths if n in ONLY), SPEC)
     result = choose_augmentations(AugmentConfig(**strengths), spec, seed)
     assert result is not None
     return result
@@ -57,7 +74,8 @@ def changed(
     examples: Examples | None = None,
 ) -> dict[str, Tensor]:
     """All rows of an epoch, back in the order in which they lie, read in batches of a size."""
-    examples = examples or (TEXT_TRAIN if augmenter.spec is TEXT_SPEC else TRAIN)
+    own = {id(spec): rows for spec, rows in OF_KIND.values()}
+    examples = examples or own.get(id(augmenter.spec), TRAIN)
     source = open_source(examples.inputs, CPU, limit)
     bounds = [(a, min(a + size, len(order))) for a in range(0, len(order), size)]
     partners = augmenter.partners(epoch, order)
@@ -77,7 +95,7 @@ def test_each_has_its_parameter() -> None:
 
 @each
 def test_rows_do_not_depend_on_batches_order_or_source(name: str) -> None:
-    own, order = augmenter(**{name: STRENGTH}), epoch_order(0, 0, ROWS)
+    own, order = augmenter(**{name: STRENGTH[name]}), epoch_order(0, 0, ROWS)
     whole = changed(own, order, size=ROWS)
     for size in (1, 7):
         assert equal(changed(own, order, size=size), whole)
@@ -87,17 +105,17 @@ def test_rows_do_not_depend_on_batches_order_or_source(name: str) -> None:
 
 @each
 def test_epoch_and_seed_decide(name: str) -> None:
-    own, order = augmenter(**{name: STRENGTH}), torch.arange(ROWS)
+    own, order = augmenter(**{name: STRENGTH[name]}), torch.arange(ROWS)
     first = changed(own, order)
-    assert equal(changed(augmenter(**{name: STRENGTH}), order), first)
+    assert equal(changed(augmenter(**{name: STRENGTH[name]}), order), first)
     assert not equal(changed(own, order, epoch=1), first)
-    assert not equal(changed(augmenter(seed=1, **{name: STRENGTH}), order), first)
+    assert not equal(changed(augmenter(seed=1, **{name: STRENGTH[name]}), order), first)
 
 
 @each
 def test_shapes_and_types_stay_and_rows_are_not_written_to(name: str) -> None:
-    own = augmenter(**{name: STRENGTH})
-    rows = TEXT_TRAIN.inputs if name in TEXT_ONLY else TRAIN.inputs
+    own = augmenter(**{name: STRENGTH[name]})
+    rows = (OF_KIND[ONLY[name]][1] if name in ONLY else TRAIN).inputs
     before = as_tensors(rows)
     made = changed(own, torch.arange(ROWS))
     for tensor in own.spec:
@@ -110,17 +128,17 @@ def test_shapes_and_types_stay_and_rows_are_not_written_to(name: str) -> None:
 @each
 def test_copies_of_a_row_are_changed_apart(name: str) -> None:
     """As resampling makes them, all with the same row number."""
-    own = augmenter(**{name: STRENGTH})
+    own = augmenter(**{name: STRENGTH[name]})
     copies = made_examples(own.spec, ROWS, 1).take(np.array([0, 7] * 20))
     made = changed(own, torch.arange(40), examples=copies)
     different = [len(torch.unique(made[own.spec.names[0]][k::2], dim=0)) for k in range(2)]
-    assert max(different) > 5
+    assert max(different) > (1 if name == "flip" else 5)  # flipped or not
 
 
 def history(
-    config: TrainConfig, task: Task = Task.MULTICLASS, *, texts: int = 0
+    config: TrainConfig, task: Task = Task.MULTICLASS, *, texts: int = 0, images: int = 0
 ) -> list[dict[str, float]]:
-    spec = made_spec(task, texts=texts)
+    spec = made_spec(task, texts=texts, images=images)
     train, val = made_examples(spec, ROWS, 1), made_examples(spec, 31, 2)
     model = small_model("mlp", dropout=0.0)
     return fit_fresh(model, config, spec, train, val, seed=0).fitted.history
@@ -135,9 +153,10 @@ def test_training_rows_alone_are_changed(name: str, task: Task) -> None:
         history(
             replace(still, augment=AugmentConfig(**{name: strength})),
             task,
-            texts=int(name in TEXT_ONLY),
+            texts=int(ONLY.get(name) == "text"),
+            images=int(ONLY.get(name) == "image"),
         )
-        for strength in (STRENGTH, 0.0)
+        for strength in (STRENGTH[name], 0.0)
     )
     assert first["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-6)
     assert first["train_loss"] != pytest.approx(plain["train_loss"], rel=1e-5)
@@ -171,6 +190,77 @@ class TestTokens:
             remaining = iter(i for i in before if i)
             assert all(i in remaining for i in kept)
         assert 0 < (made != 0).sum() < 8
+
+
+class TestImages:
+    SPEC = image_tensor(shape=(3, 12, 9))
+    ROWS = torch.from_numpy(made_images(SPEC, 50))
+    OWN = tuple(name for name, kind in ONLY.items() if kind == "image")
+
+    def change(self, name: str, strength: float, rows: Tensor | None = None) -> Tensor:
+        rows = self.ROWS if rows is None else rows
+        random = RowRandom(seed=0, epoch=0, purpose=name, rows=torch.arange(len(rows)))
+        return AUGMENTATIONS[name].changes["image"](rows, self.SPEC, strength, random)
+
+    @pytest.mark.parametrize("name", OWN)
+    def test_a_missing_image_stays_missing_and_no_other_becomes_so(self, name: str) -> None:
+        dark = torch.zeros_like(self.ROWS)
+        dark[1:, 0, 0, 0] = 1
+        for rows in (self.ROWS, dark):
+            made = self.change(name, 0.9, rows)
+            assert torch.equal((made != 0).flatten(1).any(1), (rows != 0).flatten(1).any(1))
+
+    @pytest.mark.parametrize("name", OWN)
+    def test_a_plain_image_keeps_its_color_but_where_it_is_meant_to_change(self, name: str) -> None:
+        plain = torch.full((20, 3, 12, 9), 77, dtype=torch.uint8)
+        made = self.change(name, 0.5, plain)
+        assert bool((made == 77).all()) == (name not in ("recolor", "erase"))
+
+    def test_a_shift_moves_by_whole_pixels_and_repeats_the_edge(self) -> None:
+        made = self.change("shift", 0.25)
+        moves = set()
+        for before, after in zip(self.ROWS.numpy(), made.numpy(), strict=True):
+            padded = np.pad(before, ((0, 0), (3, 3), (3, 3)), mode="edge")
+            fits = {
+                (dy, dx)
+                for dy in range(-3, 4)
+                for dx in range(-2, 3)
+                if (padded[:, 3 - dy : 15 - dy, 3 - dx : 12 - dx] == after).all()
+            }
+            assert fits
+            moves |= fits if len(fits) == 1 else set()
+        assert {dy for dy, _ in moves} == set(range(-3, 4))
+        assert {dx for _, dx in moves} == set(range(-2, 3))
+
+    def test_a_half_turn_is_one(self) -> None:
+        """Angles are even over the range: of 180 degrees some are near it."""
+        row = self.ROWS[:1].expand(400, -1, -1, -1)
+        made = self.change("rotate", 180.0, row).float()
+        turned = self.ROWS[:1].flip(2, 3).float()
+        assert (made - turned).abs().mean((1, 2, 3)).min() < 20
+        assert (made - self.ROWS[:1].float()).abs().mean((1, 2, 3)).min() < 20
+
+    def test_a_rectangle_is_erased_to_the_mean_color(self) -> None:
+        made = self.change("erase", 0.5)
+        erased = (made != self.ROWS).any(1)
+        assert (made.permute(0, 2, 3, 1)[erased] == 120).all()
+        share = erased.float().mean((1, 2))
+        assert 0.35 < share.max() <= 0.6 and share.min() < 0.1
+
+    def test_a_paste_is_of_the_other_image_for_the_share_that_is_not_the_own(self) -> None:
+        spec = made_spec(Task.BINARY, numbers=0, cardinalities=(), images=1)
+        rows = made_examples(spec, 200)
+        own, order = augmenter(spec=spec, cutmix=1.0), torch.arange(200)
+        partners = own.partners(0, order)
+        assert partners is not None
+        before = torch.from_numpy(rows.inputs["image_0"])
+        other = before[partners.rows]
+        made = changed(own, order, examples=rows)["image_0"]
+        assert ((made == before) | (made == other)).all()
+        there = (before != 0).flatten(1).any(1) & (other != 0).flatten(1).any(1)
+        there &= partners.rows != order
+        pasted = (made != before).any(1).float().mean((1, 2))[there]
+        assert (pasted - (1 - partners.share[there])).abs().mean() < 0.05
 
 
 class TestNoise:
@@ -268,47 +358,42 @@ class TestObjectives:
 class TestOtherKinds:
     """What a new kind of tensor has to bring."""
 
-    IMAGES = InputSpec(
-        tensors=(
-            TensorSpec(
-                name="image",
-                kind="image",
-                dtype="uint8",
-                shape=(1, 2, 2),
-                features=("photo",),
-                sources=("photo",),
-            ),
-        ),
+    SOUNDS = InputSpec(
+        tensors=(replace(image_tensor(shape=(1, 2, 2)), name="sound", kind="sound"),),
         target=TargetSpec(task=Task.BINARY, classes=("no", "yes")),
     )
 
     @each
     def test_what_cannot_be_changed_is_refused(self, name: str) -> None:
         with pytest.raises(ParameterError) as caught:
-            augmenter(spec=self.IMAGES, **{name: 0.1})
+            augmenter(spec=self.SOUNDS, **{name: 0.1})
         assert caught.value.where == f"train.augment.{name}"
         assert "Set it to 0" in str(caught.value)
 
     def test_a_kind_that_cannot_be_mixed_is_refused_by_column(self) -> None:
-        both = replace(SPEC, tensors=(*SPEC.tensors, *self.IMAGES.tensors))
-        with pytest.raises(ParameterError, match="mixup cannot mix the image of column 'photo'"):
+        both = replace(SPEC, tensors=(*SPEC.tensors, *self.SOUNDS.tensors))
+        with pytest.raises(ParameterError, match="mixup cannot mix the sound of column 'i0'"):
             augmenter(spec=both, mixup=0.2)
         assert augmenter(spec=both, noise=0.2).strengths == {"noise": 0.2}
+
+    def test_two_that_mix_rows_are_refused(self) -> None:
+        with pytest.raises(ParameterError, match=r"cutmix: mixup and cutmix both mix rows"):
+            augmenter(spec=IMAGE_SPEC, mixup=0.2, cutmix=0.2)
 
     def test_it_is_added_by_an_entry(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def flip(x: Tensor, tensor: TensorSpec, strength: float, random: RowRandom) -> Tensor:
             mirrored = random.uniform(1)[:, 0] < strength
             return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
 
-        changes: dict[str, Any] = {**AUGMENTATIONS["noise"].changes, "image": flip}
+        changes: dict[str, Any] = {**AUGMENTATIONS["noise"].changes, "sound": flip}
         monkeypatch.setitem(AUGMENTATIONS, "noise", Augmentation(changes=changes))
         images = np.arange(4 * ROWS, dtype=np.uint8).reshape(ROWS, 1, 2, 2)
-        rows = replace(TRAIN, inputs={"image": images})
-        made = changed(augmenter(spec=self.IMAGES, noise=0.5), torch.arange(ROWS), examples=rows)
+        rows = replace(TRAIN, inputs={"sound": images})
+        made = changed(augmenter(spec=self.SOUNDS, noise=0.5), torch.arange(ROWS), examples=rows)
         whole = torch.from_numpy(images)
-        flipped = (made["image"] == whole.flip(-1)).all(dim=(1, 2, 3))
-        assert made["image"].dtype == torch.uint8
-        assert torch.equal(made["image"][~flipped], whole[~flipped])
+        flipped = (made["sound"] == whole.flip(-1)).all(dim=(1, 2, 3))
+        assert made["sound"].dtype == torch.uint8
+        assert torch.equal(made["sound"][~flipped], whole[~flipped])
         assert 10 < int(flipped.sum()) < 50
 
 

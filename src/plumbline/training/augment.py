@@ -17,6 +17,7 @@ from plumbline.config.model import AugmentConfig
 from plumbline.errors import ParameterError
 from plumbline.examples import PADDING, UNKNOWN, InputSpec, TensorSpec
 from plumbline.kinds import DoubleArray
+from plumbline.training import augment_image
 from plumbline.training.row_random import RowRandom
 from plumbline.training.sources import Batch, BatchSource, Bounds
 
@@ -74,6 +75,11 @@ def drop_tokens(ids: Tensor, tensor: TensorSpec, strength: float, random: RowRan
     return torch.where(kept, ids, PADDING).gather(1, order)
 
 
+def pick_text(own: Tensor, other: Tensor, share: Tensor, random: RowRandom) -> Tensor:
+    """The whole text of one row or the other: half of each is a text of neither."""
+    return torch.where(random.uniform(1) < share[:, None], own, other)
+
+
 def beta_share(strength: float, uniform: Tensor) -> Tensor:
     """The larger part of a Beta(strength, strength) division (Zhang et al. 2018)."""
     table = torch.from_numpy(_beta_quantiles(strength)).to(uniform.device)
@@ -82,13 +88,19 @@ def beta_share(strength: float, uniform: Tensor) -> Tensor:
     return table[below] + (place - below) * (table[below + 1] - table[below])
 
 
+MIXES: dict[str, Mix] = {"numbers": interpolate, "categories": pick_either, "text": pick_text}
 AUGMENTATIONS: dict[str, Augmentation] = {
     "noise": Augmentation(changes={"numbers": add_noise}),
-    "mixup": Augmentation(
-        mixes={"numbers": interpolate, "categories": pick_either}, share=beta_share
-    ),
+    "mixup": Augmentation(mixes={**MIXES, "image": augment_image.blend}, share=beta_share),
     "mask_tokens": Augmentation(changes={"text": mask_tokens}),
     "drop_tokens": Augmentation(changes={"text": drop_tokens}),
+    "flip": Augmentation(changes={"image": augment_image.flip}),
+    "shift": Augmentation(changes={"image": augment_image.shift}),
+    "rotate": Augmentation(changes={"image": augment_image.rotate}),
+    "zoom": Augmentation(changes={"image": augment_image.zoom}),
+    "recolor": Augmentation(changes={"image": augment_image.recolor}),
+    "erase": Augmentation(changes={"image": augment_image.erase}),
+    "cutmix": Augmentation(mixes={**MIXES, "image": augment_image.paste}, share=beta_share),
 }
 
 
@@ -169,10 +181,18 @@ def choose_augmentations(config: AugmentConfig, spec: InputSpec, seed: int) -> A
     """The augmentations of the parameters; None where all are off.
 
     Raises:
-        ParameterError: one changes no tensor of the rows, or cannot mix one of them.
+        ParameterError: one changes no tensor of the rows, or cannot mix one of them; two mix rows.
     """
     strengths = {name: getattr(config, name) for name in AUGMENTATIONS}
     strengths = {name: strength for name, strength in strengths.items() if strength}
+    mixing = [name for name in strengths if AUGMENTATIONS[name].share is not None]
+    if len(mixing) > 1:
+        raise ParameterError(
+            f"{' and '.join(mixing)} both mix rows",
+            file="params.yaml",
+            where=f"train.augment.{mixing[1]}",
+            hint="set one of them to 0",
+        )
     for name in strengths:
         _refuse_unfit(name, AUGMENTATIONS[name], spec)
     return Augmenter(strengths=strengths, spec=spec, seed=seed) if strengths else None
