@@ -43,6 +43,7 @@ IMPORTANCE = "explain/importance.json"
 SHAP_VALUES = "explain/shap.parquet"
 LIME = "explain/lime.json"
 FAITHFULNESS = "explain/faithfulness.json"
+WORDS = "explain/words.json"
 DRIFT = "drift/result.json"
 DRIFT_PAGE = "drift/index.html"
 PARITY = "parity.json"
@@ -196,6 +197,27 @@ class SliceScores:
 
     metric: str
     slices: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordExplanations:
+    """Texts of single rows, explained word by word; see `evaluation.cell_parts`.
+
+    `columns` are the text columns that were opened, `others` those that were not; a row of `rows`
+    is one cell, the rows that are explained by LIME first; `faithfulness`: column -> method ->
+    what the deletion test of its words says; `absent`: what became of absent words, by column.
+    """
+
+    FILE: ClassVar[str] = f"reports/{WORDS}"
+    STAGE: ClassVar[str] = "explain"
+
+    of: str
+    columns: Sequence[str]
+    others: Sequence[str]
+    absent: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]]
+    faithfulness: Mapping[str, Mapping[str, Any]]
+    budget: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tests.made import made_examples, spec_of, text_tensor
+from tests.made import image_tensor, made_examples, spec_of, text_tensor
 
 from plumbline.errors import ParameterError
-from plumbline.evaluation.masker import MASKERS, Masker
+from plumbline.evaluation.masker import MASKERS, Masker, TokenMasker
 from plumbline.examples import InputSpec, TargetSpec, TensorSpec, take_inputs
 from plumbline.kinds import Task
 from plumbline.models.encoders import ENCODERS
@@ -25,7 +25,7 @@ SPEC = spec_of(
     cardinalities=(40, 50),
 )
 COLUMNS = SPEC
-SPEC = replace(SPEC, tensors=(*SPEC.tensors, text_tensor()))
+SPEC = replace(SPEC, tensors=(*SPEC.tensors, text_tensor(), image_tensor()))
 OWN, OTHER = made_examples(SPEC, 30, 1).inputs, made_examples(SPEC, 30, 2).inputs
 ONE = take_inputs(OWN, slice(1))
 MADE = {tensor.name: MASKERS[tensor.kind](tensor) for tensor in SPEC}
@@ -86,7 +86,7 @@ def test_a_player_differs_where_mixing_it_in_changes_the_row(name: str) -> None:
     for player in range(len(masker.names)):
         present = np.ones((31, len(masker.names)), dtype=bool)
         present[:, player] = False
-        changed = (masker.mix(present, own, background) != own).any(axis=1)
+        changed = (masker.mix(present, own, background) != own).reshape(31, -1).any(axis=1)
         assert_array_equal(result[:, player], changed)
 
 
@@ -137,3 +137,49 @@ class TestTogether:
         spec = InputSpec(tensors=(odd,), target=TargetSpec(task=Task.REGRESSION))
         with pytest.raises(ParameterError, match=r"kind of tensor t.*smell"):
             Masker.of(spec)
+
+
+class TestPartsOfAText:
+    """Parts of one cell: absent ones are unknown or cut out, the rest of the row stays."""
+
+    own = np.array([[5, 6, 7, 8, 0, 0]])
+    other = np.array([[1, 1, 1, 1, 1, 1]])
+    masker = TokenMasker(np.array([0, 1, 1, 2, -1, -1]), ("0", "1", "2"))
+
+    @pytest.mark.parametrize(
+        ("cut", "wanted"),
+        [
+            (
+                False,
+                [[5, 1, 1, 8, 0, 0], [1, 6, 7, 8, 0, 0], [5, 6, 7, 8, 0, 0], [1] * 4 + [0] * 2],
+            ),
+            (True, [[5, 8, 0, 0, 0, 0], [6, 7, 8, 0, 0, 0], [5, 6, 7, 8, 0, 0], [0] * 6]),
+        ],
+    )
+    def test_absent_parts_are_unknown_or_cut_out(self, cut: bool, wanted: list[list[int]]) -> None:
+        masker = TokenMasker(self.masker.owner, self.masker.names, cut=cut)
+        present = np.array([[True, False, True], [False, True, True], [True] * 3, [False] * 3])
+        mixed = masker.mix(present, self.own, self.other)
+        assert_array_equal(mixed, wanted)
+        assert mixed.dtype == self.own.dtype
+        drawn = masker.draw(self.own, self.other, (~present).astype(np.int64))
+        assert_array_equal(drawn, wanted)
+
+    def test_an_unknown_part_moves_nothing_unless_it_is_cut_out(self) -> None:
+        own = np.array([[5, 1, 1, 8, 0, 0]])
+        assert_array_equal(self.masker.differs(own, self.other), [[True, False, True]])
+        cut = TokenMasker(self.masker.owner, self.masker.names, cut=True)
+        assert cut.differs(own, self.other).all()
+
+    def test_amounts_of_tokens_add_up_to_parts(self) -> None:
+        assert_array_equal(self.masker.pool(np.array([[1.0, 2, 3, 4, 99, 99]])), [[1, 5, 4]])
+
+    def test_the_rest_of_the_row_stays(self) -> None:
+        masker = Masker.inside("text_0", self.masker, ["num", "text_0"])
+        row = {"num": np.array([[1.5, 2.5]]), "text_0": self.own}
+        other = {"num": np.array([[9.0, 9.0]]), "text_0": self.other}
+        mixed = masker.mix(np.array([[False, True, False]] * 2), row, other)
+        assert_array_equal(mixed["num"], [[1.5, 2.5]] * 2)
+        assert_array_equal(mixed["text_0"], [[1, 6, 7, 1, 0, 0]] * 2)
+        amounts = {"num": np.ones((1, 2)), "text_0": np.ones((1, 6))}
+        assert_array_equal(masker.pool(amounts), [[1, 2, 1]])

@@ -52,6 +52,7 @@ class ExplainConfig:
     lime_rows: int = Field(default=5, ge=0, le=1000)
     lime_samples: int = Field(default=1000, ge=10, le=1_000_000)
     faithfulness_rows: int = Field(default=100, ge=1, le=100_000)
+    cell_rows: int = Field(default=20, ge=0, le=1000)
 
 
 @section

@@ -27,6 +27,8 @@ from plumbline.examples import Inputs, count_rows, take_inputs
 from plumbline.inference import Predict
 from plumbline.kinds import DoubleArray, IntArray
 
+MOST_TEXT = 1000  # characters of a cell that are kept
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pick:
@@ -131,7 +133,7 @@ class Explanation:
             "r2": local.r2,
             "agreement_with_shap": correlation(local.weights, self.shap.values[at]),
             "weights": dict(sorted(weights, key=lambda item: -abs(item[1]))),
-            "values": dict(pick.values),
+            "values": {name: _bounded(value) for name, value in pick.values.items()},
         }
 
 
@@ -201,6 +203,13 @@ def _test(case: Case, positions: IntArray, values: DoubleArray) -> Faithfulness:
         values,
         seed=case.seed,
     )
+
+
+def _bounded(value: Any) -> Any:
+    """A cell of the data; of a long text its beginning."""
+    if isinstance(value, str) and len(value) > MOST_TEXT:
+        return value[:MOST_TEXT] + "…"
+    return value
 
 
 def correlation(a: DoubleArray, b: DoubleArray) -> float | None:

@@ -16,6 +16,10 @@ BUDGET = 2.5e11  # floating-point operations: some five seconds of one core
 PAIRS = 2  # pairs of orders per background row, where the budget allows
 FEWEST = 10  # background rows, whatever the budget
 FEWEST_TESTED = 20  # rows of the deletion test, whatever the budget
+CELL_PAIRS = 32  # pairs of orders of the parts of a cell, where the budget allows
+FEWEST_CELL_PAIRS = 2
+GRADIENTS = 100  # predictions that a pass with gradients over a cell's path is worth
+CELL_METHODS = 5
 TESTED = 3  # methods that the deletion test is run for, but for LIME's few rows and attention
 
 
@@ -26,6 +30,16 @@ class Effort:
     background: int
     pairs: int
     tested: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellEffort:
+    """How many rows have their cells opened, pairs of orders of a cell's parts, and LIME's
+    samples."""
+
+    rows: int
+    pairs: int
+    samples: int
 
 
 @torch.no_grad()
@@ -89,6 +103,29 @@ def plan(
         pairs = max(1, min(PAIRS, affordable // background))
         return Effort(background=background, pairs=pairs, tested=tested)
     return Effort(background=min(background, max(FEWEST, affordable)), pairs=1, tested=tested)
+
+
+def plan_cells(
+    cost: float, *, rows: int, fewest: int, columns: int, parts: int, samples: int, deletions: int
+) -> CellEffort:
+    """Fewer orders of the parts for a model that costs more, then fewer rows, but never fewer than
+    `fewest`: those that are shown.
+
+    Args:
+        rows: whose cells may be opened.
+        columns: cells of a row.
+        parts: of a cell.
+        samples: of LIME.
+        deletions: predictions that the deletion test takes per cell and method.
+    """
+    affordable = BUDGET / (cost * max(columns, 1))  # predictions per cell of a row, over all rows
+    pair = 2 * max(parts - 1, 1)
+    fixed = samples + CELL_METHODS * deletions + GRADIENTS
+    pairs = int((affordable / max(rows, 1) - fixed) / pair)
+    if pairs < FEWEST_CELL_PAIRS:
+        possible = int(affordable / (fixed + FEWEST_CELL_PAIRS * pair))
+        rows, pairs = min(rows, max(fewest, possible)), FEWEST_CELL_PAIRS
+    return CellEffort(rows=rows, pairs=min(pairs, CELL_PAIRS), samples=samples)
 
 
 def used(requested: int, at_hand: int, count: int, what: str) -> dict[str, Any]:

@@ -90,13 +90,30 @@ def deletion_test(
         importance: (n, M), signed or not; the largest in absolute value is deleted first.
         seed: the same seed gives each explanation the same background rows and random orders.
     """
+    areas = deletion_areas(predict, rows, background, masker, outputs, importance, seed=seed)
+    return summarize(areas)
+
+
+def deletion_areas(
+    predict: Predict,
+    rows: Inputs,
+    background: Inputs,
+    masker: Masker,
+    outputs: IntArray,
+    importance: DoubleArray,
+    *,
+    seed: int,
+) -> DoubleArray:
+    """The areas (3, n) of each row: by `importance`, reversed, and the mean of random orders; the
+    arguments are those of `deletion_test`."""
     count, rng = len(masker), np.random.default_rng(seed)
     order = np.argsort(-np.abs(importance), axis=1, kind="stable")
     at_random = rng.permuted(
         np.broadcast_to(np.arange(count), (RANDOM_ORDERS, count_rows(rows), count)), axis=-1
     )
     permutations = np.concatenate([order[None], order[None, :, ::-1], at_random])  # (O, n, M)
-    draws = rng.integers(0, count_rows(background), (count_rows(rows), DRAWS))
+    repeats = 1 if count_rows(background) == 1 else DRAWS
+    draws = rng.integers(0, count_rows(background), (count_rows(rows), repeats))
     own = predict(rows)[np.arange(count_rows(rows)), outputs]
     # what is left of one column out of M, two, … all: at most STEPS points
     kept = np.unique(np.linspace(1, count, min(count, STEPS)).round().astype(int))
@@ -104,18 +121,23 @@ def deletion_test(
     for i in range(count_rows(rows)):
         rank = np.argsort(permutations[:, i], axis=-1)  # (O, M)
         deleted = rank[:, None] < kept[:, None]  # (O, K, M)
-        present = np.repeat(~deleted.reshape(-1, count), DRAWS, axis=0)
+        present = np.repeat(~deleted.reshape(-1, count), repeats, axis=0)
         index = np.tile(draws[i], deleted.shape[0] * deleted.shape[1])
         mine, others = take_inputs(rows, slice(i, i + 1)), take_inputs(background, index)
         answer = predict(masker.mix(present, mine, others))[:, outputs[i]].reshape(
-            *deleted.shape[:2], DRAWS
+            *deleted.shape[:2], repeats
         )
         areas[:, i] = _areas(np.abs(answer.mean(-1) - own[i]))
-    by_rank, backwards, chance = areas[0], areas[1], areas[2:].mean(0)
+    return np.stack([areas[0], areas[1], areas[2:].mean(0)])
+
+
+def summarize(areas: DoubleArray) -> Faithfulness:
+    """What the areas (3, n) of `deletion_areas` say over the rows."""
+    by_rank, backwards, chance = areas
     gain = by_rank - chance
     error = float(gain.std(ddof=1) / math.sqrt(len(gain))) if len(gain) > 1 else None
     return Faithfulness(
-        rows=count_rows(rows),
+        rows=len(gain),
         area=float(by_rank.mean()),
         random=float(chance.mean()),
         reversed=float(backwards.mean()),

@@ -6,19 +6,36 @@ predictions (n, C); `models.deployed.Deployed` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plumbline.evaluation.masker import Masker
-from plumbline.examples import Inputs, count_rows, take_inputs
+from plumbline.examples import PADDING, Inputs, count_rows, take_inputs
 from plumbline.kinds import DoubleArray, IntArray
 from plumbline.models.input_gradients import InputGradients
 
 STEPS = 32  # points on the path from the baseline
 BATCH = 1024  # rows per pass with gradients
+
+# what a tensor's background is represented by, and its values -> deviations to scale gradients by
+Spread = Callable[[Tensor, NDArray[Any]], Tensor]
+
+
+def spread_by_feature(represented: Tensor, values: NDArray[Any]) -> Tensor:
+    """Standard deviations over the rows, of each number."""
+    return (represented - represented.mean(0)).square().mean(0).sqrt()
+
+
+def spread_of_tokens(represented: Tensor, ids: NDArray[Any]) -> Tensor:
+    """Vectors of tokens (B, L, E) to standard deviations over the tokens of all texts, whatever
+    their positions: (E,)."""
+    tokens = represented[torch.from_numpy(ids != PADDING)]
+    return spread_by_feature(tokens if len(tokens) else represented[:1, 0], ids)
 
 
 def integrated_gradients(
@@ -55,16 +72,20 @@ def saliency(
     background: Inputs,
     masker: Masker,
     outputs: IntArray,
+    spreads: Mapping[str, Spread] | None = None,
 ) -> DoubleArray:
     """How far one standard deviation of a player would move the prediction, by the gradient
     (Simonyan et al. 2013): (n, M), not negative.
 
     Standard deviations are the background's; for a code the length of the gradient of its
     embedding, each number of it scaled so.
+
+    Args:
+        spreads: by tensor, where a deviation is no feature's own.
     """
-    network = InputGradients(model)
+    network, own_spreads = InputGradients(model), spreads or {}
     spread = {
-        name: (t - t.mean(0)).square().mean(0).sqrt()
+        name: own_spreads.get(name, spread_by_feature)(t, background[name])
         for name, t in network.represent(background).items()
     }
     parts = []

@@ -2,14 +2,15 @@
 
 Each kind of tensor has a masker of its own (`MASKERS`). The players of columns are columns of the
 data: all features made from one column move together, in all tensors, so a category is taken whole
-and no code between two codes is ever asked about.
+and no code between two codes is ever asked about. The players of one cell are its parts
+(`TokenMasker`: the words of a text), while the rest of the row stays as it is (`Masker.inside`).
 
 n rows, M players, F features of a tensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plumbline.errors import choose
-from plumbline.examples import Inputs, InputSpec, TensorSpec
+from plumbline.examples import PADDING, UNKNOWN, Inputs, InputSpec, TensorSpec
 from plumbline.kinds import BoolArray, DoubleArray, IntArray
 
 Values = NDArray[Any]
@@ -77,6 +78,60 @@ class ColumnMasker:
         return out
 
 
+class TokenMasker:
+    """The parts of one text; `other` values are not used.
+
+    An absent part becomes unknown tokens, in place; or, where those are not a thing that the model
+    has learned from (`docs/explanations.md`), it is cut out and what follows moves up.
+    """
+
+    def __init__(self, owner: IntArray, names: tuple[str, ...], *, cut: bool = False) -> None:
+        """Args: owner: (L,) the part that each token belongs to, -1 for padding."""
+        self.names = names
+        self.cut = cut
+        self.owner = owner
+
+    def mix(self, present: BoolArray, own: Values, other: Values) -> Values:
+        keep = np.take(present, self.owner, axis=1)  # (n, L)
+        padding = own.dtype.type(PADDING)
+        if not self.cut:
+            return np.where(self.owner < 0, padding, np.where(keep, own, own.dtype.type(UNKNOWN)))
+        keep &= self.owner >= 0
+        order = np.argsort(~keep, axis=1, kind="stable")
+        moved = np.take_along_axis(np.broadcast_to(own, keep.shape), order, axis=1)
+        return np.where(np.arange(keep.shape[1]) < keep.sum(1, keepdims=True), moved, padding)
+
+    def draw(self, own: Values, background: Values, source: IntArray) -> Values:
+        return self.mix(source == 0, own, background)
+
+    def differs(self, own: Values, background: Values) -> BoolArray:
+        moves = np.ones(own.shape[1]) if self.cut else (own[0] != UNKNOWN).astype(np.float64)
+        return np.repeat(self.pool(moves)[None] > 0, len(background), axis=0)
+
+    def pool(self, amounts: DoubleArray) -> DoubleArray:
+        belongs = self.owner[:, None] == np.arange(len(self.names))  # (L, M)
+        pooled: DoubleArray = np.asarray(amounts @ belongs.astype(np.float64))
+        return pooled
+
+
+class FixedMasker:
+    """A tensor that keeps the row's own values: it has no player."""
+
+    names: tuple[str, ...] = ()
+
+    def mix(self, present: BoolArray, own: Values, other: Values) -> Values:
+        return np.repeat(own, len(present), axis=0) if len(own) == 1 else own
+
+    def draw(self, own: Values, background: Values, source: IntArray) -> Values:
+        return np.repeat(own, len(source), axis=0)
+
+    def differs(self, own: Values, background: Values) -> BoolArray:
+        return np.zeros((len(background), 0), dtype=bool)
+
+    def pool(self, amounts: DoubleArray) -> DoubleArray:
+        return np.zeros((*amounts.shape[:-1], 0))
+
+
 MASKERS: dict[str, Callable[[TensorSpec], TensorMasker]] = {
     "numbers": ColumnMasker,
     "categories": ColumnMasker,
@@ -105,6 +160,16 @@ class Masker:
                 for tensor, masker in made.items()
             },
         )
+
+    @classmethod
+    def inside(cls, tensor: str, own: TensorMasker, tensors: Iterable[str]) -> Self:
+        """The players of one tensor alone; the other tensors keep the row's values."""
+        nobody = np.empty(0, dtype=np.int64)
+        fixed: dict[str, tuple[TensorMasker, IntArray]] = {
+            name: (FixedMasker(), nobody) for name in tensors
+        }
+        everyone = np.arange(len(own.names))
+        return cls(names=own.names, parts={**fixed, tensor: (own, everyone)})
 
     def __len__(self) -> int:
         return len(self.names)

@@ -26,8 +26,7 @@ class InputGradients:
     def __init__(self, model: nn.Module) -> None:
         """Args: model: takes tensors by name, gives (n, C)."""
         self._model = model
-        held = [getattr(module, "encoders", None) for module in model.modules()]
-        (encoders,) = [each for each in held if isinstance(each, nn.ModuleDict)]
+        encoders = encoders_of(model)
         self._lookup = {name: _lookup_of(encoder) for name, encoder in encoders.items()}
 
     @torch.no_grad()
@@ -64,6 +63,25 @@ class InputGradients:
         handle = lookup.register_forward_hook(partial(_replace, represented))
         stack.callback(handle.remove)
         return torch.zeros(represented.shape[:-1], dtype=torch.int64)
+
+
+def encoders_of(model: nn.Module) -> nn.ModuleDict:
+    """The encoder of each tensor, by its name."""
+    held = [getattr(module, "encoders", None) for module in model.modules()]
+    (encoders,) = [each for each in held if isinstance(each, nn.ModuleDict)]
+    return encoders
+
+
+@torch.no_grad()
+def attention_map(model: nn.Module, tensor: str, values: Tensor) -> Tensor | None:
+    """The attention inside a tensor's encoder to each of its features, (n, F); None where the
+    encoder has none."""
+    for module in encoders_of(model)[tensor].modules():
+        attend = getattr(module, "attention_map", None)
+        if attend is not None:
+            attended: Tensor | None = attend(values)
+            return attended
+    return None
 
 
 def _replace(by: Tensor, module: nn.Module, given: object, looked_up: Tensor) -> Tensor:

@@ -73,6 +73,15 @@ class TextFeatures(nn.Module):
         out: Tensor = self.body(self.dropout(vectors), marks)
         return out
 
+    def attention_map(self, ids: Tensor) -> Tensor | None:
+        """How much attention each token gets, (B, L); None where the encoder has none."""
+        attend = getattr(self.body, "attention_map", None)
+        if attend is None:
+            return None
+        looked_up = self.lookup(ids)
+        attended: Tensor = attend(looked_up[..., :-1], looked_up[..., -1:])
+        return attended
+
 
 class BagOfTokens(nn.Module):
     """A weight per token and output, added up: (B, L) ids to (B, outputs)."""

@@ -84,14 +84,24 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, far: Tensor) -> Tensor:
         """Args: far: (B, 1, 1, L), 0 for tokens and very negative for padding."""
-        split = self.qkv(self.norm_1(x)).unflatten(2, (3, self.heads, -1))  # (B, L, 3, H, W/H)
-        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, L, W/H)
-        if self.turn is not None:
-            q, k = self.turn(q), self.turn(k)
+        q, k, v = self._split(x)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=far)
         x = x + self.mix(mixed.transpose(1, 2).flatten(2))
         out: Tensor = x + self.feed_forward(self.norm_2(x))
         return out
+
+    def weights(self, x: Tensor, far: Tensor) -> Tensor:
+        """The attention weights, (B, H, L, L); rows sum to one."""
+        q, k, _ = self._split(x)
+        return torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5 + far, dim=-1)
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (B, H, L, W/H)."""
+        split = self.qkv(self.norm_1(x)).unflatten(2, (3, self.heads, -1))  # (B, L, 3, H, W/H)
+        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.turn is not None:
+            q, k = self.turn(q), self.turn(k)
+        return q, k, v
 
 
 class TextTransformer(nn.Module):
@@ -123,8 +133,22 @@ class TextTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors: Tensor, marks: Tensor) -> Tensor:
-        x = self.positions(self.project(vectors * marks))
-        far = log_marks(marks)[:, None, None, :, 0]
+        x, far = self._begin(vectors, marks)
         for layer in self.layers:
             x = layer(x, far)
         return mean_pool(self.norm(x), marks)
+
+    def attention_map(self, vectors: Tensor, marks: Tensor) -> Tensor:
+        """How much attention each token gets in the last layer, mean over the heads and over the
+        tokens that attend: (B, L); sums to one."""
+        x, far = self._begin(vectors, marks)
+        for layer in self.layers[:-1]:
+            x = layer(x, far)
+        last = self.layers[-1]
+        assert isinstance(last, Layer)
+        return mean_pool(last.weights(x, far).mean(1), marks)
+
+    def _begin(self, vectors: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first layer reads."""
+        x: Tensor = self.positions(self.project(vectors * marks))
+        return x, log_marks(marks)[:, None, None, :, 0]

@@ -197,6 +197,14 @@ class TextTokenizer:
         """The tokens of one text as the vocabulary writes them, at most `length`."""
         return list(self._tokenizer.encode(clean(text)).tokens[: self.length])
 
+    def spans(self, text: str | None) -> tuple[IntArray, IntArray]:
+        """Ids (T,) of the tokens of one text that are read, and where each stands in it: start and
+        end in characters (T, 2)."""
+        encoding = self._tokenizer.encode(clean(text))
+        ids = np.array(encoding.ids[: self.length], dtype=np.int64)
+        offsets = np.array(encoding.offsets[: self.length], dtype=np.int64)
+        return ids, offsets.reshape(-1, 2)
+
     def to_json(self) -> dict[str, Any]:
         return {"length": self.length, "tokenizer": json.loads(self._tokenizer.to_str())}
 

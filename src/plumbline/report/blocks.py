@@ -94,6 +94,37 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Word:
+    """A piece of a colored text. `tint`: the class of its color, "" for none; `hint` is shown on
+    pointing; `joined`: no space before it."""
+
+    text: str
+    tint: str = ""
+    hint: str = ""
+    joined: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColoredText:
+    """A text whose words are colored, its caption, and the same text colored in other ways, by
+    what these are called (folded)."""
+
+    kind: ClassVar[str] = "colored"
+    words: Sequence[Word]
+    caption: str
+    others: Sequence[tuple[str, Sequence[Word]]] = ()
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colors of texts mean: (class of a color, words); the first and the last are ends of
+    a scale."""
+
+    kind: ClassVar[str] = "legend"
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One of a list of things found: its title, status, and texts (label, text)."""
 
@@ -120,7 +151,7 @@ class Links:
     links: Sequence[tuple[str, str]]
 
 
-Block = Text | Note | Metadata | Figures | Grid | Items | Links
+Block = Text | Note | Metadata | Figures | Grid | ColoredText | Legend | Items | Links
 
 
 @dataclass(frozen=True, kw_only=True)

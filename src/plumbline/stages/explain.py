@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any
 
@@ -13,7 +14,14 @@ from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
 from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
-from plumbline.evaluation.explanation_budget import Effort, one_thread, operations, plan, used
+from plumbline.evaluation.explanation_budget import (
+    CellEffort,
+    Effort,
+    one_thread,
+    operations,
+    plan,
+    used,
+)
 from plumbline.evaluation.faithfulness import deletions
 from plumbline.evaluation.masker import Masker
 from plumbline.evaluation.metrics import predicted_classes
@@ -27,8 +35,9 @@ from plumbline.models.deployed import Deployed
 from plumbline.numbers import plural
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
+from plumbline.stages.explained_cells import explain_words, plan_words, text_columns
 from plumbline.stages.inputs import load_part, load_spec, load_table
-from plumbline.store.bundle import load_bundle
+from plumbline.store.bundle import Bundle, load_bundle
 from plumbline.words import TASK_WORDS
 
 TOP = 10
@@ -38,13 +47,24 @@ SHOWN = {"lime": "LIME", "integrated_gradients": "integrated gradients"}  # besi
 
 def run(config: Config, paths: Paths) -> Report:
     """SHAP, integrated gradients, saliency, attention and LIME; write them and test them."""
-    case, effort, budget = _prepare(config, paths)
+    bundle = load_bundle(paths.model)
+    prepared = _prepare(config, paths, bundle)
+    case, budget = prepared.case, prepared.budget
     with one_thread():
         explanation = explain(
             case,
-            pairs=effort.pairs,
+            pairs=prepared.effort.pairs,
             lime_samples=config.explain.lime_samples,
-            faithfulness_rows=effort.tested,
+            faithfulness_rows=prepared.effort.tested,
+        )
+        words = explain_words(
+            case,
+            bundle.spec,
+            bundle.preprocessor,
+            prepared.opened,
+            list(explanation.ranking("shap")),
+            prepared.words,
+            {"rows": budget.pop("cell_rows"), "permutations": 2 * prepared.words.pairs},
         )
     with sealed_dir(paths.reports / "explain") as folder:
         write_json(
@@ -55,13 +75,26 @@ def run(config: Config, paths: Paths) -> Report:
         write_json(artifacts.inside(folder, artifacts.LIME), explanation.lime_json())
         faithfulness = {name: f.to_json() for name, f in explanation.faithfulness.items()}
         write_json(artifacts.inside(folder, artifacts.FAITHFULNESS), faithfulness)
-    return Report(rows=_rows(explanation, budget), outputs=[paths.reports / artifacts.IMPORTANCE])
+        artifacts.write(words, folder)
+    rows = [*_rows(explanation, budget), *_word_rows(words)]
+    return Report(rows=rows, outputs=[paths.reports / artifacts.IMPORTANCE])
 
 
-def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is explained and how thoroughly. `opened` are the rows whose texts are opened, those of
+    LIME first."""
+
+    case: Case
+    opened: tuple[Pick, ...]
+    effort: Effort
+    words: CellEffort
+    budget: Budget
+
+
+def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
     """The rows to explain, the background, what the model's cost allows, and that in words."""
-    settings, bundle = config.explain, load_bundle(paths.model)
-    spec = bundle.spec
+    settings, spec = config.explain, bundle.spec
     decision = Decision.read(paths.decision)
     predict = bundle.predictor(decision)
     train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
@@ -72,8 +105,9 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
     at_hand = {"test": len(test), "train": len(train)}
     # in random order, so that the first few can stand for all
     test = test.take(rng.permutation(len(test))[: settings.rows])
+    cost = operations(bundle.model, spec)
     effort = plan(
-        operations(bundle.model, spec),
+        cost,
         rows=len(test),
         features=len(masker),
         background=min(settings.background, len(train)),
@@ -86,6 +120,13 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
     outputs, of = _outputs(spec, prediction)
     some = f"the {plural(len(test), 'explained row')}" if len(test) < at_hand["test"] else ""
     reasons = pick_rows(test.y, prediction, spec.task, threshold, settings.lime_rows, of=some)
+    possible = min(settings.cell_rows, len(test)) if text_columns(spec) else 0
+    words = plan_words(cost, spec, possible, len(reasons), settings.lime_samples)
+    further = {i: "" for i in range(len(test)) if i not in reasons}
+    opened = dict(list({**reasons, **further}.items())[: words.rows])
+    picks = _picks(
+        config, paths, masker, test, _decided(prediction, spec, threshold), {**opened, **reasons}
+    )
     case = Case(
         predict=predict,
         deployed=Deployed(bundle.model, spec.task, bundle.target, decision.temperature).eval(),
@@ -97,7 +138,7 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
         outputs=outputs,
         of=of,
         classes=spec.classes,
-        picks=_picks(config, paths, masker, test, _decided(prediction, spec, threshold), reasons),
+        picks=tuple(pick for pick in picks if pick.position in reasons),
         seed=config.seed,
     )
     budget = {
@@ -112,8 +153,15 @@ def _prepare(config: Config, paths: Paths) -> tuple[Case, Effort, Budget]:
         "faithfulness_rows": used(
             settings.faithfulness_rows, len(test), effort.tested, "explained rows"
         ),
+        "cell_rows": used(settings.cell_rows, len(test), words.rows, "explained rows"),
     }
-    return case, effort, budget
+    return Prepared(
+        case=case,
+        opened=tuple(pick for pick in picks if pick.position in opened),
+        effort=effort,
+        words=words,
+        budget=budget,
+    )
 
 
 def _decided(
@@ -196,6 +244,19 @@ def _rows(explanation: Explanation, budget: Budget) -> list[tuple[str, str]]:
         words = f"{test.verdict}: area {test.area:.2f}, random {test.random:.2f} ({test.rows} rows)"
         rows.append((method.replace("_", " "), words))
     return rows
+
+
+def _word_rows(words: artifacts.WordExplanations) -> list[tuple[str, str]]:
+    """How faithful each method is over the words of each text column."""
+    return [
+        (
+            f"words of {column}, {method.replace('_', ' ')}",
+            f"{test['verdict']}: area {test['area']:.2f}, random {test['random']:.2f} "
+            f"({test['rows']} texts)",
+        )
+        for column, tests in words.faithfulness.items()
+        for method, test in tests.items()
+    ]
 
 
 def _used(entry: Mapping[str, Any]) -> str:

@@ -443,6 +443,52 @@ def _verdict(made: Made) -> None:
     )
 
 
+def words_of(classes: list[str], text: str = "Win a FREE prize, call now") -> dict[str, Any]:
+    """words.json of one text, the third word of which counts most."""
+    words, at = [], 0
+    for k, word in enumerate(text.split(" ")):
+        value = 0.5 if k == 2 else 0.3 * (-0.5) ** k
+        values = {"shap": value, "lime": value / 2, "saliency": abs(value)}
+        words.append({"text": word, "start": at, "end": at + len(word), "known": True, **values})
+        at += len(word) + 1
+    test = {
+        "rows": 20,
+        "area": 0.8,
+        "random": 0.6,
+        "reversed": 0.3,
+        "rows_better_than_random": 19,
+        "verdict": "faithful",
+    }
+    return {
+        "of": "probability",
+        "columns": ["message"],
+        "others": [],
+        "absent": {"message": "unknown token"},
+        "rows": [
+            {
+                "row": 17,
+                "column": "message",
+                "reason": "the mistake with the highest probability",
+                "actual": classes[0] if classes else 1.0,
+                "predicted": classes[-1] if classes else 2.0,
+                "class": classes[-1] if classes else None,
+                "prediction": 0.97,
+                "without_words": 0.13,
+                "std_error": 0.001,
+                "r2": 0.8,
+                "characters": at - 1,
+                "characters_read": at - 1,
+                "words": words,
+            }
+        ],
+        "faithfulness": {"message": {"shap": test, "lime": test, "saliency": test}},
+        "budget": {
+            "rows": {"requested": 20, "used": 20, "limited_by": None},
+            "permutations": 64,
+        },
+    }
+
+
 def _explain(made: Made) -> None:
     weight = np.sort(made.rng.exponential(0.1, len(made.columns)))[::-1]
     ranking = {name: float(w) for name, w in zip(made.columns, weight, strict=True)}
@@ -493,6 +539,7 @@ def _explain(made: Made) -> None:
             ],
         },
     )
+    made.json("explain/words.json", words_of(made.classes))
     made.json(
         "explain/faithfulness.json",
         {

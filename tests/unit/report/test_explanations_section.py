@@ -45,7 +45,7 @@ def figures(part: Subsection) -> list[Any]:
 
 @pytest.mark.parametrize("task", list(OUTPUT))
 def test_every_caption_names_what_is_explained(tmp_path: Path, task: str) -> None:
-    over, one, _ = parts(write_sample(tmp_path, task), task)
+    over, one, *_ = parts(write_sample(tmp_path, task), task)
     bars, swarm = figures(over)
     assert f"moves {OUTPUT[task]}, up or down" in bars.caption
     assert f"right of zero the row's value raised {OUTPUT[task]}" in swarm.caption
@@ -87,7 +87,7 @@ def test_a_single_row_shows_values_truth_and_reason(tmp_path: Path, task: str) -
         "values": {"a very long name of a column": 0.147, "b": "RL", "c": None},
     }
     change(folder, "lime.json", rows=[row])
-    _, part, _ = parts(folder, task)
+    _, part, *_ = parts(folder, task)
     (figure,) = figures(part)
     assert figure.caption.startswith("Row 212, the largest underestimate. Actual ")
     if task == "regression":

@@ -22,6 +22,7 @@ ON_GROUND = [(text, ground) for text in TEXTS for ground in ("paper", "card")]
 ON_TINT = [(state, f"{state}-bg") for state in ("good", "warn", "bad", "info")]
 INK_ON_TINT = [("ink", f"{state}-bg") for state in ("good", "warn", "bad", "info")]
 IN_CELLS = [("ink", f"h{i}") for i in range(4)] + [("on", f"h{i}") for i in range(4, 7)]
+ON_WORDS = [("ink", f"{side}{level}") for side in "pn" for level in range(1, 5)]
 MARKS = [(f"s{i}", "paper") for i in (0, 1, 9)]
 
 
@@ -39,7 +40,7 @@ def contrast(theme: str, a: str, b: str) -> float:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_text_has_contrast(theme: str) -> None:
-    for text, ground in ON_GROUND + ON_TINT + INK_ON_TINT + IN_CELLS:
+    for text, ground in ON_GROUND + ON_TINT + INK_ON_TINT + IN_CELLS + ON_WORDS:
         assert contrast(theme, text, ground) >= 4.5, (text, ground, contrast(theme, text, ground))
     for mark, ground in MARKS:
         assert contrast(theme, mark, ground) >= 3, (mark, ground)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from plumbline import artifacts
-from plumbline.numbers import NOTHING, aligned, cell, fixed, number
+from plumbline.numbers import NOTHING, aligned, fixed, number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
-    Cell,
     Figure,
     Figures,
     Grid,
@@ -26,22 +25,22 @@ from plumbline.report.blocks import (
 from plumbline.report.clouds import swarm
 from plumbline.report.plots import WIDTH, bars
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
+from plumbline.report.sections.methods import (
+    deletion_grid,
+    explained_output,
+    explained_unit,
+    method_name,
+    outcome,
+    shown,
+    used_of,
+    verdict_of,
+)
+from plumbline.report.sections.words import word_tests, words_part
 from plumbline.report.typeface import shorten, text_width
-from plumbline.words import TASK_WORDS
 
 TOP = 15  # columns
 LOCAL_ROWS, LOCAL_COLUMNS = 6, 7
 LABEL_ROOM = WIDTH * 0.45 - 4  # of `column = value` beside a bar
-METHOD_WORDS = {
-    "shap": "SHAP",
-    "lime": "LIME",
-    "integrated_gradients": "integrated gradients",
-}
-VERDICTS = {
-    "faithful": Status(state="good", word="faithful"),
-    "no better than a random ranking": Status(state="warn", word="no better than random"),
-    "misleading: worse than a random ranking": Status(state="bad", word="misleading"),
-}
 
 
 def explanations(reports: Reports, about: About) -> Section:
@@ -50,25 +49,21 @@ def explanations(reports: Reports, about: About) -> Section:
         id="explanations",
         title="Explanations",
         status=explanations_status(reports),
-        parts=[_global(reports, about), _local(reports, about), _faithfulness(reports)],
+        parts=[
+            _global(reports, about),
+            _local(reports, about),
+            _faithfulness(reports),
+            *words_part(reports, about),
+        ],
     )
 
 
 def explanations_status(reports: Reports) -> Status | None:
     """By the deletion tests: the worst verdict of a method, if any was tested."""
     tests = [v for _, v in entries(reports.json(artifacts.FAITHFULNESS)) if pick(v, "rows")]
-    statuses = [_verdict(pick(test, "verdict")) for test in tests]
+    tests += [test for _, own in word_tests(reports) for _, test in own]
+    statuses = [verdict_of(test) for test in tests]
     return max(statuses, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)
-
-
-def _output(about: About) -> str:
-    """What is explained, inside a sentence."""
-    return about.task_words(TASK_WORDS[about.task].in_a_sentence)
-
-
-def _unit(about: About) -> str:
-    """What values are measured in, for an axis."""
-    return about.task_words(TASK_WORDS[about.task].unit)
 
 
 def _ranked(content: Any) -> dict[str, float]:
@@ -81,7 +76,7 @@ def _global(reports: Reports, about: About) -> Subsection:
     content = reports.json(artifacts.IMPORTANCE)
     columns = _ranked(pick(content, "columns"))
     top = list(columns.items())[:TOP]
-    output, unit = _output(about), _unit(about)
+    output, unit = explained_output(about), explained_unit(about)
     figures = []
     if top:
         axis = f"mean absolute SHAP value ({unit})"
@@ -120,7 +115,7 @@ def _explained(content: Any, about: About) -> Metadata:
     exact = pick(content, "exact") is True
     permutations = whole(pick(content, "permutations"))
     metadata: list[tuple[str, str | Status]] = [
-        ("explained", _output(about).removeprefix("the ")),
+        ("explained", explained_output(about).removeprefix("the ")),
         ("test rows", _used(content, "rows")),
         ("background rows", _used(content, "background")),
         (
@@ -139,11 +134,7 @@ def _explained(content: Any, about: About) -> Metadata:
 def _used(content: Any, key: str) -> str:
     """`12 of 100 (computing budget)` where less was used than params.yaml asks for."""
     entry = pick(content, "budget", key)
-    used, requested = whole(pick(entry, "used")), whole(pick(entry, "requested"))
-    if used is None or requested is None:
-        return number(whole(pick(content, key)))
-    limit = words(pick(entry, "limited_by"))
-    return f"{used:,} of {requested:,} ({limit})" if limit else f"{used:,} of {requested:,}"
+    return used_of(entry) or number(whole(pick(content, key)))
 
 
 def _methods(content: Any, columns: dict[str, float]) -> list[Block]:
@@ -160,13 +151,9 @@ def _methods(content: Any, columns: dict[str, float]) -> list[Block]:
         ]
         for rank, column in enumerate(list(columns)[:TOP], start=1)
     ]
-    headings = ["column", METHOD_WORDS["shap"], *(_method(key) for key in others)]
+    headings = ["column", method_name("shap"), *(method_name(key) for key in others)]
     caption = "Ranks of the columns, by method"
     return [Grid(caption=caption, columns=headings, rows=rows, folded=True)]
-
-
-def _method(key: str) -> str:
-    return METHOD_WORDS.get(key, key.replace("_", " "))
 
 
 def _rank(column: str, ranking: list[str]) -> str:
@@ -191,8 +178,9 @@ def _local(reports: Reports, about: About) -> Subsection:
         blocks.append(Text("No single row was explained (explain.lime_rows is 0)."))
     read = (
         f"LIME fits a linear model around one row: a bar to the right says that the row's own "
-        f"value raises {_output(about)}, compared with values of other rows, one to the left that "
-        "it lowers it. With an R² near zero the linear model does not fit: do not trust it."
+        f"value raises {explained_output(about)}, compared with values of other rows, one to the "
+        "left that it lowers it. With an R² near zero the linear model does not fit: do not trust "
+        "it."
     )
     return Subsection(
         title="Single rows, by LIME", read=read, blocks=blocks, files=[artifacts.LIME]
@@ -215,54 +203,24 @@ def _one_row(row: Any, about: About) -> list[Figure]:
     drawn = bars(
         [(_with_value(key, values), v) for key, v in weights],
         title=f"LIME weights of row {number_of}",
-        axis=f"weight ({_unit(about)})",
+        axis=f"weight ({explained_unit(about)})",
     )
     text = f"Row {number_of}"
     if reason := words(pick(row, "reason")):
         text += f", {reason}"
-    text += f". {_outcome(row)}R² of the linear model {fixed(real(pick(row, 'r2')), 2)}"
+    text += f". {outcome(row)}R² of the linear model {fixed(real(pick(row, 'r2')), 2)}"
     agreement = real(pick(row, "agreement_with_shap"))
     if agreement is not None:
         text += f", correlation with SHAP {fixed(agreement, 2)}"
     return [Figure(svg=drawn, caption=f"{text}.")]
 
 
-def _outcome(row: Any) -> str:
-    """What is true of a row and what was predicted."""
-    if about_class := words(pick(row, "class")):
-        probability = _probability(real(pick(row, "prediction")))
-        text = f"probability of {about_class} {probability}. "
-        if pick(row, "actual") is None:
-            return text[:1].upper() + text[1:]
-        both = f"actual {_cell(pick(row, 'actual'))}, predicted {_cell(pick(row, 'predicted'))}"
-        return f"{both[:1].upper()}{both[1:]}, {text}"
-    actual, prediction = pick(row, "actual"), number(real(pick(row, "prediction")))
-    if actual is None:
-        return f"Predicted {prediction}. "
-    return f"Actual {_cell(actual)}, predicted {prediction}. "
-
-
-def _probability(value: float | None) -> str:
-    """With three decimals; what these cannot tell from certain is said to be beyond them."""
-    if value is None or 0.001 <= value <= 0.999:
-        return fixed(value)
-    return "below 0.001" if value < 0.5 else "above 0.999"
-
-
 def _with_value(column: str, values: Any) -> str:
     """`column = value`; the column is cut before the value is."""
     if not isinstance(values, dict) or column not in values:
         return column
-    value = f" = {shorten(_cell(values[column], 3), LABEL_ROOM / 2)}"
+    value = f" = {shorten(shown(values[column], 3), LABEL_ROOM / 2)}"
     return f"{shorten(column, LABEL_ROOM - text_width(value))}{value}"
-
-
-def _cell(value: Any, digits: int = 4) -> str:
-    """A cell of the data."""
-    number = real(value)
-    if number is not None:
-        return cell(number, digits)
-    return "missing" if value is None else str(value)[:200]
 
 
 def _values(row: Any) -> Grid:
@@ -274,7 +232,7 @@ def _values(row: Any) -> Grid:
         caption=f"Values of row {number(whole(pick(row, 'row')))}",
         columns=["column", "value", "weight"],
         rows=[
-            [name(key[:80]), name(_cell(pick(values, key))), figure_cell(text)]
+            [name(key[:80]), name(shown(pick(values, key))), figure_cell(text)]
             for (key, _), text in zip(weights[:TOP], texts, strict=True)
         ],
         more=f"The first {TOP} of {len(weights):,} columns; all are in reports/explain/lime.json."
@@ -291,24 +249,8 @@ def _faithfulness(reports: Reports) -> Subsection:
     ]
     blocks: list[Block] = []
     if tests:
-        rows = [
-            [
-                Cell(text=_method(key)),
-                figure_cell(fixed(real(pick(v, "area")), 3), strong=True),
-                figure_cell(fixed(real(pick(v, "random")), 3)),
-                figure_cell(fixed(real(pick(v, "reversed")), 3)),
-                figure_cell(_better(v)),
-                Cell(text="", status=_verdict(pick(v, "verdict"))),
-            ]
-            for key, v in tests[:10]
-        ]
-        blocks.append(
-            Grid(
-                caption="The deletion test: area under the change of the prediction",
-                columns=["method", "area", "random", "reversed", "rows better", "verdict"],
-                rows=rows,
-            )
-        )
+        caption = "The deletion test: area under the change of the prediction"
+        blocks.append(deletion_grid(caption, tests[:10]))
     elif reports.problem(artifacts.FAITHFULNESS) is None:
         blocks.append(Text("No explanation was tested."))
     read = (
@@ -318,13 +260,3 @@ def _faithfulness(reports: Reports) -> Subsection:
     )
     files = [artifacts.FAITHFULNESS]
     return Subsection(title="Faithfulness", read=read, blocks=blocks, files=files)
-
-
-def _better(test: Any) -> str:
-    rows, better = whole(pick(test, "rows")), whole(pick(test, "rows_better_than_random"))
-    return NOTHING if better is None else f"{number(better)} of {number(rows)}"
-
-
-def _verdict(value: Any) -> Status:
-    text = words(value) or "unknown"
-    return VERDICTS.get(text, Status(state="info", word=text[:60]))
