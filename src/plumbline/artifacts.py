@@ -53,6 +53,7 @@ PAGE = "index.html"
 # in a folder of artifacts/
 SPLIT_INDEX, SPLIT_SUMMARY, DROPPED = "index.parquet", "summary.json", "dropped.json"
 INPUT_SPEC, PREPROCESSOR = "spec.json", "preprocessor.json"
+START_BUNDLE = "bundle"  # in artifacts/start, where there is a network to start from
 GRAPH, CONTRACT = "model.onnx", "contract.json"
 
 
@@ -89,6 +90,26 @@ class LeakageResult:
 
     clean: bool
     findings: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSource:
+    """The network that fits start from; all but `address` None without one.
+
+    `address`: `model.start_from`; `source`: what it was when `normalize` ran, in words; `version`
+    and `run_id` of a registered one; `sha256` of its weights; `leak`: why its test rows may be no
+    test, in words, or None where nothing speaks for it.
+    """
+
+    FILE: ClassVar[str] = "artifacts/start/start.json"
+    STAGE: ClassVar[str] = "normalize"
+
+    address: str | None
+    source: str | None = None
+    version: str | None = None
+    run_id: str | None = None
+    sha256: str | None = None
+    leak: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +160,8 @@ class TuningSummary:
 @dataclass(frozen=True, kw_only=True)
 class TrainingSummary:
     """`monitor`: the metric that early stopping watched, or `loss`; `verdict`: see
-    `training.diagnosis`; `proposed_learning_rate` None unless the finder ran."""
+    `training.diagnosis`; `proposed_learning_rate` None unless the finder ran; `start`: the network
+    that the fit started from and what was taken of it, None without one."""
 
     FILE: ClassVar[str] = f"reports/{TRAINING}"
     STAGE: ClassVar[str] = "train"
@@ -155,6 +177,7 @@ class TrainingSummary:
     verdict: Mapping[str, Any]
     learning_curve: Sequence[Mapping[str, Any]]
     proposed_learning_rate: float | None
+    start: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True)

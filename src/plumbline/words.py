@@ -95,6 +95,7 @@ LINEAGE_WORDS = {
     "params": "params.yaml hash",
     "dvc_lock": "dvc.lock hash",
     "model": "model hash",
+    "start": "started from",
 }
 UNCOMMITTED = {"false": "none", "true": "yes: the commit alone does not rebuild it"}
 LARGEST = 7  # powers of ten that a difference is written out below

@@ -301,7 +301,8 @@ def test_every_fold(task: Task, world: World) -> None:
         for hit in (None, outside):
             config, paths = world(task, hit, tune={"trials": 0, "max_rows": 100})
             table, schema = load_table(config, paths)
-            prepared.append(prepare_fold(table, schema, config, fitted, scored, k))
+            made = prepare_fold(table, schema, config, fitted, scored, k)
+            prepared.append((made.train, made.val, made.spec))
         (train_a, val_a, spec_a), (train_b, val_b, spec_b) = prepared
         assert len(train_a) == 100
         assert as_bytes(train_a) == as_bytes(train_b)
@@ -315,8 +316,8 @@ def test_every_fold(task: Task, world: World) -> None:
                 replace(rows, inputs={name: rows.inputs[name] for name in spec.names})
                 for rows in (train_a, train_b)
             ]
-            made = [resample(rows, spec, how, 0) for rows in some]
-            assert as_bytes(made[0]) == as_bytes(made[1])
+            balanced = [resample(rows, spec, how, 0) for rows in some]
+            assert as_bytes(balanced[0]) == as_bytes(balanced[1])
 
 
 # -- train, evaluate, explain

@@ -92,6 +92,14 @@ CASES: dict[str, Case] = {
         small_model("resmlp", normalization="batch", **DROPPED),
         short_fit(augment=AugmentConfig(mixup=1.0), batch_size=23, class_weights="balanced"),
     ),
+    **{
+        f"frozen, then not{more}": (
+            Task.BINARY,
+            small_model("mlp", normalization="batch", **DROPPED),
+            short_fit(freeze={"backbone": 1, "categories": 2}, rates={"head": 0.5}, epochs=4),
+        )
+        for more in ("", ", sharded")
+    },
     "bf16": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(precision="bf16")),
 }
 

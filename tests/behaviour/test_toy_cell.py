@@ -101,6 +101,9 @@ class Letters:
     ) -> dict[str, Any]:
         return self._apply({name: batch[name].to_list() for name in self.names})
 
+    def labels(self) -> dict[str, Any]:
+        return {}
+
     def apply_one(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return self._apply({name: [values.get(name)] for name in self.names})
 

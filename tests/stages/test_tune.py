@@ -14,7 +14,7 @@ from plumbline.config.data import DataConfig
 from plumbline.config.model import TuneConfig
 from plumbline.kinds import Task
 from plumbline.stages.criterion import criterion_of
-from plumbline.training.cross_validation import score_folds
+from plumbline.training.cross_validation import Fold, score_folds
 from plumbline.training.distributed import World
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,7 +32,8 @@ def test_every_report_of_a_trial_reaches_the_pruner(folds: int) -> None:
         tune=TuneConfig(trials=1, epochs=3),
     )
     parts = [
-        (made_examples(spec, 40, k), made_examples(spec, 30, 100 + k), spec) for k in range(folds)
+        Fold(train=made_examples(spec, 40, k), val=made_examples(spec, 30, 100 + k), spec=spec)
+        for k in range(folds)
     ]
     answer: list[tuple[int, float]] = []
     study = optuna.create_study(direction="maximize")

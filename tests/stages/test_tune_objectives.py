@@ -189,7 +189,7 @@ def test_a_fold_is_prepared_within_the_memory_that_data_allow(tmp_path: Path) ->
     write_table(config, paths)
     table, schema = load_table(config, paths)
     rows = np.arange(many)
-    _, val, _ = prepare_fold(table, schema, config, rows[:5000], rows[5000:], 0)
+    val = prepare_fold(table, schema, config, rows[:5000], rows[5000:], 0).val
     numbers = []
     for megabytes in (1, 2048):
         made = TableTransformer(schema, config.normalize, max_memory_mb=megabytes)

@@ -14,7 +14,9 @@ from types import FrameType
 
 import psutil  # type: ignore[import-untyped]
 
-from plumbline.errors import StorageError
+from plumbline.artifacts import StartSource
+from plumbline.config import Paths, load_config
+from plumbline.errors import StorageError, UserError
 from plumbline.outcome import VARIABLE, read_outcome
 from plumbline.results import summary
 
@@ -28,6 +30,7 @@ def repro(root: Path, stages: Sequence[str], *, force: bool) -> int:
     Raises:
         StorageError: DVC itself failed (a lock, dvc.yaml); it has said why.
     """
+    _say_what_moved(root)
     here = Path(sys.executable).parent
     path = f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with tempfile.TemporaryDirectory() as folder:
@@ -46,6 +49,29 @@ def repro(root: Path, stages: Sequence[str], *, force: bool) -> int:
     if ended is not None and ended.code:
         return ended.code
     raise StorageError("DVC could not run the stages", hint="its message above says why")
+
+
+def _say_what_moved(root: Path) -> None:
+    """Say where an alias names another version, or a folder holds other weights, than the fit
+    started from: DVC does not see it."""
+    if not (root / StartSource.FILE).is_file():
+        return
+    try:
+        config = load_config(Paths(root).params)
+        if config.model.start_from is None:
+            return
+        from plumbline.stages.start_source import moved  # MLflow takes seconds to import
+
+        now = moved(config, Paths(root))
+    except UserError as error:  # the stages say what stops them; the fit that is there stays
+        print(f"note: {error}", file=sys.stderr)
+        return
+    if now is not None:
+        print(
+            f"note: model.start_from, {config.model.start_from}, is {now} now; artifacts/start "
+            "holds what it was. `dvc repro --force --single-item normalize` takes it anew",
+            file=sys.stderr,
+        )
 
 
 @contextlib.contextmanager

@@ -47,6 +47,7 @@ Encoder = Literal["ordinal", "onehot", "target_mean", "frequency"]
 Dates = Literal["parts", "cyclic", "both", "drop"]
 Sampler = Literal["none", "oversample", "undersample", "smote"]
 Tokenizer = Literal["words", "wordpiece", "bpe", "characters"]
+Cells = Literal["scalars", "text", "image"]  # numbers, dates and categories have one preparer
 Policy = Literal["fail", "warn", "drop", "off"]
 
 
@@ -213,5 +214,6 @@ class NormalizeConfig:
     as_category_max_values: int = Field(default=100, ge=1, le=100_000)
     as_category_mode_share: ShareOrZero = 0.5
     text: TextConfig = Field(default_factory=TextConfig)
+    from_start: list[Cells] = Field(default_factory=list)
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)

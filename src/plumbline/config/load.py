@@ -108,6 +108,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
     with _blaming_the_space(tuned):
         config = build(Config, {**raw, "tuned": tuned})
     _check_paths(config.data)
+    _check_start(config)
     if config.tune.storage is not None and has_password(config.tune.storage):
         raise ParameterError(
             "may hold a password, and this file is shown on the page, in MLflow and in git",
@@ -133,6 +134,25 @@ def _check_paths(data: DataConfig) -> None:
                 wanted="a path under data/",
                 got=path,
                 hint="move it there and run `dvc add data`, or run `plumbline init` with it",
+            )
+
+
+def _check_start(config: Config) -> None:
+    """What needs a network to start from is refused where there is none."""
+    if config.model.start_from is not None:
+        return
+    needing = {
+        "normalize.from_start": (config.normalize.from_start, "[]"),
+        "train.freeze": (config.train.freeze, "{}"),
+    }
+    for key, (value, empty) in needing.items():
+        if value:
+            raise ParameterError(
+                "needs a network to start from, and model.start_from is null",
+                file="params.yaml",
+                where=key,
+                got=value,
+                hint=f"set model.start_from, or this to {empty}",
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,8 @@ OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"]
 ScheduleName = Literal["constant", "step", "cosine", "onecycle", "cyclic", "plateau"]
 Precision = Literal["fp32", "bf16", "fp16"]
 TargetTransform = Literal["auto", "none", "standard", "log", "quantile"]
+FrozenEpochs = Annotated[int, Field(ge=1, le=100_000)] | Literal["all"]  # the first so many
+RateFactor = Annotated[float, Field(gt=0, le=1000)]
 TuneSampler = Literal["tpe", "random", "grid", "cmaes"]
 TunePruner = Literal["none", "median", "hyperband", "successive_halving"]
 MetricName = Literal[
@@ -84,8 +86,9 @@ class TextEncoderConfig:
 
 @section
 class ModelConfig:
-    """Architecture."""
+    """Architecture, and the network whose tensors it starts from."""
 
+    start_from: Text | None = None
     name: ModelName = "tabm_mini"
     width: int = Field(default=256, ge=1, le=16_384)
     token_width: int = Field(default=128, ge=1, le=4096)
@@ -209,6 +212,8 @@ class TrainConfig:
     clip_norm: Positive | None = 1.0
     average: ShareOrZero = 0.0
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    freeze: dict[str, FrozenEpochs] = Field(default_factory=dict)
+    rates: dict[str, RateFactor] = Field(default_factory=dict)
     precision: Precision = "fp32"
     find_learning_rate: bool = False
     learning_curve: list[Share] = Field(default_factory=lambda: [0.5], max_length=20)

@@ -43,6 +43,10 @@ class Paths:
         return self.artifacts / "prepared"
 
     @property
+    def start(self) -> Path:
+        return self.artifacts / "start"
+
+    @property
     def tuning(self) -> Path:
         return self.artifacts / "tuning"
 

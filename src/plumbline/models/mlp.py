@@ -56,6 +56,7 @@ class MLP(nn.Module):
         self.hidden = hidden_layers(config, self.input.width, noise)
         last = config.width if config.depth else self.input.width
         self.head = nn.Linear(last, spec.n_outputs)
+        self.reads_input = ("hidden.0.weight" if config.depth else "head.weight",)
 
     def forward(self, **inputs: Tensor) -> Tensor:
         hidden = self.hidden(self.input(inputs))  # (B, D)
@@ -97,6 +98,7 @@ class ResidualMLP(nn.Module):
         self.last = NORMALIZATIONS[config.normalization](config.width)
         self.activation = ACTIVATIONS[config.activation]()
         self.head = nn.Linear(config.width, spec.n_outputs)
+        self.reads_input = ("first.weight",)
 
     def forward(self, **inputs: Tensor) -> Tensor:
         x = self.blocks(self.first(self.input(inputs)))  # (B, D)

@@ -48,6 +48,7 @@ class TabMMini(nn.Module):
         self.hidden = hidden_layers(config, self.input.width, noise)
         last = config.width if config.depth else self.input.width
         self.heads = LinearEnsemble(last, spec.n_outputs, k=config.members)
+        self.reads_input = ("r", "hidden.0.weight" if config.depth else "heads.weight")
 
     def forward(self, **inputs: Tensor) -> Tensor:
         x = self.input(inputs)[:, None] * self.r  # (B, K, D)
@@ -79,6 +80,8 @@ class TabM(nn.Module):
             width = config.width
         self.hidden = nn.Sequential(*layers)
         self.heads = LinearEnsemble(width, spec.n_outputs, k=config.members)
+        first = ("hidden.0.weight", "hidden.0.r")
+        self.reads_input = first if config.depth else ("heads.weight",)
 
     def forward(self, **inputs: Tensor) -> Tensor:
         x = self.input(inputs)[:, None].expand(-1, self.members, -1)  # (B, K, D)

@@ -12,6 +12,7 @@ from plumbline.examples import TensorSpec
 from plumbline.kinds import DoubleArray, FloatArray, IntArray
 from plumbline.preprocessing.columns import CategoryState, NumberState
 from plumbline.preprocessing.encode import lookup
+from plumbline.preprocessing.preparer import Labels
 from plumbline.preprocessing.row import category_of
 from plumbline.preprocessing.scale import ColumnScaler
 from plumbline.preprocessing.summary import FLOAT32_MAX, clean
@@ -96,6 +97,17 @@ class Encoding:
             ),
         )
         return tuple(tensor for tensor in (num, cat) if tensor.features)
+
+    def labels(self) -> Labels:
+        """What the codes of the tensor `cat` stand for, feature by feature."""
+        numbers = [self._numbers[j] for j, _, _ in self._lookups]
+        categories = [self._categories[j] for j in self._embedded]
+        coded: list[tuple[str, Sequence[Any]]] = [
+            *((s.name, s.values or ()) for s in numbers),
+            *((s.source, s.values) for s in categories),
+        ]
+        flat = [(name, v) for name, values in coded for v in (None, *map(str, values))]
+        return {CAT: flat} if flat else {}
 
     def codes_of_row(
         self, values: Mapping[str, Any], formats: Mapping[str, CellFormat]

@@ -16,7 +16,7 @@ import polars as pl
 from plumbline.examples import TensorSpec
 from plumbline.images import ImageReader, ImageShape, read_images
 from plumbline.kinds import ByteArray, IntArray
-from plumbline.preprocessing.preparer import Given, Tensors
+from plumbline.preprocessing.preparer import Given, Labels, Tensors
 from plumbline.preprocessing.row import category_of
 from plumbline.preprocessing.table_reader import check_present
 
@@ -166,6 +166,9 @@ class ImagePreparer:
             _read(self._reader, name, own, out, places)
             made[tensor.name] = out
         return made
+
+    def labels(self) -> Labels:
+        return {}
 
     # -- state
 

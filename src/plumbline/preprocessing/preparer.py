@@ -16,6 +16,8 @@ from plumbline.kinds import IntArray
 from plumbline.tables import Column, Schema
 
 Tensors = dict[str, NDArray[Any]]
+# by tensor of codes: what each row of its table stands for, as (feature, value), None the unknown
+Labels = dict[str, list[tuple[str, str | None]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,9 @@ class Preparer(Protocol):
         Raises:
             DataError: a value that its column cannot hold.
         """
+
+    def labels(self) -> Labels:
+        """What the codes in the tensors stand for; nothing where no tensor has codes."""
 
     # -- state
 

@@ -31,7 +31,7 @@ from plumbline.preprocessing.columns import (
 from plumbline.preprocessing.crossfit import CrossFit
 from plumbline.preprocessing.dates import is_cyclic
 from plumbline.preprocessing.encode import ENCODERS, EncoderInput, standardize
-from plumbline.preprocessing.preparer import Given, Tensors
+from plumbline.preprocessing.preparer import Given, Labels, Tensors
 from plumbline.preprocessing.summary import (
     SAMPLE_VALUES_PER_MB,
     CategoryCounts,
@@ -190,6 +190,9 @@ class ScalarPreparer:
     def apply_one(self, values: Mapping[str, Any]) -> Tensors:
         codes = self._encoding.codes_of_row(values, self._formats)
         return self._encoding(self._source.number_row(values), codes)
+
+    def labels(self) -> Labels:
+        return self._encoding.labels()
 
     # -- state
 

@@ -10,7 +10,7 @@ import polars as pl
 from plumbline.config.data import NormalizeConfig
 from plumbline.examples import TensorSpec
 from plumbline.kinds import IntArray
-from plumbline.preprocessing.preparer import Given, Tensors
+from plumbline.preprocessing.preparer import Given, Labels, Tensors
 from plumbline.preprocessing.row import category_of
 from plumbline.preprocessing.table_reader import check_present
 from plumbline.preprocessing.tokenizer import MOST_CHARACTERS, SPECIAL, TextTokenizer
@@ -117,6 +117,12 @@ class TextPreparer:
     def _tensors(self, texts: Mapping[str, list[str | None]]) -> Tensors:
         return {
             tensor.name: self.tokenizers_[tensor.sources[0]](texts[tensor.sources[0]])
+            for tensor in self.tensors_
+        }
+
+    def labels(self) -> Labels:
+        return {
+            tensor.name: [("", token) for token in self.tokenizers_[tensor.sources[0]].vocabulary()]
             for tensor in self.tensors_
         }
 

@@ -183,6 +183,11 @@ class TextTokenizer:
         """Size of the vocabulary, the special ones included."""
         return int(self._tokenizer.get_vocab_size())
 
+    def vocabulary(self) -> list[str]:
+        """The tokens in the order of their ids."""
+        ids = self._tokenizer.get_vocab()
+        return sorted(ids, key=lambda token: ids[token])
+
     def __call__(self, texts: Sequence[str | None]) -> IntArray:
         """(n, length) ids; a missing text is an empty one."""
         ids = np.full((len(texts), self.length), PADDING, dtype=np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -16,17 +15,11 @@ from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec
 from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role
 from plumbline.preprocessing.columns import check_columns
 from plumbline.preprocessing.frames import batches, named
-from plumbline.preprocessing.preparers import (
-    PREPARER_OF,
-    PREPARERS,
-    Given,
-    Preparer,
-    columns_by_preparer,
-)
+from plumbline.preprocessing.preparer import Labels
+from plumbline.preprocessing.preparers import PREPARERS, Given, Preparer, columns_by_preparer
+from plumbline.preprocessing.states import FORMAT, kept_states, schema_and_states
 from plumbline.preprocessing.table_reader import read_targets, read_weights
 from plumbline.tables import Schema, rows_at_once
-
-FORMAT = 3  # of the state; 2 had numbers and categories only
 
 
 class TableTransformer:
@@ -40,15 +33,23 @@ class TableTransformer:
     spec_: InputSpec
 
     def __init__(
-        self, schema: Schema, config: NormalizeConfig, *, max_memory_mb: int = 2048
+        self,
+        schema: Schema,
+        config: NormalizeConfig,
+        *,
+        max_memory_mb: int = 2048,
+        kept: Mapping[str, Any] | None = None,
     ) -> None:
         """Raises ParameterError for overrides of what is no feature of the schema.
 
         Args:
             max_memory_mb: bounds the rows read at once, and the sample of the rows that order
                 statistics come from; so it may change their last digits.
+            kept: the state of another transformer, of which the preparers of
+                `config.from_start` are taken instead of fitted.
         """
         check_columns(config, schema)
+        self._kept = kept_states(schema, config, kept or {})
         self.schema = schema
         self.config = config
         self._max_memory_mb = max_memory_mb
@@ -70,16 +71,22 @@ class TableTransformer:
         Raises:
             DataError: no rows, no usable feature, a wrong target or number.
         """
-        preparers = {name: PREPARERS[name](given) for name, given in self._given().items()}
-        for preparer in preparers.values():
+        preparers: dict[str, Preparer] = {
+            name: PREPARERS[name].from_json(given, self._kept[name])
+            if name in self._kept
+            else PREPARERS[name](given)
+            for name, given in self._given().items()
+        }
+        learning = [own for name, own in preparers.items() if name not in self._kept]
+        for preparer in learning:
             preparer.begin(seed)
-        reads = [expression for own in preparers.values() for expression in own.reads(frame)]
+        reads = [expression for own in learning for expression in own.reads(frame)]
         count = 0
-        for batch in batches(frame.select(reads), self._batch_rows):
-            for preparer in preparers.values():
+        for batch in batches(frame.select(reads), self._batch_rows) if reads else ():
+            for preparer in learning:
                 preparer.observe(batch, named(rows, count, len(batch)))
             count += len(batch)
-        for preparer in preparers.values():
+        for preparer in learning:
             preparer.finish(frame, rows)
         self._hold(preparers)
         if not self.spec_.tensors:
@@ -109,6 +116,10 @@ class TableTransformer:
             tensors=tuple(tensor for own in preparers.values() for tensor in own.tensors_),
             target=TargetSpec(task=self.schema.task, classes=self.schema.classes),
         )
+
+    def labels(self) -> Labels:
+        """What the codes in the tensors stand for, by tensor that has codes."""
+        return {k: v for own in self.preparers_.values() for k, v in own.labels().items()}
 
     # -- applying
 
@@ -212,17 +223,7 @@ class TableTransformer:
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
         """The transformer whose `to_json` this is; applies the same, bit for bit."""
-        if state.get("format") not in (2, FORMAT):
-            raise DataError(
-                "the fitted preprocessor is of another format",
-                wanted=str(FORMAT),
-                got=state.get("format"),
-                hint="fit it again: dvc repro normalize --force",
-            )
-        states = state["preparers"] if state["format"] == FORMAT else {"scalars": state}
-        schema = Schema.from_json(state)
-        if PREPARER_OF[ColumnType.TEXT] not in states:  # made before texts had tokens
-            schema = _with_texts_as_categories(schema)
+        schema, states = schema_and_states(state)
         self = cls(schema, NormalizeConfig())
         given = self._given()
         unknown = [name for name in states if name not in PREPARERS]
@@ -236,12 +237,6 @@ class TableTransformer:
             {name: PREPARERS[name].from_json(given[name], own) for name, own in states.items()}
         )
         return self
-
-
-def _with_texts_as_categories(schema: Schema) -> Schema:
-    kinds = {ColumnType.TEXT: ColumnType.CATEGORY}
-    columns = tuple(replace(c, type=kinds.get(c.type, c.type)) for c in schema.columns)
-    return replace(schema, columns=columns)
 
 
 def _joined(parts: Iterator[Examples], rows: int) -> Examples:

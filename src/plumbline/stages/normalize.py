@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.examples import TensorSpec
-from plumbline.files import write_json
+from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.arrays import ExamplesWriter
@@ -22,11 +24,38 @@ PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
 
 
 def run(config: Config, paths: Paths) -> Report:
-    """Read data and split; write the prepared examples, their spec, the fitted transformer."""
+    """Read data and split; write the prepared examples, their spec, the fitted transformer, and
+    the network that fits start from."""
+    with sealed_dir(paths.start) as folder:
+        start = _fetch_start(config, paths, folder)
+        kept = None
+        if config.normalize.from_start:
+            kept = read_json(folder / artifacts.START_BUNDLE / artifacts.PREPROCESSOR)
+        lines = _prepare(config, paths, kept)
+    if start.source is not None:
+        lines.append(("start from", start.source))
+        lines += [("taken from it", name) for name in config.normalize.from_start]
+        lines += [("warning", start.leak)] if start.leak else []
+    return Report(rows=lines, outputs=[paths.prepared / artifacts.PREPROCESSOR])
+
+
+def _fetch_start(config: Config, paths: Paths, folder: Path) -> artifacts.StartSource:
+    """Bring the network that fits start from, so that all stages have the same one."""
+    record = artifacts.StartSource(address=None)
+    if config.model.start_from is not None:
+        from plumbline.stages.start_source import fetch  # MLflow takes seconds to import
+
+        record = fetch(config, paths, folder)
+    artifacts.write(record, folder)
+    return record
+
+
+def _prepare(config: Config, paths: Paths, kept: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Fit the transformer and write what it makes of all rows; what it was, in words."""
     table, schema = load_table(config, paths)
     part = load_split(paths).part
     transformer = TableTransformer(
-        schema, config.normalize, max_memory_mb=config.data.max_memory_mb
+        schema, config.normalize, max_memory_mb=config.data.max_memory_mb, kept=kept
     )
     fitted = np.flatnonzero(part == Part.TRAIN)
     transformer.fit(take_rows(table, fitted), config.seed, fitted)
@@ -46,14 +75,12 @@ def run(config: Config, paths: Paths) -> Report:
         write_json(folder / artifacts.INPUT_SPEC, transformer.spec_.to_json())
         write_json(folder / artifacts.PREPROCESSOR, transformer.to_json())
 
-    spec = transformer.spec_
     counts = {p: int((part == p).sum()) for p in PARTS}
-    lines = [
+    return [
         ("rows", ", ".join(f"{n} {p.name.lower()}" for p, n in counts.items())),
-        *((tensor.kind, _described(tensor)) for tensor in spec),
+        *((tensor.kind, _described(tensor)) for tensor in transformer.spec_),
+        *(("dropped", f"{name}: {why}") for name, why in transformer.dropped_.items()),
     ]
-    lines += [("dropped", f"{name}: {why}") for name, why in transformer.dropped_.items()]
-    return Report(rows=lines, outputs=[paths.prepared / artifacts.PREPROCESSOR])
 
 
 def _described(tensor: TensorSpec) -> str:

@@ -27,7 +27,7 @@ from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_me
 from plumbline.store import registry, tracking
 from plumbline.store.card import model_card
 from plumbline.store.content import flatten, read_content
-from plumbline.store.lineage import NAMES, fingerprint, lineage
+from plumbline.store.lineage import NAMES, fingerprint, lineage, split_hash
 from plumbline.store.registry import CHALLENGER, CHAMPION, Version
 from plumbline.store.tracking import Content, Store
 
@@ -77,7 +77,7 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
             return version
         run_id = None  # made again, as a version of its own
     contract = read_json(paths.onnx / artifacts.CONTRACT)
-    made_from = lineage(paths.root, paths.model)
+    made_from = {**lineage(paths.root, paths.model), **_start(config, paths)}
     if run_id is None:
         run_id = tracking.begin_run(store, where, key, f"{config.data.name} {key[:8]}")
         tracking.fill_run(store, where, run_id, _content(config, paths, made_from))
@@ -88,6 +88,14 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     tags = {f"plumbline.{name}": value for name, value in made_from.items()}
     tags |= {tracking.KEY: key, SPLIT: _split_hash(paths)}
     return registry.add_version(store, config.data.name, uri, run_id, card, tags)
+
+
+def _start(config: Config, paths: Paths) -> dict[str, str]:
+    """The network that the fit started from, where there is one."""
+    if config.model.start_from is None:
+        return {}
+    start = artifacts.read(artifacts.TrainingSummary, paths.root).start or {}
+    return {"start": f"{start.get('source')}, SHA-256 {start.get('sha256')}"}
 
 
 def _is_whole(store: Store, version: Version) -> bool:
@@ -103,7 +111,7 @@ def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Cont
     folders = ("tuning", "training", "evaluation", "explain", "drift")
     files = [(paths.reports / name, f"reports/{name}") for name in folders]
     files += [(paths.reports / f"{n}.json", "reports") for n in ("metrics", "leakage", "parity")]
-    files += [(paths.model, "bundle"), (paths.params, ""), (paths.expectations, "")]
+    files += [(paths.params, ""), (paths.expectations, "")]
     lock = paths.root / "dvc.lock"
     return read_content(
         paths.root,
@@ -111,6 +119,7 @@ def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Cont
         made_from,
         {"name": config.data.name, "path": config.data.path},
         [*files, (lock, "")] if lock.exists() else files,
+        paths.model,
     )
 
 
@@ -232,4 +241,4 @@ def _card(
 
 
 def _split_hash(paths: Paths) -> str:
-    return fingerprint(paths.root, [paths.split / artifacts.SPLIT_INDEX])
+    return split_hash(paths.root, paths.split / artifacts.SPLIT_INDEX)

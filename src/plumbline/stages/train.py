@@ -13,6 +13,7 @@ from plumbline.files import read_json, write_text
 from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.balance import resample
+from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
 from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import (
@@ -22,6 +23,7 @@ from plumbline.stages.inputs import (
     resolve_metric,
     with_tuned,
 )
+from plumbline.stages.start import load_start
 from plumbline.store.bundle import save_bundle
 from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.checkpoint import Checkpoints, fingerprint
@@ -35,6 +37,7 @@ from plumbline.training.lr_finder import Sweep, sweep_csv
 from plumbline.training.progress import ProgressBar
 from plumbline.training.review import curves_csv, find_rate, review_fit
 from plumbline.training.sources import input_bytes
+from plumbline.training.transfer import Start, Transfer, reasons
 
 # keys of `train` that say what is reported beside the model
 DIAGNOSTICS = ("find_learning_rate", "learning_curve")
@@ -60,6 +63,9 @@ def _train(config: Config, paths: Paths) -> None:
     preprocessor = read_json(paths.prepared / artifacts.PREPROCESSOR)
     fitted = resample(train, spec, config.normalize.balance, config.seed)
     criterion = _criterion(config, spec)
+    start = None
+    if got := load_start(config, paths):
+        start = got[0].with_labels(TableTransformer.from_json(preprocessor).labels())
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
         every_epochs=config.runtime.checkpoint_epochs,
@@ -69,7 +75,7 @@ def _train(config: Config, paths: Paths) -> None:
         if world.is_main:
             checkpoints.clean_siblings()
             _tell_source(config, fitted, world)
-        fresh = _fit(config, spec, fitted, val, criterion, world, checkpoints)
+        fresh = _fit(config, spec, fitted, val, criterion, world, checkpoints, start)
         weights = fit_weights(config.train, spec.task, train.y, fitted.y, spec.n_outputs)
         diagnosis, points = review_fit(
             config,
@@ -80,8 +86,11 @@ def _train(config: Config, paths: Paths) -> None:
             per_class=weights,
             criterion=criterion,
             world=world,
+            start=start,
         )
-        finder = find_rate(config, spec, fitted, world) if config.train.find_learning_rate else None
+        finder = None
+        if config.train.find_learning_rate:
+            finder = find_rate(config, spec, fitted, world, start)
         if not world.is_main:
             return
         values = {key: _at(config, key) for key in sorted(config.tune.space)}
@@ -94,7 +103,7 @@ def _train(config: Config, paths: Paths) -> None:
         for key in DIAGNOSTICS:
             metadata["train"].pop(key)
         with sealed_dir(paths.reports / "training") as folder:
-            summary = _summary(config, fresh, diagnosis, points, criterion, values, finder)
+            summary = _summary(config, paths, fresh, diagnosis, points, criterion, values, finder)
             artifacts.write(summary, folder)
             metric = criterion.name if criterion else None
             curves = curves_csv(fresh.fitted.history, metric)
@@ -137,7 +146,8 @@ def _key(config: Config, paths: Paths) -> str:
         "balance": dataclasses.asdict(config.normalize.balance),
         "metric": config.evaluate.metric,
     }
-    return fingerprint(content, (p for p in paths.prepared.rglob("*") if p.is_file()))
+    files = [p for folder in (paths.prepared, paths.start) for p in folder.rglob("*")]
+    return fingerprint(content, (p for p in files if p.is_file()))
 
 
 def _fit(
@@ -148,6 +158,7 @@ def _fit(
     criterion: Criterion | None,
     world: World,
     checkpoints: Checkpoints,
+    start: Start | None,
 ) -> FreshFit:
     bar = ProgressBar(
         epochs=config.train.epochs,
@@ -163,6 +174,7 @@ def _fit(
             train,
             val,
             seed=config.seed,
+            start=start,
             **(criterion.stopping(spec.task) if criterion else {}),
             world=world,
             checkpoints=checkpoints,
@@ -183,6 +195,7 @@ def _criterion(config: Config, spec: InputSpec) -> Criterion | None:
 
 def _summary(
     config: Config,
+    paths: Paths,
     fresh: FreshFit,
     diagnosis: Diagnosis,
     points: list[Point],
@@ -203,7 +216,17 @@ def _summary(
         verdict=diagnosis.to_json(),
         learning_curve=curve_json(points),
         proposed_learning_rate=None if finder is None else finder.proposal,
+        start=_start(config, paths, fresh.transfer),
     )
+
+
+def _start(config: Config, paths: Paths, transfer: Transfer | None) -> dict[str, Any] | None:
+    """The network that the fit started from, what was taken of it, and how parts were trained."""
+    if transfer is None:
+        return None
+    source = artifacts.to_json(artifacts.read(artifacts.StartSource, paths.root))
+    how = {"freeze": dict(config.train.freeze), "rates": dict(config.train.rates)}
+    return {**source, **transfer.to_json(), **how, "fitted": list(config.normalize.from_start)}
 
 
 def _at(config: Config, key: str) -> Any:
@@ -231,6 +254,12 @@ def _report(paths: Paths) -> Report:
         ("verdict", fit),
         ("more rows", more),
     ]
+    if summary.start is not None:
+        taken, left = summary.start["taken"], summary.start["left"]
+        count = f"{len(taken)} of {len(taken) + len(left)} tensors taken"
+        rows.append(("started from", f"{summary.start['source']}: {count}"))
+        rows += [("not taken", text) for text in reasons(left)]
+        rows += [("warning", summary.start["leak"])] if summary.start["leak"] else []
     if summary.proposed_learning_rate is not None:
         rows.append(("proposed rate", f"{summary.proposed_learning_rate:.2e}"))
     return Report(rows=rows, outputs=[paths.reports / "training", paths.model])

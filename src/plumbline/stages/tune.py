@@ -16,6 +16,7 @@ from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import load_split, load_table, resolve_metric
+from plumbline.stages.start import load_start
 from plumbline.tables import Schema, SplitIndex, Table
 from plumbline.training.checkpoint import fingerprint
 from plumbline.training.cross_validation import prepare_fold, score_folds
@@ -74,8 +75,9 @@ def _search(
     workers, criterion = config.tune.workers, criterion_of(metric)
     device = choose_device(config.runtime)
     set_up(device, max(1, count_threads(config.runtime, 1) // workers))
+    start, kept = load_start(config, paths) or (None, None)
     folds = [
-        prepare_fold(table, schema, config, fitted, scored, number)
+        prepare_fold(table, schema, config, fitted, scored, number, start=start, kept=kept)
         for number, (fitted, scored) in enumerate(_folds(config, split))
     ]
 
@@ -114,7 +116,7 @@ def _key(config: Config, paths: Paths) -> str:
         "tune": dataclasses.asdict(config.tune) | dict.fromkeys(("workers", "storage")),
         "metric": config.evaluate.metric,
     }
-    files = [p for folder in (paths.split, paths.table) for p in folder.rglob("*")]
+    files = [p for folder in (paths.split, paths.table, paths.start) for p in folder.rglob("*")]
     return fingerprint(content, (p for p in files if p.is_file()))
 
 

@@ -7,9 +7,7 @@ of the other files and of itself; no pickle is written or read.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +26,7 @@ from plumbline.inference.decision import Decision
 from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
-
-FORMAT = 3
-PARTS = ("model", "spec", "learned", "target", "sha256", "own_sha256")  # besides the format
-WEIGHTS, METADATA = "weights.safetensors", "model.json"
-HINT = "run `dvc checkout`, or `dvc repro train`"
+from plumbline.store.bundle_files import FORMAT, HINT, METADATA, WEIGHTS, own_hash, read_metadata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +63,7 @@ def save_bundle(
         learned: what the encoders learned from training rows, by tensor.
         metadata: more for model.json (epochs, seed, values the tuner found), fit for JSON.
     """
+    config = dataclasses.replace(config, start_from=None)  # how the weights came about is no part
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS)
     write_json(folder / PREPROCESSOR, preprocessor)
     whole = {
@@ -89,18 +84,7 @@ def load_bundle(folder: Path) -> Bundle:
     Raises:
         DataError: a file is missing, broken or other than the one that was saved; says which.
     """
-    metadata = _metadata(folder)
-    for name, saved in metadata["sha256"].items():
-        _need(folder / name)
-        digest = sha256(folder / name)
-        if digest != saved:
-            raise DataError(
-                "is not the file that was saved with the model",
-                file=folder / name,
-                wanted=f"SHA-256 {saved[:12]}…",
-                got=f"{digest[:12]}…",
-                hint=HINT,
-            )
+    metadata = read_metadata(folder, HINT)
     config = build(ModelConfig, metadata["model"], file=str(folder / METADATA))
     spec = InputSpec.from_json(metadata["spec"])
     model = build_model(config, spec, metadata["learned"], seed=0)
@@ -113,50 +97,6 @@ def load_bundle(folder: Path) -> Bundle:
         metadata=metadata,
         preprocessor=read_json(folder / PREPROCESSOR),
     )
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    path = folder / METADATA
-    _need(path)
-    try:
-        metadata = read_json(path)
-    except ValueError as error:  # no JSON, or no UTF-8
-        raise DataError(f"not a model description: {error}", file=path, hint=HINT) from None
-    if _lacks(metadata, ["format"]):
-        raise DataError("not a model description: it has no format", file=path, hint=HINT)
-    if metadata["format"] != FORMAT:
-        raise DataError(
-            "written in a format that this version does not read",
-            file=path,
-            wanted=f"format {FORMAT}",
-            got=metadata["format"],
-            hint="use the version of plumbline that wrote it, or train again",
-        )
-    lacks = _lacks(metadata, PARTS) or _lacks(metadata["sha256"], [WEIGHTS, PREPROCESSOR])
-    if lacks:
-        raise DataError(f"not a model description: it has no {lacks}", file=path, hint=HINT)
-    if own_hash(metadata) != metadata["own_sha256"]:
-        raise DataError("has been changed since it was saved with the model", file=path, hint=HINT)
-    return dict(metadata)
-
-
-def own_hash(metadata: dict[str, Any]) -> str:
-    """The SHA-256 of all but itself, however it is laid out."""
-    content = {key: value for key, value in metadata.items() if key != "own_sha256"}
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _lacks(metadata: Any, keys: Sequence[str]) -> str | None:
-    """The first of the keys that is absent."""
-    return next(
-        (key for key in keys if not isinstance(metadata, dict) or key not in metadata), None
-    )
-
-
-def _need(path: Path) -> None:
-    if not path.is_file():
-        raise DataError("no such file", file=path, hint=HINT)
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:

@@ -16,6 +16,7 @@ MAX_TRIALS = 50  # as child runs, the best; every trial is in trials.csv
 MAX_FILE = 20_000_000  # bytes; a larger file stays where it is
 MAX_FILES = 200
 MAX_CURVE = 10_000  # points per curve
+BUNDLE = "bundle"  # folder of the fitted model among a run's artifacts
 
 
 def read_content(
@@ -24,6 +25,7 @@ def read_content(
     lineage: Mapping[str, str],
     data: Mapping[str, str],
     files: Sequence[tuple[Path, str]],
+    bundle: Path,
 ) -> Content:
     """Collect parameters, numbers, curves, trials and files.
 
@@ -33,8 +35,10 @@ def read_content(
         lineage: see `lineage.lineage`; becomes tags.
         data: `name` and `path` of the data.
         files: files and folders to keep, each with the folder to keep it in.
+        bundle: the folder of the fitted model, kept whole: other fits may start from it.
     """
     kept, left_out = _bounded(files)
+    kept += [(file, BUNDLE) for file in sorted(bundle.iterdir()) if file.is_file()]
     tags = {f"plumbline.{key}": value for key, value in lineage.items()}
     tags |= {"mlflow.source.name": "plumbline register", "mlflow.source.type": "LOCAL"}
     tags["mlflow.source.git.commit"] = lineage["git_commit"]

@@ -22,7 +22,7 @@ DRAWN = (".html", ".svg", ".png")
 LATER = ("register", "report")
 
 
-NAMES = ("git_commit", "git_dirty", "data", "params", "dvc_lock", "model")
+NAMES = ("git_commit", "git_dirty", "data", "params", "dvc_lock", "model", "start")
 
 
 def lineage(root: Path, model: Path) -> dict[str, str]:
@@ -37,20 +37,29 @@ def lineage(root: Path, model: Path) -> dict[str, str]:
         the run itself rewrites, aside); `data`, DVC's hash of the
         data that the rows were read from, which may have been replaced since; `params`, of the
         parsed params.yaml; `dvc_lock`, of the entries of dvc.lock before `register`; `model`, of
-        the bundle's files.
+        the bundle's files. A caller adds `start`, the network that the fit started from.
     """
     commit = _git(root, "rev-parse", "HEAD")
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
     return {
         "git_commit": commit or UNKNOWN,
         "git_dirty": UNKNOWN if changed is None else str(bool(changed)).lower(),
-        "data": version_of(root / "artifacts" / "table", root / ".plumbline")
-        or data_version(root)
-        or UNKNOWN,
+        "data": data_hash(root),
         "params": _hash(_yaml(root / "params.yaml")),
         "dvc_lock": _lock_hash(root / "dvc.lock"),
         "model": fingerprint(root, [model]),
     }
+
+
+def data_hash(root: Path) -> str:
+    """DVC's hash of the data that the rows in `artifacts/table` were read from."""
+    noted = version_of(root / "artifacts" / "table", root / ".plumbline")
+    return noted or data_version(root) or UNKNOWN
+
+
+def split_hash(root: Path, index: Path) -> str:
+    """Names which rows are in which part."""
+    return fingerprint(root, [index])
 
 
 def fingerprint(root: Path, paths: Iterable[Path]) -> str:

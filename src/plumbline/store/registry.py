@@ -22,6 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from plumbline.examples import Inputs, take_inputs
+from plumbline.store.content import BUNDLE
 from plumbline.store.tracking import Store, storage
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -119,13 +120,58 @@ def version_of_run(store: Store, model: str, run_id: str) -> Version | None:
 
 def champion(store: Store, model: str) -> Version | None:
     """The version that has the alias `champion`."""
+    return version_at(store, model, alias=CHAMPION)
+
+
+def version_at(
+    store: Store, model: str, *, alias: str | None = None, number: str | None = None
+) -> Version | None:
+    """The version that has an alias, or a number; None where there is none."""
     with storage(store.uri):
         try:
-            return _version_of(store.client.get_model_version_by_alias(model, CHAMPION))
+            if alias is not None:
+                return _version_of(store.client.get_model_version_by_alias(model, alias))
+            return _version_of(store.client.get_model_version(model, str(number)))
         except MlflowException as error:
             if error.error_code in ABSENT:
                 return None
             raise
+
+
+def names_of(store: Store, model: str) -> list[str]:
+    """Aliases and numbers under which a registered model has versions; empty where it has none."""
+    with storage(store.uri):
+        try:
+            aliases = store.client.get_registered_model(model).aliases
+        except MlflowException as error:
+            if error.error_code in ABSENT:
+                return []
+            raise
+        versions = store.client.search_model_versions(f"name='{_quoted(model)}'")
+    numbers = sorted((int(one.version) for one in versions), reverse=True)
+    return [*(f"@{alias}" for alias in sorted(aliases)), *(f"/{number}" for number in numbers)]
+
+
+def fetch_bundle(store: Store, which: Version, folder: Path) -> Path | None:
+    """Copy the fitted model of a version into a folder: weights as safetensors, the rest as JSON.
+
+    None where the store answers, but has the files no more.
+    """
+    with storage(store.uri), _quiet():
+        try:
+            got = mlflow.artifacts.download_artifacts(
+                run_id=which.run_id,
+                artifact_path=BUNDLE,
+                dst_path=str(folder),
+                tracking_uri=store.uri,
+            )
+        except MlflowException as error:
+            if error.error_code in ABSENT or "No such artifact" in str(error):
+                return None
+            raise
+        except OSError:
+            return None
+    return Path(got)
 
 
 def files_of(store: Store, which: Version) -> Path | None:

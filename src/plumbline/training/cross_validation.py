@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +22,17 @@ from plumbline.training.criteria import Criterion
 from plumbline.training.distributed import World
 from plumbline.training.loop import predict
 from plumbline.training.search import Reporter
+from plumbline.training.transfer import Start
 
-Fold = tuple[Examples, Examples, InputSpec]  # fitted on, scored on
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Examples that a fold fits on and scores on, and the network that its fits start from."""
+
+    train: Examples
+    val: Examples
+    spec: InputSpec
+    start: Start | None = None
 
 
 def prepare_fold(
@@ -30,16 +42,25 @@ def prepare_fold(
     fitted: IntArray,
     scored: IntArray,
     number: int,
+    *,
+    start: Start | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> Fold:
-    """The examples of one fold; the transformer sees the rows to fit on alone."""
+    """The examples of one fold; the transformer sees the rows to fit on alone.
+
+    Args:
+        start: the network that fits start from.
+        kept: the state of its transformer.
+    """
     rng = np.random.default_rng([config.seed, 5, number])
     fitted, scored = (_sample(rows, config.tune.max_rows, rng) for rows in (fitted, scored))
     transformer = TableTransformer(
-        schema, config.normalize, max_memory_mb=config.data.max_memory_mb
+        schema, config.normalize, max_memory_mb=config.data.max_memory_mb, kept=kept
     )
     train = transformer.fit_transform(take_rows(table, fitted), fitted, config.seed)
     val = transformer.transform(take_rows(table, scored), scored)
-    return train, val, transformer.spec_
+    own = start.with_labels(transformer.labels()) if start else None
+    return Fold(train=train, val=val, spec=transformer.spec_, start=own)
 
 
 def _sample(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
@@ -56,7 +77,8 @@ def score_folds(
     """
     how = dataclasses.replace(config.train, epochs=config.tune.epochs)
     scores: list[float] = []
-    for number, (train, val, spec) in enumerate(folds):
+    for number, fold in enumerate(folds):
+        val, spec = fold.val, fold.spec
 
         def on_epoch(epoch: int, row: dict[str, float], number: int = number) -> None:
             if number == 0 and np.isfinite(row["val_score"]):
@@ -66,9 +88,10 @@ def score_folds(
             config.model,
             how,
             spec,
-            resample(train, spec, config.normalize.balance, config.seed),
+            resample(fold.train, spec, config.normalize.balance, config.seed),
             val,
             seed=config.seed,
+            start=fold.start,
             **criterion.stopping(spec.task),
             world=world,
             on_epoch=on_epoch,

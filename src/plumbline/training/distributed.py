@@ -178,8 +178,8 @@ def _meeting() -> Any:
     return dist.PrefixStore(f"start-{start}", store)  # type: ignore[attr-defined]
 
 
-def spread(model: nn.Module, world: World) -> nn.Module:
-    """The module to call in training, on the device: it adds up gradients over processes.
+def place(model: nn.Module, world: World) -> None:
+    """Bring a model onto the device.
 
     With `world.shard` the parameters of `model` themselves become shards (FSDP2), which every
     later look at them has to expect. They come to the device part by part, so that it never
@@ -190,9 +190,13 @@ def spread(model: nn.Module, world: World) -> nn.Module:
         for unit in _units(model):
             fully_shard(unit, mesh=mesh)
         fully_shard(model, mesh=mesh)
-        return model.to(world.device)
     model.to(world.device)
-    if world.size == 1:
+
+
+def wrap(model: nn.Module, world: World) -> nn.Module:
+    """The module to call in training, of a model in its place: it adds up gradients over processes,
+    those of the parameters that have one now."""
+    if world.size == 1 or world.shard:
         return model
     forward = DistributedDataParallel(
         model, forward_sync_buffers=False, gradient_as_bucket_view=True

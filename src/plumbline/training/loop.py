@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 from plumbline.models import to_prediction
+from plumbline.models.parts import Parts
 from plumbline.models.target import TargetTransform
 from plumbline.training.augment import Augmenter
 from plumbline.training.batches import Rows
@@ -80,6 +82,7 @@ def fit(
     target: TargetTransform | None = None,
     world: World = SINGLE_PROCESS,
     augmenter: Augmenter | None = None,
+    parts: Parts = MappingProxyType({}),
     checkpoints: Checkpoints | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
@@ -93,6 +96,7 @@ def fit(
             the first epoch (one class only, say), the validation loss is.
         seed: of the order of rows and of dropout.
         augmenter: changes training rows in each epoch.
+        parts: what `config.freeze` and `config.rates` name.
         checkpoints: where to go on from and to save to; without it a killed fit starts anew.
         on_epoch: told (epoch, its row of the history) on every process; may raise to stop.
         on_step: told (epochs done, steps done of the running one, its steps) on every process.
@@ -113,6 +117,7 @@ def fit(
         target=target,
         world=world,
         augmenter=augmenter,
+        parts=parts,
     )
     if checkpoints:
         checkpoints.restore(run, world)
@@ -169,16 +174,16 @@ def train_epoch(
     last batch counts each row as much as any other.
     """
     progress, epoch = run.progress, Epoch.of(job, run.progress.epoch)
+    module = job.forward.in_training(progress.epoch)
 
     def forward(inputs: Batch) -> Tensor:
         with _precision(job.config, job.world.device):
-            output: Tensor = job.forward(**inputs)  # (B, K, C)
+            output: Tensor = module(**inputs)  # (B, K, C)
         return output.float()
 
     def row_loss(output: Tensor, y: Tensor) -> Tensor:
         return job.loss(output, y, job.config)  # (B,)
 
-    job.forward.train()
     for step, (scale, batches, inputs) in enumerate(
         epoch.steps(job, progress.step), start=progress.step
     ):
@@ -186,7 +191,7 @@ def train_epoch(
         for number, ((start, stop), (a, b)) in enumerate(batches):
             _set_dropout_position(run, job, number, start, stop, a, b)
             batch, targets = next(inputs), epoch.targets.take(a, b)
-            with _synced(job.forward, number == len(batches) - 1):
+            with _synced(module, number == len(batches) - 1):
                 loss = job.objective(forward, batch, targets, row_loss)
                 run.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
             run.losses[step] += loss.detach()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
+from plumbline.models.parts import Parts
 from plumbline.models.target import TargetTransform
 from plumbline.training.batches import epoch_order
 from plumbline.training.distributed import SINGLE_PROCESS, World
@@ -46,12 +48,15 @@ def sweep(
     seed: int,
     target: TargetTransform | None = None,
     world: World = SINGLE_PROCESS,
+    parts: Parts = MappingProxyType({}),
 ) -> Sweep:
     """Run the test on a fresh model, which is spent afterwards."""
     most = STEPS * config.accumulate * (config.batch_size or len(train))
     some = np.random.default_rng([seed, STEPS]).permutation(len(train))[:most]
     rows = train.take(np.sort(some))
-    job, run = prepare(model, rows, rows, task, config, seed=seed, target=target, world=world)
+    job, run = prepare(
+        model, rows, rows, task, config, seed=seed, target=target, world=world, parts=parts
+    )
     run.schedule = rising = _Rising(config, job.plan.steps)
     losses: list[float] = []
     while len(losses) < STEPS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -82,27 +83,39 @@ def decayed_names(model: nn.Module) -> frozenset[str]:
 
 
 def make_optimizer(
-    model: nn.Module, config: TrainConfig, decayed: frozenset[str]
+    model: nn.Module,
+    config: TrainConfig,
+    decayed: frozenset[str],
+    factors: Mapping[str, float] = MappingProxyType({}),
 ) -> torch.optim.Optimizer:
-    """The optimizer over two groups of parameters, decayed and not; or over one of all."""
+    """The optimizer over groups of parameters: decayed or not, and by what their rate is
+    multiplied by.
+
+    Args:
+        factors: by parameter; 1 where it has none.
+    """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     if not config.weight_decay:
         decayed = frozenset()
     groups: Groups = [
         {
-            "params": [p for n, p in named if n in decayed],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [p for n, p in named if n not in decayed], "weight_decay": 0.0},
+            "params": [
+                p for n, p in named if (n in decayed) == decay and factors.get(n, 1.0) == factor
+            ],
+            "weight_decay": config.weight_decay if decay else 0.0,
+            "factor": factor,
+        }
+        for factor in sorted({1.0, *factors.values()}, reverse=True)
+        for decay in (True, False)
     ]
     make = choose(OPTIMIZERS, config.optimizer, "train.optimizer")
     return make([group for group in groups if group["params"]], config)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of all groups."""
+    """Set the learning rate, times its own factor, of each group."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
 
 
 def add_l1(parameters: list[nn.Parameter], strength: float) -> None:

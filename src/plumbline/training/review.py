@@ -12,16 +12,18 @@ from plumbline.config import Config
 from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import DoubleArray, FloatArray
-from plumbline.models import build_model, learn_inputs
+from plumbline.models import build_model
+from plumbline.models.parts import parts_of
 from plumbline.preprocessing.balance import resample
 from plumbline.training.batches import Rows
-from plumbline.training.build import FreshFit, fit_fresh, fit_target
+from plumbline.training.build import FreshFit, begin, fit_fresh, fit_target, learn
 from plumbline.training.criteria import Criterion
 from plumbline.training.curve import constant_loss, learning_curve
 from plumbline.training.diagnosis import Diagnosis, Point, diagnose
 from plumbline.training.distributed import World
 from plumbline.training.loop import evaluate_rows
 from plumbline.training.lr_finder import Sweep, sweep
+from plumbline.training.transfer import Start
 
 
 def review_fit(
@@ -34,6 +36,7 @@ def review_fit(
     per_class: FloatArray | None,
     criterion: Criterion | None,
     world: World,
+    start: Start | None = None,
 ) -> tuple[Diagnosis, list[Point]]:
     """The diagnosis of a fit, with fits on fewer rows beside the fit on all.
 
@@ -42,6 +45,7 @@ def review_fit(
             Else a fit on balanced classes would be held against the shares that it was told to
             forget.
         criterion: what early stopping watched; None: the validation loss.
+        start: the network that the fit started from; those on fewer rows do too.
     """
     fitted, task = fresh.fitted, spec.task
     rows = [
@@ -70,6 +74,7 @@ def review_fit(
             resample(fewer, spec, config.normalize.balance, config.seed),
             val,
             seed=config.seed,
+            start=start,
             target=fresh.target,  # the units of the fit on all rows, or losses were not comparable
             **(criterion.stopping(task) if criterion else {}),
             world=world,
@@ -89,13 +94,28 @@ def review_fit(
     return diagnosis, points
 
 
-def find_rate(config: Config, spec: InputSpec, train: Examples, world: World) -> Sweep:
+def find_rate(
+    config: Config,
+    spec: InputSpec,
+    train: Examples,
+    world: World,
+    start: Start | None = None,
+) -> Sweep:
     """The learning-rate finder's sweep, over a model of its own."""
-    learned = learn_inputs(config.model, spec, train.inputs)
+    learned = learn(config.model, spec, train, start)
     target = fit_target(config.train, spec, train)
     model = build_model(config.model, spec, learned, seed=config.seed)
+    parts = parts_of(model, spec)
+    begin(model, config.model, config.train, spec, learned, parts, start)
     return sweep(
-        model, train, spec.task, config.train, seed=config.seed, target=target, world=world
+        model,
+        train,
+        spec.task,
+        config.train,
+        seed=config.seed,
+        target=target,
+        world=world,
+        parts=parts,
     )
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import nn
 
 from plumbline.config.model import TrainConfig
-from plumbline.errors import DataError, ParameterError
+from plumbline.errors import DataError
 from plumbline.examples import Examples
 from plumbline.kinds import Task
 from plumbline.models.layers import DropoutContext, SampleDropout
+from plumbline.models.parts import Parts
 from plumbline.models.target import TargetTransform
 from plumbline.training.augment import Augmenter
 from plumbline.training.batches import Plan, Rows
 from plumbline.training.checkpoint import Run
-from plumbline.training.distributed import World, spread
+from plumbline.training.distributed import World, place
+from plumbline.training.freeze import Forward, rate_factors
 from plumbline.training.losses import Loss, choose_loss, class_weights
 from plumbline.training.objectives import OBJECTIVES, Objective
 from plumbline.training.optim import EMA, decayed_names, make_optimizer
@@ -29,7 +30,7 @@ from plumbline.training.schedule import Schedule
 class Job:
     """What stays the same while a model is fitted."""
 
-    forward: nn.Module  # the model, wrapped to add up gradients over processes
+    forward: Forward
     train: Rows
     val: Rows
     plan: Plan
@@ -55,6 +56,7 @@ def prepare(
     target: TargetTransform | None,
     world: World,
     augmenter: Augmenter | None = None,
+    parts: Parts = MappingProxyType({}),
 ) -> tuple[Job, Run]:
     """Rows onto the device, the model spread over processes, optimizer and schedule made."""
     for examples, key in ((train, "train"), (val, "validation")):
@@ -63,7 +65,7 @@ def prepare(
     torch.manual_seed(seed)
     per_class = class_weights(config, task, train.y, _outputs(model, train))
     decayed = decayed_names(model)
-    forward = spread(model, world)
+    place(model, world)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     plan = Plan.of(len(train), config, has_batch_norm=has_batch_norm)
 
@@ -74,7 +76,7 @@ def prepare(
         )
 
     job = Job(
-        forward=_compiled(forward, world.device) if world.compile else forward,
+        forward=Forward(model, config, parts, world),
         train=rows(train),
         val=rows(val),
         plan=plan,
@@ -90,31 +92,13 @@ def prepare(
     )
     run = Run(
         model=model,
-        optimizer=make_optimizer(model, config, decayed),
+        optimizer=make_optimizer(model, config, decayed, rate_factors(config, parts)),
         schedule=Schedule(config, plan.steps),
         average=EMA(model, config.average),
         scaler=torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16"),
         losses=torch.zeros(plan.steps, dtype=torch.float64, device=world.device),
     )
     return job, run
-
-
-def _compiled(forward: nn.Module, device: torch.device) -> nn.Module:
-    """By torch.compile, which on a CPU writes C++."""
-    compiler = os.environ.get("CXX", "g++")
-    if device.type == "cpu" and shutil.which(compiler) is None:
-        raise ParameterError(
-            f"torch.compile needs a C++ compiler on a CPU, and there is no {compiler}",
-            file="params.yaml",
-            where="runtime.compile",
-            hint="set it to false, or install one",
-        )
-    for module in forward.modules():
-        if isinstance(module, SampleDropout):
-            eager = torch.compiler.disable(module.mask)  # type: ignore[no-untyped-call]
-            module.mask = eager  # type: ignore[method-assign]
-    compiled: nn.Module = torch.compile(forward)  # type: ignore[assignment]
-    return compiled
 
 
 @torch.no_grad()

@@ -40,7 +40,8 @@ def reports(root: Path, trials: int = 0, epochs: int = 1) -> None:
 
 def read(root: Path, files: list[tuple[Path, str]] | None = None) -> Content:
     data = {"name": "toy", "path": "data/t.csv"}
-    return read_content(root, {"seed": 0}, LINEAGE, data, files or [])
+    (root / "model").mkdir(exist_ok=True)
+    return read_content(root, {"seed": 0}, LINEAGE, data, files or [], root / "model")
 
 
 def test_parameters_are_flat_and_lists_stay() -> None:

@@ -18,6 +18,7 @@ from tests.made import made_examples, made_spec, short_fit, small_model
 from plumbline.config.model import ModelConfig, OptimizerName, TrainConfig
 from plumbline.kinds import Task
 from plumbline.models import build_model
+from plumbline.models.parts import parts_of
 from plumbline.training.checkpoint import FILE, Checkpoints, Progress, Run, fingerprint
 from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.loop import Fitted, fit
@@ -71,6 +72,7 @@ def run(
         score=score,
         world=world,
         checkpoints=checkpoints,
+        parts=parts_of(network, SPEC),
     )
 
 
@@ -107,6 +109,17 @@ def test_cut_after_every_checkpoint(tmp_path: Path, optimizer: str) -> None:
         assert_same(result, wanted)  # checkpoints themselves change nothing
         break
     assert after > 4  # one per epoch, and one within each
+
+
+def test_cut_while_parts_are_frozen_and_unfrozen(tmp_path: Path) -> None:
+    config = short_fit(freeze={"backbone": 1, "categories": 2}, rates={"head": 0.5}, average=0.9)
+    wanted = run(config, None)
+    checkpoints = Checkpoints(folder=tmp_path / "key", every_steps=3)
+    for after in range(1, 7):
+        with pytest.raises(KilledError):
+            run(config, Killing(checkpoints, after))
+        assert_same(run(config, checkpoints), wanted)
+        checkpoints.remove()
 
 
 def test_cut_again_and_again(tmp_path: Path) -> None:

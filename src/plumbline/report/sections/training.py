@@ -14,6 +14,7 @@ from plumbline.numbers import number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
+    Cell,
     Figure,
     Figures,
     Grid,
@@ -31,6 +32,7 @@ from plumbline.report.read import Reports, entries, listed, numbers, pick, real,
 from plumbline.report.sections.tuning import shown
 from plumbline.words import metric_label, metric_value
 
+ROWS = 300  # of a table on the page
 # What the figures show, by what the verdict says: a caption of its own could contradict it.
 LOSS_CAPTIONS = {
     "nothing learned": "The loss stays near that of a constant prediction.",
@@ -73,6 +75,7 @@ def training(reports: Reports, about: About) -> Section:
     elif reports.problem(artifacts.CURVES) is None:
         blocks.append(Note(Status(state="warn", word="empty"), "The history holds no epoch."))
     blocks += _overruled(reports, summary)
+    blocks += _start(summary)
     read = (
         "Where both losses stay high the model is too weak (bias); where the validation loss "
         "rises while the training loss falls it memorizes the training rows (variance). The "
@@ -97,6 +100,39 @@ def _overruled(reports: Reports, summary: Any) -> list[Block]:
         return []
     columns = ["parameter", "as trained", "best of the search"]
     return [Grid(caption="params.yaml overrules the search", columns=columns, rows=rows)]
+
+
+def _start(summary: Any) -> list[Block]:
+    """The network that the fit started from: what was taken of it, and what was not and why."""
+    start = pick(summary, "start")
+    if not isinstance(start, dict):
+        return []
+    taken, left = list(entries(start.get("taken"))), list(entries(start.get("left")))
+    rows = [
+        *([name(key), Cell(text="taken"), name(words(how) or "")] for key, how in taken),
+        *([name(key), Cell(text="not taken"), name(words(why) or "")] for key, why in left),
+    ]
+    frozen = [f"{part}: {_epochs_frozen(until)}" for part, until in entries(start.get("freeze"))]
+    rates = [f"{part}: {number(real(f), 3)}" for part, f in entries(start.get("rates"))]
+    fitted = [text for one in listed(start.get("fitted")) if (text := words(one))]
+    metadata: list[tuple[str, str | Status]] = [
+        ("started from", shown(start.get("source"))),
+        ("SHA-256 of its weights", (words(start.get("sha256")) or "")[:12]),
+        ("tensors taken", f"{number(len(taken))} of {number(len(taken) + len(left))}"),
+        ("frozen", ", ".join(frozen) or "nothing"),
+        ("factors on the learning rate", ", ".join(rates) or "none"),
+        ("preprocessing taken from it", ", ".join(fitted) or "none"),
+    ]
+    blocks: list[Block] = [Metadata(metadata)]
+    if leak := words(start.get("leak")):
+        blocks.append(Note(Status(state="warn", word="leak"), f"{leak[:1].upper()}{leak[1:]}."))
+    columns = ["tensor", "", "how, or why not"]
+    caption = "Tensors of the network that the fit started from"
+    return [*blocks, Grid(caption=caption, columns=columns, rows=rows[:ROWS], folded=True)]
+
+
+def _epochs_frozen(until: Any) -> str:
+    return "all epochs" if until == "all" else f"the first {number(whole(until))} epochs"
 
 
 def _fit_status(fit: str | None) -> Status | None:
