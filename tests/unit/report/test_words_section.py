@@ -48,6 +48,7 @@ def test_a_word_that_is_not_in_the_vocabulary_is_marked(tmp_path: Path) -> None:
 def test_a_hostile_text_is_text(tmp_path: Path) -> None:
     part = page(tmp_path, HOSTILE)
     assert "<script" not in part and "&lt;script&gt;" in part
+    assert "\u202e" not in part.split('<p class="words"')[1].split("</p>")[0]
     assert not re.search(r"<[^>]*\sonmouseover=", part)
 
 

@@ -38,6 +38,8 @@ MOST_CHARACTERS = 1200  # of a text that are shown
 LEVELS = 4  # of a color
 FAINT = 0.05  # of the largest value: less has no color
 UNSIGNED = ("saliency", "attention")
+# marks that would turn the words after them round
+TURNS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
 NOT_VALUES = ("text", "start", "end", "known")
 
 
@@ -174,12 +176,13 @@ def _words(pieces: Sequence[Mapping[str, Any]], shown: Sequence[int], method: st
         piece = pieces[k]
         unknown = piece.get("known") is False and abs(values[k]) <= FAINT * largest
         follows = k > 0 and k == before + 1
+        text = piece["text"].translate(TURNS)
         value = "not in the vocabulary" if unknown else number(values[k], 3)
         colored.append(
             Word(
-                text=piece["text"],
+                text=text,
                 tint="unknown" if unknown else _tint(values[k], largest),
-                hint=f"{piece['text'][:60]}: {value}",
+                hint=f"{text[:60]}: {value}",
                 joined=follows and piece.get("start") == pieces[before].get("end"),
             )
         )
