@@ -143,3 +143,32 @@ def test_the_curve_has_a_band_and_the_level_of_all_rows(tmp_path: Path) -> None:
         del point["low"], point["high"]
     texts, captions = shown(tmp_path, verdict, points)
     assert len(captions) == 2 and texts == verdict.text
+
+
+def test_a_start_network_is_named_with_what_was_taken_and_what_was_not(tmp_path: Path) -> None:
+    start = {
+        "source": "reviews version 7",
+        "sha256": "ab" * 32,
+        "leak": "it was fitted on the same data with another split",
+        "taken": {"input.encoders.text_0.lookup.table.weight": "12 of 30 rows"},
+        "left": {"head.weight": "answers other classes there"},
+        "freeze": {"text": 3, "backbone": "all"},
+        "rates": {"text": 0.1},
+        "fitted": ["text"],
+    }
+    folder = tmp_path / "training"
+    folder.mkdir()
+    (folder / "summary.json").write_text(json.dumps({"best_epoch": 1, "start": start}))
+    (folder / "curves.csv").write_text("epoch,train_loss,val_loss\n1,0.7,0.6\n")
+    reports = Reports(tmp_path)
+    text = str(training(reports, about(config(), reports)).parts)
+    for wanted in (
+        "reviews version 7",
+        "1 of 2",
+        "text: the first 3 epochs, backbone: all epochs",
+        "text: 0.1",
+        "12 of 30 rows",
+        "answers other classes there",
+        "It was fitted on the same data with another split.",
+    ):
+        assert wanted in text, wanted
