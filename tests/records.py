@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plumbline.artifacts import (
+    Architecture,
     Comparison,
     DriftResult,
     Metrics,
@@ -17,6 +18,23 @@ from plumbline.artifacts import (
 
 def metrics(**of: Any) -> Metrics:
     return Metrics(**{"train": {}, "val": {}, "test": {}, "test_ci95": {}, "baselines": {}, **of})
+
+
+def architecture(**of: Any) -> Architecture:
+    """A head over four numbers, with other values where given."""
+    head = {
+        "path": "head",
+        "role": "head",
+        "reads": "",
+        "steps": ["ReLU", "Linear"],
+        "shape": [2],
+        "parameters": 10,
+        "trainable": 10,
+        "repeats": 1,
+        "layers": [],
+    }
+    small = {"task": "binary", "parameters": 10, "trainable": 10, "tensors": [], "parts": [head]}
+    return Architecture(**{**small, "output": [1, 2], "prediction": [2], **of})
 
 
 def slices(metric: str, *scored: Mapping[str, Any]) -> SliceScores:

@@ -30,6 +30,7 @@ LEAKAGE = "leakage.json"
 TUNING = "tuning/summary.json"
 TRIALS = "tuning/trials.csv"
 TRAINING = "training/summary.json"
+ARCHITECTURE = "training/architecture.json"
 CURVES = "training/curves.csv"
 RATE_SWEEP = "training/learning_rate.csv"  # where the learning-rate finder was asked for
 METRICS = "metrics.json"
@@ -178,6 +179,27 @@ class TrainingSummary:
     learning_curve: Sequence[Mapping[str, Any]]
     proposed_learning_rate: float | None
     start: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The network as a graph; shapes are without the rows.
+
+    `tensors`: what is read: `name`, `kind`, `dtype`, `shape`, `columns`; `parts`: in the order of
+    the forward pass, see `models.architecture.ArchitecturePart`; `output`: members and outputs;
+    `prediction`: what the mean over members gives.
+    """
+
+    FILE: ClassVar[str] = f"reports/{ARCHITECTURE}"
+    STAGE: ClassVar[str] = "train"
+
+    task: str
+    parameters: int
+    trainable: int
+    tensors: Sequence[Mapping[str, Any]]
+    parts: Sequence[Mapping[str, Any]]
+    output: Sequence[int]
+    prediction: Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,11 @@ IN_A_SENTENCE = {
 }
 
 
+def shape_words(sizes: Sequence[int | None], *, rows: bool = True) -> str:
+    """`(N, 8, 192)`: a shape without its rows, with N for them; a free length is `?`."""
+    return f"({', '.join(['N'] * rows + [str(size or '?') for size in sizes])})"
+
+
 def metric_label(name: str) -> str:
     """A metric's name in words; an unknown one as it is."""
     return METRIC_WORDS[name].label if name in METRIC_WORDS else name

@@ -120,6 +120,7 @@ def card(folder: Path) -> str:
             "classes": HOSTILE,
             "inputs": {"num": {"sources": HOSTILE[:8]}, "cat": {"sources": HOSTILE[8:]}},
         },
+        architecture=records.architecture(),
         metric="accuracy",
         metrics=records.metrics(test={"accuracy": 0.9}),
         verdict=" ".join(HOSTILE),

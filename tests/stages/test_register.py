@@ -110,6 +110,7 @@ def write_reports(paths: Paths) -> None:
         paths.reports / "tuning" / "trials.csv",
         "number,state,value,train.learning_rate,fold_0\n0,complete,0.9,0.01,0.9\n1,pruned,,0.1,\n",
     )
+    artifacts.write(records.architecture(), paths.reports / "training")
     write_text(paths.reports / "training" / "curves.csv", "epoch,train_loss\n1,0.5\n2,0.25\n")
     evaluation = paths.reports / "evaluation"
     artifacts.write(records.comparison("roc_auc", "It is better than all."), evaluation)

@@ -35,6 +35,7 @@ __all__ = [
     "MODELS",
     "TO_PREDICTION",
     "build_model",
+    "build_on_meta",
     "count_weights",
     "learn_inputs",
     "to_prediction",
@@ -71,11 +72,18 @@ def build_model(
     return model
 
 
-def count_weights(config: ModelConfig, spec: InputSpec, learned: Learned | None = None) -> int:
-    """How many weights a model has, without the memory that building it would take."""
+def build_on_meta(
+    config: ModelConfig, spec: InputSpec, learned: Learned | None = None
+) -> nn.Module:
+    """A model on the meta device: all shapes, and no memory taken."""
     with torch.random.fork_rng(devices=[]), WithoutMemory():
         model = MODELS[config.name](config, spec, learned or {}, DropoutContext(seed=0))
-    return sum(parameter.numel() for parameter in model.parameters())
+    return model.to("meta")
+
+
+def count_weights(config: ModelConfig, spec: InputSpec, learned: Learned | None = None) -> int:
+    """How many weights a model has, without the memory that building it would take."""
+    return sum(p.numel() for p in build_on_meta(config, spec, learned).parameters())
 
 
 def _probabilities(output: Tensor) -> Tensor:

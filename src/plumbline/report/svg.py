@@ -119,11 +119,13 @@ def label(x: float, y: float, text: str, *, anchor: str = "start", cls: str = ""
     )
 
 
-def named(x: float, y: float, name: str, room: float, *, anchor: str = "start") -> Markup:
+def named(
+    x: float, y: float, name: str, room: float, *, anchor: str = "start", cls: str = ""
+) -> Markup:
     """A text from outside, cut to the room there is; the whole of it is shown on pointing."""
     short = shorten(name, room)
     whole = Markup("<title>{}</title>").format(name) if short != name else Markup("")
-    return label(x, y, whole + short, anchor=anchor)
+    return label(x, y, whole + short, anchor=anchor, cls=cls)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, cls: str) -> Markup:

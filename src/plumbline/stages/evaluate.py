@@ -15,7 +15,13 @@ from plumbline.evaluation.curves import baseline_curves, curve_tables
 from plumbline.evaluation.decision import PartPredictions, decide
 from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.predictions import ModelPredictions, predictions
-from plumbline.evaluation.slices import Slice, choose_columns, make_slices, score_slices
+from plumbline.evaluation.slices import (
+    Slice,
+    choose_columns,
+    length_cuts,
+    make_slices,
+    score_slices,
+)
 from plumbline.evaluation.verdict import compare
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
@@ -119,8 +125,13 @@ def _slices(
     # rows of the file come back in file order, and so do prepared rows
     assert (np.diff(rows.astype(np.int64)) > 0).all()
     frame = take_rows(table, np.asarray(rows, dtype=np.int64)).select(columns).collect()
+    train = take_rows(table, np.asarray(parts[Part.TRAIN].rows, dtype=np.int64))
     return make_slices(
-        frame, schema, auto=wanted == "auto", min_rows=config.evaluate.min_slice_rows
+        frame,
+        schema,
+        cuts=length_cuts(train, schema, columns),
+        auto=wanted == "auto",
+        min_rows=config.evaluate.min_slice_rows,
     )
 
 

@@ -16,7 +16,7 @@ from plumbline import artifacts
 from plumbline.address import shown
 from plumbline.config import Config, Paths
 from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
-from plumbline.evaluation.slices import Slice, make_slices
+from plumbline.evaluation.slices import Slice, length_cuts, make_slices
 from plumbline.files import read_json, write_json
 from plumbline.inference import decision
 from plumbline.kinds import Part
@@ -212,7 +212,10 @@ def _slices(config: Config, paths: Paths) -> list[Slice]:
     table, schema = load_table(config, paths)
     rows = load_part(paths, Part.TEST).rows
     frame: pl.DataFrame = take_rows(table, rows).select(columns).collect()
-    slices = make_slices(frame, schema, auto=False, min_rows=config.evaluate.min_slice_rows)
+    train = take_rows(table, load_part(paths, Part.TRAIN).rows)
+    cuts = length_cuts(train, schema, columns)
+    smallest = config.evaluate.min_slice_rows
+    slices = make_slices(frame, schema, cuts=cuts, auto=False, min_rows=smallest)
     return [one for one in slices if (one.column, one.value) in wanted]
 
 
@@ -231,6 +234,7 @@ def _card(
         name=config.data.name,
         target=config.data.target,
         contract=contract,
+        architecture=artifacts.read(artifacts.Architecture, paths.root),
         metric=comparison.metric,
         metrics=artifacts.read(artifacts.Metrics, paths.root),
         verdict=comparison.text,

@@ -12,6 +12,8 @@ from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json, write_text
 from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
+from plumbline.models import build_on_meta
+from plumbline.models.architecture import describe
 from plumbline.preprocessing.balance import resample
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
@@ -103,7 +105,12 @@ def _train(config: Config, paths: Paths) -> None:
         for key in DIAGNOSTICS:
             metadata["train"].pop(key)
         with sealed_dir(paths.reports / "training") as folder:
-            summary = _summary(config, paths, fresh, diagnosis, points, criterion, values, finder)
+            network = build_on_meta(config.model, spec, fresh.learned)
+            architecture = describe(network, spec)
+            artifacts.write(architecture, folder)
+            summary = _summary(
+                config, paths, fresh, architecture, diagnosis, points, criterion, values, finder
+            )
             artifacts.write(summary, folder)
             metric = criterion.name if criterion else None
             curves = curves_csv(fresh.fitted.history, metric)
@@ -197,6 +204,7 @@ def _summary(
     config: Config,
     paths: Paths,
     fresh: FreshFit,
+    architecture: artifacts.Architecture,
     diagnosis: Diagnosis,
     points: list[Point],
     criterion: Criterion | None,
@@ -206,7 +214,7 @@ def _summary(
     fitted = fresh.fitted
     return artifacts.TrainingSummary(
         model=config.model.name,
-        parameters=sum(t.numel() for t in fitted.weights.values()),
+        parameters=architecture.parameters,
         values=values,
         epochs=len(fitted.history),
         best_epoch=fitted.best_epoch,

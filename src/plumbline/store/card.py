@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plumbline.artifacts import DriftResult, Metrics, SliceScores
+from plumbline.artifacts import Architecture, DriftResult, Metrics, SliceScores
 from plumbline.markup import markdown, markdown_code
-from plumbline.numbers import plural
+from plumbline.numbers import percent, plural
 from plumbline.words import (
     TASK_WORDS,
     baseline_label,
@@ -15,6 +15,7 @@ from plumbline.words import (
     metric_interval,
     metric_label,
     metric_value,
+    shape_words,
 )
 
 
@@ -23,6 +24,7 @@ def model_card(
     name: str,
     target: str,
     contract: Mapping[str, Any],
+    architecture: Architecture,
     metric: str,
     metrics: Metrics,
     verdict: str,
@@ -46,6 +48,8 @@ def model_card(
         markdown(verdict),
         "## Weak spots",
         "\n".join(_weak(slices, drift)),
+        "## Architecture",
+        _parts(architecture),
         "## Made from",
         "\n".join(f"- {label}: {markdown_code(v)}" for label, v in lineage_words(lineage)),
         "## To use it",
@@ -75,6 +79,34 @@ def _table(metric: str, metrics: Metrics) -> str:
         others = [metric_value(name, scores.get(name)) for scores in baselines.values()]
         mine = metric_value(name, value)
         lines.append([f"**{label}**" if name == metric else label, mine, interval, *others])
+    return _markdown_table(lines)
+
+
+def _parts(architecture: Architecture) -> str:
+    """The parts of the network, with the shapes of what they give and their parameters."""
+    total = architecture.parameters
+    lines = [
+        ["part", "modules", "output", "parameters", "share"],
+        ["---", "---", "---", "---:", "---:"],
+    ]
+    for part in architecture.parts:
+        count, times = part["parameters"] * part["repeats"], part["repeats"]
+        shape = part["shape"]
+        lines.append(
+            [
+                markdown_code(part["path"]) + (f" × {times}" if times > 1 else ""),
+                ", ".join(map(markdown_code, part["steps"])),
+                "" if shape is None else shape_words(shape, rows=part["role"] != "weight"),
+                f"{count:,}",
+                percent(count / max(1, total)),
+            ]
+        )
+    trainable = architecture.trainable
+    frozen = "" if trainable == total else f" ({trainable:,} trainable)"
+    return f"{_markdown_table(lines)}\n\n{total:,} parameters{frozen}; N is the number of rows."
+
+
+def _markdown_table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

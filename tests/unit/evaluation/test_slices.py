@@ -16,6 +16,7 @@ from plumbline.evaluation.metrics import score
 from plumbline.evaluation.slices import (
     MISSING,
     choose_columns,
+    length_cuts,
     make_slices,
     relation,
     score_slices,
@@ -34,7 +35,7 @@ def schema(**types: ColumnType) -> Schema:
 def sliced(values: Any, kind: ColumnType, min_rows: int = 1, auto: bool = False) -> dict[str, Any]:
     dtype = Column(name="c", type=kind).dtype
     frame = pl.DataFrame({"c": pl.Series(values, dtype=dtype)})
-    result = make_slices(frame, schema(c=kind), auto=auto, min_rows=min_rows)
+    result = make_slices(frame, schema(c=kind), cuts={}, auto=auto, min_rows=min_rows)
     return {s.value: s.rows.tolist() for s in result}
 
 
@@ -133,8 +134,8 @@ def test_auto_takes_categories_and_the_numbers_that_matter() -> None:
     types = dict.fromkeys(names, ColumnType.NUMBER)
     of = schema(color=ColumnType.CATEGORY, flag=ColumnType.BOOLEAN, note=ColumnType.TEXT, **types)
     result = choose_columns("auto", of, arrays(num, y), spec(*names))
-    assert result[:2] == ["color", "flag"]
-    assert "n6" in result and len(result) == 7 and "note" not in result
+    assert result[:3] == ["color", "flag", "note"]
+    assert "n6" in result and len(result) == 8
 
 
 def test_relation_is_the_share_of_variance() -> None:
@@ -178,7 +179,7 @@ def rows(
 
 def test_a_weak_slice_is_found_and_no_other() -> None:
     predictions, frame = rows(2000, 8, 0, bad=3)
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
     result = score_slices(slices, predictions, "roc_auc", seed=0)
     assert [s["value"] for s in result if s["worse"]] == ["g3"]
     for one, of in zip(result, slices, strict=True):
@@ -195,7 +196,7 @@ def test_alike_slices_are_seldom_flagged_however_many() -> None:
     flagged = 0
     for seed in range(40):
         predictions, frame = rows(1500, 20, seed)
-        slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+        slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
         assert len(slices) == 20
         result = score_slices(slices, predictions, "accuracy", resamples=100, seed=seed)
         flagged += any(s["worse"] for s in result)
@@ -205,7 +206,7 @@ def test_alike_slices_are_seldom_flagged_however_many() -> None:
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "log_loss"])
 def test_flags_are_what_the_adjusted_intervals_say(metric: str) -> None:
     predictions, frame = rows(1500, 12, 3, bad=5)
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
     result = score_slices(slices, predictions, metric)
     sign = -1 if metric == "log_loss" else 1
     for one in result:
@@ -218,7 +219,7 @@ def test_flags_are_what_the_adjusted_intervals_say(metric: str) -> None:
 
 def test_intervals_are_wider_the_more_slices_are_looked_at() -> None:
     predictions, frame = rows(1500, 12, 3)
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
 
     def width(count: int) -> float:
         low, high = score_slices(slices[:count], predictions, "accuracy")[0]["difference_ci95"]
@@ -240,7 +241,7 @@ def test_where_less_is_better_worse_is_more() -> None:
         decision=Decision(),
     )
     frame = pl.DataFrame({"c": group})
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
     result = {s["value"]: s for s in score_slices(slices, predictions, "rmse")}
     assert result["bad"]["worse"] and not result["good"]["worse"]
     assert result["bad"]["difference"] > 0 > result["good"]["difference"]
@@ -249,7 +250,7 @@ def test_where_less_is_better_worse_is_more() -> None:
 def test_a_slice_of_one_class_has_what_is_defined() -> None:
     predictions, _ = rows(200, 2, 0)
     frame = pl.DataFrame({"c": np.where(predictions.y == 1, "ill", "well")})
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), auto=True, min_rows=30)
+    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
     for one in score_slices(slices, predictions, "roc_auc", resamples=50):
         assert one["score"] is None and one["ci95"] is None and one["worse"] is False
         assert one["difference"] is None and one["difference_ci95"] is None
@@ -258,3 +259,34 @@ def test_a_slice_of_one_class_has_what_is_defined() -> None:
 
 def test_no_slices_no_scores() -> None:
     assert score_slices([], rows(10, 2, 0)[0], "accuracy") == []
+
+
+def test_texts_are_sliced_by_length_at_the_thirds_of_training_texts() -> None:
+    train = pl.LazyFrame({"c": ["x" * size for size in range(1, 31)] + [None]})
+    of = schema(c=ColumnType.TEXT)
+    cuts = length_cuts(train, of, ["c"])
+    assert cuts == {"c": (10, 20)}
+    sizes = [1, 10, 11, 20, 21, 5000] * 20
+    frame = pl.DataFrame({"c": [*("y" * size for size in sizes), *[None] * 40]})
+    made = make_slices(frame, of, cuts=cuts, auto=True, min_rows=30)
+    assert {one.value: len(one.rows) for one in made} == {
+        "short: up to 10 characters": 40,
+        "medium: 11 to 20 characters": 40,
+        "long: more than 20 characters": 40,
+        "(missing)": 40,
+    }
+    assert all(one.rows.tolist()[0] == i for one, i in zip(made, (120, 4, 2, 0), strict=True))
+    alike = length_cuts(pl.LazyFrame({"c": ["same", "size"] * 30}), of, ["c"])
+    assert alike == {"c": (4,)}
+    halves = make_slices(frame, of, cuts=alike, auto=True, min_rows=10)
+    assert {one.value for one in halves} == {
+        "short: up to 4 characters",
+        "long: more than 4 characters",
+        "(missing)",
+    }
+
+
+def test_texts_are_sliced_of_themselves() -> None:
+    of = schema(c=ColumnType.TEXT)
+    examples = arrays(np.zeros((10, 1)), np.arange(10) % 2)
+    assert choose_columns("auto", of, examples, spec()) == ["c"]

@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from tests.made import spec_of
 
+from plumbline.artifacts import to_json
 from plumbline.config import Config
 from plumbline.config.load import parse_config
+from plumbline.config.model import ModelConfig
+from plumbline.kinds import Task
+from plumbline.models import build_on_meta
+from plumbline.models.architecture import describe
 
 CLASSES = {
     "binary": ["benign", "malignant"],
@@ -264,11 +270,13 @@ def _training(made: Made) -> None:
         "training/learning_rate.csv",
         {"learning_rate": rates, "loss": 0.7 - 0.4 / (1 + (0.002 / rates) ** 2) + 3 * rates**2},
     )
+    architecture = _architecture(made)
+    made.json("training/architecture.json", architecture)
     made.json(
         "training/summary.json",
         {
             "model": "mlp",
-            "parameters": 74_498,
+            "parameters": architecture["parameters"],
             "values": {"train.learning_rate": 0.00312},
             "epochs": 40,
             "best_epoch": 26,
@@ -293,6 +301,14 @@ def _training(made: Made) -> None:
             ],
         },
     )
+
+
+def _architecture(made: Made) -> dict[str, Any]:
+    """What the stage writes of a small network over the sample's columns."""
+    task = Task.of(made.task)
+    spec = spec_of(task=task, num_names=tuple(made.columns), classes=tuple(made.classes))
+    config = ModelConfig(name="tabm_mini", width=64, depth=4, members=4)
+    return to_json(describe(build_on_meta(config, spec), spec))
 
 
 def _scores(made: Made, shift: float) -> dict[str, float]:

@@ -106,6 +106,7 @@ def test_every_section_in_order_with_how_to_read(samples: dict[str, Path], task:
         "data",
         "split",
         "tuning",
+        "architecture",
         "training",
         "evaluation",
         "explanations",

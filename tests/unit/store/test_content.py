@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.records import drift, metrics, slices
+from tests.records import architecture, drift, metrics, slices
 
 from plumbline import artifacts
 from plumbline.files import write_text
@@ -141,6 +141,7 @@ def test_the_card_names_weak_slices_and_drift() -> None:
         name="prices",
         target="price",
         contract=contract,
+        architecture=architecture(parameters=40, trainable=10),
         metric="r2",
         metrics=METRICS,
         verdict="It outperforms every baseline.",
@@ -152,6 +153,8 @@ def test_the_card_names_weak_slices_and_drift() -> None:
     assert card.index("**R²**") < card.index("| RMSE | 3 | 2.5 to 3.5 | 4 |")
     assert "where `city` is Ulm (RMSE 9, 40 rows)" in card and "Bonn" not in card
     assert "test and training rows: `c1`\n" in card
+    assert "| `head` | `ReLU`, `Linear` | (N, 2) | 10 | 25.0% |" in card
+    assert "40 parameters (10 trainable); N is the number of rows." in card
     assert "- data hash (DVC): `abc`" in card and "- uncommitted changes: `none`" in card
 
 
@@ -165,6 +168,7 @@ def test_the_card_writes_numbers_as_people_do() -> None:
         name="prices",
         target="price",
         contract={"task": "regression", "classes": [], "inputs": {}},
+        architecture=architecture(),
         metric="rmse",
         metrics=measured,
         verdict="",

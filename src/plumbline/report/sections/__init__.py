@@ -7,6 +7,7 @@ from collections.abc import Callable
 from plumbline.report.about import About
 from plumbline.report.blocks import Section
 from plumbline.report.read import Reports
+from plumbline.report.sections.architecture import architecture
 from plumbline.report.sections.data import data, split
 from plumbline.report.sections.drift import drift
 from plumbline.report.sections.evaluation import evaluation
@@ -21,6 +22,7 @@ SECTIONS: tuple[Callable[[Reports, About], Section], ...] = (
     data,
     split,
     tuning,
+    architecture,
     training,
     evaluation,
     explanations,
