@@ -21,12 +21,12 @@ from plumbline.config.data import DataConfig
 from plumbline.data.canonical import Canonical, make_canonical
 from plumbline.data.checks import (
     CheckResult,
-    checks_of,
     failing_rows,
     run_checks,
     sentence,
     with_helpers,
 )
+from plumbline.data.column_checks import checks_of
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.options import ReadingOptions

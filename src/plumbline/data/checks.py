@@ -7,17 +7,15 @@ bounded whatever the file's size. What only the table can tell is in `table_chec
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from plumbline.cells import describe
-from plumbline.data.expectations import ColumnExpectations, Expectations, Severity
-from plumbline.data.fitting import TEXTS, typed_values
+from plumbline.data.column_checks import Check
+from plumbline.data.expectations import Severity
 from plumbline.data.source import ROW, Source
-from plumbline.tables import Column
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
 
@@ -25,22 +23,6 @@ CELLS_PER_MB = 8_000  # cells of a piece, per megabyte that all may take
 EXAMPLES = 10  # unexpected values shown per expectation
 
 SINGULAR = {"are": "is", "do": "does"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One expectation of a row. `broken` tells the rows that fail it; `allowed` is their share
-    that may. `query` is the column Great Expectations looks at: the data's own, or one that
-    says in yes and no what no single cell tells."""
-
-    column: str
-    expectation: str
-    severity: Severity
-    kwargs: dict[str, Any]
-    broken: pl.Expr
-    allowed: float = 0.0
-    helper: pl.Expr | None = None
-    problem: str = ""  # what the rows that fail do wrong, for the message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,136 +41,6 @@ class CheckResult:
     examples: list[str] = field(default_factory=list)
     problem: str = ""
     check: Check | None = None
-
-
-def checks_of(expectations: Expectations, source: Source) -> list[Check]:
-    """The checks of rows, column by column, then the rules between columns."""
-    checks: list[Check] = []
-    for column in expectations.schema.columns:
-        checks += _column_checks(column, expectations.columns[column.name], source)
-    for rule in expectations.rules:
-        or_equal = rule.relation == ">="
-        left, right = pl.col(rule.left), pl.col(rule.right)
-        checks.append(
-            Check(
-                column=rule.left,
-                expectation="expect_column_pair_values_a_to_be_greater_than_b",
-                severity=rule.severity,
-                kwargs={
-                    "column_A": rule.left,
-                    "column_B": rule.right,
-                    "or_equal": or_equal,
-                    "ignore_row_if": "either_value_is_missing",
-                },
-                broken=(left < right) if or_equal else (left <= right),
-                problem=f"are not {rule.relation} '{rule.right}'",
-            )
-        )
-    return checks
-
-
-def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -> Iterator[Check]:
-    name, cell = column.name, pl.col(column.name)
-    is_text = wanted.type in TEXTS
-    checks = _ColumnChecks(name=name, taken=frozenset(source.unreadable))
-    if not is_text:
-        yield checks.flag(
-            f"is {describe(column)}",
-            source.unreadable[name],
-            severity="critical",
-            problem=f"are not {describe(column)}",
-        )
-    if wanted.missing is not None and wanted.missing.max < 1:
-        yield Check(
-            column=name,
-            expectation="expect_column_values_to_not_be_null",
-            severity=wanted.missing.severity,
-            kwargs={"column": name, "mostly": 1 - wanted.missing.max},
-            broken=cell.is_null(),
-            allowed=wanted.missing.max,
-            problem=f"are missing, more than the {wanted.missing.max:.0%} allowed",
-        )
-    if wanted.range is not None:
-        low, high = wanted.range.min, wanted.range.max
-        below = cell < low if low is not None else pl.lit(False)
-        above = cell > high if high is not None else pl.lit(False)
-        yield Check(
-            column=name,
-            expectation="expect_column_values_to_be_between",
-            severity=wanted.range.severity,
-            kwargs={"column": name, "min_value": low, "max_value": high},
-            broken=below | above,
-            problem=f"are not between {figure(low)} and {figure(high)}",
-        )
-    if wanted.values is not None:
-        others = cell.is_in(typed_values(wanted, column).implode()).not_()
-        problem, severity = "are none of the values listed", wanted.values.severity
-        if is_text:
-            yield Check(
-                column=name,
-                expectation="expect_column_values_to_be_in_set",
-                severity=severity,
-                kwargs={"column": name, "value_set": wanted.values.only},
-                broken=others,
-                problem=problem,
-            )
-        else:
-            yield checks.flag(
-                "is one of the values listed", others, severity=severity, problem=problem
-            )
-    if wanted.pattern is not None:
-        regex, severity = wanted.pattern.regex, wanted.pattern.severity
-        fails = source.as_written[name].str.contains(regex).not_()
-        problem = f"do not match {regex}"
-        if is_text:
-            yield Check(
-                column=name,
-                expectation="expect_column_values_to_match_regex",
-                severity=severity,
-                kwargs={"column": name, "regex": regex},
-                broken=fails,
-                problem=problem,
-            )
-        else:
-            yield checks.flag(f"matches {regex}", fails, severity=severity, problem=problem)
-    for flag, word, fails in (
-        (wanted.unique, "unique", cell.is_duplicated() & cell.is_not_null()),
-        (wanted.increasing, "increasing", cell < cell.shift(1)),
-    ):
-        if flag is not None:
-            yield checks.flag(
-                f"is {word}", fails, severity=flag.severity, problem=f"are not {word}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ColumnChecks:
-    """Makes checks that no single cell, or none of its type, can answer: of a column in yes and no
-    whose name is that of no column of the data."""
-
-    name: str
-    taken: frozenset[str]
-
-    def flag(self, what: str, fails: pl.Expr, *, severity: Severity, problem: str) -> Check:
-        label = f"{self.name} {what}"
-        while label in self.taken:
-            label += " "
-        return Check(
-            column=self.name,
-            expectation="expect_column_values_to_be_in_set",
-            severity=severity,
-            kwargs={"column": label, "value_set": [True]},
-            broken=~pl.col(label),
-            helper=fails.fill_null(False).not_().alias(label),
-            problem=problem,
-        )
-
-
-def figure(value: float | None) -> str:
-    """A bound in words."""
-    if value is None:
-        return "anything"
-    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int) -> list[CheckResult]:

@@ -32,6 +32,23 @@ class Range:
 
 
 @section
+class Length:
+    """The fewest and the most characters of a text, both allowed."""
+
+    min: NonNegativeInt = 0
+    max: NonNegativeInt | None = None
+    severity: Severity = "warning"
+
+
+@section
+class LargestShare:
+    """The largest share of the rows that have a fault."""
+
+    max: Probability
+    severity: Severity = "warning"
+
+
+@section
 class Values:
     """The only values allowed."""
 
@@ -75,6 +92,9 @@ class ColumnExpectations:
     range: Range | None = None
     values: Values | None = None
     pattern: Pattern | None = None
+    length: Length | None = None
+    garbled: LargestShare | None = None
+    repeated: LargestShare | None = None
     unique: Flag | None = None
     increasing: Flag | None = None
 

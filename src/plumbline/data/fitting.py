@@ -71,6 +71,14 @@ def _check_limits(own: ColumnExpectations, column: Column, where: str, file: str
             where=f"{where}.range",
             hint="leave it out, or make the column a number",
         )
+    for key in ("length", "garbled", "repeated"):
+        if getattr(own, key) is not None and own.type not in TEXTS:
+            raise ParameterError(
+                f"a column of type {own.type} has no texts",
+                file=file,
+                where=f"{where}.{key}",
+                hint="leave it out, or make the column a text",
+            )
     if own.pattern is not None:
         try:
             re.compile(own.pattern.regex)

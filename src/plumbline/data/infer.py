@@ -29,6 +29,7 @@ from plumbline.data.target import (
     spelling_notes,
     task_of,
 )
+from plumbline.data.text_profile import profile_texts
 from plumbline.data.tolerance import expect, rules
 from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, Task
@@ -145,7 +146,7 @@ def infer(
         of_data = profiles | profile_columns(
             raw.select(unique), {n: choices[n] for n in unique}, file, at_once
         )
-    limits = {}
+    roles: dict[str, Role] = {}
     for name in names:
         role, why = _role(name, of_data[name], types[name], wishes, indexes)
         if role is Role.FEATURE and _is_clock(profiles[name]):
@@ -153,9 +154,12 @@ def infer(
         elif role is Role.FEATURE and types[name] is ColumnType.TEXT:
             types[name], why = _text_or_codes(profiles[name])
         notes[name] += [why] if why else []
-        limits[name] = expect(profiles[name], types[name], role, classes, words)
+        roles[name] = role
+    prose = [n for n in names if roles[n] is Role.FEATURE and types[n] is ColumnType.TEXT]
+    texts = profile_texts(both, {n: choices[n].reading.column(n) for n in prose}, file)
+    profiles |= {n: replace(profiles[n], text=text) for n, text in texts.items()}
     result = Expectations(
-        columns=limits,
+        columns={n: expect(profiles[n], types[n], roles[n], classes, words) for n in names},
         rows=RowCount(min=max(1, profiles[target].rows // 2)),
         task=task,
         positive=positive,

@@ -13,6 +13,7 @@ from plumbline.cells import typed, unreadable, written
 from plumbline.data.choose import MOST_VALUES, Choice
 from plumbline.data.formats import Reading
 from plumbline.data.read import AT_ONCE, batched, readable
+from plumbline.data.text_profile import TextProfile
 from plumbline.errors import DataError, shorten
 from plumbline.kinds import ColumnType
 from plumbline.tables import ROW, Column, internal
@@ -42,6 +43,7 @@ class ColumnProfile:
         low, high: of its numbers; whole ones of integers.
         values: the different texts, sorted, if they are few.
         words: per text, the mean; None where it is no text of many values.
+        text: what its texts look like, where it is a text.
         notes: what its owner should know of the choice.
     """
 
@@ -56,6 +58,7 @@ class ColumnProfile:
     increasing: bool = False
     regex: str | None = None
     words: float | None = None
+    text: TextProfile | None = None
     notes: tuple[str, ...] = ()
 
     @property

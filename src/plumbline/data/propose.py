@@ -12,6 +12,7 @@ from plumbline.data.expectations import ColumnExpectations, Expectations
 from plumbline.data.formats import Reading
 from plumbline.data.infer import Inferred
 from plumbline.data.profile import ColumnProfile
+from plumbline.data.text_profile import TextProfile
 from plumbline.data.tolerance import limits
 from plumbline.kinds import Role
 from plumbline.tables import CellFormat
@@ -29,6 +30,10 @@ HEADER = """\
 # range     {min: , max: } both allowed; inferred with tolerance around what was seen
 # values    {only: [...]} nothing else; of the target: its classes
 # pattern   {regex: } that every value matches
+# length    {min: , max: } characters of a text, both allowed
+# garbled   {max: largest share of texts with control or replacement characters, or UTF-8 that
+#           was read as another encoding}
+# repeated  {max: largest share of the rows that have one and the same text}
 # unique, increasing   {} no value twice; no value smaller than the one before
 # severity  critical stops the graph (exit code 3), warning goes on the page
 #
@@ -136,10 +141,31 @@ def _widen(
         if high is not None and profile.high > high:
             high = wide.max
         changes["range"] = dataclasses.replace(own.range, min=low, max=high)
+    if profile.text is not None:
+        changes |= _widen_texts(own, proposed, profile.text)
     if own.values is not None and proposed.values is not None:
         new = [v for v in proposed.values.only if v not in own.values.only]
         changes["values"] = dataclasses.replace(own.values, only=[*own.values.only, *new])
     return dataclasses.replace(own, **changes)
+
+
+def _widen_texts(
+    own: ColumnExpectations, proposed: ColumnExpectations, text: TextProfile
+) -> dict[str, Any]:
+    """What a text's expectations become where the texts at hand would fail them."""
+    changes: dict[str, Any] = {}
+    if own.length is not None and proposed.length is not None:
+        low, high = own.length.min, own.length.max
+        if text.shortest < low:
+            low = proposed.length.min
+        if high is not None and text.longest > high:
+            high = proposed.length.max
+        changes["length"] = dataclasses.replace(own.length, min=low, max=high)
+    for key, share in (("garbled", text.garbled), ("repeated", text.repeated)):
+        limit, wide = getattr(own, key), getattr(proposed, key)
+        if limit is not None and wide is not None and share > limit.max:
+            changes[key] = dataclasses.replace(limit, max=wide.max)
+    return changes
 
 
 def known(current: Expectations) -> dict[str, Reading]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from plumbline.data.checks import EXAMPLES, CheckResult, figure
+from plumbline.data.checks import EXAMPLES, CheckResult
+from plumbline.data.column_checks import figure
 from plumbline.data.expectations import Expectations
 from plumbline.data.source import Source
 from plumbline.kinds import Role

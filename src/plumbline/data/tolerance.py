@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from plumbline.data.expectations import (
     ColumnExpectations,
     Expectations,
     Flag,
+    LargestShare,
+    Length,
     Missing,
     Pattern,
     Range,
@@ -21,9 +24,11 @@ from plumbline.data.expectations import (
     Values,
 )
 from plumbline.data.profile import ColumnProfile
+from plumbline.data.text_profile import TextProfile
 from plumbline.kinds import ColumnType, Role
 from plumbline.tables import CellFormat
 
+GARBLED = 0.01  # share of texts, where none is
 FEW_ROWS = 20  # fewer say nothing about rows to come
 OPPOSITES = (("max", "min"), ("end", "start"), ("high", "low"), ("worst", "mean"), ("to", "from"))
 
@@ -61,7 +66,19 @@ def expect(
         pattern=Pattern(regex=profile.regex)
         if profile.regex and kind in TEXTS and not is_target
         else None,
+        **(_of_texts(profile.text) if profile.text is not None else {}),
     )
+
+
+def _of_texts(text: TextProfile) -> dict[str, Any]:
+    """Lengths with the tolerance of a range, shares with that of missing cells."""
+    wide = limits(text.shortest, text.longest)
+    assert wide.min is not None and wide.max is not None
+    return {
+        "length": Length(min=math.floor(wide.min), max=math.ceil(wide.max)),
+        "garbled": LargestShare(max=_tolerance_share(text.garbled, GARBLED)),
+        "repeated": LargestShare(max=_tolerance_share(text.repeated)),
+    }
 
 
 def _format(profile: ColumnProfile, kind: ColumnType, words: tuple[str, ...]) -> CellFormat | None:
@@ -86,8 +103,8 @@ def _range(profile: ColumnProfile, kind: ColumnType, role: Role) -> Range | None
     return None if grows or role in (Role.ID, Role.TIME) else limits(profile.low, profile.high)
 
 
-def _tolerance_share(share: float) -> float:
-    return 0.05 if share == 0 else min(1.0, math.ceil((share * 1.5 + 0.02) * 100) / 100)
+def _tolerance_share(share: float, of_none: float = 0.05) -> float:
+    return of_none if share == 0 else min(1.0, math.ceil((share * 1.5 + 0.02) * 100) / 100)
 
 
 def limits(low: float, high: float) -> Range:

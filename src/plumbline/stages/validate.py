@@ -9,8 +9,9 @@ import polars as pl
 from plumbline import artifacts
 from plumbline.cells import KINDS
 from plumbline.config import Config, Paths
-from plumbline.data.checks import CheckResult, checks_of, failing_rows, run_checks, sentence
+from plumbline.data.checks import CheckResult, failing_rows, run_checks, sentence
 from plumbline.data.checks_page import results_page
+from plumbline.data.column_checks import checks_of
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.overview import overview

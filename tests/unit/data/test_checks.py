@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from plumbline.config.data import DataConfig
-from plumbline.data.checks import checks_of, failing_rows, run_checks
+from plumbline.data.checks import failing_rows, run_checks
+from plumbline.data.column_checks import checks_of
 from plumbline.data.load import load_expectations
 from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plumbline.data.checks import Check, CheckResult
+from plumbline.data.checks import CheckResult
 from plumbline.data.checks_page import results_page
+from plumbline.data.column_checks import Check
 
 # of Great Expectations' own imports
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
