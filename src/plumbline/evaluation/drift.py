@@ -2,8 +2,8 @@
 
 Numbers and dates are compared as numbers, the rest as categories. In a category a missing cell is
 a value of its own and rare values are one; missing numbers are left out, and told apart by their
-shares. Evidently's own test for text trains a classifier per column; free text is compared as
-categories instead, so that new values count and order does not.
+shares. Texts are compared by numbers that describe them (`text_drift`): Evidently's own test for
+text trains a classifier per column.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -58,21 +58,24 @@ class ColumnPair:
 @dataclass(frozen=True, kw_only=True)
 class ColumnDrift:
     """Evidently's verdict on one column. Method, score and threshold are None where there is
-    nothing to compare: a side without a value."""
+    nothing to compare: a side without a value. `parts`: of a text, the verdict per descriptor."""
 
     method: str | None
     score: float | None
     threshold: float | None
     drifted: bool
     missing: tuple[float, float]  # shares, reference and current
+    parts: Mapping[str, ColumnDrift] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        parts = {name: part.to_json() for name, part in self.parts.items()}
         return {
             "method": self.method,
             "score": self.score,
             "threshold": self.threshold,
             "drifted": self.drifted,
             "missing": {"reference": self.missing[0], "current": self.missing[1]},
+            **({"descriptors": parts} if parts else {}),
         }
 
 

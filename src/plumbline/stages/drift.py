@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.evaluation.drift import Chance, ColumnDrift, ColumnPair, chance, compare
+from plumbline.evaluation.text_drift import UNKNOWN_TOKENS, combine, descriptors, unknown_tokens
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part, TargetKind
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
-from plumbline.stages.inputs import load_split, load_table
-from plumbline.tables import Schema
+from plumbline.stages.inputs import load_part, load_spec, load_split, load_table
+from plumbline.tables import Schema, internal
 
 TOP = 10
 TARGET_TYPES = {
@@ -29,15 +32,24 @@ def run(config: Config, paths: Paths) -> Report:
     table, schema = load_table(config, paths)
     split = load_split(paths)
     features = [c.name for c in schema.features if c.type is not ColumnType.IMAGE]
+    texts = _text_columns(schema)
+    cells = [name for name in features if name not in texts]
+    measures = [measure for column in texts.values() for measure in column.values()]
     reference, current = (
-        take_rows(table, _some(split.rows(part), config)).select(*features, schema.target).collect()
+        take_rows(table, _some(split.rows(part), config))
+        .select(*cells, *measures, schema.target)
+        .collect()
         for part in (Part.TRAIN, Part.TEST)
     )
     pairs = {
         name: ColumnPair(
             type=schema.column(name).type, reference=reference[name], current=current[name]
         )
-        for name in features
+        for name in cells
+    }
+    parts = {
+        name: _text_pairs(name, measured, reference, current, pairs, config, paths)
+        for name, measured in texts.items()
     }
     # Evidently needs a name of its own for each; a feature may have taken one of these
     target, prediction = _free(f"target: {schema.target}", pairs), _free("prediction", pairs)
@@ -48,7 +60,11 @@ def run(config: Config, paths: Paths) -> Report:
     )
     pairs[prediction] = _predictions(config, paths, schema)
 
-    columns, page = compare(pairs, method=config.drift.method, threshold=config.drift.threshold)
+    results, page = compare(pairs, method=config.drift.method, threshold=config.drift.threshold)
+    columns = results | {
+        name: combine({part: results[key] for part, key in own.items()})
+        for name, own in parts.items()
+    }
     drifted = [name for name in features if columns[name].drifted]
     share = len(drifted) / max(len(features), 1)
     by_chance = chance(columns[name] for name in features)
@@ -59,8 +75,8 @@ def run(config: Config, paths: Paths) -> Report:
             chance=None if by_chance is None else by_chance.to_json(),
             rows={"reference": len(reference), "current": len(current)},
             columns={name: columns[name].to_json() for name in features},
-            target=columns[target].to_json(),
-            prediction=columns[prediction].to_json(),
+            target=results[target].to_json(),
+            prediction=results[prediction].to_json(),
         )
         artifacts.write(result, folder)
         write_text(artifacts.inside(folder, artifacts.DRIFT_PAGE), page)
@@ -69,8 +85,8 @@ def run(config: Config, paths: Paths) -> Report:
             ("data set", "drifted" if share > config.drift.share else "no drift"),
             ("columns", f"{len(drifted)} of {len(features)} drifted{_expected(by_chance)}"),
             *((name, _words(columns[name])) for name in drifted[:TOP]),
-            (target, _words(columns[target])),
-            (prediction, _words(columns[prediction])),
+            (target, _words(results[target])),
+            (prediction, _words(results[prediction])),
         ],
         outputs=[paths.reports / artifacts.DRIFT_PAGE],
     )
@@ -82,6 +98,45 @@ def _some(rows: IntArray, config: Config) -> IntArray:
         return rows
     rows_kept = np.random.default_rng(config.seed).permutation(len(rows))[: config.drift.max_rows]
     return rows[np.sort(rows_kept)]
+
+
+def _text_columns(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
+    """By text feature its descriptors, each under a name that no column of the data has."""
+    names = [c.name for c in schema.features if c.type is ColumnType.TEXT]
+    return {
+        name: {part: e.alias(internal(f"{i} {part}")) for part, e in descriptors(name).items()}
+        for i, name in enumerate(names)
+    }
+
+
+def _text_pairs(
+    name: str,
+    measured: Mapping[str, pl.Expr],
+    reference: pl.DataFrame,
+    current: pl.DataFrame,
+    pairs: dict[str, ColumnPair],
+    config: Config,
+    paths: Paths,
+) -> dict[str, str]:
+    """Add the descriptors of a text column to `pairs`; by descriptor, its name there.
+
+    Unknown tokens are those of validation and test rows: training rows made the tokenizer.
+    """
+    made = {
+        part: (reference[e.meta.output_name()], current[e.meta.output_name()])
+        for part, e in measured.items()
+    }
+    tensors = [t.name for t in load_spec(paths).of_kind("text") if name in t.sources]
+    for tensor in tensors:
+        ids = (load_part(paths, part).inputs[tensor] for part in (Part.VAL, Part.TEST))
+        kept = (own[_some(np.arange(len(own)), config)] for own in ids)
+        before, after = (pl.Series(unknown_tokens(own), nan_to_null=True) for own in kept)
+        made[UNKNOWN_TOKENS] = before, after
+    keys = {}
+    for part, sides in made.items():
+        keys[part] = _free(f"{name}: {part}", pairs)
+        pairs[keys[part]] = ColumnPair(type=ColumnType.NUMBER, reference=sides[0], current=sides[1])
+    return keys
 
 
 def _predictions(config: Config, paths: Paths, schema: Schema) -> ColumnPair:
