@@ -7,6 +7,7 @@ machine-learning-based science", Patterns 4(9), 2023; docs/leakage.md maps them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,20 @@ from plumbline.leakage.adversarial import adversarial_validation
 from plumbline.leakage.finding import LISTED, Check, Evidence, Finding
 from plumbline.leakage.giveaway import giveaway
 from plumbline.leakage.identifier import identifier
-from plumbline.leakage.near import near_duplicates
+from plumbline.leakage.near import near_rows
+from plumbline.leakage.near_texts import near_texts
 from plumbline.leakage.target_text import target_text
 
 __all__ = ["LEAKAGE_CHECKS", "Evidence", "Finding", "Leaks", "check_title", "find_leaks"]
 
 # What a check is called where its key in params.yaml is not the field's term.
 TITLES = {"giveaway": "target leakage", "adversarial_validation": "adversarial validation"}
+
+
+def near_duplicates(evidence: Evidence) -> Sequence[Finding]:
+    """Held-out rows that nearly equal training rows: in their numbers, or in a text."""
+    return [*near_rows(evidence), *near_texts(evidence)]
+
 
 LEAKAGE_CHECKS: dict[str, Check] = {
     "duplicates": duplicates,

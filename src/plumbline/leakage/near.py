@@ -58,7 +58,7 @@ class Space:
     dimension: float
 
 
-def near_duplicates(evidence: Evidence) -> Sequence[Finding]:
+def near_rows(evidence: Evidence) -> Sequence[Finding]:
     """Held-out rows that nearly equal a training row where no other row is near."""
     train = evidence.train
     held = evidence.held_out

@@ -92,7 +92,8 @@ def _verdict(leaks: Leaks) -> list[str]:
 
 def _columns(finding: Finding) -> str:
     """The columns of a finding, where it speaks of some and not of whole rows."""
-    if not finding.columns or finding.check in ("duplicates", "near_duplicates"):
+    rows = ("duplicates", "near_duplicates")
+    if not finding.columns or (finding.check in rows and len(finding.columns) > 1):
         return ""
     shown = ", ".join(f"'{name}'" for name in finding.columns[:SHOWN])
     return f" in {shown}" + (", …" if len(finding.columns) > SHOWN else "")

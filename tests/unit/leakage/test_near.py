@@ -10,8 +10,7 @@ import pytest
 from benchmarks.planted import PART, Data, evidence_of
 
 from plumbline.kinds import Task
-from plumbline.leakage import Finding
-from plumbline.leakage.near import near_duplicates
+from plumbline.leakage import Finding, near_duplicates
 
 TRAIN, HELD = 900, 300  # the first hundred of those held out are for validation
 
