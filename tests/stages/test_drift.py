@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.made import made_examples, made_spec
 
 from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
@@ -144,3 +145,36 @@ def test_sampled_rows_and_twice_the_same_bytes(made: Any) -> None:
     assert read_json(folder / "result.json")["rows"] == {"reference": 60, "current": 60}
     drift.run(config, paths)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == first
+
+
+def test_a_text_is_one_column_and_says_what_changed(
+    made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, paths = made()
+    rng = np.random.default_rng(3)
+    words = np.array(["parcel", "came", "late", "and", "the", "box", "was", "wet"])
+    texts = [" ".join(rng.choice(words, rng.integers(3, 20))) for _ in range(COUNT)]
+    shouted = [t.upper() if i >= 2 * COUNT // 3 else t for i, t in enumerate(texts)]
+    rows = pl.DataFrame({"calm": texts, "loud": shouted, "y": frame(Task.BINARY)["y"]})
+    columns = [Column(name=n, type=ColumnType.TEXT) for n in ("calm", "loud")]
+    target = schema(Task.BINARY).columns[-1]
+    of = replace(schema(Task.BINARY), columns=(*columns, target))
+    table = Table(frame=rows.lazy(), rows=COUNT)
+    spec = made_spec(texts=2)
+    spec = replace(
+        spec,
+        tensors=tuple(
+            replace(t, sources=(name,) * 6)
+            for t, name in zip(spec.of_kind("text"), ("calm", "loud"), strict=True)
+        ),
+    )
+    monkeypatch.setattr(drift, "load_table", lambda config, paths: (table, of))
+    monkeypatch.setattr(drift, "load_spec", lambda paths: spec)
+    monkeypatch.setattr(drift, "load_part", lambda paths, part: made_examples(spec, 100, part))
+    drift.run(config, paths)
+    result = read_json(paths.reports / "drift" / "result.json")["columns"]
+    assert list(result) == ["calm", "loud"]
+    assert result["loud"]["drifted"] and not result["calm"]["drifted"]
+    parts = {name for name, part in result["loud"]["descriptors"].items() if part["drifted"]}
+    assert parts == {"share of uppercase letters"}
+    assert "share of unknown tokens" in result["calm"]["descriptors"]
