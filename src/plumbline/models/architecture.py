@@ -24,7 +24,7 @@ Named = tuple[str, nn.Module]  # a module with its path in the network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class LayerRecord:
     """A module that has none inside, or a weight that lies beside modules (`Parameter`, whose
     shape is the weight's). `shape` None: nothing calls it as a module. Counts are of one of the
     `repeats`."""
@@ -57,7 +57,7 @@ class ArchitecturePart:
     parameters: int
     trainable: int
     repeats: int = 1
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerRecord, ...]
 
 
 Item = TypeVar("Item")
@@ -148,14 +148,14 @@ class _Reader:
             layers=tuple(layer for one in modules for layer in self._layers(*one)),
         )
 
-    def _layers(self, path: str, module: nn.Module) -> list[Layer]:
+    def _layers(self, path: str, module: nn.Module) -> list[LayerRecord]:
         """The layers inside a module, in order; those of equal blocks once."""
         children = list(module.named_children())
         if isinstance(module, nn.Identity):
             return []
         if not children:
             return [
-                Layer(
+                LayerRecord(
                     path=path,
                     module=type(module).__name__,
                     shape=self.shapes.get(module),
@@ -175,10 +175,10 @@ def _count(modules: Sequence[nn.Module], *, trainable: bool = False) -> int:
     return sum(p.numel() for p in whole.parameters() if p.requires_grad or not trainable)
 
 
-def _own_weights(path: str, module: nn.Module) -> list[Layer]:
+def _own_weights(path: str, module: nn.Module) -> list[LayerRecord]:
     """The parameters of a module that are of none inside it."""
     return [
-        Layer(
+        LayerRecord(
             path=f"{path}.{name}" if path else name,
             module="Parameter",
             shape=tuple(weight.shape),
@@ -189,7 +189,7 @@ def _own_weights(path: str, module: nn.Module) -> list[Layer]:
     ]
 
 
-def _weight(layer: Layer) -> ArchitecturePart:
+def _weight(layer: LayerRecord) -> ArchitecturePart:
     return ArchitecturePart(
         path=layer.path,
         role="weight",

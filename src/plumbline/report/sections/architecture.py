@@ -27,7 +27,7 @@ from plumbline.report.plots import bars
 from plumbline.report.read import Reports, listed, pick, whole, words
 from plumbline.words import TASK_WORDS, shape_words
 
-ALONE = 3  # tensors of one kind and encoder that are drawn one by one
+SINGLY = 3  # tensors of one kind and encoder that are drawn one by one
 BARS = 10
 LAYERS = 200  # rows of the table
 STYLES = {"encoder": "h1", "weight": "", "backbone": "", "head": "h2"}
@@ -147,9 +147,9 @@ def _figures(content: Any, parts: Sequence[Any], about: About) -> Figures:
 
 def _boxes(content: Any, parts: Sequence[Any]) -> Iterator[PartBox]:
     """The parts to draw; encoders of one kind, where they are many, as one."""
-    for (_, steps, shape), group in groupby(parts, key=lambda part: _look(content, part)):
+    for (_, steps, shape), group in groupby(parts, key=lambda part: _appearance(content, part)):
         alike = list(group)
-        folded = alike[0]["role"] == "encoder" and len(alike) > ALONE
+        folded = alike[0]["role"] == "encoder" and len(alike) > SINGLY
         for some in [alike] if folded else [[part] for part in alike]:
             tensors = [t for part in some if (t := _read_by(content, part)) is not None]
             count = sum(_total(part) for part in some)
@@ -165,7 +165,7 @@ def _boxes(content: Any, parts: Sequence[Any]) -> Iterator[PartBox]:
             )
 
 
-def _look(content: Any, part: Any) -> tuple[str, tuple[str, ...], str]:
+def _appearance(content: Any, part: Any) -> tuple[str, tuple[str, ...], str]:
     """What must be equal for parts to be drawn as one."""
     kind = words(pick(_read_by(content, part), "kind")) or words(pick(part, "path")) or ""
     return kind, tuple(_steps(part)), _shape_of(part)
