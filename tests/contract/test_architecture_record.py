@@ -11,15 +11,18 @@ import torch
 from tests.made import as_tensors, made_examples, made_spec, small_model
 
 from plumbline.artifacts import to_json
+from plumbline.config.image import ImageColumnConfig, ImageEncoderConfig
 from plumbline.config.model import ModelConfig, TextColumnConfig, TextEncoderConfig
 from plumbline.examples import InputSpec
 from plumbline.models import MODELS, build_model, build_on_meta, learn_inputs
 from plumbline.models.architecture import describe
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
+from plumbline.models.image import IMAGE_ENCODERS
 from plumbline.models.layers import NORMALIZATIONS
 from plumbline.models.text import TEXT_ENCODERS
 
-SPEC = made_spec(numbers=3, cardinalities=(4, 3), texts=len(TEXT_ENCODERS))  # a text per encoder
+# a column per encoder
+SPEC = made_spec(texts=len(TEXT_ENCODERS), images=len(IMAGE_ENCODERS))
 ROWS = made_examples(SPEC, 40).inputs
 CASES = [
     (name, embedding, list(NORMALIZATIONS)[i % len(NORMALIZATIONS)])
@@ -28,10 +31,15 @@ CASES = [
 
 
 def config_of(name: str, embedding: str, normalization: str, depth: int) -> ModelConfig:
-    columns = {f"t{i}": TextColumnConfig(encoder=own) for i, own in enumerate(TEXT_ENCODERS)}  # type: ignore[arg-type]
-    text = TextEncoderConfig(width=8, embedding_dim=6, heads=2, depth=2, columns=columns)
+    texts = {f"t{i}": TextColumnConfig(encoder=own) for i, own in enumerate(TEXT_ENCODERS)}  # type: ignore[arg-type]
+    images = {f"i{i}": ImageColumnConfig(encoder=own) for i, own in enumerate(IMAGE_ENCODERS)}  # type: ignore[arg-type]
     return small_model(
-        name, number_embedding=embedding, normalization=normalization, depth=depth, text=text
+        name,
+        number_embedding=embedding,
+        normalization=normalization,
+        depth=depth,
+        text=TextEncoderConfig(width=8, embedding_dim=6, heads=2, depth=2, columns=texts),
+        image=ImageEncoderConfig(width=8, columns=images),
     )
 
 
