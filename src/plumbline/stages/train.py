@@ -14,6 +14,7 @@ from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.models import build_on_meta
 from plumbline.models.architecture import describe
+from plumbline.models.parts import parts_of
 from plumbline.preprocessing.balance import resample
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
@@ -33,6 +34,7 @@ from plumbline.training.criteria import Criterion
 from plumbline.training.diagnosis import Diagnosis, Point, curve_json
 from plumbline.training.distributed import World, join
 from plumbline.training.engines import run_stage
+from plumbline.training.freeze import frozen_parameters
 from plumbline.training.launched import is_launched
 from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import Sweep, sweep_csv
@@ -106,6 +108,9 @@ def _train(config: Config, paths: Paths) -> None:
             metadata["train"].pop(key)
         with sealed_dir(paths.reports / "training") as folder:
             network = build_on_meta(config.model, spec, fresh.learned)
+            last = len(fresh.fitted.history) - 1
+            for name in frozen_parameters(config.train, parts_of(network, spec), last):
+                network.get_parameter(name).requires_grad_(False)
             architecture = describe(network, spec)
             artifacts.write(architecture, folder)
             summary = _summary(
