@@ -10,6 +10,7 @@ import polars as pl
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.evaluation.drift import Chance, ColumnDrift, ColumnPair, chance, compare
+from plumbline.evaluation.image_drift import image_descriptors, measure_images
 from plumbline.evaluation.text_drift import UNKNOWN_TOKENS, combine, descriptors, unknown_tokens
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part, TargetKind
@@ -20,6 +21,7 @@ from plumbline.stages.inputs import load_part, load_spec, load_split, load_table
 from plumbline.tables import Schema, internal
 
 TOP = 10
+DESCRIBED = {ColumnType.TEXT: descriptors, ColumnType.IMAGE: image_descriptors}
 TARGET_TYPES = {
     TargetKind.CLASSES: ColumnType.CATEGORY,
     TargetKind.NUMBERS: ColumnType.NUMBER,
@@ -31,12 +33,13 @@ def run(config: Config, paths: Paths) -> Report:
     test rows."""
     table, schema = load_table(config, paths)
     split = load_split(paths)
-    features = [c.name for c in schema.features if c.type is not ColumnType.IMAGE]
-    texts = _text_columns(schema)
-    cells = [name for name in features if name not in texts]
-    measures = [measure for column in texts.values() for measure in column.values()]
+    features = [c.name for c in schema.features]
+    images = [c.name for c in schema.features if c.type is ColumnType.IMAGE]
+    described = _described_columns(schema)
+    cells = [name for name in features if name not in described]
+    measures = [measure for column in described.values() for measure in column.values()]
     reference, current = (
-        take_rows(table, _some(split.rows(part), config))
+        measure_images(take_rows(table, _some(split.rows(part), config)), images)
         .select(*cells, *measures, schema.target)
         .collect()
         for part in (Part.TRAIN, Part.TEST)
@@ -48,8 +51,8 @@ def run(config: Config, paths: Paths) -> Report:
         for name in cells
     }
     parts = {
-        name: _text_pairs(name, measured, reference, current, pairs, config, paths)
-        for name, measured in texts.items()
+        name: _described_pairs(name, measured, reference, current, pairs, config, paths)
+        for name, measured in described.items()
     }
     # Evidently needs a name of its own for each; a feature may have taken one of these
     target, prediction = _free(f"target: {schema.target}", pairs), _free("prediction", pairs)
@@ -100,16 +103,19 @@ def _some(rows: IntArray, config: Config) -> IntArray:
     return rows[np.sort(rows_kept)]
 
 
-def _text_columns(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
-    """By text feature its descriptors, each under a name that no column of the data has."""
-    names = [c.name for c in schema.features if c.type is ColumnType.TEXT]
+def _described_columns(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
+    """By text or image feature its descriptors, under names that no column of the data has."""
     return {
-        name: {part: e.alias(internal(f"{i} {part}")) for part, e in descriptors(name).items()}
-        for i, name in enumerate(names)
+        column.name: {
+            part: e.alias(internal(f"{i} {part}"))
+            for part, e in DESCRIBED[column.type](column.name).items()
+        }
+        for i, column in enumerate(schema.features)
+        if column.type in DESCRIBED
     }
 
 
-def _text_pairs(
+def _described_pairs(
     name: str,
     measured: Mapping[str, pl.Expr],
     reference: pl.DataFrame,
@@ -118,9 +124,10 @@ def _text_pairs(
     config: Config,
     paths: Paths,
 ) -> dict[str, str]:
-    """Add the descriptors of a text column to `pairs`; by descriptor, its name there.
+    """Add the descriptors of a text or image column to `pairs`; by descriptor, its name there.
 
-    Unknown tokens are those of validation and test rows: training rows made the tokenizer.
+    Unknown tokens of a text are those of validation and test rows: training rows made the
+    tokenizer.
     """
     made = {
         part: (reference[e.meta.output_name()], current[e.meta.output_name()])
