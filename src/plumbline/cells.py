@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from plumbline.images.cells import broken_image, has_images, image_bytes, image_text
 from plumbline.kinds import ColumnType, Role
 from plumbline.tables import CellFormat, Column
 
@@ -45,7 +46,7 @@ def text(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
         words: the texts that mean a missing cell.
     """
     if has_images(dtype):
-        return _image_text(name, dtype)
+        return image_text(name, dtype)
     column = pl.col(name)
     if isinstance(dtype, pl.Duration | pl.Time):
         column, dtype = _seconds(name, dtype), pl.Float64()
@@ -62,29 +63,6 @@ def text(name: str, dtype: pl.DataType, words: Sequence[str]) -> pl.Expr:
         column = column.cast(pl.String)
     column = column.str.strip_chars()
     return pl.when(column.is_in(words)).then(None).otherwise(column).alias(name)
-
-
-def has_images(dtype: pl.DataType) -> bool:
-    """Whether the cells of a Parquet column may be images: bytes, or `tables.IMAGE_CELL` as other
-    libraries write it, too."""
-    if isinstance(dtype, pl.Struct):
-        return any(field.name == "bytes" and field.dtype == pl.Binary for field in dtype.fields)
-    return dtype == pl.Binary
-
-
-def _image_text(name: str, dtype: pl.DataType) -> pl.Expr:
-    """The path of an image, else its size."""
-    content = image(Column(name=name, type=ColumnType.IMAGE), dtype)
-    size = pl.format("{} bytes", content.bin.size())
-    text = pl.when(content.is_not_null()).then(size)
-    return pl.coalesce(image_path(name, dtype), text).alias(name)
-
-
-def image_path(name: str, dtype: pl.DataType) -> pl.Expr:
-    """The path that images were read from; null where only bytes are known."""
-    if isinstance(dtype, pl.Struct) and any(field.name == "path" for field in dtype.fields):
-        return pl.col(name).struct.field("path").cast(pl.String).alias(name)
-    return pl.lit(None, dtype=pl.String).alias(name)
 
 
 def _text(column: Column, dtype: pl.DataType) -> pl.Expr:
@@ -313,13 +291,6 @@ def spellings(labels: Sequence[str]) -> dict[str, str]:
     return spelled
 
 
-def image(column: Column, dtype: pl.DataType) -> pl.Expr:
-    """The bytes of an image, whatever they hold; no text is one."""
-    if isinstance(dtype, pl.Struct):
-        return pl.col(column.name).struct.field("bytes").alias(column.name)
-    return pl.col(column.name) if dtype == pl.Binary else pl.lit(None, dtype=pl.Binary)
-
-
 Reader = Callable[[Column, pl.DataType], pl.Expr]
 READERS: dict[ColumnType, Reader] = {
     ColumnType.NUMBER: number,
@@ -328,7 +299,7 @@ READERS: dict[ColumnType, Reader] = {
     ColumnType.CATEGORY: category,
     ColumnType.TEXT: category,
     ColumnType.DATE: date,
-    ColumnType.IMAGE: image,
+    ColumnType.IMAGE: lambda column, dtype: image_bytes(column.name, dtype),
 }
 
 
@@ -342,21 +313,13 @@ def typed(column: Column, dtype: pl.DataType) -> pl.Expr:
 
 def unreadable(column: Column, dtype: pl.DataType) -> pl.Expr:
     """Whether a cell holds something that is not of the column's type."""
-    if column.type is ColumnType.IMAGE:
-        content = image(column, dtype)
-        broken = content.map_batches(_find_broken, return_dtype=pl.Boolean, is_elementwise=True)
-        return broken | (content.is_null() & _text(column, dtype).is_not_null())
+    if column.type is ColumnType.IMAGE and has_images(dtype):
+        return broken_image(column.name, dtype)
     if column.type is ColumnType.NUMBER:  # an infinite one was read, and is missing
         value = any_number(column, dtype)
     else:
         value = READERS[column.type](column, dtype)
     return _text(column, dtype).is_not_null() & value.is_null()
-
-
-def _find_broken(contents: pl.Series) -> pl.Series:
-    from plumbline.images import find_broken
-
-    return pl.Series(contents.name, find_broken(contents.to_list()), dtype=pl.Boolean)
 
 
 def written(column: Column, dtype: pl.DataType) -> pl.Expr:

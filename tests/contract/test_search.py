@@ -13,16 +13,8 @@ import pytest
 from plumbline.config.model import Dimension, TuneConfig
 from plumbline.errors import ParameterError
 from plumbline.training.divergence import DivergedError
-from plumbline.training.search import (
-    PRUNERS,
-    SAMPLERS,
-    Reporter,
-    SearchResult,
-    Values,
-    forget_unfinished,
-    grid_points,
-    search,
-)
+from plumbline.training.samplers import PRUNERS, SAMPLERS, grid_points
+from plumbline.training.search import Reporter, SearchResult, Values, forget_unfinished, search
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 

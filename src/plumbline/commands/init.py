@@ -16,7 +16,6 @@ from typing import Any
 
 import polars as pl
 
-from plumbline.cells import has_images
 from plumbline.commands.inferred import columns_table, task_words
 from plumbline.commands.parameters import write_parameters
 from plumbline.commands.versions import add_data, cached_files
@@ -33,6 +32,7 @@ from plumbline.data.propose import diff, known, propose, to_yaml
 from plumbline.data.read import otherwise_spelled, scan
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import new_dir, new_file, write_text
+from plumbline.images.cells import has_images
 from plumbline.kinds import Task
 from plumbline.stages import Report
 from plumbline.tables import Column

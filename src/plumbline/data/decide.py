@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from plumbline.cells import has_images, is_whole, unreadable
+from plumbline.cells import is_whole, unreadable
 from plumbline.data.answers import Answers, RawRows, query
 from plumbline.data.choose import Choice, choose_all, text_reading
 from plumbline.data.formats import Reading, readings
 from plumbline.data.pictures import refuse_other_bytes
 from plumbline.data.read import AT_ONCE, readable, select_in_parts
 from plumbline.errors import DataError
+from plumbline.images.cells import has_images
 from plumbline.kinds import ColumnType
 from plumbline.numbers import plural
 from plumbline.tables import RESERVED

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import polars as pl
 
-from plumbline.cells import has_images
 from plumbline.config.data import FormatConfig
 from plumbline.data.options import ReadingOptions
 from plumbline.data.pictures import is_image_folder, refuse_other_bytes
 from plumbline.data.read import open_bytes, readable, scan
 from plumbline.errors import DataError, ParameterError
+from plumbline.images.cells import has_images
 
 READ = "CSV, TSV, Excel, JSON lines or Parquet"
 FOREIGN = (

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import polars as pl
 
-from plumbline.cells import has_images, image
 from plumbline.data.read import readable
 from plumbline.data.rows import sink_rows
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
-from plumbline.kinds import ColumnType
+from plumbline.images.cells import has_images, image_bytes
 from plumbline.numbers import plural
-from plumbline.tables import IMAGE_CELL, MISSING, Column, rows_at_once
+from plumbline.tables import IMAGE_CELL, MISSING, rows_at_once
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 NAMED = rf"(?i)^\s*\S.*({'|'.join(ending.replace('.', '[.]') for ending in ENDINGS)})\s*$"
@@ -44,7 +43,7 @@ def refuse_other_bytes(raw: pl.LazyFrame, file: str) -> None:
     for name, dtype in raw.collect_schema().items():
         if not has_images(dtype):
             continue
-        content = image(Column(name=name, type=ColumnType.IMAGE), dtype)
+        content = image_bytes(name, dtype)
         with readable(file):
             cells = raw.select(content.drop_nulls().head(TRIED)).collect()[name].to_list()
         if cells and all(reader.problem(cell) for cell in cells):

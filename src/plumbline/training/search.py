@@ -7,17 +7,15 @@ that is killed and goes on proposes what an unbroken one would have.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import optuna
 import sqlalchemy
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -26,8 +24,8 @@ from plumbline.address import hidden, is_whole, shown
 from plumbline.config.model import Dimension, TuneConfig
 from plumbline.errors import ParameterError, StorageError, choose
 from plumbline.training.divergence import DivergedError
+from plumbline.training.samplers import PRUNERS, SamplerByNumber, grid_points
 
-GRID_POINTS = 5  # of a float dimension without a step
 STUDY = "plumbline-"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 Value = float | int | str | bool
@@ -100,113 +98,6 @@ def std_error(scores: list[float]) -> float:
     return float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
 
 
-def _grid(config: TuneConfig, seed: int, trial: int) -> BaseSampler:
-    # the points are numbered in an order drawn from the seed: one order for all trials
-    return GridSampler({k: grid_points(d) for k, d in sorted(config.space.items())}, seed=seed)
-
-
-# how trial number `trial` is proposed; a seed of its own, so that it depends on no other's draws,
-# and that two workers at it do not propose the same
-SAMPLERS: dict[str, Callable[[TuneConfig, int, int], BaseSampler]] = {
-    "tpe": lambda config, seed, trial: TPESampler(
-        seed=_seed_of(seed, trial),
-        multivariate=True,
-        n_startup_trials=max(5, min(10, config.trials // 3)),
-    ),
-    "random": lambda config, seed, trial: RandomSampler(seed=_seed_of(seed, trial)),
-    "grid": _grid,
-    "cmaes": lambda config, seed, trial: CmaEsSampler(
-        seed=_seed_of(seed, trial),
-        n_startup_trials=3,
-        independent_sampler=RandomSampler(seed=_seed_of(seed, trial)),
-    ),
-}
-PRUNERS: dict[str, Callable[[TuneConfig], optuna.pruners.BasePruner]] = {
-    "none": lambda config: optuna.pruners.NopPruner(),
-    "median": lambda config: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=4),
-    "hyperband": lambda config: optuna.pruners.HyperbandPruner(
-        min_resource=2, max_resource=config.epochs
-    ),
-    "successive_halving": lambda config: optuna.pruners.SuccessiveHalvingPruner(min_resource=2),
-}
-
-
-class _Center(BaseSampler):
-    """The center of the space: what no search would give."""
-
-    def __init__(self, config: TuneConfig) -> None:
-        self._values = {k: d.center for k, d in config.space.items()}
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        return self._values[param_name]
-
-
-class _ByNumber(BaseSampler):
-    """The sampler that the parameters name, made anew for each trial from the number that the
-    storage gave it. No two workers or machines are given one number: trial 0, the center, is
-    proposed once, and no two of them draw the same."""
-
-    def __init__(self, config: TuneConfig, seed: int) -> None:
-        self._make = choose(SAMPLERS, config.sampler, "tune.sampler")
-        self._config, self._seed = config, seed
-        self._sampler: BaseSampler = _Center(config)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        if trial.number > 0:
-            self._sampler = self._make(self._config, self._seed, trial.number)
-        self._sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],
-    ) -> dict[str, Any]:
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        self._sampler.after_trial(study, trial, state, values)
-
-
 def search(
     evaluate: Evaluate,
     config: TuneConfig,
@@ -241,7 +132,7 @@ def search(
             load_if_exists=True,
             pruner=choose(PRUNERS, config.pruner, "tune.pruner")(config),
         )
-        study.sampler = _ByNumber(config, seed)
+        study.sampler = SamplerByNumber(config, seed)
         while (done := len(_ended(study))) < trials_of(config):
             study.optimize(lambda trial: _objective(trial, evaluate, config), n_trials=1)
             if on_trial:
@@ -282,24 +173,6 @@ def trials_of(config: TuneConfig) -> int:
     return min(config.trials, points + 1)  # the center is tried as well
 
 
-def grid_points(dimension: Dimension) -> list[Any]:
-    """The values that a grid tries of a dimension."""
-    if dimension.choices:
-        return list(dimension.choices)
-    low, high = dimension.low, dimension.high
-    assert low is not None and high is not None
-    if dimension.step is not None:
-        count = math.floor((high - low) / dimension.step + 1e-9) + 1
-        points = [low + i * dimension.step for i in range(count)]
-    elif dimension.log:
-        points = [float(v) for v in np.geomspace(low, high, GRID_POINTS)]
-    else:
-        points = [float(v) for v in np.linspace(low, high, GRID_POINTS)]
-    if dimension.type == "int":
-        return sorted({round(p) for p in points})
-    return points
-
-
 def suggest(trial: Trial, space: Mapping[str, Dimension]) -> Values:
     """The values of a trial, one per dimension."""
     values: Values = {}
@@ -336,10 +209,6 @@ def _objective(trial: Trial, evaluate: Evaluate, config: TuneConfig) -> float:
         raise optuna.TrialPruned from None
     trial.set_user_attr("scores", scores)
     return float(np.mean(scores))
-
-
-def _seed_of(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 @contextmanager
