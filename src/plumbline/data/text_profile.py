@@ -49,25 +49,30 @@ def profile_texts(
     if not columns:
         return {}
     schema = raw.collect_schema()
-    cells = [written(column, schema[name]) for name, column in columns.items()]
-    wanted: dict[str, pl.Expr] = {"rows": pl.len()}
-    for i, name in enumerate(columns):
-        text = pl.col(name)
-        wanted |= {
-            f"{i}.shortest": text.str.len_chars().min(),
-            f"{i}.longest": text.str.len_chars().max(),
-            f"{i}.garbled": is_garbled(text).sum(),
-            f"{i}.repeated": text.drop_nulls().hash(0).unique_counts().max(),
-        }
+    texts = raw.select([written(column, schema[name]) for name, column in columns.items()])
     with readable(file):
-        measured = raw.select(cells).select(**wanted).collect(engine="streaming").row(0, named=True)
-    return {
-        name: TextProfile(
-            shortest=measured[f"{i}.shortest"],
-            longest=measured[f"{i}.longest"],
-            garbled=measured[f"{i}.garbled"] / measured["rows"],
-            repeated=measured[f"{i}.repeated"] / measured["rows"],
-        )
-        for i, name in enumerate(columns)
-        if measured[f"{i}.longest"] is not None
+        return {name: profile for name in columns if (profile := _profile(texts, name))}
+
+
+def _profile(texts: pl.LazyFrame, name: str) -> TextProfile | None:
+    """Measure one column. What is counted per text is a query of its own: within one `select`, a
+    column without its nulls beside whole ones can be refused by the streaming engine."""
+    text = pl.col(name)
+    wanted = {
+        "rows": pl.len(),
+        "shortest": text.str.len_chars().min(),
+        "longest": text.str.len_chars().max(),
+        "garbled": is_garbled(text).sum(),
     }
+    times = texts.filter(text.is_not_null()).group_by(text.hash(0)).len(name="times")
+    queries = [texts.select(**wanted), times.select(pl.col("times").max())]
+    measured, counted = pl.collect_all(queries, engine="streaming")
+    row = measured.row(0, named=True)
+    if row["longest"] is None:
+        return None
+    return TextProfile(
+        shortest=row["shortest"],
+        longest=row["longest"],
+        garbled=row["garbled"] / row["rows"],
+        repeated=counted["times"][0] / row["rows"],
+    )

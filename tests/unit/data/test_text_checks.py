@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.data.test_checks import CONFIG, outcomes, write
 
@@ -15,9 +16,10 @@ from plumbline.config.data import FormatConfig
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.load import load_expectations
 from plumbline.data.propose import propose, to_yaml
-from plumbline.data.text_profile import is_garbled
+from plumbline.data.text_profile import TextProfile, is_garbled, profile_texts
 from plumbline.errors import ParameterError
-from plumbline.kinds import ColumnType
+from plumbline.kinds import ColumnType, Role
+from plumbline.tables import CellFormat, Column
 
 # of Great Expectations' own imports
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")
@@ -58,6 +60,37 @@ def failed(folder: Path, expected: dict[str, Any], texts: list[Any]) -> dict[str
     result = outcomes(folder, {"t": {"type": "text", **expected}}, frame_of(texts).select("t"))
     bad = [o.problem for o in result["outcomes"]["t"] if not o.success]
     return {"problems": bad, "rows": result["rows"].get("t", [])}
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(
+            *[st.sampled_from(["NA", "", None, "one two", "three", "Ã© four", "five six"])] * 2
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_texts_with_gaps_are_measured_as_by_hand(rows: list[tuple[str | None, str | None]]) -> None:
+    names = ["t", "u"]
+    form = CellFormat(missing=("NA", ""))
+    columns = {
+        n: Column(name=n, type=ColumnType.TEXT, role=Role.FEATURE, format=form) for n in names
+    }
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+    profiles = profile_texts(frame.lazy(), columns, "a.csv")
+    for name in names:
+        texts = [cell for cell in frame[name] if cell not in ("NA", "", None)]
+        if not texts:
+            assert name not in profiles
+            continue
+        assert profiles[name] == TextProfile(
+            shortest=min(map(len, texts)),
+            longest=max(map(len, texts)),
+            garbled=sum("Ã©" in text for text in texts) / len(rows),
+            repeated=max(Counter(texts).values()) / len(rows),
+        )
 
 
 def test_texts_of_every_language_are_not_garbled() -> None:
