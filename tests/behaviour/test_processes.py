@@ -10,7 +10,14 @@ import pytest
 from tests.group import in_group
 from tests.made import made_examples, made_spec, short_fit, small_model
 
-from plumbline.config.model import AugmentConfig, ModelConfig, ModelName, TrainConfig
+from plumbline.config.image import ImageEncoderConfig
+from plumbline.config.model import (
+    AugmentConfig,
+    ModelConfig,
+    ModelName,
+    TextEncoderConfig,
+    TrainConfig,
+)
 from plumbline.kinds import Task
 from plumbline.training.build import fit_fresh
 from plumbline.training.distributed import SINGLE_PROCESS, World
@@ -101,35 +108,51 @@ CASES: dict[str, Case] = {
         for more in ("", ", sharded")
     },
     "bf16": (Task.BINARY, small_model("mlp", **DROPPED), short_fit(precision="bf16")),
+    **{
+        f"images and texts, {name}": (
+            Task.MULTICLASS,
+            small_model(
+                "mlp",
+                image=ImageEncoderConfig(encoder=image, width=width, heads=2),
+                text=TextEncoderConfig(encoder=text, embedding_dim=8, width=width, heads=2),
+                **DROPPED,
+            ),
+            short_fit(augment=AugmentConfig(shift=0.2, erase=0.3, mask_tokens=0.2, mixup=0.4)),
+        )
+        for name, image, text, width in (
+            ("cnn and mean", "cnn", "mean", 8),
+            ("resnet and gru", "resnet", "gru", 8),
+            ("vit and transformer", "vit", "transformer", 8),
+            ("sharded", "cnn", "cnn", 64),
+        )
+    },
 }
 
 
-def fit_case(world: World, case: Case) -> dict[str, Any]:
-    task, model, config = case
-    spec = made_spec(task)
+def fit_case(world: World, name: str) -> dict[str, Any]:
+    task, model, config = CASES[name]
+    more = {"texts": 1, "images": 1} if name.startswith("images and texts") else {}
+    spec = made_spec(task, **more)
     train, val = made_examples(spec, 70, 1), made_examples(spec, 31, 2)
     fitted = fit_fresh(model, config, spec, train, val, seed=3, world=world).fitted
     weights = {name: tensor.numpy() for name, tensor in fitted.weights.items()}
     return {"history": fitted.history, "weights": weights, "best": fitted.best_epoch}
 
 
-def fit_cases(world: World, cases: dict[str, Case]) -> dict[str, dict[str, Any]]:
-    return {
-        name: fit_case(replace(world, shard="sharded" in name), case)
-        for name, case in cases.items()
-    }
+def fit_cases(world: World) -> dict[str, dict[str, Any]]:
+    return {name: fit_case(replace(world, shard="sharded" in name), name) for name in CASES}
 
 
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Any]]]:
-    return in_group(2, tmp_path_factory.mktemp("two"), fit_cases, CASES)
+    return in_group(2, tmp_path_factory.mktemp("two"), fit_cases)
 
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_two_processes_have_the_loss_curve_of_one(
     name: str, by_two: list[dict[str, dict[str, Any]]]
 ) -> None:
-    alone = fit_case(SINGLE_PROCESS, CASES[name])
+    alone = fit_case(SINGLE_PROCESS, name)
     first, second = (result[name] for result in by_two)
     assert first["history"] == second["history"]
     assert first["best"] == alone["best"]

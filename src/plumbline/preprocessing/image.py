@@ -16,6 +16,7 @@ import polars as pl
 from plumbline.examples import TensorSpec
 from plumbline.images import ImageReader, ImageShape, read_images
 from plumbline.kinds import ByteArray, IntArray
+from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.preparer import Given, Labels, Tensors
 from plumbline.preprocessing.row import category_of
 from plumbline.preprocessing.table_reader import check_present
@@ -105,7 +106,7 @@ class ImagePreparer:
 
     def __init__(self, given: Given) -> None:
         self._columns = given.columns
-        self._reader = ImageReader(given.folder)
+        self._source = PixelSource(ImageReader(given.folder), given.decoded)
         self._most_bytes = given.max_memory_mb * BYTES_PER_MB
 
     # -- learning
@@ -128,7 +129,7 @@ class ImagePreparer:
             elif not sample.varies and not sample.missing:
                 self.dropped_[name] = "one image in all training rows"
             else:
-                self.pixels_[name] = fit_pixels(self._reader, name, sample)
+                self.pixels_[name] = fit_pixels(self._source, name, sample)
         del self._samples
         self._compile()
 
@@ -162,8 +163,7 @@ class ImagePreparer:
             name = tensor.sources[0]
             own = cells[name]
             out = np.zeros((len(own), *self.pixels_[name].shape), np.uint8)
-            places = None if rows is None else rows.tolist()
-            _read(self._reader, name, own, out, places)
+            self._source.read(name, own, out, rows)
             made[tensor.name] = out
         return made
 
@@ -187,15 +187,54 @@ class ImagePreparer:
         return self
 
 
-def fit_pixels(reader: ImageReader, name: str, sample: ImageSample) -> Pixels:
+class PixelSource:
+    """The pixels of cells: those that were decoded before, or out of the cells themselves.
+
+    Args:
+        decoded: of the table whose rows are read; None: every cell is decoded.
+    """
+
+    def __init__(self, reader: ImageReader, decoded: DecodedImages | None) -> None:
+        self.reader, self._decoded = reader, decoded
+
+    def read(
+        self,
+        name: str,
+        cells: Sequence[Cell],
+        out: ByteArray,
+        rows: IntArray | None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """Fill `out`, zeros until now; no image that is there is all zeros.
+
+        Args:
+            rows: (n,) numbers of the cells' rows; None: they are in no table.
+            keep: hold what is decoded for the next who reads these rows.
+        """
+        if self._decoded is None or rows is None:
+            _read(self.reader, name, cells, out, rows)
+            return
+        left = np.flatnonzero(~self._decoded.take(name, rows, out))
+        if not len(left):
+            return
+        made = np.zeros((len(left), *out.shape[1:]), np.uint8)
+        _read(self.reader, name, [cells[i] for i in left.tolist()], made, rows[left])
+        out[left] = made
+        if keep:
+            self._decoded.add(name, rows[left], made)
+
+
+def fit_pixels(source: PixelSource, name: str, sample: ImageSample) -> Pixels:
     """Shape, mean and deviation of a column's training images."""
-    shapes = [reader.shape(cell, _place(name, row)) for row, cell in sample.cells]
+    shapes = [source.reader.shape(cell, _place(name, row)) for row, cell in sample.cells]
     shape = common_shape(shapes, sample.images)
     count, total, squares = 0, np.zeros(shape.channels), np.zeros(shape.channels)
     for start in range(0, len(sample.cells), AT_ONCE):
         part = sample.cells[start : start + AT_ONCE]
         out = np.zeros((len(part), *shape), np.uint8)
-        _read(reader, name, [cell for _, cell in part], out, [row for row, _ in part])
+        rows = np.array([row for row, _ in part])
+        source.read(name, [cell for _, cell in part], out, rows, keep=True)
         values = out.astype(np.int64)
         count += len(part) * shape.height * shape.width
         total += values.sum((0, 2, 3))
@@ -230,15 +269,14 @@ def _read(
     name: str,
     cells: Sequence[Cell],
     out: ByteArray,
-    rows: Sequence[int] | None,
+    rows: IntArray | None,
 ) -> None:
-    """Fill `out`; no image that is there is all zeros."""
     read_images(reader, cells, out, lambda i: _place(name, None if rows is None else rows[i]))
     black = ~out.any(axis=(1, 2, 3)) & np.array([cell is not None for cell in cells], dtype=bool)
     out[black] = 1
 
 
-def _place(name: str, row: int | None) -> str:
+def _place(name: str, row: int | np.int64 | None) -> str:
     return f"column '{name}'" if row is None else f"column '{name}', row {row}"
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plumbline.config.data import NormalizeConfig
 from plumbline.examples import TensorSpec
 from plumbline.kinds import IntArray
+from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.tables import Column, Schema
 
 Tensors = dict[str, NDArray[Any]]
@@ -29,6 +30,7 @@ class Given:
         batch_rows: rows read at once.
         max_memory_mb: what it may keep of the rows.
         folder: of the files that cells name; None: no cell names one.
+        decoded: images of rows of the same table that need not be decoded again.
     """
 
     schema: Schema
@@ -37,6 +39,7 @@ class Given:
     batch_rows: int
     max_memory_mb: int
     folder: Path | None = None
+    decoded: DecodedImages | None = None
 
 
 class Preparer(Protocol):

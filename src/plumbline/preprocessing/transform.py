@@ -14,6 +14,7 @@ from plumbline.errors import DataError
 from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec
 from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role
 from plumbline.preprocessing.columns import check_columns
+from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.frames import batches, named
 from plumbline.preprocessing.preparer import Labels
 from plumbline.preprocessing.preparers import PREPARERS, Given, Preparer, columns_by_preparer
@@ -39,6 +40,7 @@ class TableTransformer:
         *,
         max_memory_mb: int = 2048,
         kept: Mapping[str, Any] | None = None,
+        decoded: DecodedImages | None = None,
     ) -> None:
         """Raises ParameterError for overrides of what is no feature of the schema.
 
@@ -47,12 +49,15 @@ class TableTransformer:
                 statistics come from; so it may change their last digits.
             kept: the state of another transformer, of which the preparers of
                 `config.from_start` are taken instead of fitted.
+            decoded: pixels by row number, which are taken instead of decoded; the rows of `fit`
+                and `transform` are then numbered as those of the one table that it is of.
         """
         check_columns(config, schema)
         self._kept = kept_states(schema, config, kept or {})
         self.schema = schema
         self.config = config
         self._max_memory_mb = max_memory_mb
+        self._decoded = decoded
         self._batch_rows = rows_at_once(
             len(schema.columns), max_memory_mb, len(schema.of_type(ColumnType.IMAGE))
         )
@@ -105,6 +110,7 @@ class TableTransformer:
                 config=self.config,
                 batch_rows=self._batch_rows,
                 max_memory_mb=self._max_memory_mb,
+                decoded=self._decoded,
             )
             for name, columns in columns_by_preparer(self.schema.features).items()
         }

@@ -15,6 +15,7 @@ from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.arrays import ExamplesWriter
+from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
@@ -55,7 +56,11 @@ def _prepare(config: Config, paths: Paths, kept: dict[str, Any] | None) -> list[
     table, schema = load_table(config, paths)
     part = load_split(paths).part
     transformer = TableTransformer(
-        schema, config.normalize, max_memory_mb=config.data.max_memory_mb, kept=kept
+        schema,
+        config.normalize,
+        max_memory_mb=config.data.max_memory_mb,
+        kept=kept,
+        decoded=DecodedImages(),  # what the statistics come from is decoded once
     )
     fitted = np.flatnonzero(part == Part.TRAIN)
     transformer.fit(take_rows(table, fitted), config.seed, fitted)

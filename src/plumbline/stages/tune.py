@@ -11,11 +11,12 @@ from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
 from plumbline.errors import UserError
 from plumbline.files import write_text
-from plumbline.kinds import IntArray, Part
+from plumbline.kinds import ColumnType, IntArray, Part
 from plumbline.manifest import sealed_dir
+from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.stages import Report
 from plumbline.stages.criterion import criterion_of
-from plumbline.stages.inputs import load_split, load_table, resolve_metric
+from plumbline.stages.inputs import load_part, load_spec, load_split, load_table, resolve_metric
 from plumbline.stages.start import load_start
 from plumbline.tables import Schema, SplitIndex, Table
 from plumbline.training.checkpoint import fingerprint
@@ -35,6 +36,7 @@ from plumbline.training.search import (
 from plumbline.training.trials import trials_csv
 from plumbline.training.workers import run_side_by_side
 
+PARTS = (Part.TRAIN, Part.VAL)  # whose rows folds have
 # keys of `train` that the search replaces, or that cannot change its result
 CANNOT_MATTER = ("epochs", "find_learning_rate", "learning_curve")
 
@@ -76,8 +78,19 @@ def _search(
     device = choose_device(config.runtime)
     set_up(device, max(1, count_threads(config.runtime, 1) // workers))
     start, kept = load_start(config, paths) or (None, None)
+    decoded = decoded_images(paths, schema)
     folds = [
-        prepare_fold(table, schema, config, fitted, scored, number, start=start, kept=kept)
+        prepare_fold(
+            table,
+            schema,
+            config,
+            fitted,
+            scored,
+            number,
+            start=start,
+            kept=kept,
+            decoded=decoded,
+        )
         for number, (fitted, scored) in enumerate(_folds(config, split))
     ]
 
@@ -103,6 +116,17 @@ def _folds(config: Config, split: SplitIndex) -> list[tuple[IntArray, IntArray]]
     if config.tune.objective == "holdout":
         return [(split.rows(Part.TRAIN), split.rows(Part.VAL))]
     return [split.fold(k) for k in range(split.folds.shape[1])]
+
+
+def decoded_images(paths: Paths, schema: Schema) -> DecodedImages | None:
+    """The images as `normalize` decoded them. A fold learns its own size and statistics, and
+    takes these pixels where its size is the same."""
+    if all(column.type is not ColumnType.IMAGE for column in schema.features):
+        return None
+    decoded, spec = DecodedImages(), load_spec(paths)
+    for part in PARTS:
+        decoded.add_examples(load_part(paths, part), spec)
+    return decoded
 
 
 def _key(config: Config, paths: Paths) -> str:

@@ -14,6 +14,7 @@ from plumbline.errors import DataError
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import IntArray
 from plumbline.preprocessing.balance import resample
+from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Schema, Table
@@ -45,20 +46,29 @@ def prepare_fold(
     *,
     start: Start | None = None,
     kept: Mapping[str, Any] | None = None,
+    decoded: DecodedImages | None = None,
 ) -> Fold:
     """The examples of one fold; the transformer sees the rows to fit on alone.
 
     Args:
         start: the network that fits start from.
         kept: the state of its transformer.
+        decoded: images of the table that were decoded before; those of this fold join them.
     """
     rng = np.random.default_rng([config.seed, 5, number])
     fitted, scored = (_sample(rows, config.tune.max_rows, rng) for rows in (fitted, scored))
     transformer = TableTransformer(
-        schema, config.normalize, max_memory_mb=config.data.max_memory_mb, kept=kept
+        schema,
+        config.normalize,
+        max_memory_mb=config.data.max_memory_mb,
+        kept=kept,
+        decoded=decoded,
     )
     train = transformer.fit_transform(take_rows(table, fitted), fitted, config.seed)
     val = transformer.transform(take_rows(table, scored), scored)
+    if decoded is not None:
+        for part in (train, val):
+            decoded.add_examples(part, transformer.spec_)
     own = start.with_labels(transformer.labels()) if start else None
     return Fold(train=train, val=val, spec=transformer.spec_, start=own)
 
