@@ -144,6 +144,12 @@ def known_leaks() -> Iterator[tuple[Data, str, tuple[str, ...]]]:
         "casual + registered = cnt",
         ("casual", "registered"),
     )
+    alexa = pl.read_csv(REAL / "alexa_reviews/reviews.tsv", separator="\t", infer_schema=False)
+    yield (
+        Data(name="alexa_reviews", frame=alexa, target="feedback", task=Task.BINARY),
+        "rating decides feedback",
+        ("rating",),
+    )
     kdd = _kddcup("kddcup")
     yield (
         replace(kdd, split={"keep_duplicates_together": False}),

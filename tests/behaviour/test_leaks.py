@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from benchmarks.honest import BUNDLED, LOADERS, bundled
+from benchmarks.honest import BUNDLED, LOADERS, bundled, known_leaks
 from benchmarks.planted import PLANTS, Data, Planted, findings_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +104,16 @@ def test_every_kind_of_leak_is_found_in_real_data(real_data: Path, name: str, ki
     leak = planted(kind, replace(data, frame=data.frame[few]))
     findings = findings_of(leak.data)
     assert leak.result(findings), [(f.check, f.columns) for f in findings]
+
+
+def test_leaks_of_published_data_are_found(real_data: Path) -> None:
+    for data, what, columns in known_leaks():
+        findings = findings_of(replace(data, frame=data.frame.head(4_000)))
+        named = {c for f in findings if f.severity == "critical" for c in f.columns}
+        if columns:
+            assert set(columns) <= named, (what, [(f.check, f.columns) for f in findings])
+        else:
+            assert any(f.check == "duplicates" for f in findings), what
 
 
 @pytest.mark.parametrize("seed", range(8))
