@@ -113,14 +113,17 @@ def embed(
     """
     outcome = FilesRead()
     read = partial(_read, ImageReader(folder), outcome)
-    expressions = [
+    names = raw.collect_schema().names()
+    cells = [
         pl.col(name).map_batches(read, return_dtype=IMAGE_CELL, is_elementwise=True)
-        for name in columns
+        if name in columns
+        else pl.col(name)
+        for name in names
     ]
-    size = rows_at_once(len(raw.collect_schema()), max_memory_mb, len(columns))
+    size = rows_at_once(len(names), max_memory_mb, len(columns))
     with readable(file), pl.Config() as own:
         own.set_streaming_chunk_size(size)
-        sink_rows(raw.with_columns(expressions), place, max_memory_mb, len(columns))
+        sink_rows(raw, place, max_memory_mb, len(columns), cells)
     if outcome.refusals:
         place.unlink()
         raise min(outcome.refusals, key=str)

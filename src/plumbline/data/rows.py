@@ -5,9 +5,11 @@ Written once, by `validate`; no later stage knows how a cell is written in the f
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import yaml
 
 from plumbline.errors import DataError
@@ -19,6 +21,7 @@ from plumbline.tables import Schema, Table, rows_at_once
 ROWS, ABOUT = "rows.parquet", "table.json"
 VERSION = "rows.json"  # in .plumbline/: which version of the data the rows were read from
 HINT = "run `dvc repro validate`"
+GROUPS_AT_ONCE = 8  # groups of rows that are read together
 
 
 def write_rows(
@@ -64,11 +67,45 @@ def _rows_hash(table: Path) -> str:
     return str(read_json(table / MANIFEST)["files"][ROWS])
 
 
-def sink_rows(frame: pl.LazyFrame, path: Path, max_memory_mb: int, images: int = 0) -> None:
-    """Rows as Parquet, in order, in groups of one size: the same rows give the same bytes."""
-    columns = len(frame.collect_schema())
+def sink_rows(
+    frame: pl.LazyFrame,
+    path: Path,
+    max_memory_mb: int,
+    images: int = 0,
+    cells: Sequence[pl.Expr] = (),
+) -> None:
+    """Rows as Parquet, in order, in groups of one size: the same rows give the same bytes.
+
+    Args:
+        cells: what is written, computed of each piece once it was read. As a part of the query,
+            and with polars' own writer, the engine would read ahead of them without bound.
+    """
+    columns = len(cells) or len(frame.collect_schema())
     size = rows_at_once(columns, max_memory_mb, images)
-    frame.sink_parquet(path, compression="zstd", row_group_size=size, maintain_order=True)
+    writer: pq.ParquetWriter | None = None
+    try:
+        for piece in _of_one_size(frame, size * (1 if images else GROUPS_AT_ONCE)):
+            table = (piece.select(cells) if cells else piece).to_arrow()
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table, row_group_size=size)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _of_one_size(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
+    """The rows in order, `size` at a time, the last piece shorter; one piece where there are no
+    rows. The engine's own pieces end where the file's do."""
+    rest = pl.DataFrame(schema=frame.collect_schema())
+    whole = False
+    for piece in frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
+        rest = pl.concat([rest, piece])
+        while rest.height >= size:
+            whole = True
+            yield rest.head(size)
+            rest = rest.slice(size)
+    if rest.height or not whole:
+        yield rest
 
 
 def open_rows(folder: Path, max_memory_mb: int) -> tuple[Table, Schema]:

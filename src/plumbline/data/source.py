@@ -104,12 +104,13 @@ def open_source(
         cells = [typed(c, dtypes[c.name]) for c in schema.columns]
         texts_written = [written(c, dtypes[c.name]) for c in schema.columns]
         aside = [texts_written[i].alias(_text(i)) for i in texts_of]
-        frame = raw.select(*cells, *flags, *aside)
+        wanted = [*cells, *flags, *aside]
+        frame = raw.select(wanted)
         written_parts.append(raw.select(texts_written))
         with readable(file):
             if into is not None:
                 parsed = into / f"{len(counts)}.parquet"
-                sink_rows(frame, parsed, config.max_memory_mb, len(images))
+                sink_rows(raw, parsed, config.max_memory_mb, len(images), wanted)
                 frame = pl.scan_parquet(parsed)
             counts.append(int(frame.select(pl.len()).collect(engine="streaming").item()))
         typed_parts.append(frame)
