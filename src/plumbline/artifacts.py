@@ -38,6 +38,7 @@ HEADLINE = "summary.json"
 COMPARISON = "evaluation/verdict.json"
 SLICES = "evaluation/slices.json"
 PREDICTIONS = "evaluation/predictions.parquet"
+MISTAKES = "evaluation/mistakes.json"
 CONFUSION = "evaluation/confusion.csv"
 CALIBRATION = "evaluation/calibration.csv"
 IMPORTANCE = "explain/importance.json"
@@ -45,6 +46,7 @@ SHAP_VALUES = "explain/shap.parquet"
 LIME = "explain/lime.json"
 FAITHFULNESS = "explain/faithfulness.json"
 WORDS = "explain/words.json"
+PATCHES = "explain/patches.json"
 DRIFT = "drift/result.json"
 DRIFT_PAGE = "drift/index.html"
 PARITY = "parity.json"
@@ -245,6 +247,24 @@ class SliceScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mistakes:
+    """The worst mistakes on test rows, as pictures, the worst first; no rows without images.
+
+    `columns` are the image columns that are shown, `others` those that are not; `mistakes`: how
+    many there are. Of `rows`, `pictures` has an entry per column: what the model reads, as a data
+    URI with its size, or None.
+    """
+
+    FILE: ClassVar[str] = f"reports/{MISTAKES}"
+    STAGE: ClassVar[str] = "evaluate"
+
+    columns: Sequence[str]
+    others: Sequence[str]
+    mistakes: int
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class WordExplanations:
     """Texts of single rows, explained word by word; see `evaluation.cell_parts`.
 
@@ -254,6 +274,27 @@ class WordExplanations:
     """
 
     FILE: ClassVar[str] = f"reports/{WORDS}"
+    STAGE: ClassVar[str] = "explain"
+
+    of: str
+    columns: Sequence[str]
+    others: Sequence[str]
+    absent: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]]
+    faithfulness: Mapping[str, Mapping[str, Any]]
+    budget: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchExplanations:
+    """Images of single rows, explained patch by patch; see `evaluation.cell_parts`.
+
+    As `WordExplanations`; `absent`: what an absent patch shows, by column. `picture` of a row is
+    what the model reads, as a data URI; `patches`: method -> values by row and column of patches,
+    which end at the pixels `down` and `across`.
+    """
+
+    FILE: ClassVar[str] = f"reports/{PATCHES}"
     STAGE: ClassVar[str] = "explain"
 
     of: str

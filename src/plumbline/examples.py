@@ -7,6 +7,7 @@ kinds there are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -151,6 +152,12 @@ def take_inputs(inputs: Inputs, keep: IntArray | BoolArray | slice) -> dict[str,
 def count_rows(inputs: Inputs) -> int:
     """How many rows the tensors have."""
     return len(next(iter(inputs.values())))
+
+
+def row_bytes(inputs: Inputs) -> int:
+    """How many bytes the tensors have per row; at least 1."""
+    each = (array.dtype.itemsize * math.prod(array.shape[1:]) for array in inputs.values())
+    return max(1, sum(each))
 
 
 @dataclass(frozen=True, kw_only=True)

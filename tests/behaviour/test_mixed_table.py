@@ -109,6 +109,13 @@ def test_it_goes_through_every_stage(tmp_path: Path, root: Path) -> None:
     assert read_json(paths.reports / "metrics.json")["test"]["accuracy"] > 0.9
     importance = read_json(paths.reports / "explain" / "importance.json")
     assert next(iter(importance["columns"])) == "photo"
+    for name, column, parts in (("words", "description", 30), ("patches", "photo", 56)):
+        opened = read_json(paths.reports / "explain" / f"{name}.json")
+        assert opened["columns"] == [column] == list(opened["faithfulness"])
+        values = opened["rows"][0][name]
+        count = len(values) if name == "words" else np.asarray(values["shap"]).size
+        assert 1 < count <= parts
+    assert read_json(paths.reports / "evaluation" / "mistakes.json")["columns"] == ["photo"]
     assert read_json(paths.reports / "register.json")["decision"] == "first"
     page = (paths.reports / "index.html").read_text()
     assert "photo" in page and "description" in page

@@ -172,3 +172,14 @@ def test_a_column_has_its_own_encoder_where_it_is_given_one() -> None:
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"model.image.width.*multiple of 3"):
         features("vit", "max", heads=3)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (1, 28, 28), (3, 7, 5)])
+def test_attention_is_shared_by_the_pixels_of_each_patch(shape: tuple[int, int, int]) -> None:
+    made, rows = features("vit", "max", shape, patch=4), images(5, shape)
+    paid = made.attention_map(rows)
+    assert paid is not None and paid.shape == (5, shape[1] * shape[2]) and (paid >= 0).all()
+    assert (paid.sum(1) < 1).all() and (paid.sum(1) > 0.5).all()  # the rest: the class token
+    first = paid.reshape(5, *shape[1:])[:, :4, :4].flatten(1)
+    assert_allclose(first.detach(), first[:, :1].expand_as(first).detach())
+    assert features("cnn", "max").attention_map(images()) is None

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tests.made import image_tensor, made_examples, spec_of, text_tensor
 
 from plumbline.errors import ParameterError
-from plumbline.evaluation.masker import MASKERS, Masker, TokenMasker
+from plumbline.evaluation.masker import MASKERS, Masker, PatchMasker, TokenMasker
 from plumbline.examples import InputSpec, TargetSpec, TensorSpec, take_inputs
 from plumbline.kinds import Task
 from plumbline.models.encoders import ENCODERS
@@ -183,3 +183,31 @@ class TestPartsOfAText:
         assert_array_equal(mixed["text_0"], [[1, 6, 7, 1, 0, 0]] * 2)
         amounts = {"num": np.ones((1, 2)), "text_0": np.ones((1, 6))}
         assert_array_equal(masker.pool(amounts), [[1, 2, 1]])
+
+
+class TestPatchesOfAnImage:
+    """Patches of one picture: absent ones show the other picture."""
+
+    own = np.arange(1, 25, dtype=np.uint8).reshape(1, 2, 3, 4)
+    other = np.full((1, 2, 3, 4), 99, dtype=np.uint8)
+    owner = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 2, 2]])
+    masker = PatchMasker(owner, ("0", "1", "2"))
+
+    def test_absent_patches_show_the_other_picture_in_all_channels(self) -> None:
+        present = np.array([[True, False, True], [True] * 3, [False] * 3])
+        mixed = self.masker.mix(present, self.own, self.other)
+        assert mixed.dtype == np.uint8
+        assert_array_equal(mixed[0], np.where(self.owner == 1, self.other[0], self.own[0]))
+        assert_array_equal(mixed[1:], np.concatenate([self.own, self.other]))
+        drawn = self.masker.draw(self.own, self.other, (~present).astype(np.int64))
+        assert_array_equal(drawn, mixed)
+
+    def test_a_patch_differs_where_a_pixel_does(self) -> None:
+        other = self.own.copy()
+        other[0, 1, 2, 3] += 1
+        assert_array_equal(self.masker.differs(self.own, other), [[False, False, True]])
+
+    def test_amounts_of_pixels_add_up_to_patches(self) -> None:
+        amounts = self.masker.by_feature(np.stack([np.ones((2, 3, 4)), np.full((2, 3, 4), 2.0)]))
+        assert amounts.shape == (2, 12, 2)
+        assert_array_equal(self.masker.pool(amounts.sum(-1)), [[8, 8, 8], [16, 16, 16]])

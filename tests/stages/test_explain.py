@@ -182,7 +182,7 @@ def test_twice_the_same_bytes(finished: Any) -> None:
     run(config, paths)
     folder = paths.reports / "explain"
     first = {p.name: p.read_bytes() for p in folder.iterdir()}
-    wanted = {"importance", "shap", "lime", "faithfulness", "words", "manifest"}
+    wanted = {"importance", "shap", "lime", "faithfulness", "words", "patches", "manifest"}
     assert {name.split(".")[0] for name in first} == wanted
     run(config, paths)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == first

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from plumbline.evaluation.masker import Masker
+from plumbline.evaluation.mixed import predict_mixed
 from plumbline.examples import Inputs, count_rows, take_inputs
 from plumbline.inference import Predict
 from plumbline.kinds import DoubleArray, IntArray
 
-BLOCK = 16_384  # hybrid rows made at once
+BLOCK = 16_384  # mixed rows planned at once
 ENUMERATED = 6  # so many players have few enough coalitions to ask about all
 
 
@@ -55,10 +56,11 @@ def exact_shapley(
     for start in range(0, 2**count, step):
         block = coalitions[start : start + step]
         present = np.repeat(block, count_rows(background), axis=0)
-        others = take_inputs(background, np.tile(np.arange(count_rows(background)), len(block)))
+        index = np.tile(np.arange(count_rows(background)), len(block))
         for i in range(count_rows(rows)):
-            query = masker.mix(present, take_inputs(rows, slice(i, i + 1)), others)
-            answer = predict(query)[:, outputs[i]]
+            row = take_inputs(rows, slice(i, i + 1))
+            arguments = (present, row, background, index, int(outputs[i]))
+            answer = predict_mixed(predict, masker, *arguments)
             worth[i, start : start + step] = answer.reshape(len(block), -1).mean(1)
     for j in range(count):
         without = np.flatnonzero(~coalitions[:, j])
@@ -112,10 +114,10 @@ def sampled_shapley(
         shape, flat = present.shape[:-1], present.reshape(-1, count)
         which = np.broadcast_to(np.arange(len(order))[:, None, None], shape[1:])
         index = np.broadcast_to(which, shape).reshape(-1) + start
-        others = take_inputs(background, index)
         for i in range(count_rows(rows)):
-            query = masker.mix(flat, take_inputs(rows, slice(i, i + 1)), others)
-            answer = predict(query)[:, outputs[i]] if len(flat) else np.zeros(0)
+            row = take_inputs(rows, slice(i, i + 1))
+            arguments = (flat, row, background, index, int(outputs[i]))
+            answer = predict_mixed(predict, masker, *arguments)
             base = at_base[some, outputs[i]]
             gains = _gains(answer.reshape(shape), base, own[i])
             by_player = np.zeros(order.shape)

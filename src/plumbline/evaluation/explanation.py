@@ -173,9 +173,11 @@ def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int
         permutations=None if exact else 2 * pairs * count_rows(case.background),
         lime=lime,
         methods=methods,
+        # a single column has no ranking that could be tested
         faithfulness={
             name: _test(case, positions[name], values[: len(positions[name])])
             for name, values in methods.items()
+            if len(case.masker) > 1
         },
     )
 

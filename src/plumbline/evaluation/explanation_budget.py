@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plumbline.examples import InputSpec
+from plumbline.evaluation.attribution import ENUMERATED
+from plumbline.examples import Inputs, InputSpec, take_inputs
 
 BUDGET = 2.5e11  # floating-point operations: some five seconds of one core
 PAIRS = 2  # pairs of orders per background row, where the budget allows
 FEWEST = 10  # background rows, whatever the budget
 FEWEST_TESTED = 20  # rows of the deletion test, whatever the budget
 CELL_PAIRS = 32  # pairs of orders of the parts of a cell, where the budget allows
-FEWEST_CELL_PAIRS = 2
-GRADIENTS = 100  # predictions that a pass with gradients over a cell's path is worth
+FEWEST_CELL_PAIRS = 4
+GRADIENTS = 400  # predictions that a pass with gradients over a cell's path is worth
 CELL_METHODS = 5
 TESTED = 3  # methods that the deletion test is run for, but for LIME's few rows and attention
+
+# how often the weights of a layer are used, from what it gives; others: once per row
+PLACES: dict[type[nn.Module], Callable[[Any], float]] = {
+    nn.Linear: lambda out: out.numel() / out.shape[-1],
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d), lambda out: out.numel() / out.shape[1]),
+    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), lambda out: out[0].numel() / out[0].shape[-1]),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,28 +54,48 @@ class CellEffort:
 def operations(model: nn.Module, spec: InputSpec) -> float:
     """About how many floating-point operations the prediction of a row takes; at least 1.
 
-    Two per weight, for linear layers times the places they are applied at (tokens, members).
-    Torch's own counters import its compiler for it, which takes seconds.
+    Two per weight, times the places that it is applied at (tokens, members, pixels). Torch's own
+    counters import its compiler for it, which takes seconds.
     """
     rows, counted = 2, [1.0]
 
-    def count(module: nn.Module, given: object, out: Tensor) -> None:
+    def count(module: nn.Module, given: object, out: Any) -> None:
         weights = sum(p.numel() for p in module.parameters(recurse=False))
-        places = out.numel() / out.shape[-1] if isinstance(module, nn.Linear) else rows
+        places_of = PLACES.get(type(module))
+        places = rows if places_of is None else places_of(out)
         counted.append(2.0 * weights * places / rows)
 
     own = [m for m in model.modules() if not isinstance(m, nn.Embedding)]
-    hooks = [
-        m.register_forward_hook(count)
-        for m in own
-        if next(m.parameters(recurse=False), None) is not None
-    ]
-    try:
-        model(**{name: torch.from_numpy(array) for name, array in spec.empty(rows).items()})
-    finally:
-        for hook in hooks:
-            hook.remove()
+    weighted = [m for m in own if next(m.parameters(recurse=False), None) is not None]
+    _watch(model, weighted, count, spec.empty(rows))
     return sum(counted)
+
+
+@torch.no_grad()
+def activation_bytes(model: nn.Module, rows: Inputs) -> int:
+    """About how many bytes a pass with gradients takes for one of these rows: what all modules
+    that hold no others give, and as much again for what is made between them."""
+    counted = [1]
+
+    def count(module: nn.Module, given: object, out: object) -> None:
+        if isinstance(out, Tensor):
+            counted.append(2 * out.numel() * out.element_size())
+
+    leaves = [m for m in model.modules() if next(m.children(), None) is None]
+    _watch(model, leaves, count, take_inputs(rows, slice(0, 1)))
+    return sum(counted)
+
+
+def _watch(
+    model: nn.Module, modules: Iterable[nn.Module], hook: Callable[..., None], rows: Inputs
+) -> None:
+    """Call `hook` with what each of the modules gives in a forward pass."""
+    hooks = [module.register_forward_hook(hook) for module in modules]
+    try:
+        model(**{name: torch.tensor(array) for name, array in rows.items()})
+    finally:
+        for each in hooks:
+            each.remove()
 
 
 @contextmanager
@@ -95,8 +123,8 @@ def plan(
         tested: rows at hand for the deletion test.
         deletions: predictions that it takes per row and method.
     """
-    pair = 2.0 * max(features - 1, 1) * rows * cost  # of one background row
-    affordable = int(BUDGET / pair)
+    queries = 2.0**features if features <= ENUMERATED else 2.0 * (features - 1)
+    affordable = int(BUDGET / (queries * rows * cost))  # background rows, with a pair each
     tests = int(BUDGET / (TESTED * deletions * cost))
     tested = min(tested, max(FEWEST_TESTED, tests))
     if affordable >= background:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from plumbline.evaluation.masker import Masker
+from plumbline.evaluation.mixed import predict_mixed
 from plumbline.examples import Inputs, count_rows, take_inputs
 from plumbline.inference import Predict
 from plumbline.kinds import DoubleArray, IntArray
@@ -123,10 +124,9 @@ def deletion_areas(
         deleted = rank[:, None] < kept[:, None]  # (O, K, M)
         present = np.repeat(~deleted.reshape(-1, count), repeats, axis=0)
         index = np.tile(draws[i], deleted.shape[0] * deleted.shape[1])
-        mine, others = take_inputs(rows, slice(i, i + 1)), take_inputs(background, index)
-        answer = predict(masker.mix(present, mine, others))[:, outputs[i]].reshape(
-            *deleted.shape[:2], repeats
-        )
+        arguments = (present, take_inputs(rows, slice(i, i + 1)), background, index)
+        answer = predict_mixed(predict, masker, *arguments, int(outputs[i]))
+        answer = answer.reshape(*deleted.shape[:2], repeats)
         areas[:, i] = _areas(np.abs(answer.mean(-1) - own[i]))
     return np.stack([areas[0], areas[1], areas[2:].mean(0)])
 

@@ -14,13 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from plumbline.evaluation.explanation_budget import activation_bytes
 from plumbline.evaluation.masker import Masker
 from plumbline.examples import PADDING, Inputs, count_rows, take_inputs
 from plumbline.kinds import DoubleArray, IntArray
 from plumbline.models.input_gradients import InputGradients
 
 STEPS = 32  # points on the path from the baseline
-BATCH = 1024  # rows per pass with gradients
+CELL_STEPS = 128  # of a single cell, whose prediction may change all at once
+BATCH = 1024  # rows per pass with gradients, where they fit into `MEMORY`
+MEMORY = 2**28  # bytes that such a pass may take
 
 # what a tensor's background is represented by, and its values -> deviations to scale gradients by
 Spread = Callable[[Tensor, NDArray[Any]], Tensor]
@@ -38,12 +41,19 @@ def spread_of_tokens(represented: Tensor, ids: NDArray[Any]) -> Tensor:
     return spread_by_feature(tokens if len(tokens) else represented[:1, 0], ids)
 
 
+def spread_of_images(represented: Tensor, pixels: NDArray[Any]) -> Tensor:
+    """Pixels (B, C, H, W) to the standard deviations of each, over the images that are there."""
+    there = torch.from_numpy(pixels.any(axis=(1, 2, 3)))
+    return spread_by_feature(represented[there] if there.any() else represented, pixels)
+
+
 def integrated_gradients(
     model: nn.Module,
     rows: Inputs,
     background: Inputs,
     masker: Masker,
     outputs: IntArray,
+    steps: int = STEPS,
 ) -> DoubleArray:
     """Integrated gradients (Sundararajan et al. 2017, equation 1), added up per player: (n, M).
 
@@ -53,16 +63,19 @@ def integrated_gradients(
     network = InputGradients(model)
     base = {name: t.mean(0, keepdim=True) for name, t in network.represent(background).items()}
     parts = []
-    for some, where in _batches(rows):
+    for some, where in _batches(model, rows):
         own, outputs_of = network.represent(some), torch.from_numpy(outputs[where])
         sums = {name: torch.zeros_like(t) for name, t in own.items()}
-        for step in range(STEPS):
-            share = (step + 0.5) / STEPS  # middle of each piece
+        for step in range(steps):
+            share = (step + 0.5) / steps  # middle of each piece
             at = {name: base[name] + share * (t - base[name]) for name, t in own.items()}
             for name, grad in network.gradients(at, outputs_of).items():
                 sums[name] += grad
-        path = {n: _by_feature(sums[n] / STEPS * (t - base[n])) for n, t in own.items()}
-        parts.append(masker.pool(path))
+        path = {
+            name: masker.by_feature(name, (sums[name] / steps * (t - base[name])).double().numpy())
+            for name, t in own.items()
+        }
+        parts.append(masker.pool({name: amounts.sum(-1) for name, amounts in path.items()}))
     return np.concatenate(parts)
 
 
@@ -89,10 +102,13 @@ def saliency(
         for name, t in network.represent(background).items()
     }
     parts = []
-    for some, where in _batches(rows):
+    for some, where in _batches(model, rows):
         grads = network.gradients(network.represent(some), torch.from_numpy(outputs[where]))
-        moved = {name: _length_by_feature(grad * spread[name]) for name, grad in grads.items()}
-        parts.append(masker.pool(moved))
+        moved = {
+            name: masker.by_feature(name, (grad * spread[name]).double().numpy())
+            for name, grad in grads.items()
+        }
+        parts.append(masker.pool({name: _length(amounts) for name, amounts in moved.items()}))
     return np.concatenate(parts)
 
 
@@ -104,31 +120,20 @@ def attention(model: nn.Module, rows: Inputs, masker: Masker) -> DoubleArray | N
     if attend is None:
         return None
     parts = []
-    for some, _ in _batches(rows):
+    for some, _ in _batches(model, rows):
         maps = attend(**{name: torch.tensor(array) for name, array in some.items()})
         weights = {name: m.mean(1).double().numpy() for name, m in maps.items()}  # (n, T) each
         parts.append(masker.pool(weights))
     return np.concatenate(parts)
 
 
-def _by_feature(amounts: Tensor) -> DoubleArray:
-    """(n, F, ...) added up to (n, F)."""
-    added: DoubleArray = (
-        amounts.flatten(2).sum(-1).double().numpy()
-        if amounts.ndim > 2
-        else (amounts.double().numpy())
-    )
-    return added
+def _length(amounts: DoubleArray) -> DoubleArray:
+    """(n, F, E) to the lengths (n, F)."""
+    return np.asarray(np.sqrt(np.square(amounts).sum(-1)))
 
 
-def _length_by_feature(amounts: Tensor) -> DoubleArray:
-    """(n, F, ...) to the lengths (n, F)."""
-    if amounts.ndim == 2:
-        return np.asarray(amounts.abs().double().numpy())
-    return np.asarray(amounts.flatten(2).square().sum(-1).sqrt().double().numpy())
-
-
-def _batches(rows: Inputs) -> Iterator[tuple[Inputs, slice]]:
-    for start in range(0, count_rows(rows), BATCH):
-        some = slice(start, start + BATCH)
+def _batches(model: nn.Module, rows: Inputs) -> Iterator[tuple[Inputs, slice]]:
+    size = int(np.clip(MEMORY // activation_bytes(model, rows), 1, BATCH))
+    for start in range(0, count_rows(rows), size):
+        some = slice(start, start + size)
         yield take_inputs(rows, some), some

@@ -15,6 +15,7 @@ import numpy as np
 from lime.lime_tabular import LimeTabularExplainer
 
 from plumbline.evaluation.masker import Masker
+from plumbline.evaluation.mixed import predict_drawn
 from plumbline.examples import Inputs, count_rows
 from plumbline.inference import Predict
 from plumbline.kinds import DoubleArray
@@ -63,12 +64,12 @@ def explain_row(
         random_state=seed,
     )
 
-    def predict_drawn(drawn: DoubleArray) -> DoubleArray:
+    def predict_codes(drawn: DoubleArray) -> DoubleArray:
         """Codes (samples, M) to predictions (samples,)."""
-        return predict(masker.draw(row, background, drawn.astype(np.int64)))[:, output]
+        return predict_drawn(predict, masker, row, background, drawn.astype(np.int64), output)
 
     result = explainer.explain_instance(
-        np.zeros(len(masker)), predict_drawn, num_features=len(masker), num_samples=samples
+        np.zeros(len(masker)), predict_codes, num_features=len(masker), num_samples=samples
     )
     weights = np.zeros(len(masker))
     # in regression mode the library files the model under 1, and its negative under 0

@@ -3,7 +3,8 @@
 Each kind of tensor has a masker of its own (`MASKERS`). The players of columns are columns of the
 data: all features made from one column move together, in all tensors, so a category is taken whole
 and no code between two codes is ever asked about. The players of one cell are its parts
-(`TokenMasker`: the words of a text), while the rest of the row stays as it is (`Masker.inside`).
+(`TokenMasker`: the words of a text, `PatchMasker`: the patches of an image), while the rest of the
+row stays as it is (`Masker.inside`).
 
 n rows, M players, F features of a tensor.
 """
@@ -39,11 +40,21 @@ class TensorMasker(Protocol):
     def differs(self, own: Values, background: Values) -> BoolArray:
         """In which background rows (B, M) a player's value is not that of the own row."""
 
+    def by_feature(self, amounts: Values) -> Values:
+        """Amounts per number (n, ...) of the tensor, those of each feature together: (n, F, E)."""
+
     def pool(self, amounts: DoubleArray) -> DoubleArray:
         """Amounts per feature or token (..., F) added up to players (..., M)."""
 
 
-class ColumnMasker:
+class FeatureOrder:
+    """Features are the second dimension of a tensor."""
+
+    def by_feature(self, amounts: Values) -> Values:
+        return amounts.reshape(*amounts.shape[:2], -1)
+
+
+class ColumnMasker(FeatureOrder):
     """Features of columns, which belong to the columns of the data that they were made from."""
 
     def __init__(self, tensor: TensorSpec) -> None:
@@ -78,7 +89,7 @@ class ColumnMasker:
         return out
 
 
-class TokenMasker:
+class TokenMasker(FeatureOrder):
     """The parts of one text; `other` values are not used.
 
     An absent part becomes unknown tokens, in place; or, where those are not a thing that the model
@@ -114,7 +125,36 @@ class TokenMasker:
         return pooled
 
 
-class FixedMasker:
+class PatchMasker:
+    """The patches of one image: an absent patch has the pixels of `other`, whose background is one
+    image. Features are pixels, their channels together.
+    """
+
+    def __init__(self, owner: IntArray, names: tuple[str, ...]) -> None:
+        """Args: owner: (H, W) the patch that each pixel belongs to."""
+        self.names = names
+        self.owner = owner
+
+    def mix(self, present: BoolArray, own: Values, other: Values) -> Values:
+        return np.where(present[:, self.owner][:, None], own, other)  # (n, C, H, W)
+
+    def draw(self, own: Values, background: Values, source: IntArray) -> Values:
+        return self.mix(source == 0, own, background[:1])
+
+    def differs(self, own: Values, background: Values) -> BoolArray:
+        other = (background != own).any(1).reshape(len(background), -1)  # (B, H · W)
+        return self.pool(other.astype(np.float64)) > 0
+
+    def by_feature(self, amounts: Values) -> Values:
+        return np.moveaxis(amounts, 1, -1).reshape(len(amounts), self.owner.size, -1)
+
+    def pool(self, amounts: DoubleArray) -> DoubleArray:
+        belongs = self.owner.reshape(-1, 1) == np.arange(len(self.names))  # (H · W, M)
+        pooled: DoubleArray = np.asarray(amounts @ belongs.astype(np.float64))
+        return pooled
+
+
+class FixedMasker(FeatureOrder):
     """A tensor that keeps the row's own values: it has no player."""
 
     names: tuple[str, ...] = ()
@@ -197,6 +237,10 @@ class Masker:
         for name, (masker, positions) in self.parts.items():
             differing[:, positions] |= masker.differs(own[name], background[name])
         return differing
+
+    def by_feature(self, tensor: str, amounts: Values) -> Values:
+        """Amounts per number (n, ...) of a tensor, those of each feature together: (n, F, E)."""
+        return self.parts[tensor][0].by_feature(amounts)
 
     def pool(self, amounts: Mapping[str, DoubleArray]) -> DoubleArray:
         """Amounts per feature of each tensor (..., F) added up to players (..., M)."""

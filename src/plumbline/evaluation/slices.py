@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -18,6 +18,7 @@ import polars as pl
 from plumbline.errors import ParameterError, nearest, shorten
 from plumbline.evaluation.decision import PartPredictions
 from plumbline.evaluation.intervals import interval, resample
+from plumbline.evaluation.measured import MEASURES, MISSING, Cuts, label_cells
 from plumbline.evaluation.metrics import METRICS, all_scores
 from plumbline.evaluation.metrics.weighted import Statistic, Targets
 from plumbline.examples import Examples, InputSpec
@@ -30,7 +31,6 @@ NUMBER_COLUMNS = 5  # chosen of themselves
 QUARTILES = 4  # ranges of a number column; fewer where a quarter of the rows were too few
 RESAMPLES = 300  # enough for a standard error
 LEVEL = 0.05
-MISSING = "(missing)"
 NUMBERS = (ColumnType.NUMBER, ColumnType.INTEGER)
 NAMES = (ColumnType.CATEGORY, ColumnType.BOOLEAN)
 
@@ -50,8 +50,8 @@ def choose_columns(
     """The columns to slice by.
 
     Args:
-        wanted: names, or `auto`: the features that are categories, booleans or texts, and the 5
-            number columns that are most related to the target in the training rows.
+        wanted: names, or `auto`: the features that are categories, booleans, texts or images, and
+            the 5 number columns that are most related to the target in the training rows.
 
     Raises:
         ParameterError: a name that is no column, or the target.
@@ -60,7 +60,7 @@ def choose_columns(
         strength = relation(train, spec)
         numbers = [c.name for c in schema.features if c.type in NUMBERS and c.name in strength]
         numbers = sorted(numbers, key=lambda name: -strength[name])[:NUMBER_COLUMNS]
-        whole = (*NAMES, ColumnType.TEXT)
+        whole = (*NAMES, *MEASURES)
         return [c.name for c in schema.features if c.type in whole or c.name in numbers]
     names = [c.name for c in schema.columns if c.name != schema.target]
     for name in wanted:
@@ -112,57 +112,48 @@ def _by_values(y: Targets, x: DoubleArray, total: DoubleArray) -> DoubleArray:
 EXPLAINED = {TargetKind.CLASSES: _by_classes, TargetKind.NUMBERS: _by_values}
 
 
-def length_cuts(
-    train: pl.LazyFrame, schema: Schema, columns: Sequence[str]
-) -> dict[str, tuple[int, ...]]:
-    """Characters that a third and two thirds of the training texts do not exceed, by text column;
-    one number where they are the same, none where no text is."""
-    names = [name for name in columns if schema.column(name).type is ColumnType.TEXT]
-    sizes = [pl.col(name).str.len_chars() for name in names]
-    shares = [1 / 3, 2 / 3]
-    wanted = {
-        f"{i} {share}": size.quantile(share, "lower")
-        for i, size in enumerate(sizes)
-        for share in shares
-    }
-    if not names:
-        return {}
-    row = train.select(**wanted).collect(engine="streaming").row(0, named=True)
-    cuts = {n: [row[f"{i} {share}"] for share in shares] for i, n in enumerate(names)}
-    return {n: tuple(sorted({int(c) for c in own if c is not None})) for n, own in cuts.items()}
-
-
 def make_slices(
     frame: pl.DataFrame,
     schema: Schema,
     *,
-    cuts: Mapping[str, Sequence[int]],
+    measured: Mapping[str, Sequence[pl.Series]],
+    cuts: Cuts,
     auto: bool,
     min_rows: int,
 ) -> list[Slice]:
     """Slices of at least `min_rows` rows of every column of a frame; none that holds all rows.
 
     Args:
-        cuts: of text columns, the lengths between short, medium and long (`length_cuts`).
+        measured: of columns of texts and images, the numbers that they are sliced by
+            (`measure_cells`), and `cuts`, where (`find_cuts` of the training rows).
         auto: leave out categories of more than 20 values (named ones keep their 20 most
             frequent).
     """
-    slices = []
+    slices: list[Slice] = []
     for name in frame.columns:
         bins = int(np.clip(len(frame) // max(min_rows, 1), 2, QUARTILES))
         kind = schema.column(name).type
-        is_text = kind is ColumnType.TEXT
-        values = _lengths(frame[name], cuts[name]) if is_text else _labels(frame[name], kind, bins)
-        counts = (
-            values.rename("value").value_counts().sort("count", "value", descending=[True, False])
-        )
-        if auto and len(counts) > FEW_VALUES:
-            continue
-        for value, count in counts.head(FEW_VALUES).iter_rows():
-            if min_rows <= count < len(frame):
-                rows = (values == value).arg_true().to_numpy().astype(np.int64)
-                slices.append(Slice(column=name, value=value, rows=rows))
-    return slices
+        if kind in MEASURES:
+            families = label_cells(measured[name], kind, cuts[name])
+        else:
+            families = [_labels(frame[name], kind, bins)]
+        for values in families:
+            slices += _slices_of(name, values, len(frame), auto, min_rows)
+    # rows with a missing cell are one slice, however many measures the column has
+    return list({(one.column, one.value): one for one in slices}.values())
+
+
+def _slices_of(
+    name: str, values: pl.Series, total: int, auto: bool, min_rows: int
+) -> Iterator[Slice]:
+    counted = values.rename("value").value_counts()
+    counts = counted.sort("count", "value", descending=[True, False])
+    if auto and len(counts) > FEW_VALUES:
+        return
+    for value, count in counts.head(FEW_VALUES).iter_rows():
+        if min_rows <= count < total:
+            rows = (values == value).arg_true().to_numpy().astype(np.int64)
+            yield Slice(column=name, value=value, rows=rows)
 
 
 def score_slices(
@@ -256,17 +247,6 @@ def _labels(values: pl.Series, kind: ColumnType, bins: int) -> pl.Series:
         shown = [None if v is None else f"{v:.15g}" for v in values.to_list()]
         return pl.Series(values.name, shown, dtype=pl.String).fill_null(MISSING)
     return values.cast(pl.String).fill_null(MISSING)
-
-
-def _lengths(texts: pl.Series, cuts: Sequence[int]) -> pl.Series:
-    """Each text's slice, by its length in characters."""
-    first, last = (cuts[0], cuts[-1]) if cuts else (0, 0)
-    names = [f"short: up to {first:,} characters", f"long: more than {last:,} characters"]
-    if len(cuts) > 1:
-        names.insert(1, f"medium: {first + 1:,} to {last:,} characters")
-    sizes = texts.str.len_chars().fill_null(0).to_numpy()
-    labels = np.array(names)[np.searchsorted(np.array(cuts), sizes, side="left")]
-    return pl.Series(texts.name, np.where(texts.is_null().to_numpy(), MISSING, labels))
 
 
 def _shown(edges: Sequence[float]) -> list[str]:

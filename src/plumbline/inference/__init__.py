@@ -7,12 +7,24 @@ in the target's units; `Decision` says how those are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from plumbline.examples import Inputs
+from numpy.typing import NDArray
+
+from plumbline.examples import Inputs, count_rows, row_bytes, take_inputs
 from plumbline.kinds import DoubleArray
 
 Predict = Callable[[Inputs], DoubleArray]
-BATCH_ROWS = 4096  # rows per forward pass
+BATCH_ROWS = 4096  # rows per forward pass, where their inputs have
+BATCH_BYTES = 2**22  # at most: what a network makes of an image is a hundred times as large
 
-__all__ = ["BATCH_ROWS", "Predict"]
+
+def batches(inputs: Inputs, rows: int = BATCH_ROWS) -> Iterator[dict[str, NDArray[Any]]]:
+    """The rows of a forward pass at a time; an empty batch where there is no row."""
+    size = min(rows, max(1, BATCH_BYTES // row_bytes(inputs)))
+    for start in range(0, max(count_rows(inputs), 1), size):
+        yield take_inputs(inputs, slice(start, start + size))
+
+
+__all__ = ["BATCH_ROWS", "Predict", "batches"]

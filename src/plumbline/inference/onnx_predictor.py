@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
-from plumbline.examples import Inputs, count_rows, take_inputs
-from plumbline.inference import BATCH_ROWS
+from plumbline.examples import Inputs, count_rows
+from plumbline.inference import BATCH_ROWS, batches
 from plumbline.kinds import DoubleArray
 
 DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8}
@@ -30,11 +30,7 @@ class OnnxPredictor:
         self._inputs = {i.name: (DTYPES[i.type], i.shape[1:]) for i in self._session.get_inputs()}
 
     def __call__(self, inputs: Inputs) -> DoubleArray:
-        rows, size = count_rows(inputs), self._batch_rows
-        parts = [
-            self._run(take_inputs(inputs, slice(start, start + size)))
-            for start in range(0, max(rows, 1), size)
-        ]
+        parts = [self._run(batch) for batch in batches(inputs, self._batch_rows)]
         return np.concatenate(parts).astype(np.float64)
 
     def _run(self, batch: Inputs) -> DoubleArray:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from plumbline.examples import Inputs, count_rows, take_inputs
-from plumbline.inference import BATCH_ROWS
+from plumbline.examples import Inputs
+from plumbline.inference import batches
 from plumbline.inference.decision import Decision
 from plumbline.kinds import DoubleArray, Task
 from plumbline.models import to_prediction
@@ -35,8 +35,7 @@ class TorchPredictor:
     @torch.no_grad()
     def __call__(self, inputs: Inputs) -> DoubleArray:
         parts = []
-        for start in range(0, max(count_rows(inputs), 1), BATCH_ROWS):
-            batch = take_inputs(inputs, slice(start, start + BATCH_ROWS))
+        for batch in batches(inputs):
             output = self._model(**{name: torch.tensor(array) for name, array in batch.items()})
             parts.append(to_prediction(output, self._task).double().numpy())
         prediction = np.concatenate(parts)

@@ -67,3 +67,12 @@ class ImageFeatures(nn.Module):
         # not what the body makes of a plain image, which normalization blows up out of rounding
         features = self.dropout(self.body(values) * marks)
         return torch.cat([features, marks], dim=1)
+
+    def attention_map(self, x: Tensor) -> Tensor | None:
+        """How much attention each pixel gets, (B, H · W); None where the encoder has none."""
+        attend = getattr(self.body, "attention_map", None)
+        if attend is None:
+            return None
+        values, _ = self.standardize(x)
+        attended: Tensor = attend(values).flatten(1)
+        return attended

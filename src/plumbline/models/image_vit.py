@@ -1,7 +1,7 @@
 """A transformer over the patches of an image (Dosovitskiy et al. 2021, "An Image is Worth 16x16
 Words").
 
-B rows, T patches, W width.
+B rows, C channels, H height and W width in pixels, D numbers per token, T patches.
 """
 
 from __future__ import annotations
@@ -49,12 +49,36 @@ class ImageViT(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        x, nothing = self._begin(x)
+        for layer in self.layers:
+            x = layer(x, nothing)
+        out: Tensor = self.norm(x[:, 0])
+        return out
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """How much attention the class token pays to each pixel in the last layer, mean over the
+        heads, that of a patch shared by its pixels: (B, H, W)."""
+        height, width = x.shape[2:]
+        x, nothing = self._begin(x)
+        for layer in self.layers[:-1]:
+            x = layer(x, nothing)
+        last = self.layers[-1]
+        assert isinstance(last, Layer)
+        paid = last.weights(x, nothing).mean(1)[:, 0, 1:]  # (B, T)
+        side = self.patch
+        paid = paid.reshape(len(paid), -1, (width + self.margin[1]) // side)
+        inside = [
+            torch.bincount(torch.arange(n) // side).repeat_interleave(side)[:n]
+            for n in (height, width)
+        ]
+        spread = paid.repeat_interleave(side, 1).repeat_interleave(side, 2)[:, :height, :width]
+        shared: Tensor = spread / (inside[0][:, None] * inside[1])
+        return shared
+
+    def _begin(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first layer reads, (B, 1 + T, D), and the mask of what is far: nothing is."""
         below, right = self.margin
         patches = self.cut(functional.pad(x, (0, right, 0, below))).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1)
-        tokens = self.positions(tokens)  # (B, 1 + T, W)
-        nothing = tokens.new_zeros(1, 1, 1, 1)
-        for layer in self.layers:
-            tokens = layer(tokens, nothing)
-        out: Tensor = self.norm(tokens[:, 0])
-        return out
+        tokens = self.positions(tokens)
+        return tokens, tokens.new_zeros(1, 1, 1, 1)

@@ -115,6 +115,24 @@ class ColoredText:
     others: Sequence[tuple[str, Sequence[Word]]] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """Pictures of one thing, those of several columns side by side, with a line each of text
+    below."""
+
+    svgs: Sequence[Markup]
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Tiles side by side and the caption of all."""
+
+    kind: ClassVar[str] = "pictures"
+    tiles: Sequence[Tile]
+    caption: str
+
+
 @dataclass(frozen=True)
 class Legend:
     """What the colors of texts mean: (class of a color, words); the first and the last are ends of
@@ -151,7 +169,7 @@ class Links:
     links: Sequence[tuple[str, str]]
 
 
-Block = Text | Note | Metadata | Figures | Grid | ColoredText | Legend | Items | Links
+Block = Text | Note | Metadata | Figures | Grid | ColoredText | Pictures | Legend | Items | Links
 
 
 @dataclass(frozen=True, kw_only=True)

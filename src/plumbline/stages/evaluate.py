@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.evaluation.baseline_predictions import predict_baselines, sample_training_rows
@@ -15,21 +13,16 @@ from plumbline.evaluation.curves import baseline_curves, curve_tables
 from plumbline.evaluation.decision import PartPredictions, decide
 from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.predictions import ModelPredictions, predictions
-from plumbline.evaluation.slices import (
-    Slice,
-    choose_columns,
-    length_cuts,
-    make_slices,
-    score_slices,
-)
+from plumbline.evaluation.slices import Slice, choose_columns, score_slices
 from plumbline.evaluation.verdict import compare
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
 from plumbline.kinds import DoubleArray, Part
 from plumbline.manifest import sealed_dir
-from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
+from plumbline.stages.pictured import picture_mistakes
+from plumbline.stages.sliced import slice_rows
 from plumbline.store.bundle import load_bundle
 from plumbline.tables import Schema, Table
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
@@ -72,6 +65,7 @@ def run(config: Config, paths: Paths) -> Report:
         },
     )
     scored = score_slices(slices, test, metric, **bootstrap)
+    mistakes = picture_mistakes(spec, parts[Part.TEST].inputs, test)
     rows_table = predictions(spec, model, baselines, conformal)
 
     with sealed_dir(paths.decision) as folder:
@@ -82,6 +76,7 @@ def run(config: Config, paths: Paths) -> Report:
     with sealed_dir(paths.reports / "evaluation", beside=files) as folder:
         artifacts.write(comparison, folder)
         artifacts.write(artifacts.SliceScores(metric=metric, slices=scored), folder)
+        artifacts.write(mistakes, folder)
         rows_table.write_parquet(
             artifacts.inside(folder, artifacts.PREDICTIONS), compression="zstd"
         )
@@ -120,16 +115,14 @@ def _slices(
     config: Config, table: Table, schema: Schema, parts: Mapping[Part, Examples], spec: InputSpec
 ) -> list[Slice]:
     """Slices of the test rows, by columns of the data as they are in the file."""
-    wanted, rows = config.evaluate.slices, parts[Part.TEST].rows
+    wanted = config.evaluate.slices
     columns = choose_columns(wanted, schema, parts[Part.TRAIN], spec)
-    # rows of the file come back in file order, and so do prepared rows
-    assert (np.diff(rows.astype(np.int64)) > 0).all()
-    frame = take_rows(table, np.asarray(rows, dtype=np.int64)).select(columns).collect()
-    train = take_rows(table, np.asarray(parts[Part.TRAIN].rows, dtype=np.int64))
-    return make_slices(
-        frame,
+    return slice_rows(
+        table,
         schema,
-        cuts=length_cuts(train, schema, columns),
+        columns,
+        parts[Part.TRAIN],
+        parts[Part.TEST],
         auto=wanted == "auto",
         min_rows=config.evaluate.min_slice_rows,
     )

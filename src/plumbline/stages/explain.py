@@ -23,24 +23,31 @@ from plumbline.evaluation.explanation_budget import (
     used,
 )
 from plumbline.evaluation.faithfulness import deletions
+from plumbline.evaluation.image_parts import absent_image
 from plumbline.evaluation.masker import Masker
 from plumbline.evaluation.metrics import predicted_classes
 from plumbline.evaluation.picks import pick_rows
 from plumbline.examples import Examples, InputSpec, take_inputs
 from plumbline.files import write_json
 from plumbline.inference.decision import Decision
-from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.kinds import ByteArray, DoubleArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.models.deployed import Deployed
 from plumbline.numbers import plural
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
-from plumbline.stages.explained_cells import explain_words, plan_words, text_columns
+from plumbline.stages.explained_cells import (
+    explain_patches,
+    explain_words,
+    plan_patches,
+    plan_words,
+)
 from plumbline.stages.inputs import load_part, load_spec, load_table
 from plumbline.store.bundle import Bundle, load_bundle
 from plumbline.words import TASK_WORDS
 
 TOP = 10
+AVERAGED = 1000  # training images, whose mean an absent patch shows
 Budget = dict[str, dict[str, Any]]
 SHOWN = {"lime": "LIME", "integrated_gradients": "integrated gradients"}  # beside SHAP
 
@@ -57,14 +64,24 @@ def run(config: Config, paths: Paths) -> Report:
             lime_samples=config.explain.lime_samples,
             faithfulness_rows=prepared.effort.tested,
         )
+        ranking = list(explanation.ranking("shap"))
         words = explain_words(
             case,
             bundle.spec,
             bundle.preprocessor,
-            prepared.opened,
-            list(explanation.ranking("shap")),
+            prepared.opened[: prepared.words.rows],
+            ranking,
             prepared.words,
-            {"rows": budget.pop("cell_rows"), "permutations": 2 * prepared.words.pairs},
+            budget.pop("texts"),
+        )
+        patches = explain_patches(
+            case,
+            bundle.spec,
+            prepared.absent,
+            prepared.opened[: prepared.patches.rows],
+            ranking,
+            prepared.patches,
+            budget.pop("images"),
         )
     with sealed_dir(paths.reports / "explain") as folder:
         write_json(
@@ -76,19 +93,26 @@ def run(config: Config, paths: Paths) -> Report:
         faithfulness = {name: f.to_json() for name, f in explanation.faithfulness.items()}
         write_json(artifacts.inside(folder, artifacts.FAITHFULNESS), faithfulness)
         artifacts.write(words, folder)
-    rows = [*_rows(explanation, budget), *_word_rows(words)]
+        artifacts.write(patches, folder)
+    rows = [
+        *_rows(explanation, budget),
+        *_cell_rows("words", words),
+        *_cell_rows("patches", patches),
+    ]
     return Report(rows=rows, outputs=[paths.reports / artifacts.IMPORTANCE])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What is explained and how thoroughly. `opened` are the rows whose texts are opened, those of
-    LIME first."""
+    """What is explained and how thoroughly. `opened` are the rows whose texts and images are
+    opened, those of LIME first; `absent`: tensor of images -> what an absent patch shows."""
 
     case: Case
     opened: tuple[Pick, ...]
+    absent: Mapping[str, ByteArray]
     effort: Effort
     words: CellEffort
+    patches: CellEffort
     budget: Budget
 
 
@@ -114,16 +138,21 @@ def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
         tested=min(settings.faithfulness_rows, len(test)),
         deletions=deletions(len(masker)),
     )
-    train = train.take(rng.permutation(len(train))[: effort.background])
+    order = rng.permutation(len(train))
+    absent = {
+        tensor.name: absent_image(train.inputs[tensor.name][np.sort(order[:AVERAGED])])
+        for tensor in spec.of_kind("image")
+    }
+    train = train.take(order[: effort.background])
 
     prediction, threshold = predict(test.inputs), decision.threshold
     outputs, of = _outputs(spec, prediction)
     some = f"the {plural(len(test), 'explained row')}" if len(test) < at_hand["test"] else ""
     reasons = pick_rows(test.y, prediction, spec.task, threshold, settings.lime_rows, of=some)
-    possible = min(settings.cell_rows, len(test)) if text_columns(spec) else 0
-    words = plan_words(cost, spec, possible, len(reasons), settings.lime_samples)
+    cells = (cost, spec, min(settings.cell_rows, len(test)), len(reasons), settings.lime_samples)
+    words, patches = plan_words(*cells), plan_patches(*cells)
     further = {i: "" for i in range(len(test)) if i not in reasons}
-    opened = dict(list({**reasons, **further}.items())[: words.rows])
+    opened = dict(list({**reasons, **further}.items())[: max(words.rows, patches.rows)])
     picks = _picks(
         config, paths, masker, test, _decided(prediction, spec, threshold), {**opened, **reasons}
     )
@@ -153,13 +182,21 @@ def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
         "faithfulness_rows": used(
             settings.faithfulness_rows, len(test), effort.tested, "explained rows"
         ),
-        "cell_rows": used(settings.cell_rows, len(test), words.rows, "explained rows"),
+        **{
+            name: {
+                "rows": used(settings.cell_rows, len(test), own.rows, "explained rows"),
+                "permutations": 2 * own.pairs,
+            }
+            for name, own in (("texts", words), ("images", patches))
+        },
     }
     return Prepared(
         case=case,
         opened=tuple(pick for pick in picks if pick.position in opened),
+        absent=absent,
         effort=effort,
         words=words,
+        patches=patches,
         budget=budget,
     )
 
@@ -246,15 +283,17 @@ def _rows(explanation: Explanation, budget: Budget) -> list[tuple[str, str]]:
     return rows
 
 
-def _word_rows(words: artifacts.WordExplanations) -> list[tuple[str, str]]:
-    """How faithful each method is over the words of each text column."""
+def _cell_rows(
+    parts: str, cells: artifacts.WordExplanations | artifacts.PatchExplanations
+) -> list[tuple[str, str]]:
+    """How faithful each method is over the parts of the cells of each column."""
     return [
         (
-            f"words of {column}, {method.replace('_', ' ')}",
+            f"{parts} of {column}, {method.replace('_', ' ')}",
             f"{test['verdict']}: area {test['area']:.2f}, random {test['random']:.2f} "
-            f"({test['rows']} texts)",
+            f"({plural(test['rows'], 'row')})",
         )
-        for column, tests in words.faithfulness.items()
+        for column, tests in cells.faithfulness.items()
         for method, test in tests.items()
     ]
 

@@ -5,44 +5,63 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plumbline.artifacts import WordExplanations
+import numpy as np
+
+from plumbline.artifacts import PatchExplanations, WordExplanations
 from plumbline.evaluation.cell_parts import (
-    MOST_PARTS,
+    AnyCell,
     CellExplanation,
-    OpenCell,
-    cuts,
     explain_cells,
     faithfulness_of,
-    open_text,
 )
 from plumbline.evaluation.explanation import Case, Pick
 from plumbline.evaluation.explanation_budget import CellEffort, plan_cells
-from plumbline.evaluation.faithfulness import DRAWS, deletions
+from plumbline.evaluation.faithfulness import DRAWS, Faithfulness, deletions
+from plumbline.evaluation.image_parts import OpenImage, count_patches, open_image
+from plumbline.evaluation.text_parts import MOST_PARTS, OpenText, cuts, open_text
 from plumbline.examples import InputSpec
-from plumbline.kinds import ColumnType
+from plumbline.images import as_data_uri
+from plumbline.kinds import ByteArray, ColumnType
 from plumbline.preprocessing.preparers import PREPARER_OF
 from plumbline.preprocessing.text import TextPreparer
 from plumbline.preprocessing.transform import TableTransformer
 
-MOST_COLUMNS = 3  # text columns whose cells are opened
+MOST_COLUMNS = 3  # of a kind, whose cells are opened
+MOST_SIDE = 96  # pixels of the pictures that are kept
 CUT, AS_UNKNOWN = "cut out", "unknown token"  # what becomes of an absent word
+MEAN_IMAGE = "mean of the training images"  # what an absent patch shows
 
 
-def text_columns(spec: InputSpec) -> dict[str, str]:
-    """Text columns that the model reads, with the tensor of each."""
-    return {tensor.sources[0]: tensor.name for tensor in spec.of_kind("text")}
+def columns_of(spec: InputSpec, kind: str) -> dict[str, str]:
+    """Columns of a kind that the model reads, with the tensor of each."""
+    return {tensor.sources[0]: tensor.name for tensor in spec.of_kind(kind)}
 
 
 def plan_words(cost: float, spec: InputSpec, rows: int, fewest: int, samples: int) -> CellEffort:
     """Rows whose texts are opened, and how much is asked about each text."""
+    return _plan(cost, spec, "text", MOST_PARTS, rows, fewest, samples)
+
+
+def plan_patches(cost: float, spec: InputSpec, rows: int, fewest: int, samples: int) -> CellEffort:
+    """Rows whose images are opened, and how much is asked about each image."""
+    sides = [tensor.empty(1).shape[2:] for tensor in spec.of_kind("image")]
+    parts = max((count_patches(*each) for each in sides), default=1)
+    return _plan(cost, spec, "image", parts, rows, fewest, samples)
+
+
+def _plan(
+    cost: float, spec: InputSpec, kind: str, parts: int, rows: int, fewest: int, samples: int
+) -> CellEffort:
+    columns = columns_of(spec, kind)
+    rows = rows if columns else 0
     return plan_cells(
         cost,
         rows=rows,
         fewest=min(rows, fewest),
-        columns=min(len(text_columns(spec)), MOST_COLUMNS),
-        parts=MOST_PARTS,
+        columns=min(len(columns), MOST_COLUMNS),
+        parts=parts,
         samples=samples,
-        deletions=deletions(MOST_PARTS) // DRAWS,  # there is one empty cell, and no background
+        deletions=deletions(parts) // DRAWS,  # there is one empty cell, and no background
     )
 
 
@@ -61,11 +80,10 @@ def explain_words(
         preprocessor: the state that the model was saved with.
         ranking: columns, the most important first.
     """
-    tensors = text_columns(spec)
-    ranked = [column for column in ranking if column in tensors]
-    columns = ranked[:MOST_COLUMNS] if picks else []
+    tensors = columns_of(spec, "text")
+    columns, others = _ranked(tensors, picks, ranking)
     absent = {c: CUT if cuts(case.background[tensors[c]]) else AS_UNKNOWN for c in columns}
-    opened: list[tuple[Pick, OpenCell]] = []
+    opened: list[tuple[Pick, OpenText]] = []
     if columns:
         preparer = TableTransformer.from_json(preprocessor).preparers_[PREPARER_OF[ColumnType.TEXT]]
         assert isinstance(preparer, TextPreparer)
@@ -87,26 +105,82 @@ def explain_words(
         of=case.of,
         columns=columns,
         absent=absent,
-        others=[column for column in ranked if column not in columns],
-        rows=[_row(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)],
-        faithfulness={
-            column: {method: test.to_json() for method, test in tests.items()}
-            for column, tests in faithfulness_of(explained).items()
-        },
+        others=others,
+        rows=[_text(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)],
+        faithfulness=_tested(faithfulness_of(explained)),
         budget=dict(budget),
     )
 
 
-def _row(case: Case, pick: Pick, explained: CellExplanation) -> dict[str, Any]:
-    cell = explained.cell
+def explain_patches(
+    case: Case,
+    spec: InputSpec,
+    absent: Mapping[str, ByteArray],
+    picks: Sequence[Pick],
+    ranking: Sequence[str],
+    effort: CellEffort,
+    budget: Mapping[str, Any],
+) -> PatchExplanations:
+    """The images of these rows by their patches; of many image columns, those that SHAP ranks
+    first.
+
+    Args:
+        absent: tensor -> what an absent patch shows.
+        ranking: columns, the most important first.
+    """
+    tensors = columns_of(spec, "image")
+    columns, others = _ranked(tensors, picks, ranking)
+    opened: list[tuple[Pick, OpenImage]] = []
+    for pick in picks:
+        for column in columns:
+            tensor, at = tensors[column], pick.position
+            cell = open_image(column, tensor, at, case.rows[tensor][at], absent[tensor])
+            if cell is not None:
+                opened.append((pick, cell))
+    explained = explain_cells(case, [cell for _, cell in opened], effort)
+    return PatchExplanations(
+        of=case.of,
+        columns=columns,
+        absent=dict.fromkeys(columns, MEAN_IMAGE),
+        others=others,
+        rows=[_image(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)],
+        faithfulness=_tested(faithfulness_of(explained)),
+        budget=dict(budget),
+    )
+
+
+def _ranked(
+    tensors: Mapping[str, str], picks: Sequence[Pick], ranking: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Which columns are opened, and which are not."""
+    ranked = [column for column in ranking if column in tensors]
+    columns = ranked[:MOST_COLUMNS] if picks else []
+    return columns, [column for column in ranked if column not in columns]
+
+
+def _tested(tests_of: Mapping[str, Mapping[str, Faithfulness]]) -> dict[str, dict[str, Any]]:
+    return {
+        column: {method: test.to_json() for method, test in tests.items()}
+        for column, tests in tests_of.items()
+    }
+
+
+def _outcome(case: Case, pick: Pick, explained: CellExplanation[AnyCell]) -> dict[str, Any]:
     return {
         "row": int(case.numbers[pick.position]),
-        "column": cell.column,
+        "column": explained.cell.column,
         "reason": pick.reason,
         "actual": pick.actual,
         "predicted": pick.predicted,
         "class": case.classes[case.outputs[pick.position]] if case.classes else None,
         "prediction": explained.prediction,
+    }
+
+
+def _text(case: Case, pick: Pick, explained: CellExplanation[OpenText]) -> dict[str, Any]:
+    cell = explained.cell
+    return {
+        **_outcome(case, pick, explained),
         "without_words": explained.base,
         "std_error": explained.std_error,
         "r2": explained.r2,
@@ -122,4 +196,25 @@ def _row(case: Case, pick: Pick, explained: CellExplanation) -> dict[str, Any]:
             }
             for k, part in enumerate(cell.parts)
         ],
+    }
+
+
+def _image(case: Case, pick: Pick, explained: CellExplanation[OpenImage]) -> dict[str, Any]:
+    cell = explained.cell
+    down, across = cell.edges
+    shape = (len(down) - 1, len(across) - 1)
+    return {
+        **_outcome(case, pick, explained),
+        "without_patches": explained.base,
+        "std_error": explained.std_error,
+        "r2": explained.r2,
+        "height": int(down[-1]),
+        "width": int(across[-1]),
+        "down": list(down),
+        "across": list(across),
+        "picture": as_data_uri(cell.pixels, MOST_SIDE),
+        "patches": {
+            method: np.asarray(values).reshape(shape).tolist()
+            for method, values in explained.values.items()
+        },
     }

@@ -10,20 +10,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import polars as pl
-
 from plumbline import artifacts
 from plumbline.address import shown
 from plumbline.config import Config, Paths
 from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
-from plumbline.evaluation.slices import Slice, length_cuts, make_slices
+from plumbline.evaluation.slices import Slice
 from plumbline.files import read_json, write_json
 from plumbline.inference import decision
 from plumbline.kinds import Part
-from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.champion import Unfit, contract_of, present_candidate, registered_candidate
 from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
+from plumbline.stages.sliced import slice_rows
 from plumbline.store import registry, tracking
 from plumbline.store.card import model_card
 from plumbline.store.content import flatten, read_content
@@ -210,12 +208,9 @@ def _slices(config: Config, paths: Paths) -> list[Slice]:
     if not columns:
         return []
     table, schema = load_table(config, paths)
-    rows = load_part(paths, Part.TEST).rows
-    frame: pl.DataFrame = take_rows(table, rows).select(columns).collect()
-    train = take_rows(table, load_part(paths, Part.TRAIN).rows)
-    cuts = length_cuts(train, schema, columns)
+    train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
     smallest = config.evaluate.min_slice_rows
-    slices = make_slices(frame, schema, cuts=cuts, auto=False, min_rows=smallest)
+    slices = slice_rows(table, schema, columns, train, test, auto=False, min_rows=smallest)
     return [one for one in slices if (one.column, one.value) in wanted]
 
 

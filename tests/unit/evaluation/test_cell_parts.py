@@ -12,18 +12,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tests.made import small_model, spec_of
 
 from plumbline.config.model import TextEncoderConfig
-from plumbline.evaluation.cell_parts import (
-    MOST_PARTS,
-    CellExplanation,
-    OpenCell,
-    cuts,
-    explain_cells,
-    faithfulness_of,
-    open_text,
-)
+from plumbline.evaluation.cell_parts import CellExplanation, explain_cells, faithfulness_of
 from plumbline.evaluation.explanation import Case
 from plumbline.evaluation.explanation_budget import CellEffort
 from plumbline.evaluation.masker import Masker
+from plumbline.evaluation.text_parts import (
+    MOST_PARTS,
+    OpenText,
+    cuts,
+    open_text,
+)
 from plumbline.examples import PADDING, UNKNOWN, TensorSpec
 from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.kinds import Task
@@ -53,11 +51,11 @@ def fitted(method: str, length: int = 60) -> TextTokenizer:
 
 def opened(
     tokenizer: TextTokenizer, text: str | None, position: int = 0, *, cut: bool = False
-) -> OpenCell | None:
+) -> OpenText | None:
     return open_text("t", "text_0", position, text, tokenizer, tokenizer([text])[0], cut=cut)
 
 
-def whole(*arguments: Any, cut: bool = False) -> OpenCell:
+def whole(*arguments: Any, cut: bool = False) -> OpenText:
     cell = opened(*arguments, cut=cut)
     assert cell is not None
     return cell
@@ -131,7 +129,7 @@ def case(encoder: str, model: str, texts: list[str]) -> tuple[Case, TextTokenize
     ), tokenizer
 
 
-def explained(encoder: str, model: str = "mlp") -> list[CellExplanation]:
+def explained(encoder: str, model: str = "mlp") -> list[CellExplanation[OpenText]]:
     texts = [text for text in TEXTS if "free" in text] * 2
     made, tokenizer = case(encoder, model, texts)
     cells = [whole(tokenizer, text, i) for i, text in enumerate(texts)]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from tests.made import examples_of, spec_of
 
 from plumbline.errors import ParameterError
 from plumbline.evaluation.decision import Decision, PartPredictions
+from plumbline.evaluation.measured import MISSING, find_cuts, measure_cells
 from plumbline.evaluation.metrics import score
 from plumbline.evaluation.slices import (
-    MISSING,
     choose_columns,
-    length_cuts,
     make_slices,
     relation,
     score_slices,
@@ -35,7 +36,7 @@ def schema(**types: ColumnType) -> Schema:
 def sliced(values: Any, kind: ColumnType, min_rows: int = 1, auto: bool = False) -> dict[str, Any]:
     dtype = Column(name="c", type=kind).dtype
     frame = pl.DataFrame({"c": pl.Series(values, dtype=dtype)})
-    result = make_slices(frame, schema(c=kind), cuts={}, auto=auto, min_rows=min_rows)
+    result = make_slices(frame, schema(c=kind), measured={}, cuts={}, auto=auto, min_rows=min_rows)
     return {s.value: s.rows.tolist() for s in result}
 
 
@@ -179,7 +180,9 @@ def rows(
 
 def test_a_weak_slice_is_found_and_no_other() -> None:
     predictions, frame = rows(2000, 8, 0, bad=3)
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
+    slices = make_slices(
+        frame, schema(c=ColumnType.CATEGORY), measured={}, cuts={}, auto=True, min_rows=30
+    )
     result = score_slices(slices, predictions, "roc_auc", seed=0)
     assert [s["value"] for s in result if s["worse"]] == ["g3"]
     for one, of in zip(result, slices, strict=True):
@@ -196,7 +199,9 @@ def test_alike_slices_are_seldom_flagged_however_many() -> None:
     flagged = 0
     for seed in range(40):
         predictions, frame = rows(1500, 20, seed)
-        slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
+        slices = make_slices(
+            frame, schema(c=ColumnType.CATEGORY), measured={}, cuts={}, auto=True, min_rows=30
+        )
         assert len(slices) == 20
         result = score_slices(slices, predictions, "accuracy", resamples=100, seed=seed)
         flagged += any(s["worse"] for s in result)
@@ -206,7 +211,9 @@ def test_alike_slices_are_seldom_flagged_however_many() -> None:
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "log_loss"])
 def test_flags_are_what_the_adjusted_intervals_say(metric: str) -> None:
     predictions, frame = rows(1500, 12, 3, bad=5)
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
+    slices = make_slices(
+        frame, schema(c=ColumnType.CATEGORY), measured={}, cuts={}, auto=True, min_rows=30
+    )
     result = score_slices(slices, predictions, metric)
     sign = -1 if metric == "log_loss" else 1
     for one in result:
@@ -219,7 +226,9 @@ def test_flags_are_what_the_adjusted_intervals_say(metric: str) -> None:
 
 def test_intervals_are_wider_the_more_slices_are_looked_at() -> None:
     predictions, frame = rows(1500, 12, 3)
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
+    slices = make_slices(
+        frame, schema(c=ColumnType.CATEGORY), measured={}, cuts={}, auto=True, min_rows=30
+    )
 
     def width(count: int) -> float:
         low, high = score_slices(slices[:count], predictions, "accuracy")[0]["difference_ci95"]
@@ -241,7 +250,9 @@ def test_where_less_is_better_worse_is_more() -> None:
         decision=Decision(),
     )
     frame = pl.DataFrame({"c": group})
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
+    slices = make_slices(
+        frame, schema(c=ColumnType.CATEGORY), measured={}, cuts={}, auto=True, min_rows=30
+    )
     result = {s["value"]: s for s in score_slices(slices, predictions, "rmse")}
     assert result["bad"]["worse"] and not result["good"]["worse"]
     assert result["bad"]["difference"] > 0 > result["good"]["difference"]
@@ -250,7 +261,9 @@ def test_where_less_is_better_worse_is_more() -> None:
 def test_a_slice_of_one_class_has_what_is_defined() -> None:
     predictions, _ = rows(200, 2, 0)
     frame = pl.DataFrame({"c": np.where(predictions.y == 1, "ill", "well")})
-    slices = make_slices(frame, schema(c=ColumnType.CATEGORY), cuts={}, auto=True, min_rows=30)
+    slices = make_slices(
+        frame, schema(c=ColumnType.CATEGORY), measured={}, cuts={}, auto=True, min_rows=30
+    )
     for one in score_slices(slices, predictions, "roc_auc", resamples=50):
         assert one["score"] is None and one["ci95"] is None and one["worse"] is False
         assert one["difference"] is None and one["difference_ci95"] is None
@@ -264,11 +277,12 @@ def test_no_slices_no_scores() -> None:
 def test_texts_are_sliced_by_length_at_the_thirds_of_training_texts() -> None:
     train = pl.LazyFrame({"c": ["x" * size for size in range(1, 31)] + [None]})
     of = schema(c=ColumnType.TEXT)
-    cuts = length_cuts(train, of, ["c"])
-    assert cuts == {"c": (10, 20)}
+    cuts = find_cuts(measure_cells(train, of, ["c"]))
+    assert cuts == {"c": [[10, 20]]}
     sizes = [1, 10, 11, 20, 21, 5000] * 20
     frame = pl.DataFrame({"c": [*("y" * size for size in sizes), *[None] * 40]})
-    made = make_slices(frame, of, cuts=cuts, auto=True, min_rows=30)
+    own = measure_cells(frame.lazy(), of, ["c"])
+    made = make_slices(frame, of, measured=own, cuts=cuts, auto=True, min_rows=30)
     assert {one.value: len(one.rows) for one in made} == {
         "short: up to 10 characters": 40,
         "medium: 11 to 20 characters": 40,
@@ -276,9 +290,9 @@ def test_texts_are_sliced_by_length_at_the_thirds_of_training_texts() -> None:
         "(missing)": 40,
     }
     assert all(one.rows.tolist()[0] == i for one, i in zip(made, (120, 4, 2, 0), strict=True))
-    alike = length_cuts(pl.LazyFrame({"c": ["same", "size"] * 30}), of, ["c"])
-    assert alike == {"c": (4,)}
-    halves = make_slices(frame, of, cuts=alike, auto=True, min_rows=10)
+    alike = find_cuts(measure_cells(pl.LazyFrame({"c": ["same", "size"] * 30}), of, ["c"]))
+    assert alike == {"c": [[4]]}
+    halves = make_slices(frame, of, measured=own, cuts=alike, auto=True, min_rows=10)
     assert {one.value for one in halves} == {
         "short: up to 4 characters",
         "long: more than 4 characters",
@@ -286,7 +300,34 @@ def test_texts_are_sliced_by_length_at_the_thirds_of_training_texts() -> None:
     }
 
 
+def picture(brightness: int, side: int) -> bytes:
+    content = BytesIO()
+    Image.new("L", (side, side), brightness).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_images_are_sliced_by_brightness_and_by_size() -> None:
+    of = schema(c=ColumnType.IMAGE)
+    train = [picture(51 * (i % 3), 4 + 2 * (i // 3 % 3)) for i in range(18)]
+    cuts = find_cuts(measure_cells(pl.LazyFrame({"c": train}), of, ["c"]))
+    assert cuts == {"c": [[0.0, 0.2], [16, 36]]}
+    cells = [picture(10, 5), picture(51, 4), picture(250, 40), None] * 10
+    frame = pl.DataFrame({"c": cells})
+    own = measure_cells(frame.lazy(), of, ["c"])
+    made = make_slices(frame, of, measured=own, cuts=cuts, auto=True, min_rows=5)
+    assert {one.value: one.rows.tolist()[0] for one in made} == {
+        "medium: brightness from 0.000 to 0.200": 0,
+        "bright: brightness over 0.200": 2,
+        "small: up to 16 pixels": 1,
+        "medium: 17 to 36 pixels": 0,
+        "large: more than 36 pixels": 2,
+        MISSING: 3,
+    }
+    assert sorted(len(one.rows) for one in made) == [10, 10, 10, 10, 10, 20]
+
+
 def test_texts_are_sliced_of_themselves() -> None:
     of = schema(c=ColumnType.TEXT)
     examples = arrays(np.zeros((10, 1)), np.arange(10) % 2)
     assert choose_columns("auto", of, examples, spec()) == ["c"]
+    assert choose_columns("auto", schema(c=ColumnType.IMAGE), examples, spec()) == ["c"]

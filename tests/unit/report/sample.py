@@ -14,6 +14,7 @@ from plumbline.artifacts import to_json
 from plumbline.config import Config
 from plumbline.config.load import parse_config
 from plumbline.config.model import ModelConfig
+from plumbline.images import as_data_uri
 from plumbline.kinds import Task
 from plumbline.models import build_on_meta
 from plumbline.models.architecture import describe
@@ -403,6 +404,7 @@ def _evaluation(made: Made) -> None:
             },
         )
 
+    made.json("evaluation/mistakes.json", mistakes_of(made.classes))
     _verdict(made)
 
 
@@ -457,6 +459,47 @@ def _verdict(made: Made) -> None:
             ],
         },
     )
+
+
+def picture_of(seed: int = 0, channels: int = 3, side: int = 12) -> dict[str, Any]:
+    """Noise, as a stage writes it."""
+    pixels = np.random.default_rng(seed).integers(1, 256, (channels, side, side), dtype=np.uint8)
+    return {"height": side, "width": side, "picture": as_data_uri(pixels, 96)}
+
+
+def mistakes_of(classes: list[str]) -> dict[str, Any]:
+    """mistakes.json of two image columns; of the second row the second image is missing."""
+    of_classes = {
+        "actual": classes[0] if classes else 181_000.0,
+        "predicted": classes[-1] if classes else 176_500.0,
+        **({"probability": 0.97, "probability_of_actual": 0.01} if classes else {}),
+    }
+    pairs = [[picture_of(1), picture_of(2, 1)], [picture_of(3), None]]
+    rows = [{"row": 5 + i, **of_classes, "pictures": pair} for i, pair in enumerate(pairs)]
+    return {"columns": ["photo", "scan"], "others": [], "mistakes": 9, "rows": rows}
+
+
+def patches_of(classes: list[str]) -> dict[str, Any]:
+    """patches.json of one image; the patch in the second row and third column counts most."""
+    values = np.random.default_rng(0).normal(0, 0.05, (4, 4))
+    values[1, 2] = 0.5
+    return {
+        **words_of(classes),
+        "columns": ["photo"],
+        "absent": {"photo": "mean of the training images"},
+        "rows": [
+            {
+                **{k: v for k, v in words_of(classes)["rows"][0].items() if k != "words"},
+                "column": "photo",
+                "without_patches": 0.13,
+                **picture_of(),
+                "down": [0, 3, 6, 9, 12],
+                "across": [0, 3, 6, 9, 12],
+                "patches": {"shap": values.tolist(), "saliency": np.abs(values).tolist()},
+            }
+        ],
+        "faithfulness": {"photo": words_of(classes)["faithfulness"]["message"]},
+    }
 
 
 def words_of(classes: list[str], text: str = "Win a FREE prize, call now") -> dict[str, Any]:
@@ -556,6 +599,7 @@ def _explain(made: Made) -> None:
         },
     )
     made.json("explain/words.json", words_of(made.classes))
+    made.json("explain/patches.json", patches_of(made.classes))
     made.json(
         "explain/faithfulness.json",
         {

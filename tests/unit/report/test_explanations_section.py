@@ -137,3 +137,13 @@ def test_a_probability_is_written_as_one(tmp_path: Path, probability: float, sho
     change(folder, "lime.json", rows=[{**row, "weights": {"a": 1.0}}])
     (figure,) = figures(parts(folder, "binary")[1])
     assert f"Probability of malignant {shown}. " in figure.caption
+
+
+def test_a_single_column_is_said_to_have_no_ranking(tmp_path: Path) -> None:
+    write_sample(tmp_path)
+    change(tmp_path, "importance.json", columns={"photo": 0.4})
+    (tmp_path / "explain" / "faithfulness.json").write_text("{}")
+    faithfulness = parts(tmp_path, "binary")[2]
+    assert [getattr(block, "text", "") for block in faithfulness.blocks] == [
+        "There is one column: no ranking of columns that could be tested."
+    ]

@@ -12,6 +12,7 @@ from plumbline.report.about import About
 from plumbline.report.blocks import Cell, Grid, Section, Status, Subsection, figure_cell
 from plumbline.report.read import Reports, entries, listed, pair, pick, real
 from plumbline.report.sections.errors import confusion, residuals
+from plumbline.report.sections.mistakes import pictured_mistakes
 from plumbline.report.sections.probability import calibration, coverage, ranking
 from plumbline.report.sections.slices import slices
 from plumbline.words import (
@@ -35,8 +36,9 @@ PAGE_PARTS: dict[Task, tuple[Callable[[Reports, About], Subsection], ...]] = {
 
 def evaluation(reports: Reports, about: About) -> Section:
     """What the model is worth on rows that it never saw."""
-    made = (_metrics, *PAGE_PARTS[about.task], coverage, slices)
-    parts = [part(reports, about) for part in made]
+    first = [part(reports, about) for part in (_metrics, *PAGE_PARTS[about.task])]
+    last = [part(reports, about) for part in (coverage, slices)]
+    parts = [*first, *pictured_mistakes(reports, about), *last]
     return Section(
         id="evaluation", title="Evaluation", status=evaluation_status(reports), parts=parts
     )

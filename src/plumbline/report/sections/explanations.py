@@ -35,10 +35,12 @@ from plumbline.report.sections.methods import (
     used_of,
     verdict_of,
 )
+from plumbline.report.sections.patches import patch_tests, patches_part
 from plumbline.report.sections.words import word_tests, words_part
 from plumbline.report.typeface import shorten, text_width
 
 TOP = 15  # columns
+ONE_COLUMN = "There is one column: no ranking of columns that could be tested."
 LOCAL_ROWS, LOCAL_COLUMNS = 6, 7
 LABEL_ROOM = WIDTH * 0.45 - 4  # of `column = value` beside a bar
 
@@ -54,6 +56,7 @@ def explanations(reports: Reports, about: About) -> Section:
             _local(reports, about),
             _faithfulness(reports),
             *words_part(reports, about),
+            *patches_part(reports, about),
         ],
     )
 
@@ -61,7 +64,8 @@ def explanations(reports: Reports, about: About) -> Section:
 def explanations_status(reports: Reports) -> Status | None:
     """By the deletion tests: the worst verdict of a method, if any was tested."""
     tests = [v for _, v in entries(reports.json(artifacts.FAITHFULNESS)) if pick(v, "rows")]
-    tests += [test for _, own in word_tests(reports) for _, test in own]
+    cells = [*word_tests(reports), *patch_tests(reports)]
+    tests += [test for _, own in cells for _, test in own]
     statuses = [verdict_of(test) for test in tests]
     return max(statuses, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)
 
@@ -252,7 +256,8 @@ def _faithfulness(reports: Reports) -> Subsection:
         caption = "The deletion test: area under the change of the prediction"
         blocks.append(deletion_grid(caption, tests[:10]))
     elif reports.problem(artifacts.FAITHFULNESS) is None:
-        blocks.append(Text("No explanation was tested."))
+        single = len(_ranked(pick(reports.json(artifacts.IMPORTANCE), "columns"))) == 1
+        blocks.append(Text(ONE_COLUMN if single else "No explanation was tested."))
     read = (
         "The columns that an explanation ranks first are replaced first by values of background "
         "rows: if it is faithful, the prediction changes sooner (a larger area) than with columns "

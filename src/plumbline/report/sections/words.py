@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,30 +13,28 @@ from plumbline.report.blocks import (
     ColoredText,
     Grid,
     Legend,
-    Metadata,
-    Status,
     Subsection,
     Text,
     Word,
     figure_cell,
     name,
 )
-from plumbline.report.read import Reports, entries, listed, pick, real, whole, words
+from plumbline.report.read import Reports, listed, pick, real, whole, words
 from plumbline.report.sections.methods import (
+    UNSIGNED,
+    cells_metadata,
     deletion_grid,
     explained_output,
     explained_unit,
     method_name,
     outcome,
     predicted,
-    used_of,
+    tests_of,
 )
+from plumbline.report.tints import FAINT, tint
 
 CELLS, COLUMNS, TOP = 6, 3, 15  # texts, columns and words of a text that are shown
 MOST_CHARACTERS = 1200  # of a text that are shown
-LEVELS = 4  # of a color
-FAINT = 0.05  # of the largest value: less has no color
-UNSIGNED = ("saliency", "attention")
 # marks that would turn the words after them round
 TURNS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
 NOT_VALUES = ("text", "start", "end", "known")
@@ -45,11 +42,7 @@ NOT_VALUES = ("text", "start", "end", "known")
 
 def word_tests(reports: Reports) -> list[tuple[str, list[tuple[str, Any]]]]:
     """By column: the deletion test of each method."""
-    tested = entries(pick(reports.json(artifacts.WORDS), "faithfulness"))
-    by_column = [
-        (column, [(k, v) for k, v in entries(own) if pick(v, "rows")]) for column, own in tested
-    ]
-    return [(column, tests) for column, tests in by_column if tests][:COLUMNS]
+    return tests_of(reports.json(artifacts.WORDS), COLUMNS)
 
 
 def words_part(reports: Reports, about: About) -> list[Subsection]:
@@ -59,7 +52,9 @@ def words_part(reports: Reports, about: About) -> list[Subsection]:
     if not cells and reports.problem(artifacts.WORDS) is None:
         return []
     output = explained_output(about)
-    blocks: list[Block] = [_metadata(content, about), _legend(output)] if cells else []
+    blocks: list[Block] = (
+        [cells_metadata(content, about, "word", "text", COLUMNS), _legend(output)] if cells else []
+    )
     for row in cells[:CELLS]:
         blocks += [_colored(row, about), _table(row)]
     if len(cells) > CELLS:
@@ -80,23 +75,6 @@ def words_part(reports: Reports, about: About) -> list[Subsection]:
     return [
         Subsection(title="Texts, word by word", read=read, blocks=blocks, files=[artifacts.WORDS])
     ]
-
-
-def _metadata(content: Any, about: About) -> Metadata:
-    metadata: list[tuple[str, str | Status]] = [
-        ("explained", explained_output(about).removeprefix("the "))
-    ]
-    if (rows := used_of(pick(content, "budget", "rows"))) is not None:
-        metadata.append(("rows", rows))
-    if (count := whole(pick(content, "budget", "permutations"))) is not None:
-        metadata.append(("permutations of the words", number(count)))
-    absent = [f"{text} ({column})" for column, text in entries(pick(content, "absent"))]
-    if absent:
-        metadata.append(("an absent word is", ", ".join(absent[:COLUMNS])))
-    others = [text for text in listed(pick(content, "others")) if isinstance(text, str)]
-    if others:
-        metadata.append(("text columns not shown", ", ".join(others[:10])))
-    return Metadata(metadata)
 
 
 def _legend(output: str) -> Legend:
@@ -181,7 +159,7 @@ def _words(pieces: Sequence[Mapping[str, Any]], shown: Sequence[int], method: st
         colored.append(
             Word(
                 text=text,
-                tint="unknown" if unknown else _tint(values[k], largest),
+                tint="unknown" if unknown else tint(values[k], largest),
                 hint=f"{text[:60]}: {value}",
                 joined=follows and piece.get("start") == pieces[before].get("end"),
             )
@@ -189,14 +167,6 @@ def _words(pieces: Sequence[Mapping[str, Any]], shown: Sequence[int], method: st
     if shown and shown[-1] < len(pieces) - 1:
         colored.append(Word(text="…"))
     return colored
-
-
-def _tint(value: float, largest: float) -> str:
-    """`p1` … `p4` or `n1` … `n4`; "" where a value is near zero."""
-    share = abs(value) / largest if largest > 0 else 0.0
-    if share < FAINT:
-        return ""
-    return f"{'p' if value > 0 else 'n'}{max(1, math.ceil(share * LEVELS))}"
 
 
 def _table(row: Any) -> Grid:

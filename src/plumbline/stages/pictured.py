@@ -1,0 +1,44 @@
+"""The worst mistakes as pictures, as the evaluate stage writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plumbline.artifacts import Mistakes
+from plumbline.evaluation.decision import PartPredictions
+from plumbline.evaluation.mistakes import describe_mistake, worst_mistakes
+from plumbline.examples import Inputs, InputSpec, TensorSpec
+from plumbline.images import as_data_uri
+from plumbline.kinds import ByteArray
+
+MOST_COLUMNS = 3  # of images
+MOST_PICTURES = 24
+MOST_SIDE = 64  # pixels
+
+
+def picture_mistakes(spec: InputSpec, inputs: Inputs, predictions: PartPredictions) -> Mistakes:
+    """Of the test rows, `inputs` are their tensors. No rows where the model reads no image."""
+    tensors = spec.of_kind("image")
+    shown = tensors[:MOST_COLUMNS]
+    count = MOST_PICTURES // len(shown) if shown else 0
+    positions, mistakes = worst_mistakes(predictions, count)
+    return Mistakes(
+        columns=[tensor.sources[0] for tensor in shown],
+        others=[tensor.sources[0] for tensor in tensors[MOST_COLUMNS:]],
+        mistakes=mistakes,
+        rows=[
+            {
+                **describe_mistake(predictions, position, spec.classes),
+                "pictures": [_picture(tensor, inputs[tensor.name][position]) for tensor in shown],
+            }
+            for position in positions.tolist()
+        ],
+    )
+
+
+def _picture(tensor: TensorSpec, pixels: ByteArray) -> dict[str, Any] | None:
+    """None: the image is missing."""
+    if not pixels.any():
+        return None
+    height, width = tensor.empty(1).shape[2:]
+    return {"height": height, "width": width, "picture": as_data_uri(pixels, MOST_SIDE)}
