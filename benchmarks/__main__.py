@@ -20,6 +20,7 @@ from plumbline.files import write_json, write_text
 MODULES = (
     "graph",
     "throughput",
+    "gpu",
     "quality",
     "channels",
     "normalize",
@@ -33,10 +34,12 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 
 
 def main() -> None:
-    """Run the named modules (all without names); results of the others are kept."""
+    """Run the named modules; without names all that this machine can. Results of the others are
+    kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="default: all")
-    names = parser.parse_args().modules or MODULES
+    possible = [n for n in MODULES if n != "gpu" or torch.cuda.is_available()]
+    names = parser.parse_args().modules or possible
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
         print(f"── {name}", flush=True)

@@ -14,26 +14,36 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fits import (
+    BATCH,
+    COLUMNS,
+    FAMILIES,
+    IMAGES,
+    LENGTH,
+    NETWORKS,
+    PIXELS,
+    RATE,
+    TEXTS,
+    examples,
+    fixed_batch,
+    member_loss,
+    network,
+    our_loop,
+)
 from benchmarks.result import Figure, Result, Table, times
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS, BATCH, RATE, SEED = 108, 256, 1e-3, 0
 ROUNDS = 9
-# rows per round: about as long for each
-FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
-    "mlp": (40_000, {"width": 256, "depth": 2, "dropout": 0.0}),
-    "tabm": (10_240, {"width": 256, "depth": 2, "dropout": 0.0, "members": 8}),
-    "ft_transformer": (1_536, {"token_width": 64, "depth": 1, "heads": 8, "dropout": 0.0}),
-}
 PEERS = ("plumbline", "from files", "fixed batch", "lightning", "skorch")
+OURS = ("plumbline", "fixed batch")  # of images and texts
 
 
 def run() -> Result:
-    """Measure in child processes; see `measure_family` and `measure_processes`."""
+    """Measure in child processes; see `measure` and `measure_processes`."""
     speeds = {name: child("family", name) for name in FAMILIES}
     median = {
         name: {peer: statistics.median(result[peer]) for peer in PEERS}
@@ -42,6 +52,10 @@ def run() -> Result:
     processes = child("processes")
     two, one = (statistics.median(processes[key]) for key in ("two", "one"))
     mlp = median["mlp"]
+    cells = {
+        name: {peer: statistics.median(speeds) for peer, speeds in child("cells", name).items()}
+        for name in (*IMAGES, *TEXTS)
+    }
     return Result(
         title="Training",
         figures=[
@@ -54,6 +68,10 @@ def run() -> Result:
                 0.9,
             ),
             times("two processes of one thread, beside one process of two", two / one, 1.2),
+            *(
+                ratio(f"{name}: beside the same steps on one fixed batch", own, "fixed batch", 0.9)
+                for name, own in cells.items()
+            ),
         ],
         tables=[
             Table(
@@ -65,6 +83,14 @@ def run() -> Result:
                 ],
             ),
             Table(
+                title=f"Rows per second in training, batch {BATCH}, images of "
+                f"{' × '.join(map(str, PIXELS))} and texts of {LENGTH} tokens",
+                columns=["encoder", *OURS],
+                rows=[
+                    [name, *(f"{own[peer]:,.0f}" for peer in OURS)] for name, own in cells.items()
+                ],
+            ),
+            Table(
                 title="The same MLP in one process and in two",
                 columns=["processes", "threads each", "rows per second"],
                 rows=[["1", "2", f"{one:,.0f}"], ["2", "1", f"{two:,.0f}"]],
@@ -73,6 +99,7 @@ def run() -> Result:
         notes=[
             f"medians of {ROUNDS} alternating rounds, training steps alone (no validation, no "
             "start-up); mlp: 108-256-256-2",
+            "image and text: each encoder with an MLP of one layer behind it, without dropout",
             "from files: the same rows in a memory map, gathered by a thread (`runtime.batches`)",
             "plumbline and the bare loop on a fixed batch step with torch's fused AdamW; "
             "Lightning and skorch as their users write them: DataLoader, `torch.optim.AdamW`, no "
@@ -88,7 +115,8 @@ def ratio(name: str, speeds: dict[str, float], peer: str, target: float) -> Figu
 
 def child(*arguments: str) -> Any:
     """What a measurement in a process of its own found."""
-    environment = {**os.environ, "GOMP_SPINCOUNT": "1000", "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+    environment = {**os.environ, "GOMP_SPINCOUNT": "1000", "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.throughput", *arguments],
         cwd=ROOT,
@@ -100,11 +128,11 @@ def child(*arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure_family(name: str) -> dict[str, list[float]]:
+def measure(name: str, peers: Sequence[str]) -> dict[str, list[float]]:
     """Rows per second of each trainer, a value per round."""
-    rows, _ = FAMILIES[name]
-    one_epoch = {peer: MAKERS[peer](name) for peer in PEERS}
-    result: dict[str, list[float]] = {peer: [] for peer in PEERS}
+    rows = NETWORKS[name].rows
+    one_epoch = {peer: MAKERS[peer](name) for peer in peers}
+    result: dict[str, list[float]] = {peer: [] for peer in peers}
     for round_ in range(ROUNDS + 1):
         for peer, epoch in one_epoch.items():
             seconds = epoch()
@@ -113,114 +141,15 @@ def measure_family(name: str) -> dict[str, list[float]]:
     return result
 
 
-def examples(rows: int) -> Any:
-    """Normal numbers, two classes."""
-    import numpy as np
-
-    from plumbline.examples import Examples
-
-    rng = np.random.default_rng(SEED)
-    num = rng.normal(size=(rows, COLUMNS)).astype(np.float32)
-    return Examples(
-        inputs={"num": num},
-        y=(num[:, :5].sum(1) > 0).astype(np.int64),
-        rows=np.arange(rows),
-        weight=np.ones(rows, dtype=np.float32),
-    )
-
-
-def network(name: str) -> Any:
-    """The family's model, and what it reads."""
-    from plumbline.config.model import ModelConfig
-    from plumbline.examples import InputSpec, TargetSpec, TensorSpec
-    from plumbline.kinds import Task
-    from plumbline.models import build_model
-
-    names = tuple(f"n{i}" for i in range(COLUMNS))
-    num = TensorSpec(
-        name="num",
-        kind="numbers",
-        dtype="float32",
-        shape=(COLUMNS,),
-        features=names,
-        sources=names,
-    )
-    target = TargetSpec(task=Task.BINARY, classes=("no", "yes"))
-    spec = InputSpec(tensors=(num,), target=target)
-    return build_model(
-        ModelConfig(name=name, number_embedding="none", **FAMILIES[name][1]), spec, seed=SEED
-    )
-
-
-def our_loop(name: str, world: Any = None, rows: Any = None) -> Callable[[], float]:
-    """Seconds of an epoch of `plumbline.training.loop`."""
-    from plumbline.config.model import TrainConfig
-    from plumbline.kinds import Task
-    from plumbline.training.distributed import SINGLE_PROCESS
-    from plumbline.training.loop import train_epoch
-    from plumbline.training.setup import prepare
-
-    made = rows or examples(FAMILIES[name][0])
-    config = TrainConfig(batch_size=BATCH, learning_rate=RATE, clip_norm=None)
-    job, state = prepare(
-        network(name),
-        made,
-        made.take(slice(0, 10)),
-        Task.BINARY,
-        config,
-        seed=SEED,
-        target=None,
-        world=world or SINGLE_PROCESS,
-    )
-
-    def epoch() -> float:
-        state.progress.step = 0
-        begun = time.perf_counter()
-        train_epoch(job, state)
-        return time.perf_counter() - begun
-
-    return epoch
-
-
 def from_files(name: str) -> Callable[[], float]:
     """Seconds of an epoch whose batches are read from a memory map."""
     from plumbline.preprocessing.arrays import read_examples, write_examples
     from plumbline.training.distributed import World
 
     with tempfile.TemporaryDirectory() as folder:  # a map outlives its file's name
-        write_examples(Path(folder), examples(FAMILIES[name][0]))
+        write_examples(Path(folder), examples(name, NETWORKS[name].rows))
         mapped = read_examples(Path(folder), ("num",))
     return our_loop(name, World(resident_bytes=0), mapped)
-
-
-def fixed_batch(name: str) -> Callable[[], float]:
-    """Seconds of as many steps on one resident batch: no more than the model costs."""
-    import torch
-
-    model, made = network(name), examples(BATCH)
-    num, y = torch.from_numpy(made.inputs["num"]), torch.from_numpy(made.y)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, fused=True)
-    steps = FAMILIES[name][0] / BATCH
-
-    def epoch() -> float:
-        model.train()
-        begun = time.perf_counter()
-        for _ in range(round(steps)):
-            loss = member_loss(model(num=num), y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        return (time.perf_counter() - begun) * steps / round(steps)
-
-    return epoch
-
-
-def member_loss(output: Any, y: Any) -> Any:
-    """Cross-entropy, the mean over members (B, K, 2)."""
-    import torch
-
-    members = output.shape[1]
-    return torch.nn.functional.cross_entropy(output.flatten(0, 1), y.repeat_interleave(members))
 
 
 def lightning_trainer(name: str) -> Callable[[], float]:
@@ -248,7 +177,7 @@ def lightning_trainer(name: str) -> Callable[[], float]:
         def on_train_epoch_end(self) -> None:
             self.seconds += time.perf_counter()
 
-    made = examples(FAMILIES[name][0])
+    made = examples(name, NETWORKS[name].rows)
     data = TensorDataset(torch.from_numpy(made.inputs["num"]), torch.from_numpy(made.y))
     module = Module()
 
@@ -276,7 +205,7 @@ def skorch_net(name: str) -> Callable[[], float]:
         def get_loss(self, output: Any, y: Any, X: Any = None, training: bool = False) -> Any:
             return member_loss(output, y)
 
-    made = examples(FAMILIES[name][0])
+    made = examples(name, NETWORKS[name].rows)
     net = Net(
         module=network(name),
         criterion=torch.nn.CrossEntropyLoss,
@@ -331,14 +260,21 @@ def _member(rank: int, size: int, threads: int, folder: str) -> None:
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
     epoch = our_loop("mlp", World(rank=rank, size=size))
     epoch()
-    speeds = [FAMILIES["mlp"][0] / epoch() for _ in range(3)]
+    speeds = [FAMILIES["mlp"].rows / epoch() for _ in range(3)]
     if rank == 0:
         (Path(folder) / "speeds.json").write_text(json.dumps(speeds))
     if size > 1:
         leave()
 
 
+MEASURES: dict[str, Callable[..., Any]] = {
+    "family": lambda name: measure(name, PEERS),
+    "cells": lambda name: measure(name, OURS),
+    "processes": measure_processes,
+}
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # Lightning's advice on workers
     what, *which = sys.argv[1:]
-    print(json.dumps(measure_family(*which) if what == "family" else measure_processes()))
+    print(json.dumps(MEASURES[what](*which)))

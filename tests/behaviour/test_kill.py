@@ -32,15 +32,26 @@ FIT: dict[str, Any] = {
     "augment": {"noise": 0.1, "mixup": 0.2},
     "learning_curve": [0.5],
 }
+# a fit of images and texts beside numbers and categories
+CELLS = made_spec(Task.MULTICLASS, texts=1, images=1)
+ENCODERS = {
+    "text": {"embedding_dim": 8, "width": 8},
+    "image": {"encoder": "cnn", "width": 8, "depth": 1},
+}
+CHANGED = {"mask_tokens": 0.1, "flip": 0.5, "shift": 0.1, "erase": 0.2}
 HOW = {"checkpoint_steps": 7, "threads": 1}
 CHECKPOINTS = ".plumbline/checkpoints"
 
 
-def checkout(folder: Path, *, epochs: int = FIT["epochs"], **how: Any) -> Paths:
-    train = {**FIT, "epochs": epochs}
-    return made_checkout(
-        folder, SPEC, model=MODEL, train=train, runtime={**HOW, **how}, rows=(600, 200)
-    )
+def checkout(
+    folder: Path, *, epochs: int = FIT["epochs"], cells: bool = False, **how: Any
+) -> Paths:
+    """Of numbers and categories, or of all `cells`."""
+    train, model, spec, rows = {**FIT, "epochs": epochs}, MODEL, SPEC, (600, 200)
+    if cells:
+        train["augment"] = {**train["augment"], **CHANGED}
+        model, spec, rows = {**MODEL, **ENCODERS}, CELLS, (240, 80)
+    return made_checkout(folder, spec, model=model, train=train, runtime={**HOW, **how}, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,8 @@ class Unbroken:
     seconds: float
 
 
-def run_unbroken(folder: Path, processes: int) -> Unbroken:
-    paths = checkout(folder, processes=processes)
+def run_unbroken(folder: Path, **how: Any) -> Unbroken:
+    paths = checkout(folder, **how)
     begun = time.monotonic()
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr
@@ -62,12 +73,17 @@ def run_unbroken(folder: Path, processes: int) -> Unbroken:
 
 @pytest.fixture(scope="module")
 def by_one(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
-    return run_unbroken(tmp_path_factory.mktemp("one"), 1)
+    return run_unbroken(tmp_path_factory.mktemp("one"))
 
 
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
-    return run_unbroken(tmp_path_factory.mktemp("two"), 2)
+    return run_unbroken(tmp_path_factory.mktemp("two"), processes=2)
+
+
+@pytest.fixture(scope="module")
+def of_cells(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    return run_unbroken(tmp_path_factory.mktemp("cells"), cells=True)
 
 
 @contextmanager
@@ -165,15 +181,15 @@ def surely(kill: Callable[[float], bool], pause: float) -> None:
     raise AssertionError("every run was done before it was killed")
 
 
-def test_one_process(tmp_path: Path, by_one: Unbroken) -> None:
+def test_one_process(tmp_path: Path, of_cells: Unbroken) -> None:
     """Wherever its batches come from."""
-    paths = checkout(tmp_path, batches="files")
+    paths = checkout(tmp_path, cells=True, batches="files")
     assert kill_once(paths, 0.0, from_checkpoint=True)
     assert kill_once(paths, 0.05, from_checkpoint=True)
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr
     assert "resuming in epoch" in done.stderr
-    assert outputs(paths) == by_one.outputs
+    assert outputs(paths) == of_cells.outputs
 
 
 def test_one_of_two_processes(tmp_path: Path, by_two: Unbroken) -> None:
@@ -184,15 +200,15 @@ def test_one_of_two_processes(tmp_path: Path, by_two: Unbroken) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(20))
-def test_one_process_at_a_random_moment(tmp_path: Path, by_one: Unbroken, seed: int) -> None:
+def test_one_process_at_a_random_moment(tmp_path: Path, of_cells: Unbroken, seed: int) -> None:
     """Imports, first steps, checkpoints, the fits of the learning curve, the writing at the end:
     anywhere in the life of the process."""
-    paths = checkout(tmp_path)
-    pause = random.Random(seed).uniform(0, by_one.seconds)
+    paths = checkout(tmp_path, cells=True)
+    pause = random.Random(seed).uniform(0, of_cells.seconds)
     surely(lambda pause: kill_once(paths, pause, from_checkpoint=False), pause)
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr
-    assert outputs(paths) == by_one.outputs
+    assert outputs(paths) == of_cells.outputs
 
 
 @pytest.mark.soak

@@ -1,0 +1,163 @@
+"""The tests that need a GPU, and the speed of training on it: eager and compiled, fp32 and bf16.
+
+`python -m benchmarks gpu` publishes it; `python -m benchmarks.gpu --device cpu` tries the script
+on a CPU, with few networks, and prints. It ends within `SECONDS`: what there is no time for is
+left out and listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.fits import NETWORKS, examples, our_loop
+from benchmarks.result import Figure, Result, Table
+from plumbline.training.device import set_up
+from plumbline.training.distributed import World
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = "tests/behaviour/test_gpu.py"
+SECONDS = 480.0  # of everything
+TEST_SECONDS = 270.0  # of the tests, at most
+COMPILING = 40.0  # seconds kept for one that is compiled
+ROUNDS = 5
+SCALE = 16  # rows on a GPU per row on two cores
+TRIED = ("mlp", "image, cnn", "text, mean")  # on a CPU
+WAYS = tuple((precision, how) for how in (False, True) for precision in ("fp32", "bf16"))
+NO_GPU = (
+    "no GPU is at hand (torch sees no CUDA device), so there is nothing to publish.\n"
+    "Fix: run it on a machine with one; `python -m benchmarks.gpu --device cpu` tries the script"
+)
+
+OUTCOME = re.compile(r"::(.+?) (PASSED|FAILED|ERROR|SKIPPED)\b")
+Outcome = tuple[str, str]  # of a test
+
+
+def run(device: str = "cuda") -> Result:
+    """Test, then measure every network until the time is over."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit(NO_GPU)
+    end = time.monotonic() + SECONDS
+    tests = run_tests(device)
+    speeds, left_out = measure(torch.device(device), end)
+    passed = sum(outcome == "passed" for _, outcome in tests)
+    card = torch.cuda.get_device_name() if device == "cuda" else "a CPU, to try the script"
+    return Result(
+        title="GPU",
+        figures=[
+            Figure(
+                name=f"tests that passed on {card}",
+                reached=passed,
+                unit=f"of {len(tests)}",
+                target="all",
+                holds=passed == len(tests) > 0,
+            )
+        ],
+        tables=[
+            Table(
+                title=f"Rows per second in training, {card}",
+                columns=["network", *(_words(*way) for way in WAYS)],
+                rows=[
+                    [name, *(f"{own[way]:,.0f}" if way in own else "–" for way in WAYS)]
+                    for name, own in speeds.items()
+                ],
+            ),
+            Table(
+                title="Tests",
+                columns=["test", ""],
+                rows=[list(own) for own in tests],
+            ),
+        ],
+        notes=[
+            f"torch {torch.__version__}, CUDA {torch.version.cuda}; medians of {ROUNDS} epochs "
+            "after one that is not counted; the networks are those of Training, 256 rows per step",
+            *([f"no time was left for: {', '.join(left_out)}"] if left_out else []),
+        ],
+    )
+
+
+def run_tests(device: str) -> list[Outcome]:
+    """`TESTS` by pytest: name and outcome of each, and of what the time was too short for."""
+    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+    environment = {**os.environ, "PLUMBLINE_TEST_DEVICE": device, "PYTHONPATH": path}
+    command = [sys.executable, "-m", "pytest", "-v", "-n", "0", TESTS]
+    with tempfile.TemporaryFile("w+") as output:
+        late = False
+        try:
+            subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                check=False,
+                timeout=TEST_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            late = True
+        output.seek(0)
+        text = output.read()
+    print(text[-4000:], flush=True)
+    outcomes = [(name, outcome.lower()) for name, outcome in OUTCOME.findall(text)]
+    return outcomes + [("the rest", f"not done in {TEST_SECONDS:.0f} s")] * late
+
+
+Speeds = dict[str, dict[tuple[str, bool], float]]
+
+
+def measure(device: torch.device, end: float) -> tuple[Speeds, list[str]]:
+    """Rows per second by network and way, the quick ways first; and what was left out."""
+    set_up(torch.device("cuda", 0) if device.type == "cuda" else device, _threads())
+    names = list(NETWORKS) if device.type == "cuda" else list(TRIED)
+    speeds: Speeds = {name: {} for name in names}
+    left_out = []
+    for precision, compiled in WAYS:
+        for name in names:
+            if time.monotonic() + (COMPILING if compiled else 5.0) > end:
+                left_out.append(f"{name} {_words(precision, compiled)}")
+                continue
+            speed = _speed(name, device, precision, compiled=compiled)
+            speeds[name][precision, compiled] = speed
+            print(f"{name}, {_words(precision, compiled)}: {speed:,.0f} rows/s", flush=True)
+    return speeds, left_out
+
+
+def _speed(name: str, device: torch.device, precision: str, *, compiled: bool) -> float:
+    torch._dynamo.reset()
+    on_gpu = device.type == "cuda"
+    count = NETWORKS[name].rows * SCALE if on_gpu else 512
+    world = World(device=device, compile=compiled)
+    epoch = our_loop(name, world, examples(name, count), precision=precision)
+    epoch()
+    return count / statistics.median(epoch() for _ in range(ROUNDS if on_gpu else 1))
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _words(precision: str, compiled: bool) -> str:
+    return f"{'compiled' if compiled else 'eager'} {precision}"
+
+
+def main() -> None:
+    """Print, and publish nothing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda")
+    result = run(parser.parse_args().device)
+    from benchmarks.__main__ import machine, markdown
+
+    print(markdown({**dataclasses.asdict(result), "date": "a try", "machine": machine()}))
+
+
+if __name__ == "__main__":
+    main()
