@@ -32,7 +32,7 @@ from plumbline.models import build_model
 from plumbline.models.deployed import Deployed
 
 SIDE, SQUARE = 14, 4  # pixels; a patch has two
-MODELS = [("cnn", "mlp"), ("resnet", "perceptron"), ("vit", "ft_transformer"), ("cnn", "tabm_mini")]
+MODELS = [("cnn", "mlp"), ("resnet", "perceptron"), ("vit", "ft_transformer")]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def made(n: int, seed: int) -> tuple[Any, Any, Any]:
 
 
 @cache
-def case(encoder: str, model: str, steps: int = 20, n: int = 8) -> tuple[Case, Any]:
+def case(encoder: str, model: str, steps: int = 20, n: int = 4) -> tuple[Case, Any]:
     """A network that has learned to see the square, and where it is in the explained rows."""
     tensor = image_tensor(shape=(1, SIDE, SIDE))
     target = TargetSpec(task=Task.BINARY, classes=("no", "yes"))
@@ -118,7 +118,7 @@ def case(encoder: str, model: str, steps: int = 20, n: int = 8) -> tuple[Case, A
 def explained(own: Case) -> list[CellExplanation[OpenImage]]:
     absent, rows = absent_image(own.background["image_0"]), own.rows["image_0"]
     cells = [open_image("i", "image_0", i, row, absent) for i, row in enumerate(rows)]
-    effort = CellEffort(rows=len(rows), pairs=2, samples=200)
+    effort = CellEffort(rows=len(rows), pairs=2, samples=100)
     return explain_cells(own, [cell for cell in cells if cell is not None], effort)
 
 
@@ -157,7 +157,7 @@ def test_the_patches_that_count_come_first() -> None:
 def test_passes_with_gradients_take_as_many_rows_as_fit_into_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own, _ = case("cnn", "mlp")
+    own, _ = case("cnn", "mlp", 0)
     sizes: list[int] = []
     network = own.deployed
     handle = network.register_forward_pre_hook(
@@ -165,13 +165,13 @@ def test_passes_with_gradients_take_as_many_rows_as_fit_into_memory(
     )
     arguments = (network, own.rows, own.background, own.masker, own.outputs)
     whole = integrated_gradients(*arguments), saliency(*arguments)
-    assert max(sizes) == 8
+    assert max(sizes) == 4
     monkeypatch.setattr(gradients, "MEMORY", 3 * activation_bytes(network, own.rows))
     sizes.clear()
     parts = integrated_gradients(*arguments), saliency(*arguments)
     handle.remove()
     assert max(sizes) == 3
-    assert_allclose(parts, whole, atol=1e-6)
+    assert_allclose(parts, whole, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_values() -> None:
