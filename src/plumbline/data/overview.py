@@ -13,7 +13,8 @@ from plumbline.data.source import Source
 from plumbline.kinds import ColumnType, Role, TargetKind
 
 DETAILED = 200  # columns with more than their gaps
-PER_PASS = 50  # columns summarized in one pass over the data
+PER_PASS = 50  # columns at most that are summarized in one pass over the data
+CELLS_PER_PASS = 2**25  # cells: a median holds its column, half a GB in all
 VALUES = 20  # most frequent values kept of the target; fewer of other columns
 OTHERS = 3
 BINS = 30
@@ -42,8 +43,9 @@ def overview(source: Source, expectations: Expectations) -> dict[str, Any]:
 def _columns(source: Source, columns: Mapping[str, ColumnExpectations]) -> Iterator[dict[str, Any]]:
     target = next(n for n, c in columns.items() if c.role is Role.TARGET)
     detailed = {*list(columns)[:DETAILED], target}
-    for start in range(0, len(columns), PER_PASS):
-        names = list(columns)[start : start + PER_PASS]
+    per_pass = min(PER_PASS, max(CELLS_PER_PASS // max(source.rows, 1), 1))
+    for start in range(0, len(columns), per_pass):
+        names = list(columns)[start : start + per_pass]
         wanted = {}
         for i, name in enumerate(names):
             column = pl.col(name)

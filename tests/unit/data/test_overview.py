@@ -28,7 +28,11 @@ columns:
 
 
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
-def test_types_gaps_values_and_the_target(tmp_path: Path, task: str) -> None:
+@pytest.mark.parametrize("cells", [1, 2**25])  # one column per pass, and all
+def test_types_gaps_values_and_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, cells: int
+) -> None:
+    monkeypatch.setattr("plumbline.data.overview.CELLS_PER_PASS", cells)
     lines = ["size,kind,day,y", *(",".join(row) for row in ROWS)]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "d.csv").write_text("\n".join(lines) + "\n")
