@@ -22,6 +22,8 @@ MODULES = (
     "throughput",
     "gpu",
     "quality",
+    "texts",
+    "fashion",
     "channels",
     "normalize",
     "images",

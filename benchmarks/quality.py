@@ -15,7 +15,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -116,29 +116,42 @@ def run() -> Result:
     )
 
 
-def prepare(name: str, file: Path, test: Path | None, target: str) -> Task:
-    """Read, infer, split and normalize, as init and the first stages do."""
+def prepare(
+    name: str,
+    file: Path,
+    test: Path | None,
+    target: str,
+    *,
+    positive: str | None = None,
+    seed: int = 0,
+    drop: Collection[str] = (),
+) -> Task:
+    """Read, infer, split and normalize, as init and the first stages do; `drop` names columns
+    that are no features."""
     defaults = load_config(ROOT / "params.yaml")
-    form = make_canonical(file, ROOT / ".plumbline" / "bench", target=target).form
-    raw, *others = [scan(f, form) for f in (file, test) if f]
+    plain = make_canonical(file, ROOT / ".plumbline" / "bench", target=target)
+    form = plain.form
+    raw, *others = [scan(f, form) for f in (plain.path, test) if f]
     result = infer(
         raw,
         form,
-        Wishes(target=target),
+        Wishes(target=target, positive=positive),
         file=name,
         test=others[0] if others else None,
     ).expectations
     data = DataConfig(
         name=name,
-        path=str(file),
+        path=str(plain.path),
         test_path=str(test) if test else None,
         target=target,
         task=result.task,
         positive=result.positive,
         format=form,
     )
-    config = replace(defaults, data=data, normalize=replace(defaults.normalize, columns={}))
-    schema = result.schema
+    normalize = replace(defaults.normalize, columns={})
+    config = replace(defaults, data=data, normalize=normalize, seed=seed)
+    kept = tuple(column for column in result.schema.columns if column.name not in drop)
+    schema = replace(result.schema, columns=kept)
     table = open_table(data, schema, Path("/"))
     rows = read_rows(table, schema, data, config.split)
     part = make_split(rows, resolve(rows, config.split), config.seed).part
@@ -272,7 +285,7 @@ def family(name: str) -> Fit:
 
     def fit(task: Task, seed: int) -> DoubleArray:
         config, spec = task.config, task.spec
-        set_up(CPU, count_threads(config.train, 1))
+        set_up(CPU, count_threads(config.runtime, 1))
         metric = resolve_metric("auto", spec.task)
 
         def fit_for(epochs: int) -> FreshFit:

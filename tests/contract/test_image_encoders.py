@@ -157,16 +157,16 @@ def test_the_exported_graph_gives_the_same(encoder: str, pool: str) -> None:
 
 
 def test_a_column_has_its_own_encoder_where_it_is_given_one() -> None:
-    own = {"i0": ImageColumnConfig(encoder="cnn", width=10, pool="average")}
+    own = {"i0": ImageColumnConfig(encoder="resnet", width=10)}
     made = ImageFeatures(
         ModelConfig(image=ImageEncoderConfig(columns=own)), image_tensor(shape=SHAPE)
     )
-    assert type(made.body).__name__ == "ImageCNN" and made.chunks == [11]
+    assert type(made.body).__name__ == "ImageResNet" and made.chunks == [11]
     other = ImageFeatures(
         ModelConfig(image=ImageEncoderConfig(columns={"other": own["i0"]})),
         image_tensor(shape=SHAPE),
     )
-    assert type(other.body).__name__ == "ImageResNet" and other.chunks == [129]
+    assert type(other.body).__name__ == "ImageCNN" and other.chunks == [129]
 
 
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:

@@ -17,6 +17,13 @@ from plumbline.config.data import DataConfig
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, Task
 
+# keys, value, whether what stands there is left alone, why
+FOR_IMAGES: tuple[tuple[tuple[str, ...], Any, Callable[[Any], bool], str], ...] = (
+    (("tune", "trials"), 0, lambda v: v == 0, "fits of images take long; set it to search"),
+    (("train", "batch_size"), 64, lambda v: 0 < v <= 64, "images need more and smaller steps"),
+    (("train", "augment", "shift"), 0.1, bool, "an image moved a little shows the same"),
+)
+
 
 def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnType]) -> list[str]:
     """Write the `data` section; set back what was about other data. Says what was set back.
@@ -43,12 +50,24 @@ def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnT
         elif key != "max_memory_mb":
             document["data"][key] = _quoted(value)
     changed = _set_back(document, data.task, columns, earlier)
-    if ColumnType.IMAGE in columns.values() and document["tune"]["trials"]:
-        document["tune"]["trials"] = 0
-        changed.append("tune.trials set to 0: fits of images take long; set it to search")
+    if ColumnType.IMAGE in columns.values():
+        changed += _set_for_images(document)
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(path, text.getvalue())
+    return changed
+
+
+def _set_for_images(document: Any) -> list[str]:
+    """What tables of few numbers do well with and images do not; says what was set."""
+    changed = []
+    for keys, value, stays, why in FOR_IMAGES:
+        section = document
+        for key in keys[:-1]:
+            section = section[key]
+        if not stays(section[keys[-1]]):
+            section[keys[-1]] = value
+            changed.append(f"{'.'.join(keys)} set to {value}: {why}")
     return changed
 
 

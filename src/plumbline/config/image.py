@@ -33,7 +33,7 @@ class ImageEncoderConfig:
     `depth` and `patch`: None follows from the size of the images.
     """
 
-    encoder: ImageEncoderName = "resnet"
+    encoder: ImageEncoderName = "cnn"
     width: int = Field(default=128, ge=1, le=4096)
     depth: int | None = Field(default=None, ge=1, le=100)
     heads: int = Field(default=4, ge=1, le=256)

@@ -65,6 +65,8 @@ class TextFeatures(nn.Module):
         (length,) = tensor.shape
         assert length is not None
         self.body = build(own, length)
+        with torch.no_grad():
+            self.lookup.table.weight.mul_(getattr(self.body, "token_scale", 1.0))
         self.chunks = [own.width]
 
     def forward(self, ids: Tensor) -> Tensor:
