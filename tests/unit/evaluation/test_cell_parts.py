@@ -107,6 +107,7 @@ def case(encoder: str, model: str, texts: list[str]) -> tuple[Case, TextTokenize
         for name, parameter in network.named_parameters():
             parameter.mul_(1.5)
             if name.endswith(("lookup.table.weight", "text_0.lookup.weight")):
+                parameter.mul_(0.5 / parameter.abs().max())  # however small they begin
                 parameter[int(free)] *= 8
     rng = np.random.default_rng(0)
     inputs: dict[str, Any] = {
