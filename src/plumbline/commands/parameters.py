@@ -18,10 +18,19 @@ from plumbline.files import write_text
 from plumbline.kinds import ColumnType, Task
 
 # keys, value, whether what stands there is left alone, why
-FOR_IMAGES: tuple[tuple[tuple[str, ...], Any, Callable[[Any], bool], str], ...] = (
+Setting = tuple[tuple[str, ...], Any, Callable[[Any], bool], str]
+
+# what tables of numbers do well with and images do not
+FOR_IMAGES: tuple[Setting, ...] = (
     (("tune", "trials"), 0, lambda v: v == 0, "fits of images take long; set it to search"),
-    (("train", "batch_size"), 64, lambda v: 0 < v <= 64, "images need more and smaller steps"),
+    (("train", "batch_size"), 32, lambda v: 0 < v <= 32, "images need more and smaller steps"),
     (("train", "augment", "shift"), 0.1, bool, "an image moved a little shows the same"),
+)
+IMAGES_ALONE: Setting = (
+    ("model", "name"),
+    "mlp",
+    lambda v: v in ("perceptron", "mlp", "resmlp"),
+    "the image encoder leaves an ensemble of layers nothing to do",
 )
 
 
@@ -50,18 +59,21 @@ def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnT
         elif key != "max_memory_mb":
             document["data"][key] = _quoted(value)
     changed = _set_back(document, data.task, columns, earlier)
-    if ColumnType.IMAGE in columns.values():
-        changed += _set_for_images(document)
+    features = {kind for name, kind in columns.items() if name != data.target}
+    if ColumnType.IMAGE in features:
+        changed += _set(document, *FOR_IMAGES)
+    if features == {ColumnType.IMAGE}:
+        changed += _set(document, IMAGES_ALONE)
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(path, text.getvalue())
     return changed
 
 
-def _set_for_images(document: Any) -> list[str]:
-    """What tables of few numbers do well with and images do not; says what was set."""
+def _set(document: Any, *wanted: Setting) -> list[str]:
+    """Set what does not stay; says what was set, and why."""
     changed = []
-    for keys, value, stays, why in FOR_IMAGES:
+    for keys, value, stays, why in wanted:
         section = document
         for key in keys[:-1]:
             section = section[key]

@@ -38,3 +38,20 @@ def test_what_named_columns_of_the_earlier_data_is_said_in_one_line(
         "normalize.columns: left out area_error, smoothness_mean (columns of breast-cancer)"
     )
     assert write_parameters(file, replace(before, name="shop"), {"a": ColumnType.NUMBER}) == []
+
+
+def test_what_images_need_is_set_once_and_what_the_owner_set_stays(
+    root: Path, tmp_path: Path
+) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    data = replace(load_config(file).data, target="label")
+    alone = {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY}
+    write_parameters(file, data, {**alone, "size": ColumnType.NUMBER})
+    config = load_config(file)
+    assert config.tune.trials == 0 and config.train.batch_size == 32
+    assert config.train.augment.shift == 0.1 and config.model.name == "tabm_mini"
+    (line,) = write_parameters(file, data, alone)
+    assert line.startswith("model.name set to mlp: ")
+    file.write_text(file.read_text(encoding="utf-8").replace("batch_size: 32", "batch_size: 8"))
+    assert write_parameters(file, data, alone) == []
+    assert load_config(file).train.batch_size == 8
