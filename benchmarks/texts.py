@@ -52,7 +52,7 @@ def sms() -> Result:
     """Text messages: a message and nothing else."""
     made = fit_all(
         DATA / "sms_spam" / "SMSSpamCollection",
-        "column_1",
+        "column_0",
         "spam",
         [
             Contender(name="plumbline, the defaults", fit=default),
