@@ -23,7 +23,7 @@ import polars as pl
 from PIL import Image
 
 from benchmarks.quality import DATA, SEEDS, Task, prepare
-from benchmarks.result import Figure, Result, Table
+from benchmarks.result import Figure, Result, Table, no_data, together
 from plumbline.config.model import TrainConfig
 from plumbline.evaluation.metrics import METRICS, all_scores, score
 from plumbline.examples import Examples, InputSpec
@@ -50,19 +50,9 @@ FEW, FEW_TO_STOP = 50, 10  # per class, of them for stopping
 def run() -> Result:
     """Both."""
     if not DATA.is_dir():
-        return Result(
-            title="Images",
-            figures=[],
-            notes=["not run: no real data sets at hand (set PLUMBLINE_TEST_DATA)"],
-        )
+        return no_data("Images")
     task = prepared()
-    parts = [whole(task), transfer(task)]
-    return Result(
-        title="Images",
-        figures=[figure for part in parts for figure in part.figures],
-        tables=[table for part in parts for table in part.tables],
-        notes=[note for part in parts for note in part.notes],
-    )
+    return together("Images", [whole(task), transfer(task)])
 
 
 def prepared() -> Task:

@@ -23,7 +23,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from benchmarks.result import Figure, Result, Table
+from benchmarks.result import Figure, Result, Table, no_data
 from plumbline.config import Config, load_config
 from plumbline.config.data import DataConfig
 from plumbline.config.model import ModelName
@@ -77,11 +77,7 @@ class Task:
 def run() -> Result:
     """Fit every family and every peer on every set, with several seeds."""
     if not DATA.is_dir():
-        return Result(
-            title="Quality of each family at its defaults",
-            figures=[],
-            notes=["not run: no real data sets at hand (set PLUMBLINE_TEST_DATA)"],
-        )
+        return no_data("Quality of each family at its defaults")
     tasks = [
         prepare(name, DATA / file, DATA / test if test else None, target)
         for name, file, test, target in SETS

@@ -44,3 +44,19 @@ class Result:
     figures: Sequence[Figure]
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+
+
+def no_data(title: str) -> Result:
+    """Of a benchmark on real data sets where there are none."""
+    note = "not run: no real data sets at hand (set PLUMBLINE_TEST_DATA)"
+    return Result(title=title, figures=[], notes=[note])
+
+
+def together(title: str, parts: Sequence[Result]) -> Result:
+    """What the parts of a benchmark measured, under one title."""
+    return Result(
+        title=title,
+        figures=[figure for part in parts for figure in part.figures],
+        tables=[table for part in parts for table in part.tables],
+        notes=[note for part in parts for note in part.notes],
+    )

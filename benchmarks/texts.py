@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quality import DATA, SEEDS, Task, family, peer_rows, prepare
-from benchmarks.result import Figure, Result, Table
+from benchmarks.result import Figure, Result, Table, no_data, together
 from plumbline.evaluation.metrics import all_scores
 from plumbline.kinds import DoubleArray
 
@@ -34,18 +34,8 @@ class Contender:
 def run() -> Result:
     """Messages alone, and reviews beside columns."""
     if not DATA.is_dir():
-        return Result(
-            title="Texts",
-            figures=[],
-            notes=["not run: no real data sets at hand (set PLUMBLINE_TEST_DATA)"],
-        )
-    parts = [sms(), alexa()]
-    return Result(
-        title="Texts",
-        figures=[figure for part in parts for figure in part.figures],
-        tables=[table for part in parts for table in part.tables],
-        notes=[note for part in parts for note in part.notes],
-    )
+        return no_data("Texts")
+    return together("Texts", [sms(), alexa()])
 
 
 def sms() -> Result:

@@ -265,15 +265,15 @@ class Mistakes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordExplanations:
-    """Texts of single rows, explained word by word; see `evaluation.cell_parts`.
+class CellExplanations:
+    """Cells of single rows, explained part by part; see `evaluation.cell_parts`.
 
-    `columns` are the text columns that were opened, `others` those that were not; a row of `rows`
-    is one cell, the rows that are explained by LIME first; `faithfulness`: column -> method ->
-    what the deletion test of its words says; `absent`: what became of absent words, by column.
+    `columns` are those whose cells were opened, `others` those of the same kind whose cells were
+    not; a row of `rows` is one cell, the rows that are explained by LIME first; `faithfulness`:
+    column -> method -> what the deletion test of its parts says; `absent`: what became of absent
+    parts, by column.
     """
 
-    FILE: ClassVar[str] = f"reports/{WORDS}"
     STAGE: ClassVar[str] = "explain"
 
     of: str
@@ -286,24 +286,21 @@ class WordExplanations:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchExplanations:
-    """Images of single rows, explained patch by patch; see `evaluation.cell_parts`.
+class WordExplanations(CellExplanations):
+    """Texts, by their words."""
 
-    As `WordExplanations`; `absent`: what an absent patch shows, by column. `picture` of a row is
-    what the model reads, as a data URI; `patches`: method -> values by row and column of patches,
-    which end at the pixels `down` and `across`.
+    FILE: ClassVar[str] = f"reports/{WORDS}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchExplanations(CellExplanations):
+    """Images, by their patches.
+
+    `picture` of a row is what the model reads, as a data URI; `patches`: method -> values by row
+    and column of patches, which end at the pixels `down` and `across`.
     """
 
     FILE: ClassVar[str] = f"reports/{PATCHES}"
-    STAGE: ClassVar[str] = "explain"
-
-    of: str
-    columns: Sequence[str]
-    others: Sequence[str]
-    absent: Mapping[str, str]
-    rows: Sequence[Mapping[str, Any]]
-    faithfulness: Mapping[str, Mapping[str, Any]]
-    budget: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

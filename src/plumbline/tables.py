@@ -7,7 +7,7 @@ what passes between them is defined here and in `examples`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -223,6 +223,14 @@ def rows_at_once(columns: int, max_memory_mb: int, images: int = 0) -> int:
     if images:
         most = max(max_memory_mb * 1024 // (64 * 4 * IMAGE_KB * images), 8)
     return min(max(max_memory_mb * 200 // max(columns, 1), 500), most)
+
+
+def batches(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
+    """The rows in order, `size` at a time, the last batch shorter.
+
+    One size always: sums of batches, and files written from them, then have the same bytes.
+    """
+    yield from frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
 
 
 @dataclass(frozen=True, kw_only=True)

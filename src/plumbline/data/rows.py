@@ -5,7 +5,7 @@ Written once, by `validate`; no later stage knows how a cell is written in the f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +16,7 @@ from plumbline.errors import DataError
 from plumbline.files import read_json, write_json
 from plumbline.kinds import ColumnType
 from plumbline.manifest import MANIFEST
-from plumbline.tables import Schema, Table, rows_at_once
+from plumbline.tables import Schema, Table, batches, rows_at_once
 
 ROWS, ABOUT = "rows.parquet", "table.json"
 VERSION = "rows.json"  # in .plumbline/: which version of the data the rows were read from
@@ -82,30 +82,12 @@ def sink_rows(
     """
     columns = len(cells) or len(frame.collect_schema())
     size = rows_at_once(columns, max_memory_mb, images)
-    writer: pq.ParquetWriter | None = None
-    try:
-        for piece in _of_one_size(frame, size * (1 if images else GROUPS_AT_ONCE)):
+    nothing = pl.DataFrame(schema=frame.collect_schema())
+    schema = (nothing.select(cells) if cells else nothing).to_arrow().schema
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for piece in batches(frame, size * (1 if images else GROUPS_AT_ONCE)):
             table = (piece.select(cells) if cells else piece).to_arrow()
-            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table, row_group_size=size)
-    finally:
-        if writer is not None:
-            writer.close()
-
-
-def _of_one_size(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
-    """The rows in order, `size` at a time, the last piece shorter; one piece where there are no
-    rows. The engine's own pieces end where the file's do."""
-    rest = pl.DataFrame(schema=frame.collect_schema())
-    whole = False
-    for piece in frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
-        rest = pl.concat([rest, piece])
-        while rest.height >= size:
-            whole = True
-            yield rest.head(size)
-            rest = rest.slice(size)
-    if rest.height or not whole:
-        yield rest
 
 
 def open_rows(folder: Path, max_memory_mb: int) -> tuple[Table, Schema]:

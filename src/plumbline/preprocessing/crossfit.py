@@ -10,10 +10,10 @@ import polars as pl
 from plumbline.kinds import DoubleArray, IntArray
 from plumbline.preprocessing.columns import CategoryState
 from plumbline.preprocessing.encode import CodeSums, add_code_sums, target_means
-from plumbline.preprocessing.frames import batches, named
+from plumbline.preprocessing.frames import named
 from plumbline.preprocessing.summary import position_hash
 from plumbline.preprocessing.table_reader import code_expression, read_targets
-from plumbline.tables import Schema
+from plumbline.tables import Schema, batches
 
 
 class CrossFit:

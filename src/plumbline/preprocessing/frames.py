@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 
@@ -19,14 +17,6 @@ def take_rows(table: Table, rows: IntArray) -> pl.LazyFrame:
     keep[rows] = True
     flag = pl.LazyFrame({_KEEP: keep})
     return pl.concat([table.frame, flag], how="horizontal").filter(pl.col(_KEEP)).drop(_KEEP)
-
-
-def batches(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
-    """The rows in order, `size` at a time, the last batch shorter.
-
-    One size always: sums of batches then give the same bytes.
-    """
-    yield from frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
 
 
 def named(rows: IntArray | None, start: int, count: int) -> IntArray:

@@ -16,9 +16,8 @@ import polars as pl
 from plumbline.images import ImageReader, ImageShape, read_images
 from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray, ObjectArray
 from plumbline.preprocessing.dates import PARTS, date_numbers
-from plumbline.preprocessing.frames import batches
 from plumbline.preprocessing.summary import clean, has_many_values
-from plumbline.tables import Schema, rows_at_once
+from plumbline.tables import Schema, batches, rows_at_once
 
 OTHER, MISSING = 0, 1  # codes: a rare or unseen value, no value; then values by frequency
 MOST_VALUES = 1000  # of a category that have a code of their own

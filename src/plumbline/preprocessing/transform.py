@@ -15,12 +15,12 @@ from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec
 from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role
 from plumbline.preprocessing.columns import check_columns
 from plumbline.preprocessing.decoded import DecodedImages
-from plumbline.preprocessing.frames import batches, named
+from plumbline.preprocessing.frames import named
 from plumbline.preprocessing.preparer import Labels
 from plumbline.preprocessing.preparers import PREPARERS, Given, Preparer, columns_by_preparer
 from plumbline.preprocessing.states import FORMAT, kept_states, schema_and_states
 from plumbline.preprocessing.table_reader import read_targets, read_weights
-from plumbline.tables import Schema, rows_at_once
+from plumbline.tables import Schema, batches, rows_at_once
 
 
 class TableTransformer:

@@ -283,9 +283,7 @@ def _rows(explanation: Explanation, budget: Budget) -> list[tuple[str, str]]:
     return rows
 
 
-def _cell_rows(
-    parts: str, cells: artifacts.WordExplanations | artifacts.PatchExplanations
-) -> list[tuple[str, str]]:
+def _cell_rows(parts: str, cells: artifacts.CellExplanations) -> list[tuple[str, str]]:
     """How faithful each method is over the parts of the cells of each column."""
     return [
         (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from plumbline.artifacts import PatchExplanations, WordExplanations
+from plumbline.artifacts import CellExplanations, PatchExplanations, WordExplanations
 from plumbline.evaluation.cell_parts import (
     AnyCell,
     CellExplanation,
@@ -16,7 +16,7 @@ from plumbline.evaluation.cell_parts import (
 )
 from plumbline.evaluation.explanation import Case, Pick
 from plumbline.evaluation.explanation_budget import CellEffort, plan_cells
-from plumbline.evaluation.faithfulness import DRAWS, Faithfulness, deletions
+from plumbline.evaluation.faithfulness import DRAWS, deletions
 from plumbline.evaluation.image_parts import OpenImage, count_patches, open_image
 from plumbline.evaluation.text_parts import MOST_PARTS, OpenText, cuts, open_text
 from plumbline.examples import InputSpec
@@ -25,6 +25,8 @@ from plumbline.kinds import ByteArray, ColumnType
 from plumbline.preprocessing.preparers import PREPARER_OF
 from plumbline.preprocessing.text import TextPreparer
 from plumbline.preprocessing.transform import TableTransformer
+
+Written = TypeVar("Written", bound=CellExplanations)
 
 MOST_COLUMNS = 3  # of a kind, whose cells are opened
 MOST_SIDE = 96  # pixels of the pictures that are kept
@@ -101,15 +103,8 @@ def explain_words(
                 if cell is not None:
                     opened.append((pick, cell))
     explained = explain_cells(case, [cell for _, cell in opened], effort)
-    return WordExplanations(
-        of=case.of,
-        columns=columns,
-        absent=absent,
-        others=others,
-        rows=[_text(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)],
-        faithfulness=_tested(faithfulness_of(explained)),
-        budget=dict(budget),
-    )
+    rows = [_text(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)]
+    return _written(WordExplanations, case, rows, explained, absent, others, budget)
 
 
 def explain_patches(
@@ -138,13 +133,32 @@ def explain_patches(
             if cell is not None:
                 opened.append((pick, cell))
     explained = explain_cells(case, [cell for _, cell in opened], effort)
-    return PatchExplanations(
+    rows = [_image(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)]
+    shown = dict.fromkeys(columns, MEAN_IMAGE)
+    return _written(PatchExplanations, case, rows, explained, shown, others, budget)
+
+
+def _written(
+    kind: type[Written],
+    case: Case,
+    rows: Sequence[Mapping[str, Any]],
+    explained: Sequence[CellExplanation[AnyCell]],
+    absent: Mapping[str, str],
+    others: Sequence[str],
+    budget: Mapping[str, Any],
+) -> Written:
+    """The record; the keys of `absent` are the columns whose cells were opened."""
+    tests = faithfulness_of(explained)
+    return kind(
         of=case.of,
-        columns=columns,
-        absent=dict.fromkeys(columns, MEAN_IMAGE),
+        columns=list(absent),
         others=others,
-        rows=[_image(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)],
-        faithfulness=_tested(faithfulness_of(explained)),
+        absent=absent,
+        rows=rows,
+        faithfulness={
+            column: {method: test.to_json() for method, test in own.items()}
+            for column, own in tests.items()
+        },
         budget=dict(budget),
     )
 
@@ -156,13 +170,6 @@ def _ranked(
     ranked = [column for column in ranking if column in tensors]
     columns = ranked[:MOST_COLUMNS] if picks else []
     return columns, [column for column in ranked if column not in columns]
-
-
-def _tested(tests_of: Mapping[str, Mapping[str, Faithfulness]]) -> dict[str, dict[str, Any]]:
-    return {
-        column: {method: test.to_json() for method, test in tests.items()}
-        for column, tests in tests_of.items()
-    }
 
 
 def _outcome(case: Case, pick: Pick, explained: CellExplanation[AnyCell]) -> dict[str, Any]:

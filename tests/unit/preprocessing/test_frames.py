@@ -14,9 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from plumbline.config.data import DataConfig, NormalizeConfig
 from plumbline.data.read import open_table
 from plumbline.kinds import ColumnType, Role, Task
-from plumbline.preprocessing.frames import batches, take_rows
+from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.tables import MOST_ROWS_AT_ONCE, Column, Schema, Table, rows_at_once
+from plumbline.tables import MOST_ROWS_AT_ONCE, Column, Schema, Table, batches, rows_at_once
 
 N = 10_000
 FRAME = pl.DataFrame({"x": np.arange(N), "s": [f"text {k} " * (k % 7) for k in range(N)]})

@@ -25,6 +25,7 @@ from plumbline.report.blocks import (
 from plumbline.report.clouds import swarm
 from plumbline.report.plots import WIDTH, bars
 from plumbline.report.read import Reports, entries, listed, numbers, pick, real, whole, words
+from plumbline.report.sections.colored import PATCHES, WORDS, cell_tests
 from plumbline.report.sections.methods import (
     deletion_grid,
     explained_output,
@@ -35,8 +36,8 @@ from plumbline.report.sections.methods import (
     used_of,
     verdict_of,
 )
-from plumbline.report.sections.patches import patch_tests, patches_part
-from plumbline.report.sections.words import word_tests, words_part
+from plumbline.report.sections.patches import patches_part
+from plumbline.report.sections.words import words_part
 from plumbline.report.typeface import shorten, text_width
 
 TOP = 15  # columns
@@ -64,7 +65,7 @@ def explanations(reports: Reports, about: About) -> Section:
 def explanations_status(reports: Reports) -> Status | None:
     """By the deletion tests: the worst verdict of a method, if any was tested."""
     tests = [v for _, v in entries(reports.json(artifacts.FAITHFULNESS)) if pick(v, "rows")]
-    cells = [*word_tests(reports), *patch_tests(reports)]
+    cells = [*cell_tests(reports, WORDS), *cell_tests(reports, PATCHES)]
     tests += [test for _, own in cells for _, test in own]
     statuses = [verdict_of(test) for test in tests]
     return max(statuses, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)

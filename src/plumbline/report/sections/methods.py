@@ -7,8 +7,8 @@ from typing import Any
 
 from plumbline.numbers import NOTHING, cell, fixed, number
 from plumbline.report.about import About
-from plumbline.report.blocks import Cell, Grid, Metadata, Status, figure_cell
-from plumbline.report.read import entries, listed, pick, real, whole, words
+from plumbline.report.blocks import Cell, Grid, Status, figure_cell
+from plumbline.report.read import pick, real, whole, words
 from plumbline.words import TASK_WORDS
 
 METHOD_WORDS = {
@@ -17,7 +17,6 @@ METHOD_WORDS = {
     "integrated_gradients": "integrated gradients",
 }
 UNSIGNED = ("saliency", "attention")
-PLURALS = {"word": "words", "patch": "patches"}
 VERDICTS = {
     "faithful": Status(state="good", word="faithful"),
     "no better than a random ranking": Status(state="warn", word="no better than random"),
@@ -28,6 +27,11 @@ VERDICTS = {
 def method_name(key: str) -> str:
     """A method, inside a sentence."""
     return METHOD_WORDS.get(key, key.replace("_", " "))
+
+
+def method_label(key: str) -> str:
+    """A method, above its colors."""
+    return f"{method_name(key)} (no sign)" if key in UNSIGNED else method_name(key)
 
 
 def explained_output(about: About) -> str:
@@ -111,30 +115,3 @@ def verdict_of(test: Any) -> Status:
     """What a deletion test says of its method."""
     text = words(pick(test, "verdict")) or "unknown"
     return VERDICTS.get(text, Status(state="info", word=text[:60]))
-
-
-def tests_of(content: Any, columns: int) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """Of cells that were explained by their parts: by column, the deletion test of each method."""
-    by_column = [
-        (column, [(k, v) for k, v in entries(own) if pick(v, "rows")])
-        for column, own in entries(pick(content, "faithfulness"))
-    ]
-    return [(column, tests) for column, tests in by_column if tests][:columns]
-
-
-def cells_metadata(content: Any, about: About, part: str, cell: str, columns: int) -> Metadata:
-    """How cells were explained by their parts (`word` of a `text`)."""
-    metadata: list[tuple[str, str | Status]] = [
-        ("explained", explained_output(about).removeprefix("the "))
-    ]
-    if (rows := used_of(pick(content, "budget", "rows"))) is not None:
-        metadata.append(("rows", rows))
-    if (count := whole(pick(content, "budget", "permutations"))) is not None:
-        metadata.append((f"permutations of the {PLURALS[part]}", number(count)))
-    absent = [f"{text} ({column})" for column, text in entries(pick(content, "absent"))]
-    if absent:
-        metadata.append((f"an absent {part} is", ", ".join(absent[:columns])))
-    others = [text for text in listed(pick(content, "others")) if isinstance(text, str)]
-    if others:
-        metadata.append((f"{cell} columns not shown", ", ".join(others[:10])))
-    return Metadata(metadata)

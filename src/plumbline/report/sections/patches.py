@@ -5,34 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from plumbline import artifacts
 from plumbline.numbers import aligned, number
 from plumbline.report.about import About
-from plumbline.report.blocks import (
-    Block,
-    Grid,
-    Legend,
-    Pictures,
-    Subsection,
-    Text,
-    Tile,
-    figure_cell,
-)
+from plumbline.report.blocks import Grid, Pictures, Subsection, Tile, figure_cell
 from plumbline.report.pictures import Picture, heat, plain, read_picture, read_values
-from plumbline.report.read import Reports, entries, listed, pick, whole, words
-from plumbline.report.sections.methods import (
-    UNSIGNED,
-    cells_metadata,
-    deletion_grid,
-    explained_output,
-    explained_unit,
-    method_name,
-    outcome,
-    predicted,
-    tests_of,
-)
+from plumbline.report.read import Reports, entries, listed, pick, whole
+from plumbline.report.sections.colored import CELLS, PATCHES, cell_caption, cell_name, cells_part
+from plumbline.report.sections.methods import explained_output, method_label, method_name
 
-CELLS, COLUMNS, TOP = 6, 3, 10  # images, columns and patches of an image that are shown
+TOP = 10  # patches of an image that are listed
 METHODS, MOST_EDGES = 6, 100
 Values = list[list[float]]  # by row and column of patches
 
@@ -46,48 +27,30 @@ class ImageCell:
     edges: tuple[list[int], list[int]]
     values: dict[str, Values]
 
-    @property
-    def called(self) -> str:
-        column = words(pick(self.row, "column")) or "image"
-        return f"Row {number(whole(pick(self.row, 'row')))}, {column}"
-
-
-def patch_tests(reports: Reports) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """By column: the deletion test of each method."""
-    return tests_of(reports.json(artifacts.PATCHES), COLUMNS)
-
 
 def patches_part(reports: Reports, about: About) -> list[Subsection]:
     """Nothing where the model reads no image."""
-    content = reports.json(artifacts.PATCHES)
+    content = reports.json(PATCHES.file)
     cells = [cell for row in listed(pick(content, "rows")) if (cell := _cell(row)) is not None]
-    if not cells and reports.problem(artifacts.PATCHES) is None:
-        return []
-    output = explained_output(about)
-    blocks: list[Block] = []
-    if cells:
-        blocks += [cells_metadata(content, about, "patch", "image", COLUMNS), _legend(output)]
-    for i, cell in enumerate(cells[:CELLS]):
-        blocks += [_pictures(cell, about, f"picture-{i}"), _table(cell)]
-    if len(cells) > CELLS:
-        blocks.append(
-            Text(f"{CELLS} of {len(cells):,} images; all are in reports/{artifacts.PATCHES}.")
-        )
-    for column, tests in patch_tests(reports):
-        caption = f"The deletion test on the patches of {column}"
-        blocks.append(deletion_grid(caption, tests[:10]))
     read = (
-        f"A patch's value is what it adds to {output}, compared with the same picture in which it "
-        "shows the mean of the training images; the rest of the row stays as it is. The SHAP "
-        "values of a picture add up to the difference between the row's prediction and the "
-        "prediction without any of its patches. The deletion test replaces the patches that a "
-        "method ranks first and compares with patches replaced in random order."
+        f"A patch's value is what it adds to {explained_output(about)}, compared with the same "
+        "picture in which it shows the mean of the training images; the rest of the row stays as "
+        "it is. The SHAP values of a picture add up to the difference between the row's prediction "
+        "and the prediction without any of its patches. The deletion test replaces the patches "
+        "that a method ranks first and compares with patches replaced in random order."
     )
-    return [
-        Subsection(
-            title="Images, patch by patch", read=read, blocks=blocks, files=[artifacts.PATCHES]
-        )
-    ]
+    return cells_part(
+        reports,
+        about,
+        PATCHES,
+        title="Images, patch by patch",
+        read=read,
+        drawn=[
+            [_pictures(cell, about, f"picture-{i}"), _table(cell)]
+            for i, cell in enumerate(cells[:CELLS])
+        ],
+        cells=len(cells),
+    )
 
 
 def _cell(row: Any) -> ImageCell | None:
@@ -109,37 +72,25 @@ def _edges(value: Any) -> list[int]:
     return [edge for each in listed(value) if (edge := whole(each)) is not None]
 
 
-def _legend(output: str) -> Legend:
-    scale = [("n4", "lowers most"), ("n2", "lowers"), ("p2", "raises"), ("p4", "raises most")]
-    return Legend([("", f"What a patch does to {output}:"), *scale])
-
-
 def _pictures(cell: ImageCell, about: About, key: str) -> Pictures:
     """The picture, and beside it a heat map by each method."""
-    own = f"{cell.called}: the picture as the model reads it"
+    own = f"{cell_name(cell.row, PATCHES)}: the picture as the model reads it"
     tiles = [Tile(svgs=[plain(cell.picture, own, key)], texts=["the picture"])]
     for method, values in list(cell.values.items())[:METHODS]:
         drawn = heat(cell.picture, key, _alt(cell, method, values), cell.edges, values)
-        label = method_name(method) + (" (no sign)" if method in UNSIGNED else "")
-        tiles.append(Tile(svgs=[drawn], texts=[label]))
+        tiles.append(Tile(svgs=[drawn], texts=[method_label(method)]))
     first = next(iter(cell.values))
     largest = max(abs(v) for row in cell.values[first] for v in row)
-    text = cell.called
-    if reason := words(pick(cell.row, "reason")):
-        text += f": {reason}"
-    text += (
-        f". {outcome(cell.row)}Without the patches {predicted(cell.row, 'without_patches')}. "
-        f"The strongest color is {number(largest, 2)} ({explained_unit(about)}, "
-        f"{method_name(first)})."
-    )
-    return Pictures(tiles=tiles, caption=text)
+    return Pictures(tiles=tiles, caption=cell_caption(cell.row, about, PATCHES, first, largest))
 
 
 def _alt(cell: ImageCell, method: str, values: Values) -> str:
     """What a heat map shows, in words: where the largest values are."""
     flat = [(v, i, j) for i, row in enumerate(values) for j, v in enumerate(row)]
     high, low = max(flat), min(flat)
-    text = f"{cell.called}, heat map by {method_name(method)}: largest {_place(high)}"
+    text = (
+        f"{cell_name(cell.row, PATCHES)}, heat map by {method_name(method)}: largest {_place(high)}"
+    )
     return text if low[0] >= 0 else f"{text}, lowest {_place(low)}"
 
 
@@ -166,7 +117,7 @@ def _table(cell: ImageCell) -> Grid:
             ]
             for k, (i, j) in enumerate(top)
         ],
-        more=f"The first {TOP} of {len(places)}; all are in reports/{artifacts.PATCHES}."
+        more=f"The first {TOP} of {len(places)}; all are in reports/{PATCHES.file}."
         if len(places) > TOP
         else "",
         folded=True,

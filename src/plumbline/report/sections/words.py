@@ -5,82 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plumbline import artifacts
 from plumbline.numbers import aligned, number
 from plumbline.report.about import About
-from plumbline.report.blocks import (
-    Block,
-    ColoredText,
-    Grid,
-    Legend,
-    Subsection,
-    Text,
-    Word,
-    figure_cell,
-    name,
-)
-from plumbline.report.read import Reports, listed, pick, real, whole, words
-from plumbline.report.sections.methods import (
-    UNSIGNED,
-    cells_metadata,
-    deletion_grid,
-    explained_output,
-    explained_unit,
-    method_name,
-    outcome,
-    predicted,
-    tests_of,
-)
+from plumbline.report.blocks import ColoredText, Grid, Subsection, Word, figure_cell, name
+from plumbline.report.read import Reports, listed, pick, real, whole
+from plumbline.report.sections.colored import CELLS, WORDS, cell_caption, cells_part
+from plumbline.report.sections.methods import explained_output, method_label, method_name
 from plumbline.report.tints import FAINT, tint
 
-CELLS, COLUMNS, TOP = 6, 3, 15  # texts, columns and words of a text that are shown
+TOP = 15  # words of a text that are listed
 MOST_CHARACTERS = 1200  # of a text that are shown
 # marks that would turn the words after them round
 TURNS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
 NOT_VALUES = ("text", "start", "end", "known")
 
 
-def word_tests(reports: Reports) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """By column: the deletion test of each method."""
-    return tests_of(reports.json(artifacts.WORDS), COLUMNS)
-
-
 def words_part(reports: Reports, about: About) -> list[Subsection]:
     """Nothing where the model reads no text."""
-    content = reports.json(artifacts.WORDS)
+    content = reports.json(WORDS.file)
     cells = [row for row in listed(pick(content, "rows")) if _pieces(row)]
-    if not cells and reports.problem(artifacts.WORDS) is None:
-        return []
-    output = explained_output(about)
-    blocks: list[Block] = (
-        [cells_metadata(content, about, "word", "text", COLUMNS), _legend(output)] if cells else []
-    )
-    for row in cells[:CELLS]:
-        blocks += [_colored(row, about), _table(row)]
-    if len(cells) > CELLS:
-        blocks.append(
-            Text(f"{CELLS} of {len(cells):,} texts; all are in reports/{artifacts.WORDS}.")
-        )
-    for column, tests in word_tests(reports):
-        caption = f"The deletion test on the words of {column}"
-        blocks.append(deletion_grid(caption, tests[:10]))
     read = (
-        f"A word's value is what it adds to {output}, compared with the same text in which it is "
-        "replaced by the unknown token (or cut out); the rest of the row stays as it is. The "
-        "SHAP values of a text add up to the difference between the row's prediction and the "
-        "prediction without any of the words. The deletion test removes the words that a method "
-        "ranks first and compares with words removed in random order. Attention shows where the "
-        "encoder reads; that is no explanation unless its verdict says faithful."
+        f"A word's value is what it adds to {explained_output(about)}, compared with the same text "
+        "in which it is replaced by the unknown token (or cut out); the rest of the row stays as "
+        "it is. The SHAP values of a text add up to the difference between the row's prediction "
+        "and the prediction without any of the words. The deletion test removes the words that a "
+        "method ranks first and compares with words removed in random order. Attention shows where "
+        "the encoder reads; that is no explanation unless its verdict says faithful."
     )
-    return [
-        Subsection(title="Texts, word by word", read=read, blocks=blocks, files=[artifacts.WORDS])
-    ]
-
-
-def _legend(output: str) -> Legend:
-    scale = [("n4", "lowers most"), ("n2", "lowers"), ("p2", "raises"), ("p4", "raises most")]
-    scale.append(("unknown", "not in the vocabulary"))
-    return Legend([("", f"What a word does to {output}:"), *scale])
+    return cells_part(
+        reports,
+        about,
+        WORDS,
+        title="Texts, word by word",
+        read=read,
+        drawn=[[_colored(row, about), _table(row)] for row in cells[:CELLS]],
+        cells=len(cells),
+        legend=[("unknown", "not in the vocabulary")],
+    )
 
 
 def _pieces(row: Any) -> list[dict[str, Any]]:
@@ -101,15 +62,8 @@ def _colored(row: Any, about: About) -> ColoredText:
     pieces, methods = _pieces(row), _methods(row)
     first = methods[0] if methods else "shap"
     shown = _shown(pieces, _values(pieces, first))
-    text = f"Row {number(whole(pick(row, 'row')))}, {words(pick(row, 'column')) or 'text'}"
-    if reason := words(pick(row, "reason")):
-        text += f": {reason}"
     largest = max((abs(v) for v in _values(pieces, first)), default=0.0)
-    text += (
-        f". {outcome(row)}Without the words {predicted(row, 'without_words')}. "
-        f"The strongest color is {number(largest, 2)} ({explained_unit(about)}, "
-        f"{method_name(first)})."
-    )
+    text = cell_caption(row, about, WORDS, first, largest)
     if len(shown) < len(pieces):
         text += f" Shortened to the most important words: {len(shown)} of {len(pieces)} pieces."
     read, size = whole(pick(row, "characters_read")), whole(pick(row, "characters"))
@@ -118,12 +72,8 @@ def _colored(row: Any, about: About) -> ColoredText:
     return ColoredText(
         words=_words(pieces, shown, first),
         caption=text,
-        others=[(_method_words(key), _words(pieces, shown, key)) for key in methods[1:]],
+        others=[(method_label(key), _words(pieces, shown, key)) for key in methods[1:]],
     )
-
-
-def _method_words(method: str) -> str:
-    return f"{method_name(method)} (no sign)" if method in UNSIGNED else method_name(method)
 
 
 def _shown(pieces: Sequence[Mapping[str, Any]], values: Sequence[float]) -> list[int]:
@@ -182,7 +132,7 @@ def _table(row: Any) -> Grid:
             [name(pieces[k]["text"][:80]), *(figure_cell(column[i]) for column in columns)]
             for i, k in enumerate(top)
         ],
-        more=f"The first {TOP} of {len(pieces)}; all are in reports/{artifacts.WORDS}."
+        more=f"The first {TOP} of {len(pieces)}; all are in reports/{WORDS.file}."
         if len(pieces) > TOP
         else "",
         folded=True,
