@@ -1,8 +1,8 @@
 """The tests that need a GPU, and the speed of training on it: eager and compiled, fp32 and bf16.
 
 `python -m benchmarks gpu` publishes it; `python -m benchmarks.gpu --device cpu` tries the script
-on a CPU, with few networks, and prints. It ends within `SECONDS`: what there is no time for is
-left out and listed.
+on a CPU, with few networks, and prints. Nothing begins that would not end within `SECONDS` or so:
+what there is no time for is left out and listed.
 """
 
 from __future__ import annotations
