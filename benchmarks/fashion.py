@@ -132,9 +132,9 @@ def whole(task: Task) -> Result:
             )
         ],
         notes=[
-            f"Fashion-MNIST: what `init` sets for images but for {SETTINGS['epochs']} epochs, `train.schedule` "
-            f"{SETTINGS['schedule']} and `train.augment.flip` {FLIP}; the peers learn from "
-            "training and validation images together",
+            f"Fashion-MNIST: what `init` sets for images but for {SETTINGS['epochs']} epochs, "
+            f"`train.schedule` {SETTINGS['schedule']} and `train.augment.flip` {FLIP}; the peers "
+            "learn from training and validation images together",
         ],
     )
 
