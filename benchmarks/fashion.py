@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmarks.quality import DATA, SEEDS, Task, prepare
 from benchmarks.result import Figure, Result, Table, no_data, together
-from plumbline.config.model import TrainConfig
+from plumbline.config.model import ModelName, TrainConfig
 from plumbline.evaluation.metrics import METRICS, all_scores, score
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ByteArray, DoubleArray, IntArray
@@ -37,7 +37,8 @@ from plumbline.training.transfer import Start
 MINUTES = 10  # in which the images are to be learned
 WANTED = 0.93  # accuracy there
 PARTS = {"train": "train", "test": "t10k"}  # of Fashion-MNIST
-MODEL, BATCH_SIZE, SHIFT = "mlp", 32, 0.1  # as `init` sets them for a folder of images
+MODEL: ModelName = "mlp"  # this and the next as `init` sets them for a folder of images
+BATCH_SIZE, SHIFT = 32, 0.1
 SETTINGS = {"epochs": 12, "schedule": "cosine"}  # what `params.yaml` says otherwise
 FLIP = 0.5
 

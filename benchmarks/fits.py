@@ -9,7 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plumbline.config.model import Precision
 
 BATCH, RATE, SEED = 256, 1e-3, 0
 COLUMNS = 108  # numbers
@@ -78,7 +81,7 @@ def spec_of(kind: str) -> Any:
     from plumbline.kinds import Task
 
     numbers = tuple(f"n{i}" for i in range(COLUMNS))
-    tensors = {
+    tensors: dict[str, dict[str, Any]] = {
         "numbers": {"dtype": "float32", "shape": (COLUMNS,), "features": numbers},
         "image": {
             "dtype": "uint8",
@@ -94,7 +97,7 @@ def spec_of(kind: str) -> Any:
         },
     }
     own = tensors[kind]
-    tensor = TensorSpec(name=TENSORS[kind], kind=kind, sources=own["features"], **own)  # type: ignore[arg-type]
+    tensor = TensorSpec(name=TENSORS[kind], kind=kind, sources=own["features"], **own)
     target = TargetSpec(task=Task.BINARY, classes=("no", "yes"))
     return InputSpec(tensors=(tensor,), target=target)
 
@@ -106,7 +109,7 @@ def examples(name: str, rows: int) -> Any:
     from plumbline.examples import Examples
 
     rng = np.random.default_rng(SEED)
-    draw = {
+    draw: dict[str, Callable[[], np.ndarray[Any, Any]]] = {
         "numbers": lambda: rng.normal(size=(rows, COLUMNS)).astype(np.float32),
         "image": lambda: rng.integers(1, 256, (rows, *PIXELS), dtype=np.uint8),
         "text": lambda: rng.integers(1, TOKENS, (rows, LENGTH)),
@@ -133,7 +136,9 @@ def network(name: str) -> Any:
     return build_model(config, spec_of(own.kind), seed=SEED)
 
 
-def our_loop(name: str, world: Any = None, rows: Any = None, *, precision: str = "fp32") -> Epoch:
+def our_loop(
+    name: str, world: Any = None, rows: Any = None, *, precision: Precision = "fp32"
+) -> Epoch:
     """Seconds of an epoch of `plumbline.training.loop`."""
     from plumbline.config.model import TrainConfig
     from plumbline.kinds import Task
@@ -146,7 +151,7 @@ def our_loop(name: str, world: Any = None, rows: Any = None, *, precision: str =
         batch_size=BATCH,
         learning_rate=RATE,
         clip_norm=None,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
     )
     world = world or SINGLE_PROCESS
     job, state = prepare(

@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.fits import NETWORKS, examples, our_loop
 from benchmarks.result import Figure, Result, Table
+from plumbline.config.model import Precision
 from plumbline.training.device import set_up
 from plumbline.training.distributed import World
 
@@ -33,7 +34,8 @@ COMPILING = 40.0  # seconds kept for one that is compiled
 ROUNDS = 5
 SCALE = 16  # rows on a GPU per row on two cores
 TRIED = ("mlp", "image, cnn", "text, mean")  # on a CPU
-WAYS = tuple((precision, how) for how in (False, True) for precision in ("fp32", "bf16"))
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+WAYS = tuple((precision, how) for how in (False, True) for precision in PRECISIONS)
 NO_GPU = (
     "no GPU is at hand (torch sees no CUDA device), so there is nothing to publish.\n"
     "Fix: run it on a machine with one; `python -m benchmarks.gpu --device cpu` tries the script"
@@ -131,7 +133,7 @@ def measure(device: torch.device, end: float) -> tuple[Speeds, list[str]]:
     return speeds, left_out
 
 
-def _speed(name: str, device: torch.device, precision: str, *, compiled: bool) -> float:
+def _speed(name: str, device: torch.device, precision: Precision, *, compiled: bool) -> float:
     torch._dynamo.reset()
     on_gpu = device.type == "cuda"
     count = NETWORKS[name].rows * SCALE if on_gpu else 512

@@ -148,8 +148,8 @@ def pair(data: Data, rng: np.random.Generator) -> Planted:
     """Two columns that know nothing alone and everything together."""
     y = data.y
     if data.task == Task.REGRESSION:
-        a = rng.normal(0, 2 * _spread(data), len(y))
-        b = y - a
+        a: np.ndarray[Any, Any] = rng.normal(0, 2 * _spread(data), len(y))
+        b: np.ndarray[Any, Any] = y - a
     else:
         classes = int(y.max()) + 1
         a = rng.integers(0, classes, len(y))
@@ -322,7 +322,7 @@ def _given(data: Data, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     return np.select([share < 0.6, share < 0.8], ["train", "val"], "test")
 
 
-def copied_rows(data: Data, rng: np.random.Generator) -> Planted:
+def copied_rows(data: Data, rng: np.random.Generator) -> Planted | None:
     """Five in a hundred test rows are training rows."""
     return _contaminated(data, rng, noise=0.0, kind="rows copied")
 

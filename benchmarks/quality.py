@@ -276,7 +276,7 @@ def shown(result: list[Made], name: str) -> str:
     return f"{statistics.mean(values):.5g} ± {max(values) - min(values):.2g}"
 
 
-def family(name: str) -> Fit:
+def family(name: ModelName) -> Fit:
     """A family of plumbline's at the defaults."""
 
     def fit(task: Task, seed: int) -> DoubleArray:

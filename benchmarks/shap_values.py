@@ -139,7 +139,7 @@ def fitted(spec: InputSpec, x: FloatArray, y: IntArray) -> Predict:
     for _ in range(STEPS):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(num=inputs)[:, 0], torch.from_numpy(y))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return TorchPredictor(model, Task.BINARY)
 

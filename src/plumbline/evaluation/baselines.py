@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import threadpoolctl  # type: ignore[import-untyped]
+import threadpoolctl
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.compose import ColumnTransformer

@@ -32,7 +32,7 @@ def boosted(x: DoubleArray, y: DoubleArray, half: IntArray, *, numeric: bool) ->
     `y`: 0 or 1, or a number. Without columns the belief is the mean.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     belief = np.full(len(y), y.mean())
     for query in (0, 1):
