@@ -171,6 +171,14 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     assert not set(loaded) & set(HEAVY)
 
 
+def test_fitting_and_exporting_import_only_what_they_use() -> None:
+    code = "import sys, plumbline.stages.train, plumbline.stages.export; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not set(loaded) & {"sklearn", "scipy", "pandas", "mlflow", "shap"}
+
+
 def test_imports_point_down(root: Path) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],

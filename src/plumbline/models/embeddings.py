@@ -5,16 +5,35 @@ B rows, N number columns, C category columns, E numbers per embedded column.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
 from plumbline.kinds import FloatArray
+
+
+@contextlib.contextmanager
+def absent(module: str) -> Iterator[None]:
+    """Inside, `module` is as if it were not installed, unless it is imported already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# for bins by decision trees, which are not used here; it would take longer to import than torch
+with absent("sklearn.tree"):
+    from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 
 Edges = Sequence[Sequence[float]]
 

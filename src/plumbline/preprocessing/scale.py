@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
 
 from plumbline.errors import choose
 from plumbline.kinds import DoubleArray
@@ -95,6 +94,8 @@ def fit_yeo_johnson(summary: NumberSummary) -> ScaleState:
             len(values) * (0.5 * float(np.log(spread)) + float(np.log(size))) - (power - 1) * steps
         )
 
+    from scipy import optimize
+
     optimum = optimize.minimize_scalar(loss, bounds=POWERS, method="bounded")
     power = float(optimum.x) if optimum.fun < HOPELESS else 1.0
     return {"power": power, **_moments(yeo_johnson(summary.ordered, power))}
@@ -102,6 +103,8 @@ def fit_yeo_johnson(summary: NumberSummary) -> ScaleState:
 
 def fit_quantile(summary: NumberSummary) -> ScaleState:
     """Normal scores by interpolation on stored quantiles; repeated values share their middle."""
+    from scipy import special
+
     share = np.linspace(0.0, 1.0, min(QUANTILES, max(len(summary.ordered), 2)))
     points = summary.quantile(share)
     values, first = np.unique(points, return_index=True)
