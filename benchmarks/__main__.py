@@ -30,6 +30,7 @@ MODULES = (
     "size",
     "leakage",
     "shap_values",
+    "predict",
 )
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"

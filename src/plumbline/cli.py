@@ -34,6 +34,7 @@ COMMANDS = {
     "repro": "run every stage whose inputs changed, then show the results",
     "show": "the results of the last run, and where to look",
     "ingest": "check new rows and append them to the data",
+    "predict": "a prediction for every row of a file, by a registered model",
 }
 EXAMPLES = {
     "preview": "plumbline preview customers.xlsx --sheet 2024 --output customers.csv",
@@ -41,6 +42,8 @@ EXAMPLES = {
     "repro": "plumbline repro\n  plumbline repro train    # this stage and what it needs",
     "show": "plumbline show",
     "ingest": "plumbline ingest rows_of_may.csv",
+    "predict": "plumbline predict customers_of_june.csv --output predictions.csv\n"
+    "  plumbline predict new/ --output new.parquet --model models:/customers/3",
 }
 CODES = """exit codes:
   0  done
@@ -133,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_repro(commands)
     _add_command(commands, "show", _show)
     _add_ingest(commands)
+    _add_predict(commands)
     _add_preview(commands)
     for name, about in ABOUT.items():
         stage = commands.add_parser(
@@ -203,6 +207,23 @@ def _add_ingest(commands: Any) -> None:
     )
 
 
+def _add_predict(commands: Any) -> None:
+    predict = _add_command(commands, "predict", _predict)
+    predict.add_argument(
+        "input", type=Path, help="CSV, JSON lines, Excel, Parquet, images; a folder"
+    )
+    predict.add_argument("--output", type=Path, required=True, help="a .parquet or .csv file")
+    predict.add_argument(
+        "--model",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION, or a folder with a version's files "
+        "(else the champion of the data that params.yaml names)",
+    )
+    predict.add_argument(
+        "--ignore-extra", action="store_true", help="columns that the training data had not"
+    )
+    add_reading(predict)
+
+
 def _add_preview(commands: Any) -> None:
     preview = _add_command(commands, "preview", _preview)
     preview.add_argument("file", type=Path, help=FILES)
@@ -243,6 +264,22 @@ def _ingest(arguments: argparse.Namespace) -> None:
             reading=ReadingOptions.of(vars(arguments)),
         )
     print_report("ingest", report, time.perf_counter() - begun)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.predict import predict
+    from plumbline.data.options import ReadingOptions
+
+    begun = time.perf_counter()
+    report = predict(
+        arguments.input,
+        arguments.output,
+        Paths(Path.cwd()),
+        model=arguments.model,
+        extra="ignore" if arguments.ignore_extra else "refuse",
+        reading=ReadingOptions.of(vars(arguments)),
+    )
+    print_report("predict", report, time.perf_counter() - begun)
 
 
 def _init(arguments: argparse.Namespace) -> None:

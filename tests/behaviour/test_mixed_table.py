@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from plumbline.commands.init import Request, init
+from plumbline.commands.predict import predict
 from plumbline.config import Paths
 from plumbline.config.load import load_config
 from plumbline.errors import GateError
@@ -134,6 +135,21 @@ def test_it_goes_through_every_stage(tmp_path: Path, root: Path) -> None:
             assert_array_equal(array[0], train_rows.inputs[name][position])
         decision = Decision.read(paths.decision)
         assert_allclose(graph(one), bundle.predictor(decision)(one), atol=1e-5)
+
+    check_raw_rows(tmp_path / "shop" / "products.csv", paths)
+
+
+def check_raw_rows(source: Path, paths: Paths) -> None:
+    """The champion predicts the owner's file as the stage evaluate did."""
+    output = source.parent.parent / "predictions.parquet"
+    predict(source, output, paths)
+    result = pl.read_parquet(output)
+    assert result["version"].unique().to_list() == ["products/1"]
+    expected = pl.read_parquet(paths.reports / "evaluation" / "predictions.parquet")
+    own = result[expected["row"].to_list()]
+    assert own["predicted"].to_list() == expected["predicted"].to_list()
+    for name in ("p_no", "p_yes"):
+        assert_allclose(own[name], expected[name], atol=1e-6)
 
 
 def test_what_is_no_image_stops_validation_by_row(tmp_path: Path, root: Path) -> None:

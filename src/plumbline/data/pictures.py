@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from plumbline.data.rows import sink_rows
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
 from plumbline.images.cells import has_images, image_bytes
+from plumbline.images.files import FilesRead, read_files
 from plumbline.numbers import plural
 from plumbline.tables import IMAGE_CELL, MISSING, rows_at_once
 
@@ -54,15 +54,6 @@ def refuse_other_bytes(raw: pl.LazyFrame, file: str) -> None:
                 wanted="one number, text, date, truth value or image in a cell",
                 hint="remove the column, or write its parts as columns of their own",
             )
-
-
-@dataclass(kw_only=True)
-class FilesRead:
-    """What came of reading files into cells: the paths of those that are not there, and refusals.
-    Threads append to both."""
-
-    missing: list[str] = field(default_factory=list)
-    refusals: list[DataError] = field(default_factory=list)
 
 
 def path_columns(raw: pl.LazyFrame, folder: Path, file: str) -> list[str]:
@@ -112,7 +103,7 @@ def embed(
         DataError: a path leads out of the folder, or a file cannot be read.
     """
     outcome = FilesRead()
-    read = partial(_read, ImageReader(folder), outcome)
+    read = partial(read_files, ImageReader(folder), outcome)
     names = raw.collect_schema().names()
     cells = [
         pl.col(name).map_batches(read, return_dtype=IMAGE_CELL, is_elementwise=True)
@@ -126,7 +117,7 @@ def embed(
         sink_rows(raw, place, max_memory_mb, len(columns), cells)
     if outcome.refusals:
         place.unlink()
-        raise min(outcome.refusals, key=str)
+        raise min(outcome.refusals.values(), key=str)
     if not outcome.missing:
         return []
     count = len(outcome.missing)
@@ -134,32 +125,6 @@ def embed(
         f"{plural(count, 'image file')} {'is' if count == 1 else 'are'} not there (such as "
         f"'{min(outcome.missing)}'): validation will refuse the rows"
     ]
-
-
-def _read(reader: ImageReader, outcome: FilesRead, cells: pl.Series) -> pl.Series:
-    """Paths to cells with their bytes."""
-    given = [(cell or "").strip() for cell in cells]
-    paths = [None if path in ("", *MISSING) else path for path in given]
-
-    def content(path: str | None) -> bytes | None:
-        if path is None or outcome.refusals:
-            return None
-        try:
-            read = reader.content(path, f"column '{cells.name}'")
-        except DataError as error:
-            outcome.refusals.append(error)
-            return None
-        if read is None:
-            outcome.missing.append(path)
-        return read
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        contents = list(pool.map(content, paths))
-    held = [
-        None if path is None else {"bytes": content, "path": path}
-        for path, content in zip(paths, contents, strict=True)
-    ]
-    return pl.Series(cells.name, held, dtype=IMAGE_CELL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from plumbline.evaluation.metrics.weighted import Targets
-from plumbline.kinds import BoolArray, DoubleArray, Task
-
-State = Mapping[str, float | None]
+from plumbline.inference.decided import State, prediction_intervals, prediction_sets
+from plumbline.kinds import DoubleArray, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +84,6 @@ def _fit_sets(y: Targets, prediction: DoubleArray, k: int) -> dict[str, float | 
     return {"minimum_probability": float(of_actual[k - 1]) if k <= len(y) else 0.0}
 
 
-def prediction_sets(state: State, prediction: DoubleArray) -> BoolArray:
-    """(n, C) probabilities to (n, C): which classes each row's set holds, every one of at least
-    `minimum_probability` and the most probable one; never none."""
-    least = state["minimum_probability"]
-    assert least is not None
-    inside: BoolArray = prediction >= least
-    inside[np.arange(len(prediction)), prediction.argmax(axis=1)] = True
-    return inside
-
-
 def _measure_sets(state: State, y: Targets, prediction: DoubleArray) -> dict[str, float]:
     sets = prediction_sets(state, prediction)
     hit = sets[np.arange(len(y)), y.astype(np.int64)]
@@ -105,13 +94,6 @@ def _fit_width(y: Targets, prediction: DoubleArray, k: int) -> dict[str, float |
     """Scores are absolute residuals."""
     residuals = np.sort(np.abs(y.astype(np.float64) - prediction[:, 0]))
     return {"half_width": float(residuals[k - 1]) if k <= len(y) else None}
-
-
-def prediction_intervals(state: State, prediction: DoubleArray) -> dict[str, DoubleArray]:
-    """(n, 1) values to `low` and `high`, each (n,), the value ± `half_width`; NaN where there are
-    too few rows to promise anything."""
-    half = math.nan if state["half_width"] is None else state["half_width"]
-    return {"low": prediction[:, 0] - half, "high": prediction[:, 0] + half}
 
 
 def measure_intervals(ends: Mapping[str, DoubleArray], y: Targets) -> dict[str, float]:

@@ -14,11 +14,12 @@ from plumbline.config.evaluation import EvaluateConfig
 from plumbline.errors import ParameterError
 from plumbline.evaluation.calibration import fit_temperature
 from plumbline.evaluation.intervals import intervals
-from plumbline.evaluation.metrics import all_scores, predicted_classes
+from plumbline.evaluation.metrics import all_scores
 from plumbline.evaluation.metrics.weighted import Targets
 from plumbline.evaluation.threshold import choose_threshold
+from plumbline.inference.decided import DECIDE
 from plumbline.inference.decision import Decision, apply_temperature
-from plumbline.kinds import DoubleArray, TargetKind, Task
+from plumbline.kinds import DoubleArray, Task
 
 
 def decide(y: Targets, prediction: DoubleArray, task: Task, config: EvaluateConfig) -> Decision:
@@ -65,7 +66,7 @@ class PartPredictions:
     @property
     def predicted(self) -> NDArray[np.generic]:
         """(n,) class numbers, or values."""
-        return PREDICTED[self.task.spec.target](
+        return DECIDE[self.task.spec.target](
             self.prediction, self.decision.threshold, self.task.spec.column
         )
 
@@ -83,14 +84,3 @@ class PartPredictions:
             resamples=resamples,
             seed=seed,
         )
-
-
-def _classes(p: DoubleArray, threshold: float | None, column: int | None) -> NDArray[np.generic]:
-    return predicted_classes(p, threshold)
-
-
-def _values(p: DoubleArray, threshold: float | None, column: int | None) -> NDArray[np.generic]:
-    return p[:, column or 0]
-
-
-PREDICTED = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _values}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from polars import selectors as cs
 
 from plumbline.evaluation.conformal import Conformal
 from plumbline.evaluation.decision import PartPredictions
 from plumbline.examples import InputSpec
-from plumbline.kinds import Part, TargetKind
+from plumbline.inference.decided import SHOWN
+from plumbline.kinds import Part
 
 ModelPredictions = Mapping[Part, PartPredictions]
 
@@ -51,15 +51,3 @@ def predictions(
 def _shown(values: Any, spec: InputSpec) -> pl.Series:
     """Class numbers as labels, values as they are."""
     return SHOWN[spec.task.spec.target](np.asarray(values), spec.classes)
-
-
-def _labels(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
-    labels = np.array(list(classes), dtype=object)[values.astype(np.int64)]
-    return pl.Series(labels.tolist(), dtype=pl.String)
-
-
-def _numbers(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
-    return pl.Series(values.astype(np.float64))
-
-
-SHOWN = {TargetKind.CLASSES: _labels, TargetKind.NUMBERS: _numbers}

@@ -178,6 +178,14 @@ class TableTransformer:
         if start == 0:
             yield self._apply(selected.collect(), rows, None)
 
+    def transform_frame(self, frame: pl.DataFrame, rows: IntArray) -> Examples:
+        """As `transform`, of rows that are in memory, all at once."""
+        self._check_fitted()
+        lazy = frame.lazy()
+        own = [e for preparer in self.preparers_.values() for e in preparer.selects(lazy)]
+        selected = frame.select(*own, *self._extras(set(frame.columns)))
+        return self._apply(selected, rows, None)
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "spec_"):
             raise DataError("the transformer is not fitted", hint="call fit first")

@@ -16,12 +16,11 @@ from plumbline.examples import Examples
 from plumbline.files import read_json, sha256
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
+from plumbline.inference.version_files import EXTRA
 from plumbline.kinds import Role
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages.inputs import load_spec, load_table
-
-EXTRA = "extra_files"
 
 
 class Unfit(Exception):

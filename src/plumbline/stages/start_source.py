@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,12 +14,11 @@ from plumbline.errors import DataError, ParameterError
 from plumbline.files import read_json
 from plumbline.store.bundle_files import METADATA, WEIGHTS, read_metadata, read_weights
 from plumbline.store.lineage import UNKNOWN, data_hash, split_hash
-from plumbline.store.registry import Version, fetch_bundle, names_of, version_at
-from plumbline.store.tracking import Store, open_store
+from plumbline.store.named import SCHEME, version_named
+from plumbline.store.registry import Version, fetch_bundle
+from plumbline.store.tracking import open_store
 
 KEY = "model.start_from"
-SCHEME = "models:"
-REGISTERED = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))")
 FILES = (WEIGHTS, METADATA, artifacts.PREPROCESSOR)
 LEAK = (
     "it was fitted on the same data with another split: some of the test rows here are among its "
@@ -41,7 +39,7 @@ def fetch(config: Config, paths: Paths, folder: Path) -> StartSource:
     if not address.startswith(SCHEME):
         return _copied(_folder(address, paths), folder, StartSource(address=address), address)
     store = open_store(paths.home)
-    version = _version(store, address)
+    version = version_named(store, address, file="params.yaml", where=KEY)
     with tempfile.TemporaryDirectory() as temporary:
         bundle = fetch_bundle(store, version, Path(temporary))
         if bundle is None:
@@ -76,7 +74,8 @@ def moved(config: Config, paths: Paths) -> str | None:
     if address is None or held.address != address:
         return None  # the stages see that themselves
     if address.startswith(SCHEME):
-        version = _version(open_store(paths.home), address)
+        store = open_store(paths.home)
+        version = version_named(store, address, file="params.yaml", where=KEY)
         same = (version.number, version.run_id) == (held.version, held.run_id)
         return None if same else f"{version.model} version {version.number}"
     metadata = read_metadata(_folder(address, paths), "")
@@ -107,32 +106,6 @@ def _folder(address: str, paths: Paths) -> Path:
             got=address,
         )
     return folder
-
-
-def _version(store: Store, address: str) -> Version:
-    match = REGISTERED.fullmatch(address)
-    if match is None:
-        raise ParameterError(
-            "is not the address of a registered model",
-            file="params.yaml",
-            where=KEY,
-            wanted="models:/NAME@ALIAS or models:/NAME/VERSION",
-            got=address,
-        )
-    name, alias, number = match.groups()
-    version = version_at(store, name, alias=alias, number=number)
-    if version is None:
-        there = names_of(store, name)
-        raise ParameterError(
-            "no such version in the registry",
-            file="params.yaml",
-            where=KEY,
-            got=address,
-            hint=f"there are {', '.join(f'models:/{name}{one}' for one in there[:10])}"
-            if there
-            else f"there is no registered model '{name}'; MLFLOW_TRACKING_URI names the registry",
-        )
-    return version
 
 
 def _leak(version: Version, paths: Paths) -> str | None:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from plumbline.errors import ParameterError
 from plumbline.evaluation.metrics import classes, values
-from plumbline.evaluation.metrics.classes import predicted_classes
 from plumbline.evaluation.metrics.weighted import Make, Targets
+from plumbline.inference.decided import predicted_classes
 from plumbline.kinds import Task
 
 __all__ = [

@@ -18,16 +18,10 @@ from plumbline.evaluation.metrics.weighted import (
     mean_of,
     mean_over_classes,
 )
+from plumbline.inference.decided import predicted_classes
 from plumbline.kinds import BoolArray, DoubleArray, IntArray
 
 ECE_BINS = 15
-
-
-def predicted_classes(prediction: DoubleArray, threshold: float | None = None) -> IntArray:
-    """(n, C) probabilities to (n,) class numbers; `threshold` is for two classes only."""
-    if threshold is not None and prediction.shape[1] == 2:
-        return np.asarray(prediction[:, 1] >= threshold, dtype=np.int64)
-    return np.asarray(prediction.argmax(axis=1), dtype=np.int64)
 
 
 def scored_classes(y: Targets, prediction: DoubleArray) -> IntArray:

@@ -1,0 +1,229 @@
+"""`plumbline predict INPUT --output OUT`: a prediction for every row of raw data.
+
+Rows stream in pieces, so the input may be larger than memory, and a killed run is resumed where it
+was. Rows with a cell that cannot be read have no prediction and are listed beside the output.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+
+from plumbline.commands.predict_input import list_files, open_sources
+from plumbline.commands.predict_model import NamedPredictor, load_predictor
+from plumbline.commands.predict_pieces import MEMORY_MB, Pieces, write_table
+from plumbline.config import Paths
+from plumbline.data.options import ReadingOptions
+from plumbline.errors import DataError, ParameterError
+from plumbline.files import exclusive, read_json, remove_stale, write_json
+from plumbline.inference.decided import PREDICTED
+from plumbline.inference.feature_reader import Extra
+from plumbline.stages import Report
+
+ENDINGS = (".parquet", ".csv")
+KEY = "key.json"
+CLASSES_SHOWN = 6
+LINE_SECONDS = 10.0  # between two lines of progress where no terminal shows it
+
+
+def predict(
+    source: Path,
+    output: Path,
+    paths: Paths,
+    *,
+    model: str | None = None,
+    extra: Extra = "refuse",
+    reading: ReadingOptions | None = None,
+) -> Report:
+    """Predict the rows of a file or folder, and write them to `output`.
+
+    Args:
+        model: models:/NAME@ALIAS, models:/NAME/VERSION or a folder with a version's files; None:
+            the champion of the checkout's data.
+        extra: what becomes of columns that the training data had not.
+        reading: how a text file or workbook is laid out; what is left out is found out.
+
+    Raises:
+        ParameterError: the output has another ending, or the model does not exist.
+        DataError: the input cannot be read, its columns do not fit the model, or no row of it
+            could be predicted.
+        StorageError: another process writes the same output, or the registry does not answer.
+    """
+    _check_output(source, output)
+    reading = reading or ReadingOptions()
+    named = load_predictor(model, paths)
+    work = output.parent / f".{output.name}.pieces"
+    with exclusive(work / "lock", f"'plumbline predict' to {output.name}"):
+        try:
+            report = _predict(source, output, work, named, extra, reading)
+        except (DataError, ParameterError):  # the input has to change, and its pieces with it
+            shutil.rmtree(work)
+            raise
+        shutil.rmtree(work)
+    return report
+
+
+def _predict(
+    source: Path,
+    output: Path,
+    work: Path,
+    named: NamedPredictor,
+    extra: Extra,
+    reading: ReadingOptions,
+) -> Report:
+    listing = output.with_name(f"{output.name}.unreadable.csv")
+    remove_stale(output)
+    remove_stale(listing)
+    _begin(work, _key(source, named, extra, reading))
+    sources = open_sources(source, work, named.predictor, reading, extra, MEMORY_MB)
+    pieces = Pieces(
+        folder=work,
+        sources=sources,
+        predictor=named.predictor,
+        version=named.version,
+        extra=extra,
+    )
+    total = sum(one.rows for one in sources)
+    progress = _Progress(total)
+    kept = pieces.finish(progress.add)
+    progress.end()
+    bad = _list_problems(pieces, listing)
+    if bad == total:
+        raise DataError(
+            f"no row could be predicted; {listing} lists the cells",
+            file=source.name,
+            hint="write the cells as the training data write them",
+        )
+    counts: Counter[str] = Counter()
+    write_table(_counted(pieces.tables(), counts), output)
+    rows = [
+        ("model", named.version),
+        *(("read as", words) for one in sources for words in one.words),
+        ("rows", f"{total:,}" + (f", {bad:,} could not be read" if bad else "")),
+        *([("resumed", f"{kept:,} rows were finished by an interrupted run")] if kept else []),
+        *_predicted(counts),
+        ("speed", f"{progress.rate:,.0f} rows/s"),
+    ]
+    return Report(rows=rows, outputs=[output, listing] if bad else [output])
+
+
+def _check_output(source: Path, output: Path) -> None:
+    if output.suffix not in ENDINGS:
+        wanted = " or ".join(ENDINGS)
+        raise ParameterError("ends otherwise", where="--output", wanted=wanted, got=output.name)
+    if output.is_dir() or not output.parent.is_dir():
+        raise ParameterError(
+            "is a folder" if output.is_dir() else "its folder does not exist",
+            where="--output",
+            got=str(output),
+        )
+    place = output.resolve()
+    if place == source.resolve() or place.is_relative_to(source.resolve()):
+        raise ParameterError(
+            "is the input, or lies inside it",
+            where="--output",
+            got=str(output),
+            hint="write to another folder",
+        )
+
+
+def _key(source: Path, named: NamedPredictor, extra: Extra, reading: ReadingOptions) -> str:
+    """Names a run: the same input, model and options give the same pieces."""
+    files = [
+        (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
+        for one in list_files(source)
+        for file in ([one] if one.is_file() else sorted(one.rglob("*.parquet")))
+    ]
+    own = [version("plumbline"), MEMORY_MB, named.version, named.predictor.key, extra]
+    return sha256(json.dumps([files, own, asdict(reading)]).encode()).hexdigest()
+
+
+def _begin(work: Path, key: str) -> None:
+    """Keep the pieces of an interrupted run of the same key; remove others."""
+    place = work / KEY
+    try:
+        same = read_json(place) == key
+    except (OSError, ValueError):
+        same = False
+    if same:
+        return
+    for old in work.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.name != "lock":
+            old.unlink()
+    write_json(place, key)
+
+
+def _list_problems(pieces: Pieces, listing: Path) -> int:
+    """Write the cells that could not be read, if there are any; returns how many rows they are
+    in."""
+    of_row = pl.exclude("column", "value", "reason")
+    bad = sum(piece.select(of_row).n_unique() for piece in pieces.problems() if len(piece))
+    if bad:
+        write_table(pieces.problems(), listing)
+    else:
+        listing.unlink(missing_ok=True)  # of an earlier run
+    return bad
+
+
+def _counted(tables: Iterator[pl.DataFrame], counts: Counter[str]) -> Iterator[pl.DataFrame]:
+    """The tables, and how often each class is predicted."""
+    for table in tables:
+        if table.schema[PREDICTED] == pl.String:
+            counts.update(table[PREDICTED].drop_nulls().to_list())
+        yield table
+
+
+def _predicted(counts: Counter[str]) -> list[tuple[str, str]]:
+    if not counts:
+        return []
+    shown = [f"{name} {count:,}" for name, count in counts.most_common(CLASSES_SHOWN)]
+    more = len(counts) - len(shown)
+    return [("predicted", ", ".join(shown) + (f", {more} more classes" if more > 0 else ""))]
+
+
+class _Progress:
+    """Says on stderr how many rows are done, how fast, and how long the rest takes."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._new = total, 0, 0
+        self._begun = self._last = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    @property
+    def rate(self) -> float:
+        """Rows per second of this run."""
+        return self._new / max(time.monotonic() - self._begun, 1e-9)
+
+    def add(self, rows: int, is_new: bool) -> None:
+        """Count rows; those of an interrupted run are not new."""
+        self._done += rows
+        self._new += rows if is_new else 0
+        now = time.monotonic()
+        if not is_new or (not self._terminal and now - self._last < LINE_SECONDS):
+            return
+        self._last = now
+        left = dt.timedelta(seconds=round((self._total - self._done) / max(self.rate, 1e-9)))
+        line = f"{self._done:,} of {self._total:,} rows, {self.rate:,.0f} rows/s, {left} left"
+        print(f"\r\033[K{line}" if self._terminal else line, end=self._end, file=sys.stderr)
+
+    @property
+    def _end(self) -> str:
+        return "" if self._terminal else "\n"
+
+    def end(self) -> None:
+        """Clear the line of a terminal."""
+        if self._terminal:
+            print("\r\033[K", end="", file=sys.stderr)

@@ -1,0 +1,66 @@
+"""Which model predicts: a registered version, or a folder that holds a version's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from plumbline.config import Paths, load_config
+from plumbline.errors import DataError, ParameterError
+from plumbline.inference.rows import RowPredictor
+
+SCHEME = "models:"
+WANTED = "models:/NAME@ALIAS, models:/NAME/VERSION, or a folder with a version's files"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedPredictor:
+    """A model and its name: `version` stands in the table of predictions."""
+
+    predictor: RowPredictor
+    version: str
+
+
+def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
+    """The model at an address; None: the champion of the checkout's data.
+
+    Raises:
+        ParameterError: the address names nothing.
+        DataError: the version's files are gone or broken.
+        StorageError: the registry does not answer.
+    """
+    if address is None:
+        if not paths.params.exists():
+            raise ParameterError(
+                "no model is named, and there is no params.yaml here that names one",
+                where="--model",
+                wanted=WANTED,
+                hint="run it in the checkout, or pass --model",
+            )
+        address = f"{SCHEME}/{load_config(paths.params).data.name}@champion"
+    if not address.startswith(SCHEME):
+        folder = Path(address)
+        if not folder.is_dir():
+            raise ParameterError("no such folder", where="--model", wanted=WANTED, got=address)
+        predictor = RowPredictor.load(folder)
+        return NamedPredictor(predictor=predictor, version=f"sha256:{predictor.sha256[:16]}")
+    return _registered(address, paths)
+
+
+def _registered(address: str, paths: Paths) -> NamedPredictor:
+    # MLflow takes seconds to import
+    from plumbline.store.named import version_named
+    from plumbline.store.registry import files_of
+    from plumbline.store.tracking import open_store
+
+    store = open_store(paths.home)
+    version = version_named(store, address, where="--model")
+    name = f"{version.model}/{version.number}"
+    folder = files_of(store, version)
+    if folder is None:
+        raise DataError(
+            "MLflow has the files of this version no more",
+            where=name,
+            hint="name another version with --model, or run `plumbline register`",
+        )
+    return NamedPredictor(predictor=RowPredictor.load(folder), version=name)

@@ -1,0 +1,126 @@
+"""What a decision makes of a prediction: label or value, probabilities, interval or set.
+
+n rows, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from plumbline.errors import DataError
+from plumbline.examples import TargetSpec
+from plumbline.inference.decision import Decision
+from plumbline.kinds import BoolArray, DoubleArray, IntArray, TargetKind
+
+State = Mapping[str, float | None]
+PREDICTED = "predicted"  # name of the column
+SET = "prediction_set"
+
+
+def predicted_classes(prediction: DoubleArray, threshold: float | None = None) -> IntArray:
+    """(n, C) probabilities to (n,) class numbers; `threshold` is for two classes only."""
+    if threshold is not None and prediction.shape[1] == 2:
+        return np.asarray(prediction[:, 1] >= threshold, dtype=np.int64)
+    return np.asarray(prediction.argmax(axis=1), dtype=np.int64)
+
+
+def _classes(p: DoubleArray, threshold: float | None, column: int | None) -> NDArray[np.generic]:
+    return predicted_classes(p, threshold)
+
+
+def _values(p: DoubleArray, threshold: float | None, column: int | None) -> NDArray[np.generic]:
+    return p[:, column or 0]
+
+
+DECIDE = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _values}
+
+
+def as_labels(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
+    """Class numbers (n,) as labels."""
+    return pl.Series(list(classes), dtype=pl.String).gather(values.astype(np.int64))
+
+
+def as_numbers(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
+    """Values (n,) as they are."""
+    return pl.Series(values.astype(np.float64))
+
+
+SHOWN = {TargetKind.CLASSES: as_labels, TargetKind.NUMBERS: as_numbers}
+
+
+def prediction_sets(state: State, prediction: DoubleArray) -> BoolArray:
+    """(n, C) probabilities to (n, C): which classes each row's set holds, every one of at least
+    `minimum_probability` and the most probable one; never none."""
+    least = state["minimum_probability"]
+    assert least is not None
+    inside: BoolArray = prediction >= least
+    inside[np.arange(len(prediction)), prediction.argmax(axis=1)] = True
+    return inside
+
+
+def prediction_intervals(state: State, prediction: DoubleArray) -> dict[str, DoubleArray]:
+    """(n, 1) values to `low` and `high`, each (n,), the value ± `half_width`; NaN where there are
+    too few rows to promise anything."""
+    half = math.nan if state["half_width"] is None else state["half_width"]
+    return {"low": prediction[:, 0] - half, "high": prediction[:, 0] + half}
+
+
+Columns = dict[str, pl.Series]
+
+
+def _set_columns(state: State, prediction: DoubleArray, classes: Sequence[str]) -> Columns:
+    inside = prediction_sets(state, prediction)
+    held = pl.DataFrame(dict(zip(map(str, range(len(classes))), inside.T, strict=True)))
+    labels = [
+        pl.when(pl.col(str(i))).then(pl.lit(name, pl.String)) for i, name in enumerate(classes)
+    ]
+    return {SET: held.select(pl.concat_list(labels).list.drop_nulls()).to_series()}
+
+
+def _interval_columns(state: State, prediction: DoubleArray, classes: Sequence[str]) -> Columns:
+    return {name: pl.Series(v) for name, v in prediction_intervals(state, prediction).items()}
+
+
+# by the name of the method in decision.json
+CONFORMAL_COLUMNS: dict[str, Callable[[State, DoubleArray, Sequence[str]], Columns]] = {
+    "lac": _set_columns,
+    "absolute": _interval_columns,
+}
+
+
+def prediction_columns(prediction: DoubleArray, target: TargetSpec, decision: Decision) -> Columns:
+    """`predicted`, then `p_<class>`, then `prediction_set` (labels), or `low` and `high` (null
+    where no interval can be promised), as the table of predictions has them.
+
+    Args:
+        prediction: (n, C), decisions not applied but for the calibration.
+
+    Raises:
+        DataError: the sets were made by a method that is not known here.
+    """
+    spec = target.task.spec
+    decided = DECIDE[spec.target](prediction, decision.threshold, spec.column)
+    columns = {PREDICTED: SHOWN[spec.target](decided, target.classes)}
+    for number, name in enumerate(target.classes):
+        columns[f"p_{name}"] = pl.Series(prediction[:, number])
+    if decision.conformal is not None:
+        method = str(decision.conformal["method"])
+        if method not in CONFORMAL_COLUMNS:
+            raise DataError(
+                "prediction sets are made by a method that this version does not know",
+                file="decision.json",
+                wanted=", ".join(CONFORMAL_COLUMNS),
+                got=method,
+                hint="use the version of plumbline that registered the model, or a newer one",
+            )
+        columns |= CONFORMAL_COLUMNS[method](decision.conformal, prediction, target.classes)
+    return {
+        name: values.fill_nan(None) if values.dtype.is_float() else values
+        for name, values in columns.items()
+    }

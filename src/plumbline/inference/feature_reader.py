@@ -1,0 +1,171 @@
+"""Raw columns become typed ones, as validation reads them, and what cannot be read is listed.
+
+Every cell goes through the expressions of `plumbline.cells`, by the schema and the formats that the
+model was trained with: text as a CSV file has it, native values as a Parquet file has them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from plumbline.cells import describe, typed, unreadable, written
+from plumbline.errors import DataError
+from plumbline.images import ImageReader
+from plumbline.images.cells import has_images, image_bytes
+from plumbline.images.files import FilesRead, read_files
+from plumbline.kinds import ColumnType
+from plumbline.tables import Column
+
+Extra = Literal["refuse", "ignore"]  # what becomes of a column that the training data had not
+PROBLEMS = {"row": pl.Int64, "column": pl.String, "value": pl.String, "reason": pl.String}
+MOST_CHARACTERS = 200  # of a value that is listed
+NATIVE = "numbers, booleans, text, dates, times"
+
+
+class FeatureReader:
+    """Reads the columns that a model needs off a frame.
+
+    Args:
+        columns: those that are needed, as the training data have them.
+        known: names of all columns of the training data; those that are not needed may stay away.
+    """
+
+    def __init__(self, columns: Sequence[Column], known: Collection[str]) -> None:
+        self.columns = tuple(columns)
+        self._known = {*known, *(c.name for c in columns)}
+        self._images = [c for c in columns if c.type is ColumnType.IMAGE]
+
+    def check(self, kinds: Mapping[str, pl.DataType], extra: Extra = "refuse") -> None:
+        """Refuse columns (name -> type) that the model cannot read.
+
+        Raises:
+            DataError: one is missing, is unknown, or holds what is no cell; names it.
+        """
+        missing = [c.name for c in self.columns if c.name not in kinds]
+        unknown = [name for name in kinds if name not in self._known]
+        if missing:
+            close = _closest(missing[0], unknown)
+            raise DataError(
+                "no such column",
+                where=f"column '{missing[0]}'",
+                wanted=f"the columns that the model reads ({len(missing)} missing)",
+                got=", ".join(kinds),
+                hint=f"did you mean '{close}'? Rename it to '{missing[0]}'"
+                if close
+                else "add the column, with missing cells where nothing is known",
+            )
+        if unknown and extra == "refuse":
+            close = _closest(unknown[0], sorted(self._known))
+            also = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+            raise DataError(
+                f"is not a column of the training data{also}",
+                where=f"column '{unknown[0]}'",
+                hint=(f"did you mean '{close}'? " if close else "")
+                + "Rename the column, remove it, or pass extra='ignore' (`--ignore-extra`)",
+            )
+        for column in self.columns:
+            _check_type(column, kinds[column.name])
+
+    def with_files(
+        self, frame: pl.DataFrame, folder: Path | None
+    ) -> tuple[pl.DataFrame, dict[str, str]]:
+        """The frame with the image files that cells name in place of their paths; and, by path,
+        why one was not read.
+
+        Args:
+            folder: that paths are relative to; no file outside is read.
+
+        Raises:
+            DataError: there are paths and no folder.
+        """
+        refused: dict[str, str] = {}
+        for column in self._images:
+            if frame.schema[column.name] != pl.String:
+                continue
+            cells = frame[column.name]
+            if folder is None:
+                if cells.is_null().all():
+                    continue
+                raise DataError(
+                    "holds paths, and no folder was given that image files are read from",
+                    where=f"column '{column.name}'",
+                    wanted="the bytes of an image in each cell, or image_folder",
+                    got=cells.drop_nulls()[0],
+                )
+            outcome = FilesRead(stop=False)
+            frame = frame.with_columns(read_files(ImageReader(folder), outcome, cells))
+            refused |= {path: error.what for path, error in outcome.refusals.items()}
+        return frame, refused
+
+    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns in their types; a cell that cannot be read is null."""
+        return frame.select(typed(c, frame.schema[c.name]) for c in self.columns)
+
+    def problems(self, frame: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+        """Cells that cannot be read: `row`, `column`, `value`, `reason`, by row. The bytes of
+        images are not opened here.
+
+        Args:
+            values: the frame's rows, `typed`.
+        """
+        parts = []
+        for column in self.columns:
+            # null though something is there: missing by a word, or unreadable
+            left = (frame[column.name].is_not_null() & values[column.name].is_null()).arg_true()
+            if len(left):
+                parts.append(_listed(column, frame.select(column.name)[left], left))
+        return _by_row(parts)
+
+    def broken_images(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """As `problems`, of the images alone, whose bytes are decoded."""
+        everything = pl.int_range(len(frame), dtype=pl.UInt32, eager=True)
+        return _by_row([_listed(c, frame.select(c.name), everything) for c in self._images])
+
+
+def _by_row(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=PROBLEMS), *parts]).sort("row", maintain_order=True)
+
+
+def _listed(column: Column, cells: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """The unreadable ones of some cells, whose row numbers are `rows`."""
+    dtype = cells.schema[column.name]
+    bad = cells.select(unreadable(column, dtype)).to_series()
+    cells, rows = cells.filter(bad), rows.filter(bad)
+    value = cells.select(written(column, dtype).str.slice(0, MOST_CHARACTERS)).to_series()
+    if column.type is ColumnType.IMAGE:
+        reader = ImageReader(None)
+        contents = cells.select(image_bytes(column.name, dtype)).to_series()
+        reasons = [
+            "no such file" if c is None else reader.problem(c) or "not an image" for c in contents
+        ]
+    else:
+        reasons = [f"is not {describe(column)}"] * len(cells)
+    return pl.DataFrame(
+        {"row": rows, "column": [column.name] * len(cells), "value": value, "reason": reasons},
+        schema_overrides=PROBLEMS,
+    )
+
+
+def _check_type(column: Column, dtype: pl.DataType) -> None:
+    is_image = column.type is ColumnType.IMAGE
+    if is_image and (has_images(dtype) or dtype in (pl.String, pl.Null)):
+        return
+    if is_image or dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        raise DataError(
+            f"holds cells of type {dtype}",
+            where=f"column '{column.name}'",
+            wanted="the bytes of an image, or its path" if is_image else describe(column),
+            hint=None if is_image else f"pass {NATIVE}",
+        )
+
+
+def _closest(name: str, names: Sequence[str]) -> str | None:
+    """The name that is spelled most alike; None where none is."""
+    folded = {other.casefold(): other for other in names}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None

@@ -1,0 +1,170 @@
+"""A registered model answers raw rows: the user's own columns in, a prediction with its
+probabilities, interval or set out.
+
+It needs the files of a version and nothing else; imports no torch, MLflow or Great Expectations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from plumbline.errors import DataError
+from plumbline.examples import Inputs, InputSpec
+from plumbline.inference.decided import prediction_columns
+from plumbline.inference.feature_reader import MOST_CHARACTERS, Extra, FeatureReader
+from plumbline.inference.onnx_predictor import OnnxPredictor
+from plumbline.inference.version_files import VersionFiles
+from plumbline.kinds import IntArray
+from plumbline.preprocessing.transform import TableTransformer
+from plumbline.tables import Column, Schema
+
+
+class RowPredictor:
+    """Raw rows to predictions, as `reports/evaluation/predictions.parquet` has them."""
+
+    def __init__(self, files: VersionFiles) -> None:
+        self.decision = files.decision
+        self.sha256 = str(files.contract["sha256"])  # of the graph
+        self.key = files.key  # of all that a prediction depends on
+        self._transformer = TableTransformer.from_json(files.preprocessor)
+        self._graph = OnnxPredictor(files.graph)
+        needed = {source for tensor in self.spec for source in tensor.sources}
+        self._reader = FeatureReader(
+            [c for c in self.schema.features if c.name in needed],
+            {*files.columns, *(c.name for c in self.schema.columns)},
+        )
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """The model in a folder that holds a version's files.
+
+        Raises:
+            DataError: a file is missing, broken, or of a format that is not known here.
+        """
+        return cls(VersionFiles.read(Path(folder)))
+
+    @property
+    def schema(self) -> Schema:
+        """The training data's columns, in their order, with the formats of their cells."""
+        return self._transformer.schema
+
+    @property
+    def spec(self) -> InputSpec:
+        """The tensors that the graph reads, and what it predicts."""
+        return self._transformer.spec_
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that a row must have."""
+        return self._reader.columns
+
+    def check_columns(self, frame: pl.DataFrame | pl.LazyFrame, extra: Extra = "refuse") -> None:
+        """Refuse a frame whose columns do not fit.
+
+        Raises:
+            DataError: a column is missing, unknown, or of a type that holds no cells; names it.
+        """
+        self._reader.check(frame.collect_schema(), extra)
+
+    def predict(
+        self,
+        frame: pl.DataFrame,
+        *,
+        extra: Extra = "refuse",
+        image_folder: Path | None = None,
+    ) -> pl.DataFrame:
+        """A prediction per row, in order.
+
+        Columns: `predicted` (label or value), then for classes `p_<class>` and `prediction_set`
+        (labels), for values `low` and `high` (null where no interval can be promised).
+
+        Args:
+            frame: has the columns of the training data that the model reads; other columns of the
+                training data are not looked at. Text is read as the cells of a file are.
+            extra: what becomes of columns that the training data had not.
+            image_folder: that the paths in image columns are relative to.
+
+        Raises:
+            DataError: a column is missing, unknown or of a wrong type, or a cell cannot be read;
+                names column and row.
+        """
+        table, problems = self.predict_readable(frame, extra=extra, image_folder=image_folder)
+        if len(problems):
+            row, column, value, reason = problems.row(0)
+            more = f"; {len(problems) - 1} more cells cannot be read" if len(problems) > 1 else ""
+            raise DataError(
+                f"{reason}{more}",
+                where=f"column '{column}', row {row}",
+                got=value,
+                hint="write it as the training data write it, or leave the cell empty",
+            )
+        return table
+
+    def predict_readable(
+        self,
+        frame: pl.DataFrame,
+        *,
+        extra: Extra = "refuse",
+        image_folder: Path | None = None,
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """As `predict`, but a row with a cell that cannot be read has nulls and stops nothing.
+
+        Returns:
+            The predictions, a row per row of the frame; and the cells that cannot be read: `row`
+            (position in the frame), `column`, `value`, `reason`.
+
+        Raises:
+            DataError: a column is missing, unknown or of a wrong type.
+        """
+        self.check_columns(frame, extra)
+        frame, refused = self._reader.with_files(frame, image_folder)
+        values = self._reader.typed(frame)
+        problems = self._reader.problems(frame, values)
+        good = _others(len(frame), problems)
+        try:
+            inputs = self._inputs(values, good)
+        except DataError:  # an image: they are opened here, once
+            problems = pl.concat([problems, self._reader.broken_images(frame)])
+            problems = problems.unique(["row", "column"])
+            good = _others(len(frame), problems)
+            inputs = self._inputs(values, good)
+        problems = _with_reasons(problems.sort("row", "column"), refused)
+        table = self._table(inputs, len(good))
+        if len(good) < len(frame):
+            place = np.full(len(frame), -1, dtype=np.int64)
+            place[good] = np.arange(len(good))
+            positions = pl.Series(place).replace(-1, None)
+            table = table.select(pl.all().gather(positions))
+        return table, problems
+
+    def _inputs(self, values: pl.DataFrame, rows: IntArray) -> Inputs:
+        """Some typed rows, whose positions are `rows`, as tensors."""
+        kept = values if len(rows) == len(values) else values[rows]
+        return self._transformer.transform_frame(kept, rows).inputs
+
+    def _table(self, inputs: Inputs, rows: int) -> pl.DataFrame:
+        """What is said of prepared rows: a column each."""
+        width = self.spec.target.n_predicted
+        prediction = self._graph(inputs) if rows else np.empty((0, width))
+        return pl.DataFrame(prediction_columns(prediction, self.spec.target, self.decision))
+
+
+def _others(rows: int, problems: pl.DataFrame) -> IntArray:
+    """The rows that no problem is of."""
+    return np.setdiff1d(np.arange(rows), problems["row"].to_numpy())
+
+
+def _with_reasons(problems: pl.DataFrame, refused: Mapping[str, str]) -> pl.DataFrame:
+    """Why a file that is there was not read."""
+    if not refused:
+        return problems
+    paths, reasons = list(refused), list(refused.values())
+    own = pl.col("value").replace_strict(
+        [path[:MOST_CHARACTERS] for path in paths], reasons, default=pl.col("reason")
+    )
+    return problems.with_columns(own.alias("reason"))

@@ -1,0 +1,220 @@
+"""`plumbline predict`: files of every kind, in pieces, resumed, with what cannot be read listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from tests.version import ROWS, Version, as_text, png
+
+from plumbline import cli
+from plumbline.commands import predict_pieces
+from plumbline.commands.predict import predict
+from plumbline.config import Paths
+from plumbline.errors import DataError, ParameterError
+from plumbline.inference.rows import RowPredictor
+from plumbline.kinds import Task
+from plumbline.stages import Report
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    return Version(tmp_path_factory.mktemp("version") / "v", Task.BINARY)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Seven rows a piece, so that a small table has many; polars reads as before afterwards."""
+    monkeypatch.setattr(predict_pieces.Pieces, "size", 7)
+    with pl.Config():
+        yield
+
+
+def run(version: Version, source: Path, output: Path, **more: object) -> Report:
+    return predict(source, output, Paths(output.parent), model=str(version.folder), **more)  # type: ignore[arg-type]
+
+
+def with_photos(version: Version, folder: Path) -> pl.DataFrame:
+    """The rows as text, their images as files in a folder."""
+    (folder / "photos").mkdir(parents=True)
+    names = []
+    for i, content in enumerate(version.rows["photo"]):
+        names.append(None if content is None else f"photos/{i}.png")
+        if content is not None:
+            (folder / "photos" / f"{i}.png").write_bytes(content)
+    return as_text(version.rows).with_columns(pl.Series("photo", names))
+
+
+def expected(version: Version) -> pl.DataFrame:
+    """The table of predictions, by the predictor on typed rows."""
+    table = version.predictor.predict(version.rows)
+    before = [pl.Series("row", range(ROWS)), version.rows["id"]]
+    name = f"sha256:{version.predictor.sha256[:16]}"
+    return pl.DataFrame([*before, *table]).with_columns(version=pl.lit(name))
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_files_of_every_kind_are_predicted_alike(
+    version: Version, tmp_path: Path, kind: str
+) -> None:
+    source, rows = tmp_path / "in" / f"new.{kind}", with_photos(version, tmp_path / "in")
+    if kind == "parquet":
+        version.rows.write_parquet(source)
+    elif kind == "jsonl":
+        rows.with_columns(version.rows["count"], version.rows["member"]).write_ndjson(source)
+    else:
+        rows.write_csv(source, separator=";" if kind == "csv" else "\t")
+    report = run(version, source, tmp_path / "out.parquet")
+    assert_frame_equal(pl.read_parquet(tmp_path / "out.parquet"), expected(version))
+    assert dict(report.rows)["rows"] == f"{ROWS}" and report.outputs == [tmp_path / "out.parquet"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.parquet"]
+    run(version, source, tmp_path / "out.csv")
+    written = pl.read_csv(tmp_path / "out.csv")
+    sets = expected(version)["prediction_set"].list.eval('"' + pl.element() + '"').list.join(", ")
+    assert written["prediction_set"].to_list() == [f"[{own}]" for own in sets]
+    assert_frame_equal(
+        written.drop("prediction_set"), expected(version).drop("prediction_set"), abs_tol=1e-12
+    )
+
+
+def test_a_folder_says_which_file_a_row_is_of(version: Version, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    rows = with_photos(version, folder)
+    rows[:20].write_csv(folder / "a.csv")
+    version.rows[20:].write_parquet(folder / "b.parquet")
+    run(version, folder, tmp_path / "out.parquet")
+    result = pl.read_parquet(tmp_path / "out.parquet")
+    assert result["file"].to_list() == ["a.csv"] * 20 + ["b.parquet"] * (ROWS - 20)
+    assert result["row"].to_list() == [*range(20), *range(ROWS - 20)]
+    assert_frame_equal(result.drop("file", "row"), expected(version).drop("row"))
+
+
+def test_images_alone_are_rows_where_the_model_reads_one_image(tmp_path: Path) -> None:
+    version = Version(tmp_path / "v", Task.MULTICLASS, only="photo")
+    (tmp_path / "new" / "more").mkdir(parents=True)
+    for i, name in enumerate(["b.png", "more/a.png", "c.png"]):
+        (tmp_path / "new" / name).write_bytes(png(i + 1) if i < 2 else b"<html>")
+    report = run(version, tmp_path / "new", tmp_path / "out.parquet")
+    result = pl.read_parquet(tmp_path / "out.parquet")
+    assert result["file"].to_list() == ["b.png", "c.png", "more/a.png"]
+    assert result["predicted"].is_null().to_list() == [False, True, False]
+    listed = pl.read_csv(tmp_path / "out.parquet.unreadable.csv")
+    assert listed.select("file", "row", "column", "value").row(0) == ("c.png", 1, "photo", "c.png")
+    assert dict(report.rows)["rows"] == "3, 1 could not be read"
+
+
+def test_a_row_that_cannot_be_read_is_listed_and_stops_no_other(
+    version: Version, tmp_path: Path
+) -> None:
+    rows = with_photos(version, tmp_path)
+    prices = rows["price"].to_list()
+    prices[3], prices[30] = "cheap", "12,5,3"
+    rows.with_columns(pl.Series("price", prices)).write_csv(tmp_path / "new.csv")
+    output = tmp_path / "out.csv"
+    report = run(version, tmp_path / "new.csv", output)
+    listing = tmp_path / "out.csv.unreadable.csv"
+    assert pl.read_csv(listing).rows() == [
+        (3, "price", "cheap", "is not a number, decimal: ',', thousands: '.', unit: '€'"),
+        (30, "price", "12,5,3", "is not a number, decimal: ',', thousands: '.', unit: '€'"),
+    ]
+    assert report.outputs == [output, listing]
+    result = pl.read_csv(output)
+    assert result["predicted"].is_null().arg_true().to_list() == [3, 30]
+    rows.write_csv(tmp_path / "new.csv")
+    run(version, tmp_path / "new.csv", output)
+    assert not listing.exists()  # it would be about other rows
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_after(pieces: int) -> pytest.MonkeyPatch:
+    """A process that is killed while it predicts the next piece."""
+    own, count = RowPredictor.predict_readable, iter(range(1000))
+
+    def until(*arguments: object, **more: object) -> object:
+        if next(count) == pieces:
+            raise Killed
+        return own(*arguments, **more)  # type: ignore[arg-type]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(RowPredictor, "predict_readable", until)
+    return patch
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
+    version: Version, tmp_path: Path, ending: str
+) -> None:
+    rows = with_photos(version, tmp_path)
+    rows = rows.with_columns(
+        price=pl.when(pl.int_range(ROWS) == 2).then(pl.lit("x")).otherwise("price")
+    )
+    rows.write_csv(tmp_path / "new.csv")
+    whole, output = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
+    run(version, tmp_path / "new.csv", whole)
+    patch = killed_after(3)
+    with pytest.raises(Killed):
+        run(version, tmp_path / "new.csv", output)
+    patch.undo()
+    assert not output.exists()
+    (tmp_path / f".{output.name}.abcdefgh.tmp").write_text("what a killed write leaves")
+    report = run(version, tmp_path / "new.csv", output)
+    assert dict(report.rows)["resumed"].startswith("21 rows")
+    assert output.read_bytes() == whole.read_bytes()
+    listings = [tmp_path / f"{path.name}.unreadable.csv" for path in (output, whole)]
+    assert listings[0].read_bytes() == listings[1].read_bytes()
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_changed_input_starts_anew(version: Version, tmp_path: Path) -> None:
+    source, output = tmp_path / "new.parquet", tmp_path / "out.parquet"
+    version.rows.write_parquet(source)
+    patch = killed_after(3)
+    with pytest.raises(Killed):
+        run(version, source, output)
+    patch.undo()
+    rows = version.rows.reverse()
+    rows.write_parquet(source)
+    report = run(version, source, output)
+    assert "resumed" not in dict(report.rows)
+    result = pl.read_parquet(output).select(version.predictor.predict(rows[:1]).columns)
+    assert_frame_equal(result, version.predictor.predict(rows))
+
+
+def test_what_the_user_must_fix_is_one_message(
+    version: Version,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "new.parquet"
+    version.rows.drop("maker").write_parquet(source)
+    with pytest.raises(DataError, match=r"new\.parquet: column 'maker': no such column"):
+        run(version, source, tmp_path / "out.csv")
+    version.rows.with_columns(color=pl.lit("red")).write_parquet(source)
+    with pytest.raises(DataError, match="column 'color'"):
+        run(version, source, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    run(version, source, tmp_path / "out.csv", extra="ignore")
+    with pytest.raises(ParameterError, match="--output"):
+        run(version, source, tmp_path / "out.txt")
+    with pytest.raises(ParameterError, match="lies inside"):
+        run(version, tmp_path, tmp_path / "out.csv")
+    version.rows.with_columns(price=pl.lit("?!")).write_parquet(source)
+    with pytest.raises(DataError, match="no row could be predicted"):
+        run(version, source, tmp_path / "none.csv")
+    for arguments, words in (
+        (["absent.csv", "--model", str(version.folder)], "no such file"),
+        (["new.parquet"], "no model is named"),
+        (["new.parquet", "--model", "absent/"], "no such folder"),
+    ):
+        assert cli.main(["predict", *arguments, "--output", "out.csv"]) == 2
+        assert words in capsys.readouterr().err
