@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +46,13 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("plumbline.commands.init.add_data", lambda root: None)
-    monkeypatch.setattr("plumbline.commands.init.cached_files", lambda root: {})
+@pytest.fixture(autouse=True, scope="module")
+def alone() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr("plumbline.commands.init.add_data", lambda root: None)
+        patch.setattr("plumbline.commands.init.cached_files", lambda root: {})
+        yield
 
 
 def products(root: Path) -> Path:
@@ -87,8 +95,24 @@ def checkout(root: Path, source: Path, shipped: Path) -> Paths:
     return paths
 
 
-def test_it_goes_through_every_stage(tmp_path: Path, root: Path) -> None:
-    paths = checkout(tmp_path / "project", products(tmp_path / "shop"), root)
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with products.csv and its photos."""
+    return products(tmp_path_factory.mktemp("products") / "shop").parent
+
+
+@pytest.fixture(scope="module")
+def finished(shop: Path, root: Path) -> Paths:
+    """A checkout in which every stage has run; tests only read it."""
+    paths = checkout(shop.parent / "project", shop / "products.csv", root)
+    config = load_config(paths.params)
+    for stage in STAGES:
+        load_stage(stage)(config, paths)
+    return paths
+
+
+def test_it_goes_through_every_stage(shop: Path, finished: Paths) -> None:
+    paths = finished
     types = {
         name: column["type"]
         for name, column in yaml.safe_load(paths.expectations.read_text())["columns"].items()
@@ -101,9 +125,6 @@ def test_it_goes_through_every_stage(tmp_path: Path, root: Path) -> None:
         "cheap": "category",
     }
     config = load_config(paths.params)
-    for stage in STAGES:
-        load_stage(stage)(config, paths)
-
     spec = {tensor["name"]: tensor for tensor in read_json(paths.prepared / "spec.json")["tensors"]}
     assert set(spec) == {"num", "cat", "text_0", "image_0"}
     assert spec["image_0"]["shape"] == [3, 12, 10]
@@ -136,7 +157,7 @@ def test_it_goes_through_every_stage(tmp_path: Path, root: Path) -> None:
         decision = Decision.read(paths.decision)
         assert_allclose(graph(one), bundle.predictor(decision)(one), atol=1e-5)
 
-    check_raw_rows(tmp_path / "shop" / "products.csv", paths)
+    check_raw_rows(shop / "products.csv", paths)
 
 
 def check_raw_rows(source: Path, paths: Paths) -> None:
@@ -150,6 +171,74 @@ def check_raw_rows(source: Path, paths: Paths) -> None:
     assert own["predicted"].to_list() == expected["predicted"].to_list()
     for name in ("p_no", "p_yes"):
         assert_allclose(own[name], expected[name], atol=1e-6)
+
+
+def fresh_environment(folder: Path, requirements: Path) -> Path:
+    """The interpreter of an environment that holds what is required and nothing else."""
+    uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")
+    links = os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))
+    variables = {**os.environ, "UV_FIND_LINKS": links}
+    python = folder / "bin" / "python"
+    venv = [uv, "venv", "-q", "--python", sys.executable, str(folder)]
+    subprocess.run(venv, env=variables, check=True)
+    install = [uv, "pip", "install", "-q", "--python", str(python)]
+    one = [*install, "--dry-run", f"numpy=={np.__version__}"]
+    index = subprocess.run(one, env=variables, capture_output=True, text=True, check=False)
+    if index.returncode:
+        pytest.skip(f"no package index that answers: {index.stderr.strip()[-300:]}")
+    subprocess.run([*install, "-r", str(requirements)], env=variables, check=True)
+    return python
+
+
+ASK = """
+import json, sys
+import mlflow, pandas as pd
+
+model = mlflow.pyfunc.load_model("models:/products@champion")
+rows = pd.read_csv("products.csv")
+model.predict(rows).to_json(sys.argv[1], orient="records")
+messages = []
+for other in (
+    rows.assign(color="red"), rows.assign(weight="heavy"), rows.drop(columns="maker"),
+    rows.assign(photo="photos/none.png"),
+):
+    try:
+        model.predict(other)
+    except mlflow.exceptions.MlflowException as error:
+        messages.append(str(error))
+print(json.dumps([messages, sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.e2e
+def test_the_version_answers_raw_rows_in_a_fresh_environment(
+    shop: Path, finished: Paths, tmp_path: Path
+) -> None:
+    requirements = next((finished.root / "mlflow").rglob("requirements.txt"))
+    python = fresh_environment(tmp_path / "fresh", requirements)
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PYTHON"))}
+    variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{finished.root / 'mlflow' / 'mlflow.db'}"
+    ask = [str(python), "-c", ASK, str(tmp_path / "predicted.json")]
+    done = subprocess.run(ask, cwd=shop, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    messages, modules = json.loads(done.stdout.splitlines()[-1])
+    assert not {"plumbline", "torch", "great_expectations", "prefect"} & set(modules)
+    wanted = pl.read_parquet(finished.reports / "evaluation" / "predictions.parquet")
+    predicted = pl.read_json(tmp_path / "predicted.json")[wanted["row"].to_list()]
+    assert predicted["predicted"].equals(wanted["predicted"])
+    for name in ("p_no", "p_yes"):
+        assert_allclose(predicted[name], wanted[name], atol=1e-6)
+    for message, part in zip(
+        messages,
+        (
+            "column 'color': is not a column of the training data",
+            "column 'weight', row 0: is not a number",
+            "column 'maker': no such column",
+            "photos/none.png: column 'photo', row 0: no such file",
+        ),
+        strict=True,
+    ):
+        assert part in message
 
 
 def test_what_is_no_image_stops_validation_by_row(tmp_path: Path, root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,9 +15,12 @@ from typing import Any
 import mlflow
 import numpy as np
 import onnx
+import pandas as pd
 import polars as pl
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from numpy.testing import assert_allclose
 from onnx import TensorProto, helper, numpy_helper
 from tests import records
 from tests.made import tensor, write_table
@@ -27,9 +31,10 @@ from plumbline.config.load import parse_config
 from plumbline.errors import StorageError
 from plumbline.export.onnx_graph import contract
 from plumbline.files import sha256, write_json, write_text
+from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.kinds import Part
 from plumbline.stages import normalize, register
-from plumbline.stages.inputs import load_spec
+from plumbline.stages.inputs import load_part, load_spec
 from plumbline.store import moved, registry, tracking
 from plumbline.store.moved import SCHEMA
 
@@ -119,7 +124,7 @@ def write_reports(paths: Paths) -> None:
     artifacts.write(records.slices("roc_auc", *slices), evaluation)
     write_json(paths.reports / "explain" / "importance.json", {})
     artifacts.write(records.drift({}), paths.reports / "drift")
-    decision = {"temperature": 1.0, "threshold": None, "metric": "roc_auc", "conformal": {}}
+    decision = {"temperature": 1.0, "threshold": None, "metric": "roc_auc", "conformal": None}
     write_json(paths.decision / "decision.json", decision)
 
 
@@ -210,15 +215,58 @@ def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> Non
     assert "| **ROC AUC** | 0.900 | 0.800 to 1.000 | 0.500 |" in card
 
 
-def test_the_version_predicts_by_pyfunc_from_named_inputs(paths: Paths) -> None:
+@pytest.fixture
+def version(paths: Paths) -> Any:
+    """The champion as MLflow loads it; cells of x2 are missing in training rows."""
+    frame = pl.read_csv(paths.data / "t.csv").with_row_index()
+    gaps = pl.when(pl.col("index") % 7 > 0).then("x2").alias("x2")
+    frame.with_columns(gaps).drop("index").write_csv(paths.data / "t.csv")
+    train(paths, make_config(), skill=1.0)
     register.run(make_config(), paths)
     tracking.open_store(paths.root)
-    model = mlflow.pyfunc.load_model("models:/toy@champion")
-    num = np.array([[0.0, 1.0], [0.0, -1.0]], dtype=np.float32)
-    text = model.predict({"num": num, "cat": np.ones((2, 1), dtype=np.int64)})["prediction"]
-    assert text[0, 1] > 0.5 > text[1, 1]
-    assert [spec.name for spec in model.metadata.signature.inputs.inputs] == ["num", "cat"]
-    assert model.input_example is not None
+    return mlflow.pyfunc.load_model("models:/toy@champion")
+
+
+def test_the_version_takes_the_users_own_rows(paths: Paths, version: Any) -> None:
+    table = pl.read_parquet(paths.table / "rows.parquet")
+    test = load_part(paths, Part.TEST)
+    wanted = OnnxPredictor((paths.onnx / "model.onnx").read_bytes())(test.inputs)
+    rows = table[test.rows.tolist()].to_pandas().set_index(test.rows + 1000)
+    predicted = version.predict(rows)
+    assert_allclose(predicted[["p_no", "p_yes"]], wanted, atol=1e-6)
+    assert (predicted["predicted"] == np.array(["no", "yes"])[wanted.argmax(axis=1)]).all()
+    assert predicted.index.equals(rows.index)
+    # whole numbers, text as in the file, missing cells, and a column that may be left out
+    other = [{"region": "south", "x1": 3}, {"region": None, "x1": "-3"}]
+    assert list(version.predict(other)["predicted"]) == ["yes", "no"]
+    inputs = version.metadata.get_input_schema().inputs
+    assert {one.name: (one.type.name, one.required) for one in inputs} == {
+        "x1": ("double", True),
+        "x2": ("double", False),
+        "region": ("string", True),
+    }
+    columns = ["x1", "x2", "region"]
+    assert version.input_example == table.select(columns)[test.rows[:2].tolist()].to_dicts()
+    # the graph itself still takes prepared tensors
+    graph = mlflow.onnx.load_model("models:/toy@champion")
+    assert [one.name for one in graph.graph.input] == ["num", "cat"]
+
+
+def test_what_is_no_row_is_refused_by_name(version: Any) -> None:
+    row = {"x1": 0.5, "x2": 0.5, "region": "north"}
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"x2": 0.5, "region": "north"}, "column 'x1': no such column"),
+        ({**row, "extra": 1}, "column 'extra': is not a column of the training data"),
+        ({"x1": 0.5, "x_2": 0.5, "region": "north"}, "column 'x_2': is not a column"),
+        ({**row, "x1": "many"}, "column 'x1', row 0: is not a number"),
+        ({**row, "region": b"north"}, "column 'region': holds cells of type Binary"),
+    ]
+    for given, message in refused:
+        for data in ([given], pd.DataFrame([given])):
+            with pytest.raises(MlflowException, match=re.escape(message)):
+                version.predict(data)
+    predicted = version.predict([{**row, "extra": 1}], params={"extra": "ignore"})
+    assert len(predicted) == 1
 
 
 def test_again_changes_nothing(paths: Paths) -> None:

@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from plumbline import artifacts
 from plumbline.address import shown
 from plumbline.config import Config, Paths
@@ -18,18 +20,27 @@ from plumbline.evaluation.slices import Slice
 from plumbline.files import read_json, write_json
 from plumbline.inference import decision
 from plumbline.kinds import Part
+from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.champion import Unfit, contract_of, present_candidate, registered_candidate
-from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
+from plumbline.stages.inputs import (
+    load_part,
+    load_spec,
+    load_split,
+    load_table,
+    resolve_metric,
+)
 from plumbline.stages.sliced import slice_rows
 from plumbline.store import registry, tracking
 from plumbline.store.card import model_card
 from plumbline.store.content import flatten, read_content
 from plumbline.store.lineage import NAMES, fingerprint, lineage, split_hash
+from plumbline.store.raw_model import RawModel
 from plumbline.store.registry import CHALLENGER, CHAMPION, Version
 from plumbline.store.tracking import Content, Store
 
 SPLIT = "plumbline.split"
+EXAMPLE_ROWS = 2
 BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
 
 
@@ -79,7 +90,7 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     if run_id is None:
         run_id = tracking.begin_run(store, where, key, f"{config.data.name} {key[:8]}")
         tracking.fill_run(store, where, run_id, _content(config, paths, made_from))
-        uri = _log_model(store, run_id, paths, contract)
+        uri = _log_model(store, run_id, config, paths)
     else:  # killed just before the version
         uri = registry.model_of_run(store, run_id)
     card = _card(config, paths, contract, made_from)
@@ -121,16 +132,24 @@ def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Cont
     )
 
 
-def _log_model(store: Store, run_id: str, paths: Paths, contract: Mapping[str, Any]) -> str:
-    test = load_part(paths, Part.TEST)
-    extra = [
-        paths.onnx / artifacts.CONTRACT,
-        paths.model / artifacts.PREPROCESSOR,
-        paths.decision / decision.FILE,
-        paths.expectations,
-    ]
-    graph = paths.onnx / artifacts.GRAPH
-    return registry.log_model(store, run_id, graph, contract, test.inputs, extra)
+def _log_model(store: Store, run_id: str, config: Config, paths: Paths) -> str:
+    table, schema = load_table(config, paths)
+    split, names = load_split(paths), [column.name for column in schema.features]
+    train = take_rows(table, split.rows(Part.TRAIN)).select(pl.col(names).null_count())
+    gaps = train.collect(engine="streaming").row(0, named=True)
+    example = take_rows(table, split.rows(Part.TEST)[:EXAMPLE_ROWS]).select(names)
+    model = RawModel(
+        graph=paths.onnx / artifacts.GRAPH,
+        files=[
+            paths.onnx / artifacts.CONTRACT,
+            paths.model / artifacts.PREPROCESSOR,
+            paths.decision / decision.FILE,
+            paths.expectations,
+        ],
+        gaps={name for name, count in gaps.items() if count},
+        example=example.collect(engine="streaming"),
+    )
+    return registry.log_model(store, run_id, model)
 
 
 def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapping[str, Any]:

@@ -53,9 +53,8 @@ def model_card(
         "## Made from",
         "\n".join(f"- {label}: {markdown_code(v)}" for label, v in lineage_words(lineage)),
         "## To use it",
-        "Inputs are prepared tensors: `extra_files/preprocessor.json` makes them "
-        "from rows of data. Output `prediction` is calibrated; `extra_files/decision.json` holds "
-        "the threshold.",
+        "`mlflow.pyfunc.load_model(…).predict(frame)` takes rows with the columns of the data, and "
+        "needs what `requirements.txt` of the version names.",
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -1,4 +1,4 @@
-"""Model versions in MLflow: an ONNX model with all that is needed to use it, and two aliases."""
+"""Model versions in MLflow, each with all that is needed to use it, and two aliases."""
 
 from __future__ import annotations
 
@@ -6,28 +6,21 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import mlflow
-import mlflow.onnx
-import numpy as np
-import onnx
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.models import Model
 
-from plumbline.examples import Inputs, take_inputs
 from plumbline.store.content import BUNDLE
 from plumbline.store.tracking import Store, storage
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DECISION, SETTLED = "plumbline.decision", "plumbline.settled"
-EXAMPLE_ROWS = 2
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -47,41 +40,16 @@ class Version:
         return json.loads(text) if text else None
 
 
-def log_model(
-    store: Store,
-    run_id: str,
-    graph: Path,
-    contract: Mapping[str, Any],
-    example: Inputs,
-    files: Sequence[Path],
-) -> str:
-    """Log an ONNX file into a run as an MLflow model, and finish the run; gives the model's URI.
+class Flavor(Protocol):
+    """What MLflow logs: it writes itself into a folder, and adds how it is loaded."""
 
-    It loads by `mlflow.pyfunc.load_model` and takes the prepared tensors by name;
-    `files` (preprocessor, decision, …) lie in `extra_files`.
+    def save_model(self, path: str, mlflow_model: Model) -> None: ...
 
-    Args:
-        contract: of the export stage; names and shapes for the signature.
-        example: prepared tensors, of which the first rows are kept.
-    """
-    inputs = [
-        TensorSpec(np.dtype(contract["inputs"][name]["dtype"]), _shape(spec), name)
-        for name, spec in contract["inputs"].items()
-    ]
-    output = contract["output"]
-    outputs = [TensorSpec(np.dtype(output["dtype"]), _shape(output), output["name"])]
-    first = take_inputs(example, slice(EXAMPLE_ROWS))
+
+def log_model(store: Store, run_id: str, model: Flavor) -> str:
+    """Log a model into a run, and finish the run; gives the model's URI."""
     with storage(store.uri), _quiet(), mlflow.start_run(run_id=run_id):
-        info = mlflow.onnx.log_model(
-            onnx.load(graph),
-            name="model",
-            signature=ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs)),
-            input_example={name: np.ascontiguousarray(array) for name, array in first.items()},
-            pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
-            onnx_execution_providers=["CPUExecutionProvider"],
-            save_as_external_data=False,
-            extra_files=[str(file) for file in files],
-        )
+        info = Model.log(artifact_path=None, flavor=model, name="model", flavor_name="plumbline")
     return str(info.model_uri)
 
 
@@ -218,11 +186,6 @@ def _version_of(version: ModelVersion) -> Version:
         run_id=str(version.run_id),
         tags=dict(version.tags),
     )
-
-
-def _shape(spec: Mapping[str, Any]) -> tuple[int, ...]:
-    """A contract's shape with its free dimension as MLflow writes it."""
-    return tuple(size if isinstance(size, int) else -1 for size in spec["shape"])
 
 
 def _quoted(name: str) -> str:

@@ -1,0 +1,193 @@
+"""Rows as a program or a request gives them -> a frame of polars, cells as they are."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from plumbline.cells import describe
+from plumbline.errors import DataError
+from plumbline.images import ImageReader
+from plumbline.kinds import ColumnType
+from plumbline.preprocessing.row import category_of
+from plumbline.tables import CellFormat, Column, Schema
+
+AS_WRITTEN = CellFormat(missing=())  # no word means a missing cell here
+BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)?([A-Za-z0-9+/\s]{16,}={0,2})\s*")
+TIMESTAMP = re.compile(r"[1-9]\d{3}-\d\d-\d\dT\d\d:\d\d")
+BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*")
+SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # MLflow's server sets it
+
+
+def given_rows(data: Any, schema: Schema) -> pl.DataFrame:
+    """The rows that were given.
+
+    Args:
+        data: a frame of pandas or polars; a list of rows, column -> value; or column -> values.
+        schema: of the model; its images may be paths.
+
+    Raises:
+        DataError: it is no table, or names a file that is no image or may not be read.
+    """
+    known = {column.name: column for column in schema.columns}
+    columns = []
+    for name, values in _columns(data).items():
+        column = known.get(str(name), Column(name=str(name), type=ColumnType.TEXT))
+        is_image = column.type is ColumnType.IMAGE
+        columns.append(_images(column.name, values) if is_image else _series(column, values))
+    return pl.DataFrame(columns)
+
+
+def _columns(data: Any) -> Mapping[Any, Any]:
+    if isinstance(data, pl.DataFrame):
+        return data.to_dict()
+    if isinstance(data, pd.DataFrame):
+        twice = data.columns[data.columns.duplicated()]
+        if len(twice):
+            raise DataError("two columns have one name", where=f"column '{twice[0]}'")
+        return {name: data[name] for name in data.columns}
+    if isinstance(data, Mapping):
+        single = [isinstance(v, str | bytes) or not hasattr(v, "__len__") for v in data.values()]
+        values = {k: [v] if one else v for (k, v), one in zip(data.items(), single, strict=True)}
+        if len({len(v) for v in values.values()}) > 1:
+            lengths = ", ".join(f"'{name}': {len(v)}" for name, v in values.items())
+            raise DataError("columns have different lengths", got=lengths)
+        return values
+    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
+        names = dict.fromkeys(name for row in data for name in row)
+        return {name: [row.get(name) for row in data] for name in names}
+    raise DataError(
+        "no rows that can be read",
+        wanted="a frame of pandas or polars, a list of rows (column: value), or column: values",
+        got=type(data).__name__,
+    )
+
+
+def _series(column: Column, values: Any) -> pl.Series:
+    """A column; cells of several types become text, as a file would have them."""
+    name = column.name
+    if isinstance(values, pl.Series):
+        return values
+    if isinstance(values, pd.Series) and values.dtype.kind in "biufmM":
+        return pl.from_pandas(values).alias(name)
+    cells = _cells(values)
+    if column.type is ColumnType.DATE and "T" not in (column.format.date or ""):
+        cells = _timestamps(cells)
+    types = {type(cell) for cell in cells if cell is not None}
+    if types <= {int, float} and float in types:
+        return pl.Series(name, cells, dtype=pl.Float64, strict=False)
+    if types and types <= {dt.date, dt.datetime, pd.Timestamp}:
+        moments = [None if cell is None else _moment(cell) for cell in cells]
+        return pl.Series(name, moments, dtype=pl.Datetime("us"))
+    if len(types) == 1 and str not in types:
+        try:
+            return pl.Series(name, cells)
+        except (TypeError, OverflowError, pl.exceptions.PolarsError):
+            pass  # as text
+    if types - {str} and replace(column.format, missing=None) != CellFormat():
+        # a number as text would be read by the format of the file: 1.234 as 1234
+        raise DataError(
+            "has values of several types",
+            where=f"column '{name}'",
+            wanted=f"one type, or text ({describe(column)})",
+            got=", ".join(sorted(one.__name__ for one in types)),
+        )
+    texts = [v if isinstance(v, str | None) else category_of(v, AS_WRITTEN) for v in cells]
+    return pl.Series(name, texts, dtype=pl.String)
+
+
+def _cells(values: Any) -> list[Any]:
+    """Python's own values; None where missing."""
+    cells = values.to_list() if hasattr(values, "to_list") else list(values)
+    return [_plain(cell) for cell in cells]
+
+
+def _plain(cell: Any) -> Any:
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return None
+    if isinstance(cell, np.datetime64):
+        return None if np.isnat(cell) else pd.Timestamp(cell)
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if isinstance(cell, Decimal):
+        cell = float(cell)
+    return None if isinstance(cell, float) and np.isnan(cell) else cell
+
+
+def _timestamps(cells: list[Any]) -> list[Any]:
+    """Dates where all cells are written as JSON has them, whatever the format of the file."""
+    texts = [cell for cell in cells if cell is not None]
+    if not texts or not all(isinstance(c, str) and TIMESTAMP.match(c.strip()) for c in texts):
+        return cells
+    try:
+        return [None if c is None else dt.datetime.fromisoformat(c.strip()) for c in cells]
+    except ValueError:
+        return cells
+
+
+def _moment(value: dt.date) -> dt.datetime:
+    """UTC where a zone is given, without it."""
+    if not isinstance(value, dt.datetime):
+        return dt.datetime(value.year, value.month, value.day)
+    if value.tzinfo is not None:
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
+    return value
+
+
+def _images(name: str, values: Any) -> pl.Series:
+    """The bytes of images; what cannot be one stays as it is, for the reader to refuse."""
+    cells = [_image(cell, f"column '{name}', row {row}") for row, cell in enumerate(_cells(values))]
+    return pl.Series(name, cells, dtype=pl.Binary)
+
+
+def _image(cell: Any, where: str) -> bytes | None:
+    if isinstance(cell, Mapping) and "bytes" in cell:  # as Parquet files hold them
+        cell = cell["bytes"] if cell["bytes"] is not None else cell.get("path")
+    if cell is None or cell == "":
+        return None
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return bytes(cell)
+    if not isinstance(cell, str | os.PathLike):
+        raise DataError(
+            "a value of another kind",
+            where=where,
+            wanted="the bytes of an image, or the path of a file",
+            got=type(cell).__name__,
+        )
+    return _decoded(str(cell)) or _read(Path(cell), where)
+
+
+def _decoded(text: str) -> bytes | None:
+    """The bytes of an image that is written in base64; None where it is not."""
+    match = BASE64.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        content = base64.b64decode(re.sub(r"\s", "", match[1]), validate=True)
+    except binascii.Error:
+        return None
+    return content if content.startswith(BEGINNINGS) else None
+
+
+def _read(path: Path, where: str) -> bytes:
+    if os.environ.get(SERVED) == "true":  # whoever sends a request may not read our files
+        raise DataError(
+            "no files are read here", where=where, wanted="an image in base64", got=str(path)
+        )
+    path = path.expanduser().resolve()
+    content = ImageReader(path.parent).content(path.name, where)
+    if content is None:
+        raise DataError("no such file", file=path, where=where)
+    return content

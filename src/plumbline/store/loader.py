@@ -1,0 +1,70 @@
+"""What MLflow loads of a version: rows as users have them in, predictions out.
+
+Every version carries this module and what it imports (`carried`), so it imports neither torch nor
+what trains, judges or registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import pandas as pd
+import polars as pl
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+from plumbline.errors import ParameterError, UserError
+from plumbline.inference.feature_reader import Extra
+from plumbline.inference.rows import RowPredictor
+from plumbline.store.given import given_rows
+
+EXTRA = "extra"  # parameter of a call: `refuse` or `ignore` columns that the training data had not
+
+
+class RowModel:
+    """A version, ready to answer.
+
+    Args:
+        optional: columns that rows may lack; their cells are then missing.
+    """
+
+    def __init__(self, predictor: RowPredictor, optional: Collection[str]) -> None:
+        self._predictor, self._optional = predictor, optional
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Predictions of rows, a row each, in their order.
+
+        Args:
+            data: a frame of pandas or polars; a list of rows, column -> value; or column -> values.
+                Columns as in the data that the model was trained on; cells typed, or written as
+                there. An image is its bytes, its bytes in base64, or the path of a file.
+            params: `extra`: `ignore` takes columns that the training data had not.
+
+        Raises:
+            MlflowException: a column is missing or unknown, or holds a value of another type.
+        """
+        try:
+            rows = given_rows(data, self._predictor.schema)
+            absent = [name for name in self._optional if name not in rows.columns]
+            rows = rows.with_columns(pl.lit(None).alias(name) for name in absent)
+            predicted = self._predictor.predict(rows, extra=_extra(params or {}))
+        except UserError as error:
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
+        columns = {column.name: column.to_list() for column in predicted.iter_columns()}
+        return pd.DataFrame(columns, index=data.index if isinstance(data, pd.DataFrame) else None)
+
+
+def _extra(params: Mapping[str, Any]) -> Extra:
+    extra = params.get(EXTRA, "refuse")
+    if extra not in get_args(Extra):
+        raise ParameterError("no such choice", where=EXTRA, wanted="refuse or ignore", got=extra)
+    return cast("Extra", extra)
+
+
+def _load_pyfunc(path: str) -> RowModel:
+    """The version in a folder; MLflow calls this."""
+    inputs = Model.load(path).get_input_schema()
+    return RowModel(RowPredictor.load(Path(path)), inputs.optional_input_names())

@@ -1,0 +1,116 @@
+"""A version as MLflow keeps it: the graph, and a model that takes the user's own rows.
+
+`mlflow.pyfunc` loads the second, by the code that the version carries; `mlflow.onnx` the first.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import onnx
+import polars as pl
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array
+
+from plumbline.inference.rows import RowPredictor
+from plumbline.kinds import ColumnType
+from plumbline.store.carried import write_package
+from plumbline.store.loader import EXTRA
+from plumbline.tables import Column
+
+LOADER = "plumbline.store.loader"
+CODE = "code"
+TYPES = {
+    ColumnType.NUMBER: DataType.double,
+    ColumnType.INTEGER: DataType.long,
+    ColumnType.BOOLEAN: DataType.boolean,
+    ColumnType.CATEGORY: DataType.string,
+    ColumnType.TEXT: DataType.string,
+    ColumnType.DATE: DataType.datetime,
+    ColumnType.IMAGE: DataType.binary,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawModel:
+    """What MLflow's `Model.log` takes for a flavor: something that saves a model.
+
+    Attributes:
+        graph: the ONNX file.
+        files: preprocessor, contract, decision, … that turn rows into its inputs.
+        gaps: the columns that have missing cells in training rows; a row may lack them.
+        example: typed rows of the test part; those of their columns that the model reads are kept.
+    """
+
+    graph: Path
+    files: Sequence[Path]
+    gaps: Collection[str]
+    example: pl.DataFrame
+
+    def save_model(self, path: str, mlflow_model: Model) -> None:
+        """Write the model into a folder, which MLflow then takes into the store."""
+        with tempfile.TemporaryDirectory() as temporary:
+            predictor = self._predictor(Path(temporary) / "files")
+            example = self.example.select(column.name for column in predictor.columns)
+            carried = write_package(LOADER, Path(temporary))
+            mlflow.onnx.save_model(
+                onnx.load(self.graph),
+                path,
+                mlflow_model=mlflow_model,
+                signature=False,  # ours is of rows, not of the graph
+                input_example=example.to_dicts(),
+                pip_requirements=list(carried.requirements),
+                onnx_execution_providers=["CPUExecutionProvider"],
+                save_as_external_data=False,
+                extra_files=[str(file) for file in self.files],
+            )
+            shutil.copytree(carried.folder, Path(path) / CODE / carried.folder.name)
+        mlflow.pyfunc.add_to_model(
+            mlflow_model,
+            loader_module=carried.module,
+            code=CODE,
+            conda_env="conda.yaml",
+            python_env="python_env.yaml",
+        )
+        mlflow_model.signature = self._signature(predictor, example)
+        mlflow_model.save(str(Path(path) / "MLmodel"))
+
+    def _predictor(self, folder: Path) -> RowPredictor:
+        folder.mkdir()
+        for file in (self.graph, *self.files):
+            shutil.copy(file, folder)
+        return RowPredictor.load(folder)
+
+    def _signature(self, predictor: RowPredictor, example: pl.DataFrame) -> ModelSignature:
+        predicted = predictor.predict(example)
+        signature = ModelSignature(
+            inputs=Schema([_input(c, c.name in self.gaps) for c in predictor.columns]),
+            outputs=Schema([_output(column) for column in predicted.iter_columns()]),
+            params=ParamSchema([ParamSpec(EXTRA, DataType.string, "refuse")]),
+        )
+        # Rows then come to the loader as they are, which checks them itself. MLflow would refuse
+        # whole numbers where a number is wanted, drop columns that it does not know, and read
+        # `null` as false and 0.7 as 0 in what a server gets.
+        signature._is_signature_from_type_hint = True
+        return signature
+
+
+def _input(column: Column, gaps: bool) -> ColSpec:
+    kind = TYPES[column.type]
+    if gaps and kind is DataType.long:  # pandas holds them as floating-point numbers
+        kind = DataType.double
+    return ColSpec(kind, column.name, required=not gaps)
+
+
+def _output(column: pl.Series) -> ColSpec:
+    kind: Any = DataType.string if column.dtype == pl.String else DataType.double
+    if column.dtype == pl.List(pl.String):
+        kind = Array(DataType.string)
+    return ColSpec(kind, column.name)
