@@ -116,14 +116,16 @@ CASES: dict[str, Case] = {
                 image=ImageEncoderConfig(encoder=image, width=width, heads=2),
                 text=TextEncoderConfig(encoder=text, embedding_dim=8, width=width, heads=2),
                 **DROPPED,
+                **more,
             ),
             short_fit(augment=AugmentConfig(shift=0.2, erase=0.3, mask_tokens=0.2, mixup=0.4)),
         )
-        for name, image, text, width in (
-            ("cnn and mean", "cnn", "mean", 8),
-            ("resnet and gru", "resnet", "gru", 8),
-            ("vit and transformer", "vit", "transformer", 8),
-            ("sharded", "cnn", "cnn", 64),
+        for name, image, text, width, more in (
+            ("cnn and mean", "cnn", "mean", 8, {}),
+            ("cnn and mean, batch norm", "cnn", "mean", 8, {"normalization": "batch"}),
+            ("resnet and gru", "resnet", "gru", 8, {}),
+            ("vit and transformer", "vit", "transformer", 8, {}),
+            ("sharded", "cnn", "cnn", 64, {}),
         )
     },
 }

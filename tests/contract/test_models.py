@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
-from tests.made import as_tensors, made_examples, spec_of
+from tests.made import as_tensors, made_examples, made_spec, small_model, spec_of
 
+from plumbline.config.image import ImageEncoderConfig
 from plumbline.config.model import (
     Activation,
     Initialization,
@@ -17,6 +18,7 @@ from plumbline.config.model import (
     Normalization,
     NumberEmbedding,
     TargetTransform,
+    TextEncoderConfig,
 )
 from plumbline.errors import DataError
 from plumbline.examples import InputSpec
@@ -166,3 +168,34 @@ def test_zero_initialization_warns() -> None:
 def test_no_feature_is_refused() -> None:
     with pytest.raises(DataError, match="no feature"):
         make("mlp", "none", spec(0, 0))
+
+
+@pytest.mark.parametrize("name", ["mlp", "resmlp", "tabm", "tabm_mini"])
+@pytest.mark.parametrize(
+    ("text", "image"),
+    [("mean", "cnn"), ("cnn", "resnet"), ("transformer", "vit"), ("gru", "cnn")],
+)
+def test_before_batch_normalization_no_slope_is_rounding_alone(
+    name: str, text: str, image: str
+) -> None:
+    """Adam would make full steps of it, others with two processes than with one."""
+    more: dict[str, Any] = {
+        "normalization": "batch",
+        "number_embedding": "piecewise_linear",
+        "text": TextEncoderConfig(encoder=text, width=8, heads=2, dropout=0.0),  # type: ignore[arg-type]
+        "image": ImageEncoderConfig(encoder=image, width=8, heads=2, dropout=0.0),  # type: ignore[arg-type]
+    }
+    of = made_spec(texts=1, images=1)
+    inputs = made_examples(of, 40).inputs
+    inputs["image_0"][2] = 1  # every row has an image
+    config = small_model(name, **more)
+    model = build_model(config, of, learn_inputs(config, of, inputs), seed=1).train()
+    (model(**as_tensors(inputs)) * torch.randn(40, 1, 1)).mean().backward()  # type: ignore[no-untyped-call]
+    slopes = {
+        key: weight.grad.abs().amax(0)  # of a matrix: by the input that it multiplies
+        for key, weight in model.named_parameters()
+        if weight.grad is not None
+    }
+    rounding = 1e-6 * max(slope.max().item() for slope in slopes.values())
+    small = [key for key, own in slopes.items() if bool(((own > 0) & (own < rounding)).any())]
+    assert small == []

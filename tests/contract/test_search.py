@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from plumbline.config.model import Dimension, TuneConfig
@@ -98,6 +100,20 @@ def test_a_killed_search_ends_as_an_unbroken_one(sampler: str, tmp_path: Path) -
         with pytest.raises(Killed):
             run(folder, evaluate=dies, sampler=sampler)
         assert run(folder, sampler=sampler) == whole
+
+
+def test_going_on_after_a_kill_prints_nothing_of_optuna(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(values: Values, report: Reporter) -> list[float]:
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path, evaluate=dies)
+    monkeypatch.setattr(logging.getLogger("optuna"), "propagate", True)
+    optuna.logging.set_verbosity(optuna.logging.INFO)  # as in a new process
+    forget_unfinished(tmp_path, "k")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -14,6 +14,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from yaml import safe_dump
 
 from plumbline.config.data import DataConfig
+from plumbline.config.model import ModelConfig, TrainConfig, TuneConfig
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, Task
 
@@ -32,6 +33,14 @@ IMAGES_ALONE: Setting = (
     lambda v: v in ("perceptron", "mlp", "resmlp"),
     "the image encoder leaves an ensemble of layers nothing to do",
 )
+
+# what init sets for images stands there by default
+DEFAULTS: dict[str, Any] = {"model": ModelConfig(), "train": TrainConfig(), "tune": TuneConfig()}
+# keys of train.augment that change cells of one type alone
+AUGMENTED: dict[ColumnType, tuple[str, ...]] = {
+    ColumnType.TEXT: ("mask_tokens", "drop_tokens"),
+    ColumnType.IMAGE: ("flip", "shift", "rotate", "zoom", "recolor", "erase"),
+}
 
 
 def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnType]) -> list[str]:
@@ -60,6 +69,7 @@ def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnT
             document["data"][key] = _quoted(value)
     changed = _set_back(document, data.task, columns, earlier)
     features = {kind for name, kind in columns.items() if name != data.target}
+    changed += _without_types(document, features)
     if ColumnType.IMAGE in features:
         changed += _set(document, *FOR_IMAGES)
     if features == {ColumnType.IMAGE}:
@@ -80,6 +90,33 @@ def _set(document: Any, *wanted: Setting) -> list[str]:
         if not stays(section[keys[-1]]):
             section[keys[-1]] = value
             changed.append(f"{'.'.join(keys)} set to {value}: {why}")
+    return changed
+
+
+def _without_types(document: Any, features: Collection[ColumnType]) -> list[str]:
+    """Turn off what changes cells that the new data do not have; where that is images, what init
+    set for them goes back to the defaults. Says what."""
+    changed, augment = [], document["train"]["augment"]
+    for kind, names in AUGMENTED.items():
+        on = [name for name in names if augment.get(name)]
+        if kind in features or not on:
+            continue
+        for name in on:
+            augment[name] = 0.0
+            changed.append(f"train.augment.{name} set back to 0: no feature is of type {kind}")
+        if kind is ColumnType.IMAGE:
+            changed += _set_for_images_back(document)
+    return changed
+
+
+def _set_for_images_back(document: Any) -> list[str]:
+    changed = []
+    for (top, *keys), value, *_ in (*FOR_IMAGES, IMAGES_ALONE):
+        (key, *nested) = keys
+        if nested or document[top][key] != value:
+            continue
+        document[top][key] = default = getattr(DEFAULTS[top], key)
+        changed.append(f"{top}.{key} set back to {default}: no feature is of type image")
     return changed
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from plumbline.models.embeddings import (
     number_edges,
 )
 from plumbline.models.image import ImageFeatures
+from plumbline.models.layers import drop_bias
 from plumbline.models.text import BagOfTokens, TextFeatures
 
 Learned = Mapping[str, Any]  # tensor name -> what its encoder learned from training rows, as JSON
@@ -42,7 +43,8 @@ class Encoder:
         features: builds a module, (B, *shape) to (B, width); its `chunks` are the widths that
             each feature took, in order, or the one that all took together. A module that looks
             codes up in a table has the table as `lookup`: codes have no gradient, what was
-            looked up has.
+            looked up has. `drop_shift`, where it has one, takes away what is added to the
+            features of all rows alike.
         tokens: builds a module, (B, *shape) to (B, T, W); None: the features, projected to one
             token.
         linear: builds a module, (B, *shape) to (B, outputs), linear in numbers and in one-hot
@@ -54,6 +56,13 @@ class Encoder:
     tokens: Callable[[ModelConfig, TensorSpec, Any, int], nn.Module] | None = None
     linear: Callable[[TensorSpec, int], nn.Module] | None = None
     learn: Callable[[ModelConfig, NDArray[Any]], Any] = _nothing
+
+
+@runtime_checkable
+class Shifting(Protocol):
+    """Features of which a part is added to those of all rows alike."""
+
+    def drop_shift(self) -> None: ...
 
 
 class NumberFeatures(nn.Module):
@@ -84,6 +93,11 @@ class NumberFeatures(nn.Module):
             self.embedding = make(config, len(embedded), config.embedding_dim, own)
         self.all_plain, self.all_selected = len(plain) == count, len(embedded) == count
         self.chunks = [1] * len(plain) + [config.embedding_dim] * len(embedded)
+
+    def drop_shift(self) -> None:
+        linear = getattr(self.embedding, "linear0", None)  # of piecewise-linear ones
+        if linear is not None:
+            drop_bias(linear)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = []
@@ -243,13 +257,20 @@ class OneToken(Projected):
 
 class FlatInput(nn.Module):
     """The features of all tensors side by side: (B, width). `chunks` are the widths that each
-    feature took, in order."""
+    feature took, in order. Where a linear layer and then batch normalization read them, nothing is
+    left of what all rows have in common: then `shifted` is false and no encoder adds it."""
 
-    def __init__(self, config: ModelConfig, spec: InputSpec, learned: Learned) -> None:
+    def __init__(
+        self, config: ModelConfig, spec: InputSpec, learned: Learned, *, shifted: bool = True
+    ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(
             {t.name: encoder_of(t).features(config, t, learned.get(t.name)) for t in spec}
         )
+        if not shifted:
+            for module in self.encoders.values():
+                if isinstance(module, Shifting):
+                    module.drop_shift()
         self.chunks = [width for module in self.encoders.values() for width in _chunks(module)]
         self.width = sum(self.chunks)
 

@@ -19,7 +19,7 @@ from plumbline.errors import choose
 from plumbline.examples import TensorSpec
 from plumbline.models.image_cnn import ImageCNN, ImageResNet
 from plumbline.models.image_vit import ImageViT
-from plumbline.models.layers import DropoutContext, SampleDropout
+from plumbline.models.layers import DropoutContext, SampleDropout, drop_bias
 
 Build = Callable[[ImageEncoderConfig, tuple[int, int, int]], nn.Module]
 
@@ -48,7 +48,9 @@ class Standardize(nn.Module):
 
 class ImageFeatures(nn.Module):
     """The features of one image: (B, C, H, W) bytes, or numbers in their place, to (B, width + 1):
-    the mark last, and zeros before it where the image is missing."""
+    the mark last, and zeros before it where the image is missing. The mark is 1 for an image and 0
+    for a missing one; after `drop_shift` it is the other way round, so that in a batch without
+    missing images it is no number that all rows have in common."""
 
     def __init__(self, config: ModelConfig, tensor: TensorSpec, learned: None = None) -> None:
         super().__init__()
@@ -61,12 +63,17 @@ class ImageFeatures(nn.Module):
         # the model that this becomes part of puts its own context here
         self.dropout = SampleDropout(own.dropout, DropoutContext(seed=0))
         self.chunks = [own.width + 1]
+        self.marks_missing = False
+
+    def drop_shift(self) -> None:
+        drop_bias(list(self.body.children())[-1])  # of the layer at its end
+        self.marks_missing = True
 
     def forward(self, x: Tensor) -> Tensor:
         values, marks = self.standardize(x)
         # not what the body makes of a plain image, which normalization blows up out of rounding
         features = self.dropout(self.body(values) * marks)
-        return torch.cat([features, marks], dim=1)
+        return torch.cat([features, 1 - marks if self.marks_missing else marks], dim=1)
 
     def attention_map(self, x: Tensor) -> Tensor | None:
         """How much attention each pixel gets, (B, H · W); None where the encoder has none."""

@@ -170,6 +170,15 @@ def has_use_of_bias(normalization: str) -> bool:
     return normalization != "batch"
 
 
+def drop_bias(layer: nn.Module) -> None:
+    """Make the bias of a layer zeros that are not fitted, in layers that cannot do without one,
+    too."""
+    bias = layer.bias
+    assert isinstance(bias, Tensor)
+    del layer.bias
+    layer.register_buffer("bias", torch.zeros_like(bias), persistent=False)
+
+
 def _keep(weight: Tensor) -> None:
     """torch's own initialization stays."""
 

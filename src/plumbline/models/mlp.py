@@ -52,7 +52,8 @@ class MLP(nn.Module):
         self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
-        self.input = FlatInput(config, spec, learned)
+        shifted = config.depth == 0 or has_use_of_bias(config.normalization)
+        self.input = FlatInput(config, spec, learned, shifted=shifted)
         self.hidden = hidden_layers(config, self.input.width, noise)
         last = config.width if config.depth else self.input.width
         self.head = nn.Linear(last, spec.n_outputs)
@@ -91,8 +92,8 @@ class ResidualMLP(nn.Module):
         self, config: ModelConfig, spec: InputSpec, learned: Learned, noise: DropoutContext
     ) -> None:
         super().__init__()
-        self.input = FlatInput(config, spec, learned)
         bias = has_use_of_bias(config.normalization)
+        self.input = FlatInput(config, spec, learned, shifted=bias)
         self.first = nn.Linear(self.input.width, config.width, bias=bias)
         self.blocks = nn.Sequential(*[ResidualBlock(config, noise) for _ in range(config.depth)])
         self.last = NORMALIZATIONS[config.normalization](config.width)

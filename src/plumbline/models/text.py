@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from plumbline.config.model import ModelConfig, TextEncoderConfig
 from plumbline.errors import choose
 from plumbline.examples import PADDING, TensorSpec
-from plumbline.models.layers import DropoutContext, SampleDropout
+from plumbline.models.layers import DropoutContext, SampleDropout, drop_bias
 from plumbline.models.text_cnn import TextCNN
 from plumbline.models.text_mean import TextMean
 from plumbline.models.text_recurrent import GRU, LSTM, RNN
@@ -68,6 +68,9 @@ class TextFeatures(nn.Module):
         with torch.no_grad():
             self.lookup.table.weight.mul_(getattr(self.body, "token_scale", 1.0))
         self.chunks = [own.width]
+
+    def drop_shift(self) -> None:
+        drop_bias(list(self.body.children())[-1])  # of the layer at its end
 
     def forward(self, ids: Tensor) -> Tensor:
         looked_up = self.lookup(ids)

@@ -145,9 +145,10 @@ def _wrapped(steps: Sequence[str], ends: tuple[float, float]) -> list[tuple[str,
     """Steps with arrows between them, on a few lines."""
     room = (ends[1] - ends[0] - 14) / 1.08
     lines = [""]
-    for step in steps:
+    for number, step in enumerate(steps, start=1):
         longer = f"{lines[-1]} → {step}" if lines[-1] else step
-        if text_width(longer) <= room or not lines[-1] or len(lines) == STEP_LINES:
+        ended = longer if number == len(steps) else f"{longer} →"
+        if text_width(ended) <= room or not lines[-1] or len(lines) == STEP_LINES:
             lines[-1] = longer
         else:
             lines[-1] += " →"

@@ -248,7 +248,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime) and value.time() == time.min:
         return value.date().isoformat()
     if isinstance(value, bytes):
-        return f"image of {len(value):,} bytes"
+        return "(image)"
     return value if isinstance(value, str | int | float | None) else str(value)
 
 

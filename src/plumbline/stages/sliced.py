@@ -40,7 +40,8 @@ def slice_rows(
         **find_cuts(measure_cells(take_rows(table, some), schema, images)),
     }
     own = take_rows(table, rows)
-    plain = own.select(pl.lit(None).alias(name) if name in images else name for name in columns)
+    # not their bytes; of literals alone a select would have one row
+    plain = own.select(columns).with_columns(pl.lit(None).alias(name) for name in images)
     return make_slices(
         plain.collect(),
         schema,

@@ -149,6 +149,7 @@ def forget_unfinished(folder: Path, key: str) -> None:
     journal = folder / f"{key}.log"
     if not journal.exists():
         return
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         old = optuna.load_study(study_name=STUDY + key, storage=_journal(journal))
     except KeyError:  # killed before the study was made

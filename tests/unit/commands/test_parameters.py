@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.commands.parameters import write_parameters
+from plumbline.commands.parameters import AUGMENTED, write_parameters
 from plumbline.config import load_config
 from plumbline.kinds import ColumnType
+from plumbline.training.augment import AUGMENTATIONS
 
 BOOLEAN = ("yes", "No", "on", "y", "null", "~", "true")
 NUMERIC = ("12:30", "1_000", "0o17", "0x1f", "1e3", "1.5", "2020-01-01")
@@ -55,3 +56,44 @@ def test_what_images_need_is_set_once_and_what_the_owner_set_stays(
     file.write_text(file.read_text(encoding="utf-8").replace("batch_size: 32", "batch_size: 8"))
     assert write_parameters(file, data, alone) == []
     assert load_config(file).train.batch_size == 8
+
+
+@pytest.mark.parametrize("kind", [ColumnType.NUMBER, ColumnType.TEXT])
+def test_what_images_needed_does_not_stay_for_data_without_any(
+    root: Path, tmp_path: Path, kind: ColumnType
+) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    before = load_config(file)
+    data = replace(before.data, target="label")
+    write_parameters(file, data, {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY})
+    said = write_parameters(file, data, {"a": kind, "label": ColumnType.CATEGORY})
+    config = load_config(file)
+    assert (config.train, config.tune, config.model) == (before.train, before.tune, before.model)
+    assert [line.split(" set back to ")[0] for line in said] == [
+        "train.augment.shift",
+        "tune.trials",
+        "train.batch_size",
+        "model.name",
+    ]
+
+
+def test_no_augmentation_stays_on_that_the_new_data_have_no_cells_for(
+    root: Path, tmp_path: Path
+) -> None:
+    alone = {
+        name: next(iter(one.changes))
+        for name, one in AUGMENTATIONS.items()
+        if len(one.changes) == 1
+    }
+    for kind, names in AUGMENTED.items():
+        assert sorted(names) == sorted(name for name, of in alone.items() if of == kind)
+        text = (root / "params.yaml").read_text(encoding="utf-8")
+        for name in names:
+            text = text.replace(f"    {name}: 0.0", f"    {name}: 0.2")
+        file = tmp_path / "params.yaml"
+        file.write_text(text, encoding="utf-8")
+        data = load_config(file).data
+        write_parameters(file, data, {"a": kind})
+        assert all(getattr(load_config(file).train.augment, name) for name in names)
+        write_parameters(file, data, {"a": ColumnType.NUMBER})
+        assert not any(getattr(load_config(file).train.augment, name) for name in names)

@@ -24,7 +24,8 @@ from plumbline.evaluation.slices import (
 )
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ColumnType, Role, Task
-from plumbline.tables import Column, Schema
+from plumbline.stages.sliced import slice_rows
+from plumbline.tables import Column, Schema, Table
 
 
 def schema(**types: ColumnType) -> Schema:
@@ -324,6 +325,30 @@ def test_images_are_sliced_by_brightness_and_by_size() -> None:
         MISSING: 3,
     }
     assert sorted(len(one.rows) for one in made) == [10, 10, 10, 10, 10, 20]
+
+
+@pytest.mark.parametrize("more", [(), ("d",), ("text",), ("d", "text")])
+def test_images_are_sliced_whatever_is_beside_them(more: tuple[str, ...]) -> None:
+    n = 30
+    kinds = {"c": ColumnType.IMAGE, "d": ColumnType.CATEGORY, "text": ColumnType.TEXT}
+    of = schema(**{name: kinds[name] for name in ("c", *more)})
+    cells = {
+        "c": [picture(80 * (i % 3), 4) for i in range(n)],
+        "d": ["a", "b"] * (n // 2),
+        "text": ["word " * (i % 3 + 1) for i in range(n)],
+    }
+    frame = pl.LazyFrame({name: cells[name] for name in ("c", *more)})
+    examples = arrays(np.zeros((n, 1)), np.arange(n) % 2)
+    train, test = examples.take(np.arange(15)), examples.take(np.arange(15, 30))
+    table = Table(frame=frame, rows=n)
+    made = slice_rows(table, of, ["c", *more], train, test, auto=True, min_rows=5)
+    own = {one.value.split(":")[0]: one.rows.tolist() for one in made if one.column == "c"}
+    assert own == {
+        "dark": [0, 3, 6, 9, 12],
+        "medium": [1, 4, 7, 10, 13],
+        "bright": [2, 5, 8, 11, 14],
+    }
+    assert {one.column for one in made} == {"c", *more}
 
 
 def test_texts_are_sliced_of_themselves() -> None:

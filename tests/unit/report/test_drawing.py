@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from plumbline.report.architecture_figure import PartBox, architecture_figure
 from plumbline.report.clouds import cloud, heat_map, swarm
 from plumbline.report.forest import Estimate, forest, limits
 from plumbline.report.plots import Axes, Series, bars, histogram, lines, thin
@@ -177,3 +178,26 @@ def test_the_line_at_zero_of_a_forest_has_its_label(value: float, low: float, hi
     axis = next(e for e in root.iter() if e.get("class") == "axis")
     at = [float(str(e.get(key)).rstrip("%")) for e, key in ((zero, "x"), (axis, "x1"))]
     assert at[0] == pytest.approx(at[1], abs=0.11)
+
+
+@given(
+    steps=st.lists(
+        st.sampled_from(["Standardize", "ImageCNN", "SampleDropout", "Linear"]),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_the_modules_of_an_encoder_are_written_out(steps: list[str]) -> None:
+    part = PartBox(
+        name="photo",
+        style="h1",
+        reads=["photo"],
+        steps=steps,
+        shape="(N, 129)",
+        amount="326,608",
+        share=1.0,
+        repeats=1,
+    )
+    root = drawn(architecture_figure([part], ["prediction"]))
+    texts = " ".join(e.text or "" for e in root.iter() if e.tag == "text")
+    assert " → ".join(steps) in texts and "…" not in texts

@@ -42,7 +42,7 @@ def drift(reports: Reports, about: About) -> Section:
         caption = "Target: training and test rows; prediction: validation and test rows"
         blocks.append(_table(caption, both))
     if columns:
-        blocks += [*_tables(columns), *_texts(columns)]
+        blocks += [*_tables(columns), *_cells(columns)]
     elif isinstance(result, dict):
         blocks.append(Text("No column was compared."))
     if reports.exists(artifacts.DRIFT_PAGE):
@@ -116,15 +116,15 @@ def _tables(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
     return [table for table in tables if table.rows]
 
 
-def _texts(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
-    """What describes texts, compared one by one."""
+def _cells(columns: list[tuple[str, dict[str, Any]]]) -> list[Grid]:
+    """What describes texts and images, compared one by one."""
     parts = [
         (f"{key}: {part}", v)
         for key, column in columns
         for part, v in entries(column.get("descriptors"))
         if isinstance(v, dict)
     ]
-    caption = "Texts by what describes them; p-values are corrected for the number of descriptors"
+    caption = "Texts and images by their descriptors; p-values are corrected for their number"
     return [_table(caption, parts)] if parts else []
 
 

@@ -139,7 +139,7 @@ def _headline(state: State, baselines: Sequence[Baseline], metric: str) -> str:
     label, against = metric_label(metric), baseline_phrase(decides.key)
     size, low, high = decides.texts(metric)
     if state == "warn":
-        gain = f"{label} {size} against {against} (95% interval {low} to {high})"
+        gain = f"difference in {label} to {against} {size} (95% interval {low} to {high})"
     else:  # how much better or worse, as a size: neither end has the other sign
         relation = "better" if state == "good" else "worse"
         if decides.difference is not None and decides.difference < 0:
