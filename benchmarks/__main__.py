@@ -29,6 +29,7 @@ MODULES = (
     "images",
     "size",
     "leakage",
+    "resampling",
     "shap_values",
     "predict",
 )

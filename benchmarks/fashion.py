@@ -12,7 +12,7 @@ import gzip
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -39,8 +39,16 @@ WANTED = 0.93  # accuracy there
 PARTS = {"train": "train", "test": "t10k"}  # of Fashion-MNIST
 MODEL: ModelName = "mlp"  # this and the next as `init` sets them for a folder of images
 BATCH_SIZE, SHIFT = 32, 0.1
-SETTINGS = {"epochs": 12, "schedule": "cosine"}  # what `params.yaml` says otherwise
 FLIP = 0.5
+# of `train`, where all images are learned in few epochs
+WHOLE = {
+    "epochs": 11,
+    "batch_size": 64,
+    "schedule": "onecycle",
+    "learning_rate": 0.004,
+    "weight_decay": 0.05,
+}
+WHOLE_SHIFT = 0.04  # a pixel
 
 # of the transfer: classes of the first network, its images and epochs, images of the second
 FIRST = range(5)
@@ -68,18 +76,27 @@ def prepared() -> Task:
 
 
 def fit(
-    task: Task, spec: InputSpec, train: Examples, val: Examples, seed: int, **options: Any
+    task: Task,
+    spec: InputSpec,
+    train: Examples,
+    val: Examples,
+    seed: int,
+    *,
+    shift: float = SHIFT,
+    settings: Mapping[str, Any],
+    **options: Any,
 ) -> tuple[FreshFit, TrainConfig]:
-    """What `init` sets for images; what a search would choose is the center of its range."""
+    """What `init` sets for images but for `settings` of `train`; what a search would choose is the
+    center of its range."""
     config = task.config
     model = replace(config.model, name=MODEL)
-    augment = replace(config.train.augment, flip=FLIP, shift=SHIFT)
-    own = {**SETTINGS, **options.pop("settings", {})}
-    settings = replace(config.train, batch_size=BATCH_SIZE, augment=augment, **own)
+    augment = replace(config.train.augment, flip=FLIP, shift=shift)
+    own = {"batch_size": BATCH_SIZE, **settings}
+    config_of_fit = replace(config.train, augment=augment, **own)
     set_up(CPU, count_threads(config.runtime, 1))
     fresh = fit_fresh(
         model,
-        settings,
+        config_of_fit,
         spec,
         train,
         val,
@@ -88,7 +105,7 @@ def fit(
         greater_is_better=METRICS["accuracy"].greater_is_better,
         **options,
     )
-    return fresh, settings
+    return fresh, config_of_fit
 
 
 def whole(task: Task) -> Result:
@@ -133,8 +150,9 @@ def whole(task: Task) -> Result:
             )
         ],
         notes=[
-            f"Fashion-MNIST: what `init` sets for images but for {SETTINGS['epochs']} epochs, "
-            f"`train.schedule` {SETTINGS['schedule']} and `train.augment.flip` {FLIP}; the peers "
+            "Fashion-MNIST: what `init` sets for images but for "
+            + ", ".join(f"`train.{name}` {value}" for name, value in WHOLE.items())
+            + f", `train.augment.flip` {FLIP} and `train.augment.shift` {WHOLE_SHIFT}; the peers "
             "learn from training and validation images together",
         ],
     )
@@ -142,7 +160,9 @@ def whole(task: Task) -> Result:
 
 def network(task: Task, seed: int) -> DoubleArray:
     """plumbline's."""
-    fresh, settings = fit(task, task.spec, task.train, task.val, seed)
+    fresh, settings = fit(
+        task, task.spec, task.train, task.val, seed, shift=WHOLE_SHIFT, settings=WHOLE
+    )
     return predict(fresh.fitted.model, task.test, task.spec.task, settings, target=fresh.target)
 
 
@@ -203,7 +223,12 @@ def transfer(task: Task) -> Result:
     others = [k for k in range(len(task.spec.target.classes)) if k not in FIRST]
     spec, (train, val) = of_classes(task, FIRST, [task.train, task.val])
     first, _ = fit(
-        task, spec, train.take(slice(FIRST_IMAGES)), val, 0, settings={"epochs": FIRST_EPOCHS}
+        task,
+        spec,
+        train.take(slice(FIRST_IMAGES)),
+        val,
+        0,
+        settings={"epochs": FIRST_EPOCHS, "schedule": "cosine"},
     )
     start = Start(
         source="the first classes",
@@ -219,7 +244,7 @@ def transfer(task: Task) -> Result:
         few, _ = pick(train, FEW, seed)
         stop, learn = pick(few, FEW_TO_STOP, seed)
         for words, begin in zip(reached, (start, None), strict=True):
-            more = {"epochs": 100, "schedule": "constant"}
+            more = {"epochs": 100}
             fresh, settings = fit(task, spec, learn, stop, seed, start=begin, settings=more)
             got = predict(fresh.fitted.model, test, spec.task, settings, target=fresh.target)
             reached[words].append(score("accuracy", test.y, got, spec.task))
