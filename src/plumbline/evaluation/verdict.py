@@ -105,7 +105,8 @@ def error_reduction(baseline: float, gap: Difference) -> float | None:
 def _size(metric: str, values: Sequence[float]) -> str:
     """A difference with both ends of its interval."""
     difference, low, high = metric_differences(metric, values)
-    return f"{metric_label(metric)} {difference} (95% interval {low} to {high})"
+    label = metric_label(metric)
+    return f"difference in {label} {difference} (95% interval {low} to {high})"
 
 
 def _best(baselines: Mapping[str, Mapping[str, Any]], greater_is_better: bool) -> str | None:

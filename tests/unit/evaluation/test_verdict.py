@@ -42,10 +42,13 @@ def test_better_than_all_outperforms_and_says_by_how_much() -> None:
     low, high = entry["ci95"]
     assert result["text"] == (
         "The deep model is better than the linear model and gradient boosting. Against the linear "
-        f"model: ROC AUC {entry['difference']:+.3f} (95% interval {low:+.3f} to {high:+.3f})."
+        f"model: difference in ROC AUC {entry['difference']:+.3f} (95% interval {low:+.3f} to "
+        f"{high:+.3f})."
     )
     assert entry["verdict"] == "better" and entry["p_value"] < 0.05 and low > 0
-    assert entry["text"].startswith("The deep model is better than the linear model: ROC AUC +")
+    assert entry["text"].startswith(
+        "The deep model is better than the linear model: difference in ROC AUC +"
+    )
     assert entry["error_reduction"] == pytest.approx(entry["difference"] / (1 - entry["score"]))
     assert entry["small"] is False
 
