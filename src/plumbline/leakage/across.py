@@ -37,18 +37,25 @@ def copied(part: ByteArray, code: IntArray) -> BoolArray:
     return copies
 
 
+DROP_COPIES = "set split.leakage.duplicates: drop to leave the training copies out"
+
+
 def duplicates(evidence: Evidence) -> Sequence[Finding]:
     """Held-out rows whose features equal those of a training row, exactly or but for writing."""
     exact = evidence.rows.duplicate
     findings = []
     known = copied(evidence.part, exact)
     if _worth_reporting(evidence, known) and not _natural(evidence, exact):
-        findings.append(_equal_rows(evidence, exact, known, "in every feature"))
+        together = (
+            f"{DROP_COPIES}; where no test file is given, split.keep_duplicates_together: true "
+            "keeps copies on one side"
+        )
+        findings.append(_equal_rows(evidence, exact, known, "in every feature", together))
     written = _but_for_writing(evidence)
     alike = copied(evidence.part, written) & ~known
     if _worth_reporting(evidence, alike):
         how = "in every feature, but for case, punctuation, blanks or the last digits"
-        findings.append(_equal_rows(evidence, written, alike, how))
+        findings.append(_equal_rows(evidence, written, alike, how, DROP_COPIES))
     return findings
 
 
@@ -121,7 +128,9 @@ def _separability(evidence: Evidence) -> tuple[str, ...]:
     return tuple(apart)
 
 
-def _equal_rows(evidence: Evidence, code: IntArray, held: BoolArray, how: str) -> Finding:
+def _equal_rows(
+    evidence: Evidence, code: IntArray, held: BoolArray, how: str, hint: str
+) -> Finding:
     twin = np.zeros(int(code.max()) + 1, dtype=bool)
     twin[code[held]] = True
     first = returning(evidence.part, code) & twin[code]
@@ -133,8 +142,7 @@ def _equal_rows(evidence: Evidence, code: IntArray, held: BoolArray, how: str) -
         detail=f"{held.sum()} held-out rows ({share:.2%}) equal {first.sum()} rows of an "
         f"earlier part {how}",
         severity="critical" if share > MANY else "warning",
-        hint="set split.leakage.duplicates: drop to leave the training copies out; where no "
-        "test file is given, split.keep_duplicates_together: true keeps copies on one side",
+        hint=hint,
         drop_rows=np.flatnonzero(first),
     )
 

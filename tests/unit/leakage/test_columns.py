@@ -252,6 +252,9 @@ def test_rows_that_differ_by_their_writing_are_duplicates(change: Callable[..., 
     findings = LEAKAGE_CHECKS["duplicates"](evidence)
     assert [f.rows.tolist() for f in findings] == [list(range(380, 400))]
     assert findings[0].drop_rows.tolist() == list(range(20))
+    # that key is about rows that are equal as they are written
+    written = "but for case" in findings[0].detail
+    assert written != ("keep_duplicates_together" in findings[0].hint)
 
 
 def test_equal_rows_of_a_table_of_few_values_are_chance() -> None:
@@ -275,6 +278,7 @@ def test_duplicates_are_kept_together_unless_told_otherwise() -> None:
     assert list(check(evidence_of(data))) == []
     apart = replace(data, split={"keep_duplicates_together": False})
     (finding,) = check(evidence_of(apart))
+    assert "keep_duplicates_together: true" in finding.hint
     evidence = evidence_of(apart)
     assert np.isin(evidence.part[finding.rows], (Part.VAL, Part.TEST)).all()
 
