@@ -9,8 +9,10 @@ from plumbline.artifacts import (
     Architecture,
     Comparison,
     DriftResult,
+    LeakageResult,
     Metrics,
     SliceScores,
+    TrainingSummary,
     TunedValues,
     TuningSummary,
 )
@@ -52,6 +54,17 @@ def drift(columns: Mapping[str, bool]) -> DriftResult:
         target={},
         prediction={},
     )
+
+
+def leakage(*findings: Mapping[str, Any]) -> LeakageResult:
+    return LeakageResult(clean=not findings, findings=findings)
+
+
+def training(model: str = "mlp", **of: Any) -> TrainingSummary:
+    whole = {"epochs": 30, "best_epoch": 20, "stopped_early": True, "monitor": "loss"}
+    empty = {"values": {}, "verdict": {}, "learning_curve": [], "proposed_learning_rate": None}
+    scores = {"parameters": 10, "best_score": 0.5, "start": None}
+    return TrainingSummary(**{"model": model, **whole, **empty, **scores, **of})
 
 
 def tuned(metric: str, values: Mapping[str, Any]) -> TunedValues:

@@ -97,6 +97,12 @@ LINEAGE_WORDS = {
     "model": "model hash",
     "start": "started from",
 }
+DECISION_WORDS = {
+    "first": "champion, as the first version",
+    "promote": "promoted to champion",
+    "hold": "held back, stays challenger",
+    "review": "a person decides",
+}
 UNCOMMITTED = {"false": "none", "true": "yes: the commit alone does not rebuild it"}
 LARGEST = 7  # powers of ten that a difference is written out below
 FINEST = 6  # decimals of a difference, at most

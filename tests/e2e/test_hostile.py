@@ -22,6 +22,7 @@ from plumbline.artifacts import (
     ValidationResult,
     to_json,
 )
+from plumbline.config.evaluation import CardConfig
 from plumbline.data.checks import CheckResult
 from plumbline.data.checks_page import results_page
 from plumbline.evaluation.drift import ColumnPair, compare
@@ -29,7 +30,7 @@ from plumbline.files import write_json
 from plumbline.kinds import ColumnType
 from plumbline.report.page import render
 from plumbline.report.read import Reports
-from plumbline.store.card import model_card
+from plumbline.store.card import CardSource, model_card
 
 pytestmark = [
     pytest.mark.e2e,
@@ -112,18 +113,23 @@ def checks_page(folder: Path) -> str:
 
 
 def card(folder: Path) -> str:
-    text = model_card(
+    source = CardSource(
         name=HOSTILE[0],
         target=HOSTILE[3],
+        owner=CardConfig(intended_use=HOSTILE[0], ethics=" ".join(HOSTILE), contact=HOSTILE[7]),
+        split={
+            "method": HOSTILE[1],
+            "parts": {"train": {"rows": 9, "target": dict.fromkeys(HOSTILE, 1)}},
+        },
         contract={
             "task": "multiclass",
             "classes": HOSTILE,
             "inputs": {"num": {"sources": HOSTILE[:8]}, "cat": {"sources": HOSTILE[8:]}},
         },
         architecture=records.architecture(),
-        metric="accuracy",
+        training=records.training(HOSTILE[3], values={HOSTILE[0]: HOSTILE[4]}),
         metrics=records.metrics(test={"accuracy": 0.9}),
-        verdict=" ".join(HOSTILE),
+        comparison=records.comparison("accuracy", " ".join(HOSTILE)),
         slices=records.slices(
             "accuracy",
             *(
@@ -131,10 +137,14 @@ def card(folder: Path) -> str:
                 for one in HOSTILE
             ),
         ),
+        leakage=records.leakage(*({"check": one, "columns": [one]} for one in HOSTILE)),
         drift=records.drift(dict.fromkeys(HOSTILE, True)),
-        lineage={"git_commit": HOSTILE[13]},
+        lineage={
+            **dict.fromkeys(("git_commit", "data", "fit_seconds", "libraries"), HOSTILE[13]),
+            **dict.fromkeys(("user", "fitted_at", "device"), HOSTILE[0]),
+        },
     )
-    return rendered(text)
+    return rendered(model_card(source))
 
 
 def artifact(folder: Path) -> str:

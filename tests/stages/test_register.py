@@ -87,6 +87,7 @@ def paths(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) ->
     paths.split.mkdir(parents=True)
     index.write_parquet(paths.split / "index.parquet")
     write_json(paths.split / "dropped.json", {})
+    write_json(paths.split / "summary.json", {"method": "holdout", "parts": {}})
     write_reports(paths)
     train(paths, make_config(), skill=0.0)
     return paths
@@ -108,7 +109,9 @@ def write_reports(paths: Paths) -> None:
         baselines={"majority": {"roc_auc": 0.5}},
     )
     artifacts.write(metrics, paths.reports)
-    write_json(paths.reports / "leakage.json", {"clean": True, "findings": []})
+    artifacts.write(records.leakage(), paths.reports)
+    write_json(paths.reports / "validation" / "result.json", {"success": True})
+    write_json(paths.reports / "split" / "summary.json", {})
     write_json(paths.reports / "parity.json", {"passed": True})
     artifacts.write(records.tuning("roc_auc", {}), paths.reports / "tuning")
     write_text(
@@ -116,6 +119,7 @@ def write_reports(paths: Paths) -> None:
         "number,state,value,train.learning_rate,fold_0\n0,complete,0.9,0.01,0.9\n1,pruned,,0.1,\n",
     )
     artifacts.write(records.architecture(), paths.reports / "training")
+    artifacts.write(records.training(), paths.reports / "training")
     write_text(paths.reports / "training" / "curves.csv", "epoch,train_loss\n1,0.5\n2,0.25\n")
     evaluation = paths.reports / "evaluation"
     artifacts.write(records.comparison("roc_auc", "It is better than all."), evaluation)
@@ -199,8 +203,8 @@ def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> Non
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test/roc_auc"] == 0.9
     assert run.data.metrics["test_ci95_low/roc_auc"] == 0.8
-    assert run.data.metrics["baseline_majority/roc_auc"] == 0.5
     assert run.data.params["normalize.scale"] == "zscore"
+    assert not [name for name in run.data.params if name.startswith("register.card")]
     assert run.data.tags["plumbline.git_commit"] == "unknown"
     curve = store.get_metric_history(outcome["run_id"], "training/train_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
@@ -208,11 +212,33 @@ def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> Non
     assert data.dataset.name == "toy"
     kept = {item.path for item in store.list_artifacts(outcome["run_id"])}
     assert kept == {"reports", "bundle", "params.yaml", "expectations.yaml"}
-    trials = [run for run in store.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
-    assert {trial.info.run_name for trial in trials} == {"trial 0", "trial 1"}
+    children = [run for run in store.search_runs(["1"]) if "mlflow.parentRunId" in run.data.tags]
+    scores = {run.info.run_name: run.data.metrics for run in children}
+    assert scores.keys() == {"trial 0", "trial 1", "baseline: constant"}
+    assert scores["baseline: constant"] == {"test/roc_auc": 0.5}
     card = store.get_model_version("toy", "1").description
-    assert "It is better than all." in card
-    assert "| **ROC AUC** | 0.900 | 0.800 to 1.000 | 0.500 |" in card
+    assert card.splitlines()[0] == "It is better than all."
+    row = "| **ROC AUC** | 0.900 | 0.800 to 1.000 | 0.500 |"
+    assert row in card.replace("&ensp;", "")
+
+
+def test_a_reviewer_reads_the_run_in_mlflow(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    store, run_id = client(paths), result(paths)["run_id"]
+    run = store.get_run(run_id)
+    assert run.info.run_name == "v1 · 0.900 ROC AUC · mlp"
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("It is better than all.")
+    assert "champion, as the first version" in note and "there was no champion" in note
+    assert not [name for name in run.data.metrics if "baseline" in name]
+    version = store.get_model_version("toy", "1")
+    for tags in (run.data.tags, version.tags):
+        assert tags["decision"] == "champion, as the first version"
+    kept = {item.path for item in store.list_artifacts(run_id, "reports")}
+    wanted = {"index.html", "leakage.json", "split", "validation", "evaluation", "drift"}
+    assert wanted <= {path.removeprefix("reports/") for path in kept}
+    page = Path(store.download_artifacts(run_id, "reports/index.html", str(paths.root)))
+    assert "first version" in page.read_text(encoding="utf-8")
 
 
 @pytest.fixture

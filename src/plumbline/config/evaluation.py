@@ -75,6 +75,16 @@ class ExportConfig:
 
 
 @section
+class CardConfig:
+    """What only the model's owner can say of it, for the model card."""
+
+    intended_use: Text | None = None
+    out_of_scope: Text | None = None
+    ethics: Text | None = None
+    contact: Text | None = None
+
+
+@section
 class RegisterConfig:
     """The registry and its gate."""
 
@@ -83,6 +93,7 @@ class RegisterConfig:
     metric: MetricName | Literal["auto"] = "auto"
     significance: Share = 0.05
     max_slice_loss: NonNegative = 0.05
+    card: CardConfig = Field(default_factory=CardConfig)
 
 
 @section

@@ -7,7 +7,9 @@ kill it clears what is half made; on a machine with an empty store it makes all 
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,10 +19,12 @@ from plumbline.address import shown
 from plumbline.config import Config, Paths
 from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
 from plumbline.evaluation.slices import Slice
-from plumbline.files import read_json, write_json
+from plumbline.files import read_json, write_json, write_text
 from plumbline.inference import decision
 from plumbline.kinds import Part
 from plumbline.preprocessing.frames import take_rows
+from plumbline.report.page import render
+from plumbline.report.read import Reports
 from plumbline.stages import Report
 from plumbline.stages.champion import Unfit, contract_of, present_candidate, registered_candidate
 from plumbline.stages.inputs import (
@@ -32,7 +36,7 @@ from plumbline.stages.inputs import (
 )
 from plumbline.stages.sliced import slice_rows
 from plumbline.store import registry, tracking
-from plumbline.store.card import model_card
+from plumbline.store.card import CardSource, decision_words, model_card, run_name, run_note
 from plumbline.store.content import flatten, read_content
 from plumbline.store.lineage import NAMES, fingerprint, lineage, split_hash
 from plumbline.store.raw_model import RawModel
@@ -49,6 +53,7 @@ def run(config: Config, paths: Paths) -> Report:
     store = tracking.open_store(paths.home)
     version = _version(store, config, paths)
     decided = _decide(store, version, config, paths)
+    _describe(store, version, decided, paths)
     result = artifacts.Registered(
         model=version.model,
         version=version.number,
@@ -62,6 +67,7 @@ def run(config: Config, paths: Paths) -> Report:
     )
     write_json(paths.root / "mlflow" / "registered.json", artifacts.to_json(result))
     report = artifacts.write(result, paths.reports)
+    _add_page(store, version, config, paths)
     return Report(
         rows=[
             ("store", shown(store.uri)),
@@ -88,15 +94,40 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     contract = read_json(paths.onnx / artifacts.CONTRACT)
     made_from = {**lineage(paths.root, paths.model), **_start(config, paths)}
     if run_id is None:
-        run_id = tracking.begin_run(store, where, key, f"{config.data.name} {key[:8]}")
+        run_id = tracking.begin_run(store, where, key, f"unfinished {key[:8]}")
         tracking.fill_run(store, where, run_id, _content(config, paths, made_from))
         uri = _log_model(store, run_id, config, paths)
     else:  # killed just before the version
         uri = registry.model_of_run(store, run_id)
     card = _card(config, paths, contract, made_from)
     tags = {f"plumbline.{name}": value for name, value in made_from.items()}
+    tags = {tracking.SHOWN_DECISION: "none yet", **tags}  # MLflow shows them in this order
     tags |= {tracking.KEY: key, SPLIT: _split_hash(paths)}
     return registry.add_version(store, config.data.name, uri, run_id, card, tags)
+
+
+def _describe(store: Store, version: Version, decided: Mapping[str, Any], paths: Paths) -> None:
+    """Name the run by version, model and score; its description starts with the verdict."""
+    comparison = artifacts.read(artifacts.Comparison, paths.root)
+    metrics = artifacts.read(artifacts.Metrics, paths.root)
+    model = artifacts.read(artifacts.TrainingSummary, paths.root).model
+    words = decision_words(decided["decision"])
+    tracking.describe_run(
+        store,
+        version.run_id,
+        run_name(version.number, model, comparison, metrics),
+        run_note(comparison, decided["decision"], decided["reasons"]),
+        {tracking.SHOWN_DECISION: words},
+    )
+    registry.show_decision(store, version, words)
+
+
+def _add_page(store: Store, version: Version, config: Config, paths: Paths) -> None:
+    """Put the page, as the next stage will write it, among the artifacts of the run."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, artifacts.PAGE)
+        write_text(page, render(config, Reports(paths.reports)))
+        tracking.add_file(store, version.run_id, page, "reports")
 
 
 def _start(config: Config, paths: Paths) -> dict[str, str]:
@@ -117,9 +148,11 @@ def _is_whole(store: Store, version: Version) -> bool:
 
 
 def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Content:
-    folders = ("tuning", "training", "evaluation", "explain", "drift")
+    folders = ("split", "tuning", "training", "evaluation", "explain", "drift")
     files = [(paths.reports / name, f"reports/{name}") for name in folders]
     files += [(paths.reports / f"{n}.json", "reports") for n in ("metrics", "leakage", "parity")]
+    validation = (artifacts.VALIDATION, artifacts.VALIDATION_PAGE, artifacts.COLUMNS)
+    files += [(paths.reports / name, "reports/validation") for name in validation]
     files += [(paths.params, ""), (paths.expectations, "")]
     lock = paths.root / "dvc.lock"
     return read_content(
@@ -129,6 +162,7 @@ def _content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Cont
         {"name": config.data.name, "path": config.data.path},
         [*files, (lock, "")] if lock.exists() else files,
         paths.model,
+        artifacts.read(artifacts.Comparison, paths.root).metric,
     )
 
 
@@ -237,25 +271,31 @@ def _params_used(config: Config, paths: Paths) -> dict[str, Any]:
     """params.yaml, with the values that the tuner found where it says `tuned`."""
     values = artifacts.read(artifacts.TuningSummary, paths.root).values
     flat = dict(flatten(dataclasses.asdict(config)))
+    # the owner's words are in the card: they explain no difference between two runs
+    flat = {key: value for key, value in flat.items() if not key.startswith("register.card.")}
     return {**flat, **{key: values[key] for key in config.tuned if key in values}}
 
 
 def _card(
     config: Config, paths: Paths, contract: Mapping[str, Any], made_from: Mapping[str, str]
 ) -> str:
-    comparison = artifacts.read(artifacts.Comparison, paths.root)
-    return model_card(
+    root = paths.root
+    source = CardSource(
         name=config.data.name,
         target=config.data.target,
+        owner=config.register.card,
         contract=contract,
-        architecture=artifacts.read(artifacts.Architecture, paths.root),
-        metric=comparison.metric,
-        metrics=artifacts.read(artifacts.Metrics, paths.root),
-        verdict=comparison.text,
-        slices=artifacts.read(artifacts.SliceScores, paths.root),
-        drift=artifacts.read(artifacts.DriftResult, paths.root),
+        split=read_json(paths.split / artifacts.SPLIT_SUMMARY),
+        architecture=artifacts.read(artifacts.Architecture, root),
+        training=artifacts.read(artifacts.TrainingSummary, root),
+        metrics=artifacts.read(artifacts.Metrics, root),
+        comparison=artifacts.read(artifacts.Comparison, root),
+        slices=artifacts.read(artifacts.SliceScores, root),
+        leakage=artifacts.read(artifacts.LeakageResult, root),
+        drift=artifacts.read(artifacts.DriftResult, root),
         lineage=made_from,
     )
+    return model_card(source)
 
 
 def _split_hash(paths: Paths) -> str:

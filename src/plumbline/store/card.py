@@ -1,14 +1,26 @@
-"""The model card: what a reviewer must know of a version, as Markdown."""
+"""The model card: what a reviewer must know of a version, as Markdown; the verdict comes first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from plumbline.artifacts import Architecture, DriftResult, Metrics, SliceScores
+from plumbline.artifacts import (
+    Architecture,
+    Comparison,
+    DriftResult,
+    LeakageResult,
+    Metrics,
+    SliceScores,
+    TrainingSummary,
+)
+from plumbline.config.evaluation import CardConfig
 from plumbline.markup import markdown, markdown_code
-from plumbline.numbers import percent, plural
+from plumbline.numbers import number, percent, plural
 from plumbline.words import (
+    DECISION_WORDS,
     TASK_WORDS,
     baseline_label,
     lineage_words,
@@ -18,56 +30,140 @@ from plumbline.words import (
     shape_words,
 )
 
+GAP = "&ensp;"  # Markdown trims blanks
+NAMED = 8  # columns, slices and findings that are listed
+HASH = re.compile(r"[0-9a-f]{32,}(?:\.dir)?")
+SHOWN_DIGITS = 12  # of a hash; the tags have all
+SENTENCE = re.compile(r"\w[\w ,;:()%+−–='-]*(?:\.[\w ,;:()%+−–='-]*)*")
+FITTED = ("user", "fitted_at", "fit_seconds", "device", "processor", "threads", "libraries")
+OWNER = {
+    "intended_use": "Intended use",
+    "out_of_scope": "Out of scope",
+    "ethics": "Ethics",
+    "contact": "Contact",
+}
 
-def model_card(
-    *,
-    name: str,
-    target: str,
-    contract: Mapping[str, Any],
-    architecture: Architecture,
-    metric: str,
-    metrics: Metrics,
-    verdict: str,
-    slices: SliceScores,
-    drift: DriftResult,
-    lineage: Mapping[str, str],
-) -> str:
-    """Purpose, figures beside baselines, weak spots, and what it was made from.
 
-    Args:
+@dataclass(frozen=True, kw_only=True)
+class CardSource:
+    """What a card is written from: the stages' files, and what the owner says in `params.yaml`.
+
+    Attributes:
         contract: of the export stage.
-        verdict: whether the model outperforms the baselines, in words.
+        split: `summary.json` of the split stage.
+        lineage: what the version was made from, as in its tags.
     """
-    task, classes = TASK_WORDS[contract["task"]].label, contract["classes"]
-    what = f"one of {', '.join(map(markdown, classes))}" if classes else "a number"
-    parts = [
-        f"# {markdown(name)}",
-        f"Predicts {markdown_code(target)} ({task}: {what}) from {_inputs(contract)}.",
-        "## On test rows",
-        _table(metric, metrics),
-        markdown(verdict),
-        "## Weak spots",
-        "\n".join(_weak(slices, drift)),
-        "## Architecture",
-        _parts(architecture),
-        "## Made from",
-        "\n".join(f"- {label}: {markdown_code(v)}" for label, v in lineage_words(lineage)),
-        "## To use it",
-        "`mlflow.pyfunc.load_model(…).predict(frame)` takes rows with the columns of the data, and "
-        "needs what `requirements.txt` of the version names.",
-    ]
+
+    name: str
+    target: str
+    owner: CardConfig
+    contract: Mapping[str, Any]
+    split: Mapping[str, Any]
+    architecture: Architecture
+    training: TrainingSummary
+    metrics: Metrics
+    comparison: Comparison
+    slices: SliceScores
+    leakage: LeakageResult
+    drift: DriftResult
+    lineage: Mapping[str, str]
+
+
+def model_card(source: CardSource) -> str:
+    """Verdict, purpose, data, how it was made, figures, limits, how to use and to rebuild it.
+
+    The first line has no marks: MLflow's list of versions shows it as it is.
+    """
+    name = markdown_code(source.name)
+    sections = {
+        "What it is for": _purpose(source),
+        "Data": _data(source),
+        "Figures on test rows": _figures(source.comparison.metric, source.metrics),
+        "Slices": _slices(source.slices),
+        "Limits": "\n".join(f"- {line}" for line in _limits(source)),
+        "How it was made": "\n".join(f"- {line}" for line in _made(source)),
+        "Network": _parts(source.architecture),
+        "How to load it": _loading(source.name),
+        "How to rebuild it": _rebuilding(source),
+    }
+    parts = [sentence(source.comparison.text), f"# Model card of {name}"]
+    for title, text in sections.items():
+        parts += [f"## {title}", text]
     return "\n\n".join(part for part in parts if part)
 
 
-def _inputs(contract: Mapping[str, Any]) -> str:
-    sources = {
-        name: None for part in contract["inputs"].values() for name in part.get("sources", ())
-    }
-    shown = ", ".join(map(markdown_code, list(sources)[:8]))
-    return f"{len(sources)} columns ({shown}{', …' if len(sources) > 8 else ''})"
+def run_note(comparison: Comparison, decision: str, reasons: Sequence[str]) -> str:
+    """The description of a run: the verdict, then the decision with its reasons."""
+    lines = [sentence(comparison.text), f"**Decision: {decision_words(decision)}**"]
+    lines.append("\n".join(f"- {markdown(reason)}" for reason in reasons))
+    lines.append("The page with all results is the artifact `reports/index.html`.")
+    return "\n\n".join(line for line in lines if line)
 
 
-def _table(metric: str, metrics: Metrics) -> str:
+def run_name(version: str, model: str, comparison: Comparison, metrics: Metrics) -> str:
+    """`v12 · 0.994 ROC AUC · tabm_mini`: the list of runs cuts names off at the right."""
+    metric = comparison.metric
+    score = metric_value(metric, metrics.test.get(metric))
+    return f"v{version} · {score} {metric_label(metric)} · {model}".replace("\u00a0", " ")
+
+
+def decision_words(decision: str) -> str:
+    """What the gate decided, in words; an unknown decision as it is."""
+    return DECISION_WORDS.get(decision, decision)
+
+
+def sentence(text: str) -> str:
+    """Prose of plumbline's own as it is; what Markdown could take for marks is escaped."""
+    return text if SENTENCE.fullmatch(text) else markdown(text)
+
+
+def short(value: str) -> str:
+    """A hash by its first digits; anything else as it is."""
+    return HASH.sub(lambda match: match.group()[:SHOWN_DIGITS], value)
+
+
+def _purpose(source: CardSource) -> str:
+    task, classes = TASK_WORDS[source.contract["task"]].label, source.contract["classes"]
+    what = f"one of {', '.join(map(markdown, classes))}" if classes else "a number"
+    columns = list(
+        {n: None for part in source.contract["inputs"].values() for n in part.get("sources", ())}
+    )
+    named = ", ".join(map(markdown_code, columns[:NAMED]))
+    lines = [
+        f"Predicts {markdown_code(source.target)} ({task}: {what}) from "
+        f"{plural(len(columns), 'column')} ({named}{', …' if len(columns) > NAMED else ''})."
+    ]
+    for key, label in OWNER.items():
+        text = getattr(source.owner, key)
+        lines.append(f"**{label}:** {markdown(text) if text else 'not stated'}")
+    if not any(getattr(source.owner, key) for key in OWNER):
+        lines.append("The owner states these in `params.yaml`, section `register.card`.")
+    return "\n\n".join(lines)
+
+
+def _data(source: CardSource) -> str:
+    words = {"train": "training", "val": "validation", "test": "test"}
+    parts = source.split.get("parts", {})
+    rows = [[words[n], f"{parts[n]['rows']:,}", _classes(parts[n])] for n in words if n in parts]
+    table = _table([["part", "rows", "target"], ["---", "---:", "---"], *rows])
+    method = str(source.split.get("method", "unknown")).replace("_", " ")
+    version = short(source.lineage.get("data", "unknown"))
+    return (
+        f"Data set {markdown_code(source.name)}, version {markdown_code(version)}, "
+        f"split by the method {markdown_code(method)}.\n\n{table}"
+    )
+
+
+def _classes(part: Mapping[str, Any]) -> str:
+    """Rows per class, where the target has a few."""
+    target = part.get("target")
+    if not isinstance(target, Mapping) or not all(isinstance(v, int) for v in target.values()):
+        return ""
+    shown = [f"{markdown(str(k))} {v:,}" for k, v in list(target.items())[:NAMED]]
+    return ", ".join([*shown, "…"] if len(target) > NAMED else shown)
+
+
+def _figures(metric: str, metrics: Metrics) -> str:
     baselines = metrics.baselines
     heads = ["metric", "deep model", "95% interval", *(baseline_label(name) for name in baselines)]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
@@ -78,7 +174,102 @@ def _table(metric: str, metrics: Metrics) -> str:
         others = [metric_value(name, scores.get(name)) for scores in baselines.values()]
         mine = metric_value(name, value)
         lines.append([f"**{label}**" if name == metric else label, mine, interval, *others])
-    return _markdown_table(lines)
+    return _table(lines)
+
+
+def _slices(slices: SliceScores) -> str:
+    """The slices that matter most, those that are worse marked."""
+    count = plural(len(slices.slices), "slice")
+    worse = sum(bool(one["worse"]) for one in slices.slices)
+    if not slices.slices:
+        return "No column gives slices with enough test rows."
+    label = metric_label(slices.metric)
+    lines = [["slice", "rows", label, "95% interval", ""], ["---", "---:", "---:", "---:", "---"]]
+    lines += [_slice(slices.metric, one) for one in slices.slices[:NAMED]]
+    counted = f"{worse} of {count}" if worse else f"None of {count}"
+    verb = "are" if worse > 1 else "is"
+    return f"{counted} {verb} significantly worse than all test rows.\n\n{_table(lines)}"
+
+
+def _slice(metric: str, one: Mapping[str, Any]) -> list[str]:
+    low, high = one.get("ci95") or (None, None)
+    return [
+        f"{markdown_code(one['column'])} is {markdown(str(one['value']))}",
+        f"{one['rows']:,}",
+        metric_value(metric, one["score"]),
+        metric_interval(metric, low, high),
+        "significantly worse" if one["worse"] else "",
+    ]
+
+
+def _limits(source: CardSource) -> Iterator[str]:
+    """What the results do not hold for."""
+    findings = source.leakage.findings
+    if source.leakage.clean and not findings:
+        yield "no target leakage was detected"
+    for one in findings[:NAMED]:
+        columns = ", ".join(map(markdown_code, one.get("columns") or ()))
+        title = markdown(str(one.get("title", one.get("check", ""))))
+        yield f"leakage: {title}{f' ({columns})' if columns else ''}"
+    drifted = [name for name, column in source.drift.columns.items() if column["drifted"]]
+    if drifted:
+        rest = f" and {len(drifted) - NAMED:,} more" if len(drifted) > NAMED else ""
+        named = ", ".join(map(markdown_code, drifted[:NAMED]))
+        yield f"distributed differently in test and training rows: {named}{rest}"
+    conformal = source.comparison.conformal
+    if "promised" in conformal and "coverage" in conformal:
+        kind = "sets" if source.contract["classes"] else "intervals"
+        yield (
+            f"prediction {kind} promise {percent(conformal['promised'], 0)} coverage and reach "
+            f"{percent(conformal['coverage'])} on test rows"
+        )
+    yield "the figures hold for rows like those of this data set; other sources were not tested"
+
+
+def _made(source: CardSource) -> Iterator[str]:
+    training, lineage = source.training, source.lineage
+    yield (
+        f"model {markdown_code(training.model)}, {training.parameters:,} parameters, epoch "
+        f"{training.best_epoch} of {training.epochs}"
+    )
+    if training.values:
+        pairs = (f"{markdown_code(k)} {_value(v)}" for k, v in training.values.items())
+        yield f"values of the search space: {', '.join(pairs)}"
+    if lineage.get("fit_seconds"):
+        by = f" by {markdown_code(lineage['user'])}" if lineage.get("user") else ""
+        when = f", {markdown(lineage['fitted_at'])}" if lineage.get("fitted_at") else ""
+        yield f"fitted in {markdown(lineage['fit_seconds'])} s{by}{when}"
+        where = [lineage.get(name, "") for name in ("device", "processor")]
+        yield f"on {markdown(', '.join(filter(None, where)))}"
+    if lineage.get("libraries"):
+        yield f"with {markdown_code(lineage['libraries'])}"
+    for label, value in lineage_words({k: v for k, v in lineage.items() if k not in FITTED}):
+        yield f"{label}: {markdown_code(short(value))}"
+
+
+def _value(value: Any) -> str:
+    return number(value) if isinstance(value, int | float) else markdown_code(str(value))
+
+
+def _loading(name: str) -> str:
+    return (
+        "```python\nimport mlflow\n\n"
+        f'model = mlflow.pyfunc.load_model("models:/{name}@champion")  # or /VERSION\n'
+        "model.predict(frame)\n```\n\n"
+        "`frame` has rows with the columns of the data. It needs what `requirements.txt` of the "
+        "version names."
+    )
+
+
+def _rebuilding(source: CardSource) -> str:
+    lineage = source.lineage
+    commit = lineage.get("git_commit", "")
+    commit = commit if HASH.fullmatch(commit) else "COMMIT"
+    commands = f"git checkout {commit}\ndvc pull data.dvc\ndvc repro"
+    text = f"```console\n{commands}\n```"
+    if lineage.get("git_dirty") == "true":
+        return f"Its commit alone does not rebuild it: files were not committed.\n\n{text}"
+    return text
 
 
 def _parts(architecture: Architecture) -> str:
@@ -102,27 +293,13 @@ def _parts(architecture: Architecture) -> str:
         )
     trainable = architecture.trainable
     frozen = "" if trainable == total else f" ({trainable:,} trainable)"
-    return f"{_markdown_table(lines)}\n\n{total:,} parameters{frozen}; N is the number of rows."
+    return f"{_table(lines)}\n\n{total:,} parameters{frozen}; N is the number of rows."
 
 
-def _markdown_table(lines: Sequence[Sequence[str]]) -> str:
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: heads, alignments, rows. MLflow sets no space between cells, so each but
+    the first of a row begins with one."""
+    heads, alignments, *rows = lines
+    spaced = [[first, *(f"{GAP}{cell}" for cell in rest)] for first, *rest in (heads, *rows)]
+    lines = [spaced[0], alignments, *spaced[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _weak(slices: SliceScores, drift: DriftResult) -> list[str]:
-    lines = [
-        f"- significantly worse where {markdown_code(one['column'])} is {markdown(one['value'])} "
-        f"({metric_label(slices.metric)} {metric_value(slices.metric, one['score'])}, "
-        f"{plural(one['rows'], 'row')})"
-        for one in slices.slices
-        if one["worse"]
-    ]
-    if not lines:
-        count = plural(len(slices.slices), "slice")
-        lines = [f"- no slice is significantly worse than all test rows ({count} compared)"]
-    drifted = [name for name, column in drift.columns.items() if column["drifted"]]
-    if drifted:
-        rest = f" and {len(drifted) - 8:,} more" if len(drifted) > 8 else ""
-        shown = ", ".join(map(markdown_code, drifted[:8]))
-        lines.append(f"- distributed differently in test and training rows: {shown}{rest}")
-    return lines

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from plumbline import artifacts
-from plumbline.store.tracking import Content
+from plumbline.store.tracking import BUNDLE, ChildRun, Content
+from plumbline.words import baseline_label
 
 MAX_TRIALS = 50  # as child runs, the best; every trial is in trials.csv
 MAX_FILE = 20_000_000  # bytes; a larger file stays where it is
 MAX_FILES = 200
 MAX_CURVE = 10_000  # points per curve
-BUNDLE = "bundle"  # folder of the fitted model among a run's artifacts
 
 
 def read_content(
@@ -26,8 +26,9 @@ def read_content(
     data: Mapping[str, str],
     files: Sequence[tuple[Path, str]],
     bundle: Path,
+    metric: str,
 ) -> Content:
-    """Collect parameters, numbers, curves, trials and files.
+    """Collect parameters, numbers, curves, files, and as child runs baselines and trials.
 
     Args:
         root: the checkout; `reports/` and `artifacts/` are read.
@@ -36,17 +37,21 @@ def read_content(
         data: `name` and `path` of the data.
         files: files and folders to keep, each with the folder to keep it in.
         bundle: the folder of the fitted model, kept whole: other fits may start from it.
+        metric: the one that counts; MLflow shows it first.
     """
     kept, left_out = _bounded(files)
     kept += [(file, BUNDLE) for file in sorted(bundle.iterdir()) if file.is_file()]
     tags = {f"plumbline.{key}": value for key, value in lineage.items()}
     tags |= {"mlflow.source.name": "plumbline register", "mlflow.source.type": "LOCAL"}
     tags["mlflow.source.git.commit"] = lineage["git_commit"]
+    if "user" in lineage:
+        tags["mlflow.user"] = lineage["user"]  # the UI's "created by"
     if left_out:
         tags["plumbline.left_out"] = ", ".join(left_out)[:5000]
+    metrics = artifacts.read(artifacts.Metrics, root)
     return Content(
         params=dict(flatten(params)),
-        metrics=flat_metrics(artifacts.read(artifacts.Metrics, root)),
+        metrics=flat_metrics(metrics, metric),
         curves=list(_curves(root / "reports" / artifacts.CURVES)),
         tags=tags,
         dataset={
@@ -56,7 +61,7 @@ def read_content(
             "source": json.dumps({"uri": data["path"]}),
         },
         files=kept,
-        trials=_trials(root),
+        children=[*_baselines(metrics), *_trials(root)],
     )
 
 
@@ -70,16 +75,32 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
-def flat_metrics(metrics: artifacts.Metrics) -> dict[str, float]:
-    """metrics.json as `part/metric`, `test_ci95_low/metric`, `baseline_NAME/metric`."""
-    flat: dict[str, float] = {}
-    for part in ("train", "val", "test"):
+def flat_metrics(metrics: artifacts.Metrics, first: str) -> dict[str, float]:
+    """The model's numbers of metrics.json as `part/metric`, `test_ci95_low/metric` …; baselines
+    have runs of their own."""
+    flat: dict[str, float | None] = {f"test/{first}": metrics.test.get(first)}
+    for part in ("test", "val", "train"):
         flat |= {f"{part}/{name}": value for name, value in getattr(metrics, part).items()}
     for name, (low, high) in metrics.test_ci95.items():
         flat |= {f"test_ci95_low/{name}": low, f"test_ci95_high/{name}": high}
-    for baseline, scores in metrics.baselines.items():
-        flat |= {f"baseline_{baseline}/{name}": value for name, value in scores.items()}
-    return {key: value for key, value in flat.items() if value is not None}
+    return _measured(flat)
+
+
+def _measured(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Without what could not be computed."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _baselines(metrics: artifacts.Metrics) -> list[ChildRun]:
+    """Their scores on the test rows, under the names that the model's have."""
+    return [
+        ChildRun(
+            name=f"baseline: {baseline_label(name)}",
+            kind="baseline",
+            metrics=_measured({f"test/{metric}": value for metric, value in scores.items()}),
+        )
+        for name, scores in metrics.baselines.items()
+    ]
 
 
 def _curves(path: Path) -> Iterator[tuple[str, int, float]]:
@@ -93,7 +114,7 @@ def _curves(path: Path) -> Iterator[tuple[str, int, float]]:
                 yield f"training/{name}", epoch, float(text)
 
 
-def _trials(root: Path) -> list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]]:
+def _trials(root: Path) -> list[ChildRun]:
     """The best trials of trials.csv, in the order they were made."""
     with (root / "reports" / artifacts.TRIALS).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -103,16 +124,20 @@ def _trials(root: Path) -> list[tuple[str, dict[str, Any], dict[str, float], dic
     return [_trial(row, summary.metric) for row in shown]
 
 
-def _trial(
-    row: dict[str, str], metric: str
-) -> tuple[str, dict[str, Any], dict[str, float], dict[str, str]]:
+def _trial(row: dict[str, str], metric: str) -> ChildRun:
     number, state, value = row.pop("number"), row.pop("state"), row.pop("value")
     folds = {key: text for key, text in row.items() if key.startswith("fold_") and text}
     params = {key: text for key, text in row.items() if not key.startswith("fold_") and text}
-    metrics = {f"{metric}/{key}": float(text) for key, text in folds.items()}
+    metrics = {f"folds/{metric}_{key}": float(text) for key, text in folds.items()}
     if value:
-        metrics[metric] = float(value)
-    return f"trial {number}", params, metrics, {"plumbline.state": state}
+        metrics[f"folds/{metric}"] = float(value)
+    return ChildRun(
+        name=f"trial {number}",
+        kind="trial",
+        params=params,
+        metrics=metrics,
+        tags={"plumbline.state": state},
+    )
 
 
 def _bounded(

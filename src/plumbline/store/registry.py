@@ -16,11 +16,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from plumbline.store.content import BUNDLE
-from plumbline.store.tracking import Store, storage
+from plumbline.store.tracking import BUNDLE, SHOWN_DECISION, Store, storage
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DECISION, SETTLED = "plumbline.decision", "plumbline.settled"
+ALIASES = "`champion` is the version to use, `challenger` the newest that is not the champion."
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -66,7 +66,7 @@ def add_version(
     """A new version of a registered model, which is made if there is none."""
     with storage(store.uri):
         with _present():
-            store.client.create_registered_model(model)
+            store.client.create_registered_model(model, description=ALIASES)
         made = store.client.create_model_version(
             model,
             source=uri,
@@ -164,6 +164,13 @@ def write_decision(store: Store, which: Version, decision: Mapping[str, Any]) ->
         text = json.dumps(dict(decision), ensure_ascii=False)
         store.client.set_model_version_tag(which.model, which.number, DECISION, text)
         store.client.set_model_version_tag(which.model, which.number, SETTLED, "false")
+
+
+def show_decision(store: Store, which: Version, words: str) -> None:
+    """Tag a version with the decision in words, for people who read MLflow's pages."""
+    if which.tags.get(SHOWN_DECISION) != words:
+        with storage(store.uri):
+            store.client.set_model_version_tag(which.model, which.number, SHOWN_DECISION, words)
 
 
 def settle(store: Store, which: Version, alias: str) -> None:

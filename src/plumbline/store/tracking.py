@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +41,10 @@ PROBE_SECONDS = 10
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits per call
 PARAM_CHARS = 6000
 KEY = "plumbline.key"
+BUNDLE = "bundle"  # folder of the fitted model among a run's artifacts
+SHOWN_DECISION = "decision"  # in words, for people
+KIND = "plumbline.kind"  # training, trial or baseline
+NAME, NOTE, PARENT = "mlflow.runName", "mlflow.note.content", "mlflow.parentRunId"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +58,21 @@ class Store:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChildRun:
+    """A run below a training's: a trial of the tuner, or a baseline. `kind` becomes a tag."""
+
+    name: str
+    kind: str
+    metrics: Mapping[str, float]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Content:
     """What goes into one run.
 
-    `curves`: (key, step, value). `files`: (path, folder among the artifacts). `trials`: child
-    runs, each with name, parameters, metrics, tags.
+    `curves`: (key, step, value). `files`: (path, folder among the artifacts).
     """
 
     params: Mapping[str, Any]
@@ -67,7 +81,7 @@ class Content:
     tags: Mapping[str, str]
     dataset: Mapping[str, str]
     files: Sequence[tuple[Path, str]]
-    trials: Sequence[tuple[str, Mapping[str, Any], Mapping[str, float], Mapping[str, str]]]
+    children: Sequence[ChildRun]
 
 
 def open_store(root: Path) -> Store:
@@ -138,7 +152,7 @@ def finished_run(store: Store, experiment_id: str, key: str) -> str | None:
         finished = [run.info.run_id for run in runs if run.info.status == "FINISHED"]
         for run in runs:
             if run.info.status != "FINISHED":
-                parent = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+                parent = f"tags.`{PARENT}` = '{run.info.run_id}'"
                 for child in store.client.search_runs([experiment_id], parent):
                     store.client.delete_run(child.info.run_id)
                 store.client.delete_run(run.info.run_id)
@@ -148,7 +162,11 @@ def finished_run(store: Store, experiment_id: str, key: str) -> str | None:
 def begin_run(store: Store, experiment_id: str, key: str, name: str) -> str:
     """A run that counts only once it is finished: by `registry.log_model`, its last content."""
     with storage(store.uri):
-        run = store.client.create_run(experiment_id, run_name=name, tags={KEY: key})
+        run = store.client.create_run(
+            experiment_id,
+            run_name=name,
+            tags={SHOWN_DECISION: "none yet", KEY: key, KIND: "training"},
+        )
         return str(run.info.run_id)
 
 
@@ -167,18 +185,32 @@ def fill_run(store: Store, experiment_id: str, run_id: str, content: Content) ->
         store.client.log_inputs(run_id, [DatasetInput(dataset=Dataset(**content.dataset))])
         for path, folder in content.files:
             store.client.log_artifact(run_id, str(path), folder or None)
-        for name, params, metrics, tags in content.trials:
-            child = store.client.create_run(
-                experiment_id, run_name=name, tags={"mlflow.parentRunId": run_id, **tags}
-            ).info.run_id
+        for child in content.children:
+            tags = {PARENT: run_id, KIND: child.kind, **child.tags}
+            made = store.client.create_run(experiment_id, run_name=child.name, tags=tags)
             _log(
                 store.client,
-                child,
-                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-                params=_params(params),
-                tags=[],
+                made.info.run_id,
+                metrics=[Metric(key, value, now, 0) for key, value in child.metrics.items()],
+                params=_params(child.params),
             )
-            store.client.set_terminated(child)
+            store.client.set_terminated(made.info.run_id)
+
+
+def describe_run(store: Store, run_id: str, name: str, note: str, tags: Mapping[str, str]) -> None:
+    """Name a run and describe it, in Markdown; what stands there already is not written again."""
+    wanted = {NAME: name, NOTE: note, **tags}
+    with storage(store.uri):
+        present = store.client.get_run(run_id).data.tags
+        changed = [RunTag(k, v) for k, v in wanted.items() if present.get(k) != v]
+        if changed:
+            store.client.log_batch(run_id, tags=changed)
+
+
+def add_file(store: Store, run_id: str, path: Path, folder: str) -> None:
+    """Put a file among the artifacts of a run, in place of an earlier one."""
+    with storage(store.uri):
+        store.client.log_artifact(run_id, str(path), folder)
 
 
 def _params(values: Mapping[str, Any]) -> list[Param]:

@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.records import architecture, drift, metrics, slices
+from tests.records import (
+    architecture,
+    comparison,
+    drift,
+    leakage,
+    metrics,
+    slices,
+    training,
+)
 
 from plumbline import artifacts
+from plumbline.config.evaluation import CardConfig
 from plumbline.files import write_text
 from plumbline.store import content, tracking
-from plumbline.store.card import model_card
+from plumbline.store.card import CardSource, model_card
 from plumbline.store.content import flat_metrics, flatten, read_content
 from plumbline.store.tracking import Content, shown
 
@@ -41,7 +50,7 @@ def reports(root: Path, trials: int = 0, epochs: int = 1) -> None:
 def read(root: Path, files: list[tuple[Path, str]] | None = None) -> Content:
     data = {"name": "toy", "path": "data/t.csv"}
     (root / "model").mkdir(exist_ok=True)
-    return read_content(root, {"seed": 0}, LINEAGE, data, files or [], root / "model")
+    return read_content(root, {"seed": 0}, LINEAGE, data, files or [], root / "model", "rmse")
 
 
 def test_parameters_are_flat_and_lists_stay() -> None:
@@ -50,10 +59,11 @@ def test_parameters_are_flat_and_lists_stay() -> None:
 
 
 def test_metrics_are_grouped_by_part() -> None:
-    flat = flat_metrics(METRICS)
+    flat = flat_metrics(METRICS, "r2")
+    assert list(flat)[:2] == ["test/r2", "test/rmse"]
     assert flat["test/rmse"] == 3.0 and flat["train/rmse"] == 1.0
     assert (flat["test_ci95_low/rmse"], flat["test_ci95_high/rmse"]) == (2.5, 3.5)
-    assert flat["baseline_linear/rmse"] == 4.0
+    assert not [name for name in flat if "linear" in name]
     assert "test_ci95_low/r2" not in flat
 
 
@@ -71,11 +81,18 @@ def test_trials_are_bounded_and_the_best_is_among_them(
 ) -> None:
     monkeypatch.setattr(content, "MAX_TRIALS", 4)
     reports(tmp_path, trials=10)
-    trials = read(tmp_path).trials
-    assert [name for name, *_ in trials] == ["trial 0", "trial 1", "trial 3", "trial 5"]
-    _, params, metrics, tags = trials[1]
-    assert (params, metrics) == ({"train.learning_rate": "0.1"}, {"rmse/fold_0": 1.0, "rmse": 1.0})
-    assert tags == {"plumbline.state": "complete"}
+    trials = [child for child in read(tmp_path).children if child.kind == "trial"]
+    assert [trial.name for trial in trials] == ["trial 0", "trial 1", "trial 3", "trial 5"]
+    assert trials[1].params == {"train.learning_rate": "0.1"}
+    assert trials[1].metrics == {"folds/rmse_fold_0": 1.0, "folds/rmse": 1.0}
+    assert trials[1].tags == {"plumbline.state": "complete"}
+
+
+def test_a_baseline_is_a_run_whose_scores_have_the_model_s_names(tmp_path: Path) -> None:
+    reports(tmp_path)
+    (baseline,) = [child for child in read(tmp_path).children if child.kind == "baseline"]
+    assert baseline.name == "baseline: linear model"
+    assert dict(baseline.metrics) == {"test/rmse": 4.0}
 
 
 def test_long_curves_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +143,26 @@ def test_calls_stay_within_what_mlflow_takes() -> None:
     assert [call["tags"] for call in calls if "tags" in call] == [5]
 
 
+def card(**of: Any) -> str:
+    contract = {"task": "regression", "classes": [], "inputs": {}}
+    source = {
+        "name": "prices",
+        "target": "price",
+        "owner": CardConfig(),
+        "contract": contract,
+        "split": {},
+        "architecture": architecture(),
+        "training": training(),
+        "metrics": METRICS,
+        "comparison": comparison("rmse", "The deep model is best: RMSE −1.0 (p = 0.01)."),
+        "slices": slices("rmse"),
+        "leakage": leakage(),
+        "drift": drift({}),
+        "lineage": {},
+    }
+    return model_card(CardSource(**{**source, **of})).replace("\u00a0", " ").replace("&ensp;", "")
+
+
 def test_the_card_names_weak_slices_and_drift() -> None:
     contract = {
         "task": "regression",
@@ -137,25 +174,23 @@ def test_the_card_names_weak_slices_and_drift() -> None:
         {"column": "city", "value": "Ulm", "rows": 40, "score": 9.0, "worse": True},
         {"column": "city", "value": "Bonn", "rows": 60, "score": 2.0, "worse": False},
     )
-    card = model_card(
-        name="prices",
-        target="price",
+    text = card(
         contract=contract,
         architecture=architecture(parameters=40, trainable=10),
-        metric="r2",
-        metrics=METRICS,
-        verdict="It outperforms every baseline.",
+        comparison=comparison("r2", "It outperforms every baseline."),
         slices=scored,
         drift=drift({"c1": True, "c2": False}),
-        lineage={"data": "abc", "git_dirty": "false"},
+        lineage={"data": "abc", "git_dirty": "false", "model": "e" * 64},
     )
-    assert "Predicts `price` (regression: a number) from 9 columns (" in card
-    assert card.index("**R²**") < card.index("| RMSE | 3 | 2.5 to 3.5 | 4 |")
-    assert "where `city` is Ulm (RMSE 9, 40 rows)" in card and "Bonn" not in card
-    assert "test and training rows: `c1`\n" in card
-    assert "| `head` | `ReLU`, `Linear` | (N, 2) | 10 | 25.0% |" in card
-    assert "40 parameters (10 trainable); N is the number of rows." in card
-    assert "- data hash (DVC): `abc`" in card and "- uncommitted changes: `none`" in card
+    assert "Predicts `price` (regression: a number) from 9 columns (" in text
+    assert text.index("**R²**") < text.index("| RMSE | 3 | 2.5 to 3.5 | 4 |")
+    assert "1 of 2 slices is significantly worse" in text
+    assert "| `city` is Ulm | 40 | 9 | – | significantly worse |" in text
+    assert "test and training rows: `c1`\n" in text
+    assert "| `head` | `ReLU`, `Linear` | (N, 2) | 10 | 25.0% |" in text
+    assert "40 parameters (10 trainable); N is the number of rows." in text
+    assert "- data hash (DVC): `abc`" in text and "- uncommitted changes: `none`" in text
+    assert "`eeeeeeeeeeee`" in text and "e" * 13 not in text
 
 
 def test_the_card_writes_numbers_as_people_do() -> None:
@@ -164,19 +199,33 @@ def test_the_card_writes_numbers_as_people_do() -> None:
         test_ci95={"rmse": [13580.0, 31234.6], "mse": [184416400.0, 975594990.0]},
         baselines={"gradient_boosting": {"rmse": 1.358e4, "r2": 0.95}},
     )
-    card = model_card(
-        name="prices",
-        target="price",
-        contract={"task": "regression", "classes": [], "inputs": {}},
-        architecture=architecture(),
-        metric="rmse",
-        metrics=measured,
-        verdict="",
-        slices=slices("rmse"),
-        drift=drift({}),
-        lineage={},
-    ).replace("\u00a0", " ")
-    assert "| **RMSE** | 23,292 | 13,580 to 31,235 | 13,580 |" in card
-    assert "| MSE | 542.5 million | 184.4 to 975.6 million | – |" in card
-    assert "| R² | 0.901 |  | 0.950 |" in card
-    assert "e+0" not in card and "gradient boosting |" in card
+    text = card(metrics=measured)
+    assert "| **RMSE** | 23,292 | 13,580 to 31,235 | 13,580 |" in text
+    assert "| MSE | 542.5 million | 184.4 to 975.6 million | – |" in text
+    assert "| R² | 0.901 |  | 0.950 |" in text
+    assert "e+0" not in text and "gradient boosting |" in text
+
+
+def test_the_card_starts_with_the_verdict_as_plain_text() -> None:
+    """MLflow's list of versions shows the first line without rendering it."""
+    assert card().splitlines()[0] == "The deep model is best: RMSE −1.0 (p = 0.01)."
+    hostile = card(comparison=comparison("rmse", "Best of <script>alert(1)</script>."))
+    assert "<" not in hostile
+
+
+def test_the_owner_s_words_stand_in_the_card_and_what_is_missing_is_named() -> None:
+    owner = CardConfig(intended_use="Pricing\nof *flats*", contact="risk@example.org")
+    text = card(owner=owner)
+    assert "**Intended use:** Pricing of &#42;flats&#42;" in text
+    assert "**Ethics:** not stated" in text
+    assert "register.card" in card() and "register.card" not in text
+
+
+def test_the_card_tells_how_the_fit_was_made_and_how_to_rebuild_it() -> None:
+    fitted = {"fit_seconds": "42", "user": "ada", "device": "cpu", "processor": "EPYC"}
+    commit = {"git_commit": "c" * 40, "git_dirty": "true"}
+    text = card(lineage={**commit, **fitted, "libraries": "python==3.11.9 torch==2.13.0"})
+    assert "fitted in 42 s by `ada`" in text and "- on cpu, EPYC" in text
+    assert "`python==3.11.9 torch==2.13.0`" in text
+    assert f"git checkout {'c' * 40}\n" in text
+    assert "files were not committed" in text
