@@ -7,7 +7,10 @@ size, so that an interrupted run that is resumed ends in the bytes of an unbroke
 from __future__ import annotations
 
 import json
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ from plumbline.tables import batches, rows_at_once
 
 MEMORY_MB = 512  # of which the rows that are read ahead take a part
 BATCHES = 8  # of a reader, in a piece
+WORKERS = 4  # pieces at once: each takes memory
 FILE, ROW, VERSION = "file", "row", "version"
 
 
@@ -74,11 +78,33 @@ class Pieces:
             wanted = [name for name in source.frame.collect_schema() if name in own]
             frame = source.frame.select(*wanted, *self._keys(source)).slice(start)
             with readable(source.name):
-                for batch in batches(frame, self.size):
-                    self._write(number, batch, start)
-                    start += len(batch)
-                    done(len(batch), True)
+                self._make(number, frame, start, done)
         return kept
+
+    def _make(
+        self, number: int, frame: pl.LazyFrame, start: int, done: Callable[[int, bool], None]
+    ) -> None:
+        """Make the pieces of a source from a row on, a few at a time; each has its own file."""
+        workers = min(len(os.sched_getaffinity(0)), WORKERS)
+        waiting: deque[tuple[int, Future[None]]] = deque()
+
+        def wait() -> None:
+            rows, piece = waiting.popleft()
+            piece.result()
+            done(rows, True)
+
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for batch in batches(frame, self.size):
+                    waiting.append((len(batch), pool.submit(self._write, number, batch, start)))
+                    start += len(batch)
+                    if len(waiting) > workers:
+                        wait()
+                while waiting:
+                    wait()
+            finally:
+                for _, piece in waiting:
+                    piece.cancel()
 
     def _keys(self, source: RowSource) -> list[pl.Expr]:
         """The columns that only name a row, those of role id, as far as they are there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -134,14 +135,14 @@ class Killed(BaseException):
     pass
 
 
-def killed_after(pieces: int) -> pytest.MonkeyPatch:
-    """A process that is killed while it predicts the next piece."""
-    own, count = RowPredictor.predict_readable, iter(range(1000))
+def killed_at(price: object) -> pytest.MonkeyPatch:
+    """A process that is killed while it predicts the piece whose first row has a price."""
+    own = RowPredictor.predict_readable
 
-    def until(*arguments: object, **more: object) -> object:
-        if next(count) == pieces:
+    def until(self: RowPredictor, frame: pl.DataFrame, **more: Any) -> Any:
+        if frame["price"][0] == price:
             raise Killed
-        return own(*arguments, **more)  # type: ignore[arg-type]
+        return own(self, frame, **more)
 
     patch = pytest.MonkeyPatch()
     patch.setattr(RowPredictor, "predict_readable", until)
@@ -159,7 +160,7 @@ def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
     rows.write_csv(tmp_path / "new.csv")
     whole, output = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
     run(version, tmp_path / "new.csv", whole)
-    patch = killed_after(3)
+    patch = killed_at(rows["price"][21])
     with pytest.raises(Killed):
         run(version, tmp_path / "new.csv", output)
     patch.undo()
@@ -176,7 +177,7 @@ def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
 def test_a_changed_input_starts_anew(version: Version, tmp_path: Path) -> None:
     source, output = tmp_path / "new.parquet", tmp_path / "out.parquet"
     version.rows.write_parquet(source)
-    patch = killed_after(3)
+    patch = killed_at(version.rows["price"][21])
     with pytest.raises(Killed):
         run(version, source, output)
     patch.undo()
