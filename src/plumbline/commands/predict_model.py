@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
 
 
 def _registered(address: str, paths: Paths) -> NamedPredictor:
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (paths.home / "mlflow").is_dir():
+        raise ParameterError(
+            "there is no registry here",
+            where="--model",
+            got=address,
+            hint="run `plumbline repro` first, set MLFLOW_TRACKING_URI, or pass a folder",
+        )
     # MLflow takes seconds to import
     from plumbline.store.named import version_named
     from plumbline.store.registry import files_of

@@ -196,6 +196,7 @@ def test_what_the_user_must_fix_is_one_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     source = tmp_path / "new.parquet"
     version.rows.drop("maker").write_parquet(source)
     with pytest.raises(DataError, match=r"new\.parquet: column 'maker': no such column"):
@@ -216,6 +217,7 @@ def test_what_the_user_must_fix_is_one_message(
         (["absent.csv", "--model", str(version.folder)], "no such file"),
         (["new.parquet"], "no model is named"),
         (["new.parquet", "--model", "absent/"], "no such folder"),
+        (["new.parquet", "--model", "models:/shop@champion"], "there is no registry here"),
     ):
         assert cli.main(["predict", *arguments, "--output", "out.csv"]) == 2
         assert words in capsys.readouterr().err
