@@ -21,7 +21,7 @@ from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_fi
 from plumbline.evaluation.slices import Slice
 from plumbline.files import read_json, write_json, write_text
 from plumbline.inference import decision
-from plumbline.kinds import Part
+from plumbline.kinds import ColumnType, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.report.page import render
 from plumbline.report.read import Reports
@@ -44,7 +44,8 @@ from plumbline.store.registry import CHALLENGER, CHAMPION, Version
 from plumbline.store.tracking import Content, Store
 
 SPLIT = "plumbline.split"
-EXAMPLE_ROWS = 2
+EXAMPLE_ROWS, EXAMPLE_FROM = 2, 20  # test rows that a version keeps; of the first so many
+MISSING_LAST = 2**40  # bytes: rows that lack an image are the last to be an example
 BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
 
 
@@ -171,7 +172,12 @@ def _log_model(store: Store, run_id: str, config: Config, paths: Paths) -> str:
     split, names = load_split(paths), [column.name for column in schema.features]
     train = take_rows(table, split.rows(Part.TRAIN)).select(pl.col(names).null_count())
     gaps = train.collect(engine="streaming").row(0, named=True)
-    example = take_rows(table, split.rows(Part.TEST)[:EXAMPLE_ROWS]).select(names)
+    test = take_rows(table, split.rows(Part.TEST)[:EXAMPLE_FROM]).select(names)
+    example = test.collect(engine="streaming")
+    images = [c.name for c in schema.features if c.type is ColumnType.IMAGE]
+    if images:  # an example is text; large images make it large
+        sizes = pl.sum_horizontal(pl.col(images).bin.size().cast(pl.Int64).fill_null(MISSING_LAST))
+        example = example.sort(sizes, maintain_order=True)
     model = RawModel(
         graph=paths.onnx / artifacts.GRAPH,
         files=[
@@ -181,7 +187,7 @@ def _log_model(store: Store, run_id: str, config: Config, paths: Paths) -> str:
             paths.expectations,
         ],
         gaps={name for name, count in gaps.items() if count},
-        example=example.collect(engine="streaming"),
+        example=example[:EXAMPLE_ROWS],
     )
     return registry.log_model(store, run_id, model)
 
