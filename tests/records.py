@@ -40,7 +40,7 @@ def architecture(**of: Any) -> Architecture:
 
 
 def slices(metric: str, *scored: Mapping[str, Any]) -> SliceScores:
-    return SliceScores(metric=metric, slices=scored)
+    return SliceScores(metric=metric, reference="linear", slices=scored)
 
 
 def drift(columns: Mapping[str, bool]) -> DriftResult:

@@ -237,12 +237,14 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class SliceScores:
-    """The slices of the test rows, those that matter most first."""
+    """The slices of the test rows. `reference`: the baseline whose losses on the same rows say
+    whether the model is weak there."""
 
     FILE: ClassVar[str] = f"reports/{SLICES}"
     STAGE: ClassVar[str] = "evaluate"
 
     metric: str
+    reference: str | None
     slices: Sequence[Mapping[str, Any]]
 
 

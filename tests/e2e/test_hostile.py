@@ -133,7 +133,14 @@ def card(folder: Path) -> str:
         slices=records.slices(
             "accuracy",
             *(
-                {"column": one, "value": one, "worse": True, "score": 0.1, "rows": 9}
+                {
+                    "column": one,
+                    "value": one,
+                    "worse": True,
+                    "score": 0.1,
+                    "rows": 9,
+                    "loss": {"name": "log_loss", "model": 0.9, "reference": 0.1},
+                }
                 for one in HOSTILE
             ),
         ),

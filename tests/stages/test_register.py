@@ -386,7 +386,7 @@ def test_a_better_model_becomes_champion_though_prepared_otherwise(paths: Paths)
     assert (outcome["decision"], outcome["version"]) == ("promote", "2")
     assert outcome["reasons"][0] == "champion is version 1"
     assert "the gain is significant" in outcome["reasons"]
-    assert "no slice loses more than 0.05 (2 compared)" in outcome["reasons"]
+    assert "no slice loses significantly, and more than 5% (2 compared)" in outcome["reasons"]
     assert aliases(paths) == {"champion": "2"}
     register.run(other, paths)
     assert result(paths) == outcome

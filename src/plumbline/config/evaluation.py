@@ -93,6 +93,9 @@ class RegisterConfig:
     metric: MetricName | Literal["auto"] = "auto"
     significance: Share = 0.05
     max_slice_loss: NonNegative = 0.05
+    benefit: Literal["size", "latency"] | None = None
+    min_benefit: Share = 0.2
+    margin: Positive = 0.01
     card: CardConfig = Field(default_factory=CardConfig)
 
 

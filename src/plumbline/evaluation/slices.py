@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from plumbline.evaluation.intervals import interval, resample
 from plumbline.evaluation.measured import MEASURES, MISSING, Cuts, label_cells
 from plumbline.evaluation.metrics import METRICS, all_scores
 from plumbline.evaluation.metrics.weighted import Statistic, Targets
+from plumbline.evaluation.slice_losses import SliceLoss, compare_slices
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ColumnType, DoubleArray, IntArray, TargetKind
 from plumbline.tables import Schema
@@ -29,8 +29,9 @@ FEW_VALUES = 20  # a category of more is not sliced of itself; named, its 20 mos
 FEW_NUMBERS = 10  # a number of so many different values is sliced by value, not by quartile
 NUMBER_COLUMNS = 5  # chosen of themselves
 QUARTILES = 4  # ranges of a number column; fewer where a quarter of the rows were too few
-RESAMPLES = 300  # enough for a standard error
-LEVEL = 0.05
+RESAMPLES = 300  # of the interval of a slice's score
+LEVEL = 0.05  # of all slices together
+LEAST = 0.05  # a smaller rise of the loss is no weakness
 NUMBERS = (ColumnType.NUMBER, ColumnType.INTEGER)
 NAMES = (ColumnType.CATEGORY, ColumnType.BOOLEAN)
 
@@ -161,44 +162,38 @@ def score_slices(
     predictions: PartPredictions,
     metric: str,
     *,
+    reference: DoubleArray | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """The metrics of each slice, and whether it is worse than all rows together.
+    """The metrics of each slice, and whether the model is weak there: its loss is significantly
+    higher than the reference's on the same rows, by more than 5% (`slice_losses`).
 
-    `difference_ci95` is the interval of the paired difference to all rows, its standard error
-    from resamples of all rows; the 95% hold for all slices at once (Bonferroni): among slices
-    that are all alike one lies outside in at most 5 % of runs, however many there are. `worse`
-    says that the whole interval is on the worse side.
+    Args:
+        reference: (n, C) or (n, 1), another model's predictions of the same rows; None: no slice
+            is judged.
 
     Returns:
         Per slice `column`, `value`, `rows`, `score` (None where the metric is undefined there),
-        `ci95` (of the score, for this slice alone), `difference`, `difference_ci95`, `worse`,
-        `metrics`.
+        `ci95` (of the score, for this slice alone), `difference` (to the score of all rows),
+        `worse`, `loss` (None, or `name`, `model`, `reference`, `rise`, `p_value`), `metrics`.
     """
     if not slices:
         return []
     y, prediction, threshold = predictions.y, predictions.prediction, predictions.decision.threshold
     make = METRICS[metric].statistic
-    statistics = {"all": make(y, prediction, threshold)}
-    for s, one in enumerate(slices):
-        statistics[str(s)] = _on(one.rows, make(y[one.rows], prediction[one.rows], threshold))
+    statistics = {
+        str(s): _on(one.rows, make(y[one.rows], prediction[one.rows], threshold))
+        for s, one in enumerate(slices)
+    }
+    everything = METRICS[metric].function(y, prediction, threshold)
     ones = np.ones((1, len(y)))
-    points = {name: float(of(ones)[0]) for name, of in statistics.items()}
+    points = [float(of(ones)[0]) for of in statistics.values()]
     values = resample(statistics, len(y), min(resamples, RESAMPLES), seed)
-    sign = 1.0 if METRICS[metric].greater_is_better else -1.0
-    errors = [_error(values[str(s)] - values["all"]) for s in range(len(slices))]
-    # how many standard errors, so that all the intervals hold together
-    tested = max(1, sum(error is not None for error in errors))
-    width = NormalDist().inv_cdf(1 - LEVEL / 2 / tested)
+    losses = _losses(slices, predictions, metric, reference)
     scored = []
-    for s, (one, error) in enumerate(zip(slices, errors, strict=True)):
-        point = points[str(s)]
-        difference = point - points["all"]
-        known = math.isfinite(point)
-        around = None
-        if math.isfinite(difference) and error is not None:
-            around = [difference - width * error, difference + width * error]
+    for s, (one, point, loss) in enumerate(zip(slices, points, losses, strict=True)):
+        known, difference = math.isfinite(point), point - everything
         ends = interval(values[str(s)], point, biased=METRICS[metric].biased) if known else None
         scored.append(
             {
@@ -208,8 +203,8 @@ def score_slices(
                 "score": point if known else None,
                 "ci95": list(ends) if ends else None,
                 "difference": difference if math.isfinite(difference) else None,
-                "difference_ci95": around,
-                "worse": around is not None and max(sign * end for end in around) < 0,
+                "worse": loss is not None and loss.worse,
+                "loss": _loss_json(metric, loss),
                 "metrics": all_scores(
                     y[one.rows], prediction[one.rows], predictions.task, threshold
                 ),
@@ -222,12 +217,31 @@ def _on(rows: IntArray, of: Statistic) -> Statistic:
     return lambda w: of(w[:, rows])
 
 
-def _error(differences: DoubleArray) -> float | None:
-    """The standard error of a difference, from its resamples; None where nothing can be said."""
-    known = differences[np.isfinite(differences)]
-    if len(known) < len(differences) / 2:
+def _losses(
+    slices: Sequence[Slice],
+    predictions: PartPredictions,
+    metric: str,
+    reference: DoubleArray | None,
+) -> Sequence[SliceLoss | None]:
+    """Of each slice, the model's loss against the reference's."""
+    if reference is None:
+        return [None] * len(slices)
+    rows = [one.rows for one in slices]
+    y, own = predictions.y, predictions.prediction
+    compared = compare_slices(metric, y, own, reference, rows, level=LEVEL, least=LEAST)
+    return compared or [None] * len(slices)
+
+
+def _loss_json(metric: str, loss: SliceLoss | None) -> dict[str, Any] | None:
+    if loss is None:
         return None
-    return float(known.std()) or None
+    return {
+        "name": METRICS[metric].row_loss,
+        "model": loss.loss,
+        "reference": loss.reference,
+        "rise": loss.rise if math.isfinite(loss.rise) else None,
+        "p_value": loss.p_value,
+    }
 
 
 def _labels(values: pl.Series, kind: ColumnType, bins: int) -> pl.Series:

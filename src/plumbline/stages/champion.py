@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,8 @@ import polars as pl
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
-from plumbline.evaluation.gate import Candidate
-from plumbline.examples import Examples
+from plumbline.evaluation.gate import Benefit, Candidate
+from plumbline.examples import Examples, Inputs, take_inputs
 from plumbline.files import read_json, sha256
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
@@ -22,20 +25,34 @@ from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages.inputs import load_spec, load_table
 
+TIMED_ROWS, TIMED_RUNS = 1000, 15
+
 
 class Unfit(Exception):
     """A registered model cannot be scored on the present rows; says why."""
 
 
-def present_candidate(paths: Paths, test: Examples) -> Candidate:
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A model's predictions of the test rows, and its graph with the inputs that it reads."""
+
+    candidate: Candidate
+    graph: Path
+    inputs: Inputs
+
+
+def present_candidate(paths: Paths, test: Examples) -> Scored:
     """The model that was just exported, on prepared test rows."""
-    return Candidate(
-        prediction=OnnxPredictor((paths.onnx / artifacts.GRAPH).read_bytes())(test.inputs),
-        threshold=Decision.read(paths.decision).threshold,
-    )
+    return _score(paths.onnx / artifacts.GRAPH, test, Decision.read(paths.decision).threshold)
 
 
-def registered_candidate(folder: Path, config: Config, paths: Paths, test: Examples) -> Candidate:
+def _score(graph: Path, test: Examples, threshold: float | None) -> Scored:
+    prediction = OnnxPredictor(graph.read_bytes())(test.inputs)
+    candidate = Candidate(prediction=prediction, threshold=threshold)
+    return Scored(candidate=candidate, graph=graph, inputs=test.inputs)
+
+
+def registered_candidate(folder: Path, config: Config, paths: Paths, test: Examples) -> Scored:
     """A registered model on the same rows: from the data, through its own preprocessor.
 
     Args:
@@ -57,8 +74,33 @@ def registered_candidate(folder: Path, config: Config, paths: Paths, test: Examp
         raise Unfit(f"it answers another question ({was})")
     if sha256(extra / artifacts.PREPROCESSOR) != sha256(paths.model / artifacts.PREPROCESSOR):
         test = _prepare(own, config, paths, test)
-    graph = OnnxPredictor((folder / artifacts.GRAPH).read_bytes())
-    return Candidate(prediction=graph(test.inputs), threshold=threshold)
+    return _score(folder / artifacts.GRAPH, test, threshold)
+
+
+def measure_costs(
+    benefit: Benefit, challenger: Scored, champion: Scored
+) -> tuple[Candidate, Candidate]:
+    """Both with what they cost: bytes of the graph; seconds for one batch of up to 1,000 rows, the
+    median of 15 runs, in turns, so that other work on the machine slows both."""
+    both = (challenger, champion)
+    if benefit == "size":
+        costs = [float(one.graph.stat().st_size) for one in both]
+    else:
+        graphs = [OnnxPredictor(one.graph.read_bytes()) for one in both]
+        batches = [take_inputs(one.inputs, slice(TIMED_ROWS)) for one in both]
+        timings: list[list[float]] = []
+        for _ in range(TIMED_RUNS + 1):  # the first warms up
+            timings.append([])
+            for graph, batch in zip(graphs, batches, strict=True):
+                begun = time.perf_counter()
+                graph(batch)
+                timings[-1].append(time.perf_counter() - begun)
+        costs = [float(seconds) for seconds in np.median(timings[1:], axis=0)]
+    new, old = (
+        dataclasses.replace(one.candidate, costs={benefit: cost})
+        for one, cost in zip(both, costs, strict=True)
+    )
+    return new, old
 
 
 def contract_of(folder: Path | None) -> dict[str, Any]:

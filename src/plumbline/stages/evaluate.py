@@ -54,9 +54,11 @@ def run(config: Config, paths: Paths) -> Report:
         test_ci95=test.ci95(**bootstrap),
         baselines={name: other.scores() for name, other in others.items()},
     )
+    compared = compare(test, others, metric, **bootstrap)
+    best = compared["best_baseline"]
     comparison = artifacts.Comparison(
         metric=metric,
-        **compare(test, others, metric, **bootstrap),
+        **compared,
         temperature=test.decision.temperature,
         threshold=test.decision.threshold,
         conformal={
@@ -64,7 +66,8 @@ def run(config: Config, paths: Paths) -> Report:
             **measure(conformal, test.y, test.prediction),
         },
     )
-    scored = score_slices(slices, test, metric, **bootstrap)
+    reference = None if best is None else others[best].prediction
+    scored = score_slices(slices, test, metric, reference=reference, **bootstrap)
     mistakes = picture_mistakes(spec, parts[Part.TEST].inputs, test)
     rows_table = predictions(spec, model, baselines, conformal)
 
@@ -75,7 +78,7 @@ def run(config: Config, paths: Paths) -> Report:
     write_json(headline, _summary(metric, metrics))
     with sealed_dir(paths.reports / "evaluation", beside=files) as folder:
         artifacts.write(comparison, folder)
-        artifacts.write(artifacts.SliceScores(metric=metric, slices=scored), folder)
+        artifacts.write(artifacts.SliceScores(metric=metric, reference=best, slices=scored), folder)
         artifacts.write(mistakes, folder)
         rows_table.write_parquet(
             artifacts.inside(folder, artifacts.PREDICTIONS), compression="zstd"

@@ -26,7 +26,13 @@ from plumbline.preprocessing.frames import take_rows
 from plumbline.report.page import render
 from plumbline.report.read import Reports
 from plumbline.stages import Report
-from plumbline.stages.champion import Unfit, contract_of, present_candidate, registered_candidate
+from plumbline.stages.champion import (
+    Unfit,
+    contract_of,
+    measure_costs,
+    present_candidate,
+    registered_candidate,
+)
 from plumbline.stages.inputs import (
     load_part,
     load_spec,
@@ -202,6 +208,9 @@ def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Map
         significance=settings.significance,
         max_slice_loss=settings.max_slice_loss,
         by_hand=settings.promote == "review",
+        benefit=settings.benefit,
+        min_benefit=settings.min_benefit,
+        margin=settings.margin,
     )
     current = registry.champion(store, version.model)
     baseline = current if current is not None and current.number != version.number else None
@@ -247,9 +256,11 @@ def _compare(
             return GateResult(decision=GateDecision.PROMOTE, reasons=(reason,))
         reason = f"the champion, {name}, cannot be scored on these rows: {why}"
         return GateResult(decision=GateDecision.REVIEW, reasons=(reason,))
-    result = decide_version(
-        test.y, present_candidate(paths, test), champion, _slices(config, paths), rules, config.seed
-    )
+    scored = present_candidate(paths, test)
+    new, old = scored.candidate, champion.candidate
+    if rules.benefit is not None:
+        new, old = measure_costs(rules.benefit, scored, champion)
+    result = decide_version(test.y, new, old, _slices(config, paths), rules, config.seed)
     reasons = [f"champion is {name}"]
     if baseline.tags.get(SPLIT) != _split_hash(paths):
         reasons.append(

@@ -23,6 +23,7 @@ from plumbline.words import (
     DECISION_WORDS,
     TASK_WORDS,
     baseline_label,
+    baseline_phrase,
     lineage_words,
     metric_interval,
     metric_label,
@@ -185,10 +186,14 @@ def _slices(slices: SliceScores) -> str:
         return "No column gives slices with enough test rows."
     label = metric_label(slices.metric)
     lines = [["slice", "rows", label, "95% interval", ""], ["---", "---:", "---:", "---:", "---"]]
-    lines += [_slice(slices.metric, one) for one in slices.slices[:NAMED]]
-    counted = f"{worse} of {count}" if worse else f"None of {count}"
-    verb = "are" if worse > 1 else "is"
-    return f"{counted} {verb} significantly worse than all test rows.\n\n{_table(lines)}"
+    ordered = sorted(slices.slices, key=lambda one: not one["worse"])
+    lines += [_slice(slices.metric, one) for one in ordered[:NAMED]]
+    if slices.reference is None:
+        text = "No slice was compared with a baseline."
+    else:
+        against = baseline_phrase(slices.reference)
+        text = f"In {worse or 'none'} of {count} the model loses significantly more than {against}."
+    return f"{text}\n\n{_table(lines)}"
 
 
 def _slice(metric: str, one: Mapping[str, Any]) -> list[str]:
@@ -198,8 +203,15 @@ def _slice(metric: str, one: Mapping[str, Any]) -> list[str]:
         f"{one['rows']:,}",
         metric_value(metric, one["score"]),
         metric_interval(metric, low, high),
-        "significantly worse" if one["worse"] else "",
+        _weakness(one["loss"]) if one["worse"] else "",
     ]
+
+
+def _weakness(loss: Mapping[str, Any]) -> str:
+    """The model's loss against the baseline's on the same rows."""
+    name = loss["name"]
+    own, other = (metric_value(name, loss[whose]) for whose in ("model", "reference"))
+    return f"weak: {metric_label(name)} {own} against {other}"
 
 
 def _limits(source: CardSource) -> Iterator[str]:

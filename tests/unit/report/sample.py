@@ -443,6 +443,7 @@ def _verdict(made: Made) -> None:
         "evaluation/slices.json",
         {
             "metric": made.metric,
+            "reference": "gradient_boosting",
             "slices": [
                 {
                     "column": column,
@@ -451,8 +452,14 @@ def _verdict(made: Made) -> None:
                     "score": 0.9 + 0.004 * i,
                     "ci95": [0.85 + 0.004 * i, 0.94 + 0.004 * i],
                     "difference": -0.06 + 0.004 * i,
-                    "difference_ci95": [-0.1 + 0.004 * i, -0.002 + 0.004 * i],
                     "worse": i == 0,
+                    "loss": {
+                        "name": "log_loss" if made.classes else "mse",
+                        "model": 0.3 - 0.004 * i,
+                        "reference": 0.25,
+                        "rise": 0.2 - 0.016 * i,
+                        "p_value": 0.004 if i == 0 else 1.0,
+                    },
                     "metrics": {},
                 }
                 for i, column in enumerate(made.columns)

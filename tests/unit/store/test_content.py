@@ -171,7 +171,14 @@ def test_the_card_names_weak_slices_and_drift() -> None:
     }
     scored = slices(
         "rmse",
-        {"column": "city", "value": "Ulm", "rows": 40, "score": 9.0, "worse": True},
+        {
+            "column": "city",
+            "value": "Ulm",
+            "rows": 40,
+            "score": 9.0,
+            "worse": True,
+            "loss": {"name": "mse", "model": 9.0, "reference": 4.0},
+        },
         {"column": "city", "value": "Bonn", "rows": 60, "score": 2.0, "worse": False},
     )
     text = card(
@@ -184,8 +191,8 @@ def test_the_card_names_weak_slices_and_drift() -> None:
     )
     assert "Predicts `price` (regression: a number) from 9 columns (" in text
     assert text.index("**R²**") < text.index("| RMSE | 3 | 2.5 to 3.5 | 4 |")
-    assert "1 of 2 slices is significantly worse" in text
-    assert "| `city` is Ulm | 40 | 9 | – | significantly worse |" in text
+    assert "In 1 of 2 slices the model loses significantly more than the linear model" in text
+    assert "weak: MSE 9 against 4 |" in text
     assert "test and training rows: `c1`\n" in text
     assert "| `head` | `ReLU`, `Linear` | (N, 2) | 10 | 25.0% |" in text
     assert "40 parameters (10 trainable); N is the number of rows." in text

@@ -11,6 +11,7 @@ n rows, C classes, B sets of weights, K classes that are scored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,11 @@ from plumbline.errors import ParameterError
 from plumbline.evaluation.metrics import classes, values
 from plumbline.evaluation.metrics.weighted import Make, Targets
 from plumbline.inference.decided import predicted_classes
-from plumbline.kinds import Task
+from plumbline.kinds import DoubleArray, Task
 
 __all__ = [
     "METRICS",
+    "ROW_LOSSES",
     "Metric",
     "all_scores",
     "predicted_classes",
@@ -39,6 +41,7 @@ class Metric:
     row weights (B, n) -> (B,). `by_label` metrics depend on the threshold. `biased` ones grow
     when rows are drawn twice, so their bootstrap intervals are moved back by the mean shift.
     `relative` ones have no fixed scale: a difference is judged as a share of the metric.
+    `row_loss` names the loss of `ROW_LOSSES` by which slices are judged; None: they are not.
     """
 
     statistic: Make
@@ -46,6 +49,7 @@ class Metric:
     relative: bool = False
     by_label: bool = False
     biased: bool = False
+    row_loss: str | None = None
 
     def function(
         self,
@@ -102,11 +106,21 @@ def all_scores(
 
 
 def _label(make: Make) -> Metric:
-    return Metric(statistic=make, greater_is_better=True, by_label=True)
+    return Metric(statistic=make, greater_is_better=True, by_label=True, row_loss="log_loss")
 
 
-def _loss(make: Make, *, relative: bool = False, biased: bool = False) -> Metric:
-    return Metric(statistic=make, greater_is_better=False, relative=relative, biased=biased)
+def _rank(make: Make) -> Metric:
+    return Metric(statistic=make, greater_is_better=True, row_loss="log_loss")
+
+
+def _loss(make: Make, row_loss: str, *, relative: bool = False, biased: bool = False) -> Metric:
+    return Metric(
+        statistic=make,
+        greater_is_better=False,
+        relative=relative,
+        biased=biased,
+        row_loss=row_loss,
+    )
 
 
 METRICS: dict[str, Metric] = {
@@ -115,16 +129,20 @@ METRICS: dict[str, Metric] = {
     "precision": _label(classes.from_counts(classes.hit_share)),
     "recall": _label(classes.from_counts(classes.true_positive_share)),
     "f1": _label(classes.from_counts(classes.f1)),
-    "roc_auc": Metric(statistic=classes.ranking(classes.roc_auc), greater_is_better=True),
-    "average_precision": Metric(
-        statistic=classes.ranking(classes.average_precision), greater_is_better=True
-    ),
-    "log_loss": _loss(classes.log_loss),
-    "brier": _loss(classes.brier),
-    "ece": _loss(classes.ece, biased=True),
-    "mae": _loss(values.errors(values.absolute), relative=True),
-    "mse": _loss(values.errors(values.squared), relative=True),
-    "rmse": _loss(values.errors(values.squared, root=True), relative=True),
-    "r2": Metric(statistic=values.r2, greater_is_better=True),
-    "mape": _loss(values.errors(values.relative), relative=True),
+    "roc_auc": _rank(classes.ranking(classes.roc_auc)),
+    "average_precision": _rank(classes.ranking(classes.average_precision)),
+    "log_loss": _loss(classes.log_loss, "log_loss"),
+    "brier": _loss(classes.brier, "log_loss"),
+    "ece": _loss(classes.ece, "log_loss", biased=True),
+    "mae": _loss(values.errors(values.absolute), "mae", relative=True),
+    "mse": _loss(values.errors(values.squared), "mse", relative=True),
+    "rmse": _loss(values.errors(values.squared, root=True), "mse", relative=True),
+    "r2": Metric(statistic=values.r2, greater_is_better=True, row_loss="mse"),
+    "mape": _loss(values.errors(values.relative), "mae", relative=True),
+}
+# metrics that are means of a loss per row: y (n,) and prediction (n, C) to (n,)
+ROW_LOSSES: dict[str, Callable[[Targets, DoubleArray], DoubleArray]] = {
+    "log_loss": classes.log_losses,
+    "mae": values.row_losses(values.absolute),
+    "mse": values.row_losses(values.squared),
 }

@@ -163,9 +163,14 @@ def _positives_by_score(
 
 
 def log_loss(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
-    """Negative log of the actual class's probability; clipped, so that it stays finite."""
+    """Mean over rows of `log_losses`."""
+    return mean_of(log_losses(y, p))
+
+
+def log_losses(y: Targets, p: DoubleArray) -> DoubleArray:
+    """(n,) negative logs of the actual class's probability; clipped, so that they stay finite."""
     of_actual = p[np.arange(len(y)), y.astype(np.int64)]
-    return mean_of(-np.log(np.clip(of_actual, EPS, 1 - EPS)))
+    return np.asarray(-np.log(np.clip(of_actual, EPS, 1 - EPS)))
 
 
 def brier(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:

@@ -27,6 +27,13 @@ def errors(of: Callable[[DoubleArray, DoubleArray], DoubleArray], *, root: bool 
     return make
 
 
+def row_losses(
+    of: Callable[[DoubleArray, DoubleArray], DoubleArray],
+) -> Callable[[Targets, DoubleArray], DoubleArray]:
+    """The loss of each row, of (actual, predicted)."""
+    return lambda y, p: of(y.astype(np.float64), p[:, 0])
+
+
 def absolute(y: DoubleArray, p: DoubleArray) -> DoubleArray:
     """Distance, in the target's units."""
     return np.abs(y - p)

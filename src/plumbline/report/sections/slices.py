@@ -1,4 +1,4 @@
-"""The part on slices: where the model scores worse."""
+"""The part on slices: where the model is weaker than a baseline on the same rows."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from plumbline import artifacts
-from plumbline.numbers import NBSP, NOTHING, number, plural
+from plumbline.numbers import NBSP, NOTHING, number, p_value, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Block, Cell, Grid, Status, Subsection, Text, figure_cell, name
-from plumbline.report.read import Reports, listed, pair, pick, real, whole, words
+from plumbline.report.read import Reports, listed, pick, real, whole, words
 from plumbline.words import (
-    greater_is_better,
-    metric_differences,
+    baseline_label,
+    baseline_phrase,
     metric_label,
     metric_value,
+    metric_values,
 )
 
 SHOWN = 20
@@ -49,60 +50,74 @@ DEPENDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SliceRow:
-    """A slice: its score, the difference to all rows with its interval, and whether it is worse
-    beyond chance."""
+    """A slice: its score, its loss against the baseline's on the same rows, and whether the model
+    is weak there: the loss is higher beyond chance."""
 
     column: str
     value: str
     rows: int | None
-    score: float
-    difference: float | None
-    low: float | None
-    high: float | None
+    score: float | None
+    loss: float | None
+    reference: float | None
+    rise: float | None
+    p_value: float | None
     worse: bool
 
-    def rank(self, metric: str) -> tuple[bool, float]:
-        """Sorts what is flagged first, and each group worst first by the difference."""
-        sign = 1.0 if greater_is_better(metric) else -1.0
-        return (not self.worse, math.inf if self.difference is None else sign * self.difference)
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Sorts what is flagged first, and each group worst first by the rise of the loss."""
+        return (not self.worse, math.inf if self.rise is None else -self.rise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """By which loss, and against which baseline, slices are judged; both in words."""
+
+    loss: str
+    baseline: str
+    title: str
 
 
 def slices(reports: Reports, about: About) -> Subsection:
     """The main metric per slice, what is flagged first."""
     content = reports.json(artifacts.SLICES)
     metric = words(pick(content, "metric")) or about.metric
-    rows = content if isinstance(content, list) else listed(pick(content, "slices"))
-    scored = sorted(
-        (made for one in rows if (made := _slice(one)) is not None),
-        key=lambda s: s.rank(metric),
-    )
+    rows = listed(pick(content, "slices"))
+    scored = sorted(map(_slice, rows), key=lambda s: s.rank)
     everything = real(pick(reports.json(artifacts.METRICS), "test", metric))
+    loss = next((name for one in rows if (name := words(pick(one, "loss", "name")))), None)
+    baseline = words(pick(content, "reference"))
+    judged = None
+    if loss and baseline:
+        title = baseline_label(baseline)
+        judged = Judged(loss=loss, baseline=baseline_phrase(baseline), title=title)
     blocks: list[Block] = []
     if scored:
-        blocks += [Text(_summary(scored, metric, everything)), _table(scored, metric, len(rows))]
+        blocks += [
+            Text(_summary(scored, metric, everything, judged)),
+            _table(scored, metric, judged),
+        ]
     elif reports.problem(artifacts.SLICES) is None:
         blocks.append(Text("No column has slices of enough rows."))
     read = (
-        "A slice is all test rows with one value, or in one range, of one column. Intervals of "
-        "the difference to all test rows are widened until all of them hold together in 95% of "
-        "runs (Bonferroni); a slice is flagged where its interval excludes zero on the worse side."
+        "A slice is all test rows with one value, or in one range, of one column. It is flagged "
+        "where the model loses more than the best baseline does on the same rows, by more than 5% "
+        "and beyond chance (paired t-test; p-values corrected for the number of slices, Holm)."
     )
     return Subsection(title="Slices", read=read, blocks=blocks, files=[artifacts.SLICES])
 
 
-def _slice(one: Any) -> SliceRow | None:
-    score = real(pick(one, "score"))
-    if score is None:
-        return None
-    low, high = pair(pick(one, "difference_ci95"))
+def _slice(one: Any) -> SliceRow:
+    loss = pick(one, "loss")
     return SliceRow(
         column=str(pick(one, "column"))[:80],
         value=_range(str(pick(one, "value"))[:80]),
         rows=whole(pick(one, "rows")),
-        score=score,
-        difference=real(pick(one, "difference")),
-        low=low,
-        high=high,
+        score=real(pick(one, "score")),
+        loss=real(pick(loss, "model")),
+        reference=real(pick(loss, "reference")),
+        rise=real(pick(loss, "rise")),
+        p_value=real(pick(loss, "p_value")),
         worse=pick(one, "worse") is True,
     )
 
@@ -112,57 +127,69 @@ def _range(value: str) -> str:
     return value.replace(" ", NBSP) if RANGE.fullmatch(value) else value
 
 
-def _summary(scored: list[SliceRow], metric: str, everything: float | None) -> str:
+def _summary(
+    scored: list[SliceRow], metric: str, everything: float | None, judged: Judged | None
+) -> str:
     """How many are flagged, of how many, and what the metric means inside a slice."""
     flagged, label = sum(s.worse for s in scored), metric_label(metric)
-    text = (
-        f"{flagged or 'None'} of {plural(len(scored), 'slice')} "
-        f"{'has' if flagged == 1 else 'have'} a significantly {_direction(metric)} {label} than "
-        "all test rows together"
-    )
-    text += "." if everything is None else f" ({metric_value(metric, everything)})."
+    if judged is None:
+        text = "No slice is judged: there is no baseline to compare with."
+    else:
+        text = (
+            f"In {flagged or 'none'} of {plural(len(scored), 'slice')} the model has a "
+            f"significantly higher {metric_label(judged.loss)} than {judged.baseline}."
+        )
+    if everything is not None:
+        text += f" {_capital(label)} on all test rows is {metric_value(metric, everything)}."
     return f"{text} Inside a slice {label} {DEPENDS[metric]}" if metric in DEPENDS else text
 
 
-def _direction(metric: str) -> str:
-    return "lower" if greater_is_better(metric) else "higher"
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
-def _table(scored: list[SliceRow], metric: str, total: int) -> Grid:
+def _table(scored: list[SliceRow], metric: str, judged: Judged | None) -> Grid:
     """What is flagged, worst first, then the others, worst first."""
     shown, label = scored[:SHOWN], metric_label(metric)
-    worse = Status(state="warn", word=_direction(metric))
+    worse = Status(state="warn", word="weak")
     flag = any(one.worse for one in shown)
     rows = []
     for one in shown:
-        difference, low, high = metric_differences(metric, [one.difference, one.low, one.high])
-        rows.append(
-            [
-                name(one.column),
-                name(one.value),
-                figure_cell(number(one.rows)),
-                figure_cell(metric_value(metric, one.score)),
-                figure_cell(difference, strong=True),
-                figure_cell(NOTHING if one.low is None else f"{low} to {high}"),
-                *([Cell(text="", status=worse if one.worse else None)] if flag else []),
+        cells = [
+            name(one.column),
+            name(one.value),
+            figure_cell(number(one.rows)),
+            figure_cell(metric_value(metric, one.score)),
+        ]
+        if judged:
+            pair = metric_values(judged.loss, [one.loss, one.reference])
+            rise = NOTHING if one.rise is None else percent(one.rise, 0)
+            cells += [
+                *map(figure_cell, pair),
+                figure_cell(f"+{rise}" if (one.rise or 0) > 0 else rise, strong=True),
+                figure_cell(NOTHING if one.p_value is None else _p(one.p_value)),
             ]
-        )
-    columns = ["column", "value", "rows", label, "against all", "95% interval, adjusted"]
+        rows.append([*cells, *([Cell(text="", status=worse if one.worse else None)] * flag)])
+    columns = ["column", "value", "rows", label]
+    if judged:
+        loss = metric_label(judged.loss)
+        columns += [f"{loss} (model)", f"{loss} ({judged.title})", "change", "p, adjusted"]
     return Grid(
         caption=f"Slices of the test rows by {label}: flagged, then others, each worst first",
         columns=[*columns, "flag"] if flag else columns,
         rows=rows,
-        more=_cut(scored, shown, total),
+        more=_cut(scored, shown),
     )
 
 
-def _cut(scored: list[SliceRow], shown: list[SliceRow], total: int) -> str:
+def _p(value: float) -> str:
+    return p_value(value).removeprefix("p ").removeprefix("= ")
+
+
+def _cut(scored: list[SliceRow], shown: list[SliceRow]) -> str:
     """What the table leaves out."""
     flagged, listed = sum(s.worse for s in scored), sum(s.worse for s in shown)
     text = f"{len(shown)} of {plural(len(scored), 'slice')} shown"
     if flagged:
         text += f", {listed} of the {flagged:,} that are flagged"
-    text += f"; all are in {FILE}." if len(scored) > len(shown) else "."
-    if total > len(scored):
-        text += f" In {total - len(scored):,} more the metric is undefined."
-    return text
+    return text + (f"; all are in {FILE}." if len(scored) > len(shown) else ".")
