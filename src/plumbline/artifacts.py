@@ -340,7 +340,8 @@ class ParityResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """The version in the registry and what the gate decided of it."""
+    """The version in the registry and what the gate decided of it; `history`: who moved the alias
+    champion, when, why and from which version (`store.moves.Move`)."""
 
     FILE: ClassVar[str] = f"reports/{REGISTERED}"
     STAGE: ClassVar[str] = "register"
@@ -352,6 +353,7 @@ class Registered:
     reasons: Sequence[str]
     alias: str
     lineage: Mapping[str, str]
+    history: Sequence[Mapping[str, Any]]
 
 
 R = TypeVar("R", bound=Record)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -35,6 +36,9 @@ COMMANDS = {
     "show": "the results of the last run, and where to look",
     "ingest": "check new rows and append them to the data",
     "predict": "a prediction for every row of a file, by a registered model",
+    "versions": "every registered version, and who made which one champion",
+    "promote": "make a version the champion; who and why are kept",
+    "rollback": "make the former champion the champion again",
 }
 EXAMPLES = {
     "preview": "plumbline preview customers.xlsx --sheet 2024 --output customers.csv",
@@ -44,6 +48,10 @@ EXAMPLES = {
     "ingest": "plumbline ingest rows_of_may.csv",
     "predict": "plumbline predict customers_of_june.csv --output predictions.csv\n"
     "  plumbline predict new/ --output new.parquet --model models:/customers/3",
+    "versions": "plumbline versions",
+    "promote": 'plumbline promote 3 --reason "fewer false alarms in May"\n'
+    '  plumbline promote @challenger --reason "checked by hand"',
+    "rollback": 'plumbline rollback --reason "wrong prices since Monday"',
 }
 CODES = """exit codes:
   0  done
@@ -138,6 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_ingest(commands)
     _add_predict(commands)
     _add_preview(commands)
+    _add_command(commands, "versions", _versions)
+    _add_moves(commands)
     for name, about in ABOUT.items():
         stage = commands.add_parser(
             name,
@@ -231,6 +241,36 @@ def _add_preview(commands: Any) -> None:
     preview.add_argument("--rows", type=int, default=5, help="rows shown")
     preview.add_argument("--output", type=Path, help="write the table there, as .csv or .parquet")
     add_reading(preview)
+
+
+def _add_moves(commands: Any) -> None:
+    promote = _add_command(commands, "promote", _promote)
+    promote.add_argument("version", metavar="VERSION", help="its number, or @ALIAS")
+    rollback = _add_command(commands, "rollback", _rollback)
+    for command in (promote, rollback):
+        command.add_argument("--reason", required=True, metavar="TEXT", help="kept for good")
+
+
+def _versions(_arguments: argparse.Namespace) -> None:
+    from plumbline.commands.versions import versions
+
+    print(versions(Paths(Path.cwd()), shutil.get_terminal_size().columns))
+
+
+def _promote(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.promote import promote
+
+    begun = time.perf_counter()
+    report = promote(arguments.version, arguments.reason, Paths(Path.cwd()))
+    print_report("promote", report, time.perf_counter() - begun)
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.promote import rollback
+
+    begun = time.perf_counter()
+    report = rollback(arguments.reason, Paths(Path.cwd()))
+    print_report("rollback", report, time.perf_counter() - begun)
 
 
 def _preview(arguments: argparse.Namespace) -> None:

@@ -112,6 +112,15 @@ IN_A_SENTENCE = {
 }
 
 
+# how the alias champion was moved
+MOVE_WORDS = {
+    "gate": "the gate",
+    "promote": "plumbline promote",
+    "rollback": "plumbline rollback",
+    "by hand": "by hand in MLflow",
+}
+
+
 def shape_words(sizes: Sequence[int | None], *, rows: bool = True) -> str:
     """`(N, 8, 192)`: a shape without its rows, with N for them; a free length is `?`."""
     return f"({', '.join(['N'] * rows + [str(size or '?') for size in sizes])})"

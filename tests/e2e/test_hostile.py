@@ -172,6 +172,7 @@ def artifact(folder: Path) -> str:
             reasons=HOSTILE,
             alias="champion",
             lineage={},
+            history=[],
         ),
     ]
     for record in made:

@@ -197,6 +197,9 @@ def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> Non
     outcome = result(paths)
     assert outcome["decision"] == "first" and outcome["version"] == "1"
     assert ("decision", "first") in report.rows
+    (move,) = outcome["history"]
+    assert (move["how"], move["before"], move["after"]) == ("gate", None, "1")
+    assert move["why"] == "there was no champion"
     assert aliases(paths) == {"champion": "1"}
     store = client(paths)
     run = store.get_run(outcome["run_id"])
@@ -481,6 +484,81 @@ def test_a_champion_that_cannot_be_scored_is_for_a_person(
     assert outcome["decision"] == "review"
     assert "version 1, cannot be scored on these rows" in outcome["reasons"][0]
     assert aliases(paths)["champion"] == "1"
+
+
+def answer_other_classes(paths: Paths) -> None:
+    (file,) = (paths.root / "mlflow" / "artifacts" / "models").rglob("contract.json")
+    write_json(file, {**json.loads(file.read_text()), "classes": ["no", "perhaps", "yes"]})
+
+
+def test_a_champion_of_other_classes_is_for_a_person(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    answer_other_classes(paths)
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(), paths)
+    outcome = result(paths)
+    assert outcome["decision"] == "review"
+    assert "it answers another question (binary no, perhaps, yes)" in outcome["reasons"][0]
+
+
+def test_a_deleted_champion_is_not_replaced_without_a_comparison(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    client(paths).delete_model_version("toy", "1")
+    train(paths, make_config(), skill=1.0)
+    report = register.run(make_config(), paths)
+    outcome = result(paths)
+    assert (outcome["decision"], outcome["version"]) == ("review", "2")
+    assert "version 1 no longer is" in outcome["reasons"][0]
+    assert any(label == "noticed" for label, _ in report.rows)
+    assert aliases(paths) == {"challenger": "2"}
+    moves_made = [(move["how"], move["after"]) for move in outcome["history"]]
+    assert moves_made == [("gate", "1"), ("by hand", None)]
+
+
+def test_two_challengers_at_once_are_compared_with_each_other(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is compared with version 1, another process makes version 2 the champion."""
+    register.run(make_config(), paths)
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(promote="review"), paths)
+    train(paths, make_config(), skill=0.5)
+    compare = register._compare
+
+    def slowly(*arguments: Any) -> Any:
+        answer = compare(*arguments)
+        client(paths).set_registered_model_alias("toy", "champion", "2")
+        return answer
+
+    monkeypatch.setattr(register, "_compare", slowly)
+    register.run(make_config(), paths)
+    outcome = result(paths)
+    assert outcome["reasons"][0] == "champion is version 2"
+    assert (outcome["version"], outcome["decision"]) == ("3", "hold")
+    assert aliases(paths) == {"champion": "2", "challenger": "3"}
+
+
+def test_what_a_person_rolled_back_stays_so(paths: Paths) -> None:
+    register.run(make_config(), paths)
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(), paths)
+    assert aliases(paths) == {"champion": "2"}
+    client(paths).set_registered_model_alias("toy", "champion", "1")
+    for config in (make_config(), make_config(significance=0.04)):  # and not by other rules
+        register.run(config, paths)
+        assert aliases(paths)["champion"] == "1"
+    assert [move["how"] for move in result(paths)["history"]] == ["gate", "gate", "by hand"]
+
+
+def test_a_smaller_or_faster_version_is_measured(paths: Paths) -> None:
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(), paths)
+    train(paths, make_config(), skill=0.0)
+    for benefit in ("size", "latency"):
+        register.run(make_config(benefit=benefit, min_benefit=0.9), paths)
+        outcome = result(paths)
+        assert outcome["decision"] == "hold"
+        assert any(" against " in reason for reason in outcome["reasons"])
 
 
 def test_another_split_is_told(paths: Paths) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from plumbline.commands.append import append_rows
-from plumbline.commands.versions import add_data
+from plumbline.commands.data_versions import add_data
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig
 from plumbline.data.canonical import Canonical, make_canonical

@@ -16,9 +16,9 @@ from typing import Any
 
 import polars as pl
 
+from plumbline.commands.data_versions import add_data, cached_files
 from plumbline.commands.inferred import columns_table, task_words
 from plumbline.commands.parameters import write_parameters
-from plumbline.commands.versions import add_data, cached_files
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.canonical import Canonical, make_canonical

@@ -1,45 +1,103 @@
-"""Data versions: what DVC is asked by commands."""
+"""What is registered, and who made it champion: `plumbline versions`."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+import textwrap
+from collections.abc import Mapping, Sequence
 
-import yaml
+from plumbline.commands.promote import note_history, open_registry
+from plumbline.config import Paths, load_config
+from plumbline.numbers import NOTHING
+from plumbline.results import table
+from plumbline.store import moves, registry
+from plumbline.store.moves import UNKNOWN, Move
+from plumbline.store.registry import Version
+from plumbline.store.tracking import Store
+from plumbline.words import MOVE_WORDS, metric_interval, metric_label, metric_value
 
-from plumbline.errors import StorageError
-from plumbline.files import read_json
+HASH = 8  # characters of a hash that are shown
+COLUMNS = ("version", "alias", "decision", "test rows", "data", "commit", "registered", "by")
 
 
-def add_data(root: Path) -> None:
-    """Make what lies under data/ a version: `dvc add data`.
+def versions(paths: Paths, width: int) -> str:
+    """Every version, the newest first, and the history of the champion, in `width` characters.
 
     Raises:
-        StorageError: DVC refused; its words are in the message.
+        StorageError: nothing is registered yet, or MLflow does not answer.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", "data"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise StorageError(
-            f"`dvc add data` failed: {' '.join(done.stderr.split())[-300:]}",
-            file="data",
-            hint="fix that, then run `dvc add data`; everything else is written",
-        )
+    model = load_config(paths.params).data.name
+    store = open_registry(paths)
+    noticed = moves.notice(store, model)
+    if noticed:
+        note_history(store, model, paths)
+    listed, history = registry.versions_of(store, model), moves.moves_of(store, model)
+    if not listed:
+        return f"{model}: no version is registered yet"
+    aliases = registry.aliases_of(store, model)
+    rows = [_row(store, one, aliases, history) for one in listed]
+    parts = [f"{model}, newest version first", _fit(COLUMNS, rows, width)]
+    if history:
+        parts += ["champion, latest move first", _history(history[::-1], width)]
+    return "\n\n".join(parts)
 
 
-def cached_files(root: Path) -> dict[str, str]:
-    """The files of the tracked version of data/ whose bytes lie in DVC's local cache, by MD5."""
-    cache = root / ".dvc" / "cache" / "files" / "md5"
-    try:
-        (out,) = yaml.safe_load((root / "data.dvc").read_text(encoding="utf-8"))["outs"]
-        listing = read_json(cache / out["md5"][:2] / out["md5"][2:])
-        entries = {e["relpath"]: e["md5"] for e in listing}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {name: md5 for name, md5 in entries.items() if (cache / md5[:2] / md5[2:]).exists()}
+def _row(
+    store: Store, version: Version, aliases: Mapping[str, Sequence[str]], history: Sequence[Move]
+) -> list[str]:
+    decided, tags = version.decision or {}, version.tags
+    metric = decided.get("rules", {}).get("metric")
+    metrics, user = registry.metrics_of(store, version)
+    decision = str(decided.get("decision", NOTHING))
+    last = history[-1] if history else None
+    if last is None or last.after != version.number:
+        approvals = moves.approvals_of(version, last)
+        decision += f", approved by {', '.join(one.who for one in approvals)}" if approvals else ""
+    return [
+        version.number,
+        ", ".join(aliases.get(version.number, [])) or NOTHING,
+        decision,
+        _score(metric, metrics),
+        tags.get("plumbline.data", NOTHING)[:HASH],
+        tags.get("plumbline.git_commit", NOTHING)[:HASH],
+        f"{version.created:%Y-%m-%d %H:%M}",
+        tags.get("plumbline.user") or user or NOTHING,
+    ]
+
+
+def _score(metric: str | None, metrics: Mapping[str, float]) -> str:
+    """The metric of the gate on test rows, with its interval."""
+    if metric is None or f"test/{metric}" not in metrics:
+        return NOTHING
+    text = f"{metric_label(metric)} {metric_value(metric, metrics[f'test/{metric}'])}"
+    ends = [metrics.get(f"test_ci95_{end}/{metric}") for end in ("low", "high")]
+    return text if None in ends else f"{text} ({metric_interval(metric, *ends)})"
+
+
+def _fit(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """A table, or where it is wider than the terminal a block per row."""
+    text = table(columns, rows)
+    if max(map(len, text.splitlines())) <= width:
+        return text
+    label = max(map(len, columns)) + 2
+    blocks = []
+    for row in rows:
+        lines: list[str] = []
+        for column, value in zip(columns, row, strict=True):
+            lines += textwrap.wrap(
+                value, width, initial_indent=f"{column:<{label}}", subsequent_indent=" " * label
+            )
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _history(history: Sequence[Move], width: int) -> str:
+    """Who moved the champion: two lines and more per move, whatever the width."""
+    lines = []
+    for move in history:
+        before, after = move.before or NOTHING, move.after or NOTHING
+        who = "" if move.who == UNKNOWN else f", {move.who}"
+        approved = "".join(f", approved by {one['who']}" for one in move.approvals)
+        when, how = move.when[:16].replace("T", " "), MOVE_WORDS[move.how]
+        lines += textwrap.wrap(f"{when}  {before} → {after}  {how}{who}{approved}", width)
+        lines += textwrap.wrap(move.why, width, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)

@@ -96,6 +96,7 @@ class RegisterConfig:
     benefit: Literal["size", "latency"] | None = None
     min_benefit: Share = 0.2
     margin: Positive = 0.01
+    approvals: int = Field(default=1, ge=1, le=20)
     card: CardConfig = Field(default_factory=CardConfig)
 
 

@@ -41,12 +41,12 @@ from plumbline.stages.inputs import (
     resolve_metric,
 )
 from plumbline.stages.sliced import slice_rows
-from plumbline.store import registry, tracking
+from plumbline.store import moves, registry, tracking
 from plumbline.store.card import CardSource, decision_words, model_card, run_name, run_note
 from plumbline.store.content import flatten, read_content
 from plumbline.store.lineage import NAMES, fingerprint, lineage, split_hash
 from plumbline.store.raw_model import RawModel
-from plumbline.store.registry import CHALLENGER, CHAMPION, Version
+from plumbline.store.registry import CHALLENGER, Version
 from plumbline.store.tracking import Content, Store
 
 SPLIT = "plumbline.split"
@@ -58,19 +58,22 @@ BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
 def run(config: Config, paths: Paths) -> Report:
     """Register what was trained, unless it is; let the gate decide, unless it has."""
     store = tracking.open_store(paths.home)
+    noticed = moves.notice(store, config.data.name)
     version = _version(store, config, paths)
     decided = _decide(store, version, config, paths)
     _describe(store, version, decided, paths)
+    aliases = registry.aliases_of(store, version.model).get(version.number, [])
     result = artifacts.Registered(
         model=version.model,
         version=version.number,
         run_id=version.run_id,
         decision=decided["decision"],
         reasons=decided["reasons"],
-        alias=CHAMPION if decided["decision"] in BECOMES_CHAMPION else CHALLENGER,
+        alias=", ".join(aliases),
         lineage={
             n: version.tags[f"plumbline.{n}"] for n in NAMES if f"plumbline.{n}" in version.tags
         },
+        history=[dataclasses.asdict(move) for move in moves.moves_of(store, version.model)],
     )
     write_json(paths.root / "mlflow" / "registered.json", artifacts.to_json(result))
     report = artifacts.write(result, paths.reports)
@@ -81,6 +84,7 @@ def run(config: Config, paths: Paths) -> Report:
             ("version", f"{version.model} {version.number}"),
             ("decision", str(decided["decision"])),
             *(("", reason) for reason in decided["reasons"]),
+            *([("noticed", moves.describe(noticed))] if noticed else []),
         ],
         outputs=[report],
     )
@@ -200,43 +204,80 @@ def _log_model(store: Store, run_id: str, config: Config, paths: Paths) -> str:
 
 def _decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapping[str, Any]:
     """What the gate says, or said: of the same version, champion and rules it says the same."""
+    rules = _rules(config, paths)
+    while True:
+        current = registry.champion(store, version.model)
+        known = _known(store, version, current, rules)
+        settled = known is not None and version.tags.get(registry.SETTLED) == "true"
+        decided = known or _ask_gate(store, version, current, rules, config, paths)
+        if _number(registry.champion(store, version.model)) == _number(current):
+            break  # else another version became champion meanwhile: compare with that one
+    if known is None:
+        registry.write_decision(store, version, decided)
+    if not settled:
+        if decided["decision"] in BECOMES_CHAMPION:
+            who, why = moves.person(paths.root), "; ".join(decided["reasons"])
+            moves.move_champion(store, version, how="gate", who=who, why=why)
+        elif _number(current) != version.number:
+            registry.set_alias(store, version, CHALLENGER)
+        registry.settle(store, version)
+    return decided
+
+
+def _rules(config: Config, paths: Paths) -> Rules:
     spec, settings = load_spec(paths), config.register
     own = settings.metric != "auto"
     wanted = settings.metric if own else config.evaluate.metric
-    rules = Rules(
+    return Rules(
         metric=resolve_metric(wanted, spec.task, "register.metric" if own else "evaluate.metric"),
         significance=settings.significance,
         max_slice_loss=settings.max_slice_loss,
-        by_hand=settings.promote == "review",
+        by_hand=settings.promote == "review" or settings.approvals > 1,
         benefit=settings.benefit,
         min_benefit=settings.min_benefit,
         margin=settings.margin,
     )
-    current = registry.champion(store, version.model)
-    baseline = current if current is not None and current.number != version.number else None
-    circumstances = {
-        "against": baseline.number if baseline else None,
-        "rules": dataclasses.asdict(rules),
-    }
+
+
+def _known(
+    store: Store, version: Version, current: Version | None, rules: Rules
+) -> dict[str, Any] | None:
+    """What the gate said of the version, where that still holds: it is the champion, or champion
+    and rules are the same, or a person moved the champion away from it."""
     known = version.decision
-    is_champion = current is not None and baseline is None
-    if known is None or not (
-        is_champion or all(known.get(name) == value for name, value in circumstances.items())
-    ):
-        result = (
-            _compare(store, version, baseline, rules, config, paths)
-            if baseline
-            else accept_first(rules)
-        )
-        known = {**result.to_json(), **circumstances}
-        registry.write_decision(store, version, known)
-        settled = False
+    if known is None:
+        return None
+    if _number(current) == version.number:
+        return known
+    history = moves.moves_of(store, version.model)
+    by_person = bool(history) and history[-1].how != "gate"
+    if by_person and any(move.after == version.number for move in history):
+        return known
+    now = {"against": _number(current), "rules": dataclasses.asdict(rules)}
+    return known if all(known.get(name) == value for name, value in now.items()) else None
+
+
+def _ask_gate(
+    store: Store,
+    version: Version,
+    current: Version | None,
+    rules: Rules,
+    config: Config,
+    paths: Paths,
+) -> dict[str, Any]:
+    """Ask the gate; the answer is kept with what it depended on."""
+    if current is not None and current.number != version.number:
+        result = _compare(store, version, current, rules, config, paths)
+        against = current.number
     else:
-        settled = version.tags.get(registry.SETTLED) == "true"
-    if not settled:
-        alias = CHAMPION if known["decision"] in BECOMES_CHAMPION else CHALLENGER
-        registry.settle(store, version, alias)
-    return known
+        former = [m.after for m in moves.moves_of(store, version.model) if m.after is not None]
+        gone = former[-1] if former and current is None else None
+        result, against = accept_first(rules, former=gone), None
+    return {**result.to_json(), "against": against, "rules": dataclasses.asdict(rules)}
+
+
+def _number(version: Version | None) -> str | None:
+    return None if version is None else version.number
 
 
 def _compare(

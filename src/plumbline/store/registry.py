@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import os
 import warnings
@@ -32,6 +33,7 @@ class Version:
     number: str
     run_id: str
     tags: Mapping[str, str]
+    created: dt.datetime  # UTC
 
     @property
     def decision(self) -> dict[str, Any] | None:
@@ -173,7 +175,12 @@ def show_decision(store: Store, which: Version, words: str) -> None:
             store.client.set_model_version_tag(which.model, which.number, SHOWN_DECISION, words)
 
 
-def settle(store: Store, which: Version, alias: str) -> None:
+def settle(store: Store, which: Version) -> None:
+    """Note that the aliases are as the decision wants them."""
+    set_version_tag(store, which, SETTLED, "true")
+
+
+def set_alias(store: Store, which: Version, alias: str) -> None:
     """Move an alias to a version; a champion is no longer challenger."""
     model, number = which.model, which.number
     with storage(store.uri):
@@ -183,7 +190,58 @@ def settle(store: Store, which: Version, alias: str) -> None:
                 other = store.client.get_model_version_by_alias(model, CHALLENGER)
                 if str(other.version) == number:
                     store.client.delete_registered_model_alias(model, CHALLENGER)
-        store.client.set_model_version_tag(model, number, SETTLED, "true")
+
+
+def set_version_tag(store: Store, which: Version, key: str, value: str) -> None:
+    """Tag a version."""
+    with storage(store.uri):
+        store.client.set_model_version_tag(which.model, which.number, key, value)
+
+
+def set_model_tag(store: Store, model: str, key: str, value: str) -> None:
+    """Tag a registered model."""
+    with storage(store.uri):
+        store.client.set_registered_model_tag(model, key, value)
+
+
+def model_tags(store: Store, model: str) -> dict[str, str]:
+    """The tags of a registered model; none where there is no such model."""
+    with storage(store.uri):
+        try:
+            return dict(store.client.get_registered_model(model).tags)
+        except MlflowException as error:
+            if error.error_code in ABSENT:
+                return {}
+            raise
+
+
+def aliases_of(store: Store, model: str) -> dict[str, list[str]]:
+    """The aliases of each version that has some, by number."""
+    names: dict[str, list[str]] = {}
+    with storage(store.uri):
+        for alias, number in store.client.get_registered_model(model).aliases.items():
+            names.setdefault(str(number), []).append(alias)
+    return {number: sorted(aliases) for number, aliases in names.items()}
+
+
+def versions_of(store: Store, model: str) -> list[Version]:
+    """Every version of a registered model with its tags, the newest first."""
+    with storage(store.uri):
+        versions = store.client.search_model_versions(f"name='{_quoted(model)}'")
+    return sorted(map(_version_of, versions), key=lambda one: -int(one.number))
+
+
+def metrics_of(store: Store, which: Version) -> tuple[dict[str, float], str]:
+    """The metrics of the run that a version was made from, and who ran it; empty where the run
+    is gone."""
+    with storage(store.uri):
+        try:
+            run = store.client.get_run(which.run_id)
+        except MlflowException as error:
+            if error.error_code in ABSENT:
+                return {}, ""
+            raise
+    return dict(run.data.metrics), str(run.data.tags.get("mlflow.user", ""))
 
 
 def _version_of(version: ModelVersion) -> Version:
@@ -192,6 +250,7 @@ def _version_of(version: ModelVersion) -> Version:
         number=str(version.version),
         run_id=str(version.run_id),
         tags=dict(version.tags),
+        created=dt.datetime.fromtimestamp(version.creation_timestamp / 1000, dt.UTC),
     )
 
 

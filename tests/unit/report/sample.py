@@ -684,7 +684,21 @@ def _gates(made: Made) -> None:
             "decision": "promote",
             "reasons": ["ROC AUC +0.012 (95% interval 0.004 to 0.020) over version 2"],
             "alias": "champion",
-            "champion_version": 2,
+            "history": [
+                {
+                    "when": "2026-05-04T09:30:00.000000+00:00",
+                    "how": how,
+                    "who": "Ann Example",
+                    "why": why,
+                    "before": before,
+                    "after": after,
+                    "approvals": [],
+                }
+                for how, why, before, after in (
+                    ("gate", "there was no champion", None, "2"),
+                    ("promote", "fewer false alarms in May", "2", "3"),
+                )
+            ],
             "lineage": {
                 "git_commit": "9b1c7e1f0a3d4c5b6a798897a6b5c4d3e2f10a9b",
                 "git_dirty": "false",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from plumbline import artifacts
-from plumbline.numbers import number
+from plumbline.numbers import NBSP, NOTHING, number
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -19,9 +19,11 @@ from plumbline.report.blocks import (
     Subsection,
     name,
 )
-from plumbline.report.read import Reports, entries, pick, real, whole, words
+from plumbline.report.read import Reports, entries, listed, pick, real, whole, words
 from plumbline.report.sections.verdict import parity_status, registry_notes
-from plumbline.words import lineage_words
+from plumbline.words import MOVE_WORDS, lineage_words
+
+MOVES, WHY = 20, 300  # moves of the champion, and characters of a reason, that are shown
 
 
 def export(reports: Reports, about: About) -> Section:
@@ -59,7 +61,6 @@ def lineage(reports: Reports, about: About) -> Section:
         ("model", pick(register, "model")),
         ("version", pick(register, "version")),
         ("alias", pick(register, "alias")),
-        ("former champion", pick(register, "champion_version")),
         ("MLflow run", pick(register, "run_id")),
     ]
     made_from = {key: _written(v) for key, v in entries(pick(register, "lineage"))}
@@ -72,12 +73,45 @@ def lineage(reports: Reports, about: About) -> Section:
     blocks = registry_notes(reports)
     if known:
         blocks.append(Grid(caption="Where it comes from", columns=["item", "value"], rows=known))
+    moves = listed(pick(register, "history"))
+    if moves:
+        blocks.append(_history(moves[::-1]))
     read = (
         "What it takes to rebuild this version: the same commit, data and parameters give the "
         "same weights on the same kind of machine."
     )
     part = Subsection(read=read, blocks=blocks, files=[artifacts.REGISTERED])
     return Section(id="lineage", title="Lineage", parts=[part])
+
+
+def _history(moves: Sequence[Any]) -> Grid:
+    """Who moved the alias champion, the latest move first."""
+    rows = [
+        [
+            Cell(text=(words(pick(one, "when")) or NOTHING)[:16].replace("T", NBSP)),
+            Cell(text=f"{pick(one, 'before') or NOTHING} → {pick(one, 'after') or NOTHING}"),
+            Cell(text=MOVE_WORDS.get(str(pick(one, "how")), str(pick(one, "how")))),
+            name(_people(one)),
+            name(str(pick(one, "why"))[:WHY]),
+        ]
+        for one in moves[:MOVES]
+    ]
+    return Grid(
+        caption="Who moved the champion",
+        columns=["when (UTC)", "version", "how", "who", "why"],
+        rows=rows,
+        more=f"{MOVES} of {len(moves)} moves shown; `plumbline versions` lists all."
+        if len(moves) > MOVES
+        else "",
+    )
+
+
+def _people(move: Any) -> str:
+    """Who moved it, and who else approved."""
+    approved = [str(pick(one, "who")) for one in listed(pick(move, "approvals"))]
+    return ", approved by ".join(
+        [str(pick(move, "who")), *([", ".join(approved)] * bool(approved))]
+    )
 
 
 def parameters(reports: Reports, about: About) -> Section:

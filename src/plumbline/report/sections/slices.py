@@ -70,7 +70,7 @@ class SliceRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class LossWords:
     """By which loss, and against which baseline, slices are judged; both in words."""
 
     loss: str
@@ -87,15 +87,15 @@ def slices(reports: Reports, about: About) -> Subsection:
     everything = real(pick(reports.json(artifacts.METRICS), "test", metric))
     loss = next((name for one in rows if (name := words(pick(one, "loss", "name")))), None)
     baseline = words(pick(content, "reference"))
-    judged = None
+    compared = None
     if loss and baseline:
         title = baseline_label(baseline)
-        judged = Judged(loss=loss, baseline=baseline_phrase(baseline), title=title)
+        compared = LossWords(loss=loss, baseline=baseline_phrase(baseline), title=title)
     blocks: list[Block] = []
     if scored:
         blocks += [
-            Text(_summary(scored, metric, everything, judged)),
-            _table(scored, metric, judged),
+            Text(_summary(scored, metric, everything, compared)),
+            _table(scored, metric, compared),
         ]
     elif reports.problem(artifacts.SLICES) is None:
         blocks.append(Text("No column has slices of enough rows."))
@@ -128,16 +128,16 @@ def _range(value: str) -> str:
 
 
 def _summary(
-    scored: list[SliceRow], metric: str, everything: float | None, judged: Judged | None
+    scored: list[SliceRow], metric: str, everything: float | None, compared: LossWords | None
 ) -> str:
     """How many are flagged, of how many, and what the metric means inside a slice."""
     flagged, label = sum(s.worse for s in scored), metric_label(metric)
-    if judged is None:
+    if compared is None:
         text = "No slice is judged: there is no baseline to compare with."
     else:
         text = (
             f"In {flagged or 'none'} of {plural(len(scored), 'slice')} the model has a "
-            f"significantly higher {metric_label(judged.loss)} than {judged.baseline}."
+            f"significantly higher {metric_label(compared.loss)} than {compared.baseline}."
         )
     if everything is not None:
         text += f" {_capital(label)} on all test rows is {metric_value(metric, everything)}."
@@ -148,7 +148,7 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _table(scored: list[SliceRow], metric: str, judged: Judged | None) -> Grid:
+def _table(scored: list[SliceRow], metric: str, compared: LossWords | None) -> Grid:
     """What is flagged, worst first, then the others, worst first."""
     shown, label = scored[:SHOWN], metric_label(metric)
     worse = Status(state="warn", word="weak")
@@ -161,8 +161,8 @@ def _table(scored: list[SliceRow], metric: str, judged: Judged | None) -> Grid:
             figure_cell(number(one.rows)),
             figure_cell(metric_value(metric, one.score)),
         ]
-        if judged:
-            pair = metric_values(judged.loss, [one.loss, one.reference])
+        if compared:
+            pair = metric_values(compared.loss, [one.loss, one.reference])
             rise = NOTHING if one.rise is None else percent(one.rise, 0)
             cells += [
                 *map(figure_cell, pair),
@@ -171,9 +171,9 @@ def _table(scored: list[SliceRow], metric: str, judged: Judged | None) -> Grid:
             ]
         rows.append([*cells, *([Cell(text="", status=worse if one.worse else None)] * flag)])
     columns = ["column", "value", "rows", label]
-    if judged:
-        loss = metric_label(judged.loss)
-        columns += [f"{loss} (model)", f"{loss} ({judged.title})", "change", "p, adjusted"]
+    if compared:
+        loss = metric_label(compared.loss)
+        columns += [f"{loss} (model)", f"{loss} ({compared.title})", "change", "p, adjusted"]
     return Grid(
         caption=f"Slices of the test rows by {label}: flagged, then others, each worst first",
         columns=[*columns, "flag"] if flag else columns,
