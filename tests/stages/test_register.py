@@ -326,6 +326,8 @@ class Killed(BaseException):
         (registry, "log_model"),
         (registry, "add_version"),
         (registry, "write_decision"),
+        (registry, "set_alias"),
+        (registry, "set_model_tag"),
         (registry, "settle"),
     ],
 )
@@ -342,6 +344,7 @@ def test_killed_anywhere_the_next_run_completes(
     assert not (paths.reports / "register.json").exists()
     register.run(make_config(), paths)
     assert result(paths)["decision"] == "first"
+    assert [(m["how"], m["after"]) for m in result(paths)["history"]] == [("gate", "1")]
     assert aliases(paths) == {"champion": "1"}
     assert [run.info.status for run in runs(paths)] == ["FINISHED"]
     assert len(client(paths).search_model_versions("name='toy'")) == 1
