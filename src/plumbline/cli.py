@@ -11,14 +11,15 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from plumbline import outcome, telemetry
 from plumbline.commands.reading import add_reading
-from plumbline.config import Paths, load_config
-from plumbline.errors import PlumblineError, PlumblineWarning, UserError
+from plumbline.config import Config, Paths, load_config
+from plumbline.errors import GateError, PlumblineError, PlumblineWarning, UserError
 from plumbline.files import exclusive, shared, write_json
 from plumbline.kinds import TASKS, Task
 from plumbline.machine import refusal_behind
@@ -27,6 +28,7 @@ from plumbline.outcome import Outcome
 from plumbline.results import summary
 from plumbline.stages import ABOUT, STAGES, Report, load_stage
 from plumbline.stages.watch import begin
+from plumbline.stopped import Stopped, forget_stopped, note_stopped, read_stopped
 from plumbline.training.launched import is_launched
 
 COMMANDS = {
@@ -39,6 +41,7 @@ COMMANDS = {
     "versions": "every registered version, and who made which one champion",
     "promote": "make a version the champion; who and why are kept",
     "rollback": "make the former champion the champion again",
+    "reproduce": "rebuild a registered version, and say whether it is the same",
 }
 EXAMPLES = {
     "preview": "plumbline preview customers.xlsx --sheet 2024 --output customers.csv",
@@ -52,12 +55,14 @@ EXAMPLES = {
     "promote": 'plumbline promote 3 --reason "fewer false alarms in May"\n'
     '  plumbline promote @challenger --reason "checked by hand"',
     "rollback": 'plumbline rollback --reason "wrong prices since Monday"',
+    "reproduce": "plumbline reproduce customers@champion\n  plumbline reproduce customers/3",
 }
 CODES = """exit codes:
   0  done
   1  a defect of plumbline (with a traceback)
   2  something for you to fix; the message names the file, the key and the fix
-  3  a gate stopped the run (validation, leakage, parity); it names the report"""
+  3  a gate stopped the run (validation, leakage, parity; register.require_clean), or a rebuild
+     differs; it names the report"""
 
 FILES = (
     "CSV, TSV, JSON lines (also .gz, .zst), Excel, a Parquet file or folder, or a folder of images "
@@ -148,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_preview(commands)
     _add_command(commands, "versions", _versions)
     _add_moves(commands)
+    _add_reproduce(commands)
     for name, about in ABOUT.items():
         stage = commands.add_parser(
             name,
@@ -273,6 +279,26 @@ def _rollback(arguments: argparse.Namespace) -> None:
     print_report("rollback", report, time.perf_counter() - begun)
 
 
+def _add_reproduce(commands: Any) -> None:
+    reproduce = _add_command(commands, "reproduce", _reproduce)
+    reproduce.add_argument(
+        "version", nargs="?", metavar="NAME@ALIAS|NAME/N", help="the champion if left out"
+    )
+    reproduce.add_argument(
+        "--commit", help="rebuild this commit, with its data, in place of the version's own"
+    )
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.reproduce import refuse_difference, reproduce
+
+    begun = time.perf_counter()
+    paths = Paths(Path.cwd())
+    report = reproduce(arguments.version, paths, commit=arguments.commit)
+    print_report("reproduce", report, time.perf_counter() - begun)
+    refuse_difference(paths, report)
+
+
 def _preview(arguments: argparse.Namespace) -> None:
     from plumbline.commands.preview import preview
     from plumbline.data.options import ReadingOptions
@@ -356,8 +382,18 @@ def _stage(arguments: argparse.Namespace) -> None:
         config = load_config(paths.params)  # again: it may have waited
         run = load_stage(name)
         imported = time.perf_counter()
-        with watch.writing():
-            report = run(config, paths)
+        try:
+            with watch.writing():
+                report = run(config, paths)
+        except GateError as error:
+            at = f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}"
+            note_stopped(paths.state, Stopped(stage=name, message=str(error), at=at))
+            _renew_page(config, paths)
+            raise
+        stopped = read_stopped(paths.state)
+        if stopped is not None and stopped.stage == name:
+            forget_stopped(paths.state)
+            _renew_page(config, paths)
     ended = time.perf_counter()
     seconds = {"imports": imported - begun, "work": ended - imported}
     with contextlib.suppress(OSError):
@@ -368,10 +404,19 @@ def _stage(arguments: argparse.Namespace) -> None:
             print(f"\n{summary(paths.root)}\n")
 
 
+def _renew_page(config: Config, paths: Paths) -> None:
+    """Let the page say first that a gate stopped the run, or no longer say it."""
+    with contextlib.suppress(OSError):
+        load_stage("report")(config, paths)
+
+
 def _repro(arguments: argparse.Namespace) -> int:
     from plumbline.commands.repro import repro
 
-    return repro(Path.cwd(), arguments.stages, force=arguments.force)
+    code = repro(Path.cwd(), arguments.stages, force=arguments.force)
+    if code == 0 and not arguments.stages:
+        forget_stopped(Paths(Path.cwd()).state)
+    return code
 
 
 def _show(_arguments: argparse.Namespace) -> None:

@@ -57,6 +57,7 @@ def fact_rows(root: Path) -> list[tuple[str, str]]:
     register = artifacts.read(artifacts.Registered, root)
     drifted = [name for name, column in drift.columns.items() if column["drifted"]]
     failed = len(validation.failed)
+    rebuilt = register.lineage.get("rebuildable")
     checks = {finding.get("title", finding["check"]): None for finding in leakage.findings}
     return [
         (
@@ -73,6 +74,7 @@ def fact_rows(root: Path) -> list[tuple[str, str]]:
         ("model", f"{register.model} version {register.version}"),
         ("decision", register.decision),
         *(("", reason) for reason in register.reasons),
+        *([("can be rebuilt", rebuilt)] if rebuilt else []),
     ]
 
 

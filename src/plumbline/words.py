@@ -96,6 +96,12 @@ LINEAGE_WORDS = {
     "dvc_lock": "dvc.lock hash",
     "model": "model hash",
     "start": "started from",
+    "weights": "weights hash",
+    "metrics": "metrics hash",
+    "rebuildable": "can be rebuilt",
+    "user": "fitted by",
+    "fitted_at": "fitted at",
+    "fit_seconds": "seconds of fitting",
 }
 DECISION_WORDS = {
     "first": "champion, as the first version",

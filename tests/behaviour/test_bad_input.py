@@ -163,6 +163,12 @@ def test_a_value_outside_the_expectations(good: Path, capsys: pytest.CaptureFixt
     body[5][0] = "4000"
     write(good / "data" / "shop.csv", body)
     refused(capsys, "column 'age'", "row 5", "'4000'", command=["validate"], code=3)
+    page = good / "reports" / "index.html"
+    assert "The latest run was stopped by a gate" in page.read_text()
+    assert "row 5" in page.read_text()
+    write(good / "data" / "shop.csv", rows())
+    assert cli.main(["validate"]) == 0
+    assert "The latest run was stopped by a gate" not in page.read_text()
 
 
 def test_a_class_that_lost_its_rows(good: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ from tests.made import tensor, write_table
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
-from plumbline.errors import StorageError
+from plumbline.errors import GateError, StorageError
 from plumbline.export.onnx_graph import contract
 from plumbline.files import sha256, write_json, write_text
 from plumbline.inference.onnx_predictor import OnnxPredictor
@@ -242,6 +242,39 @@ def test_a_reviewer_reads_the_run_in_mlflow(paths: Paths) -> None:
     assert wanted <= {path.removeprefix("reports/") for path in kept}
     page = Path(store.download_artifacts(run_id, "reports/index.html", str(paths.root)))
     assert "first version" in page.read_text(encoding="utf-8")
+
+
+def test_a_version_that_cannot_be_rebuilt_says_so(paths: Paths) -> None:
+    report = register.run(make_config(), paths)
+    why = "no: there is no git commit"
+    assert any(label == "warning" and why in text for label, text in report.rows)
+    assert result(paths)["lineage"]["rebuildable"] == why
+    version = client(paths).get_model_version("toy", "1")
+    assert version.tags["plumbline.rebuildable"] == why
+    assert "there is no git commit" in version.description
+
+
+def test_what_was_committed_and_pushed_since_is_noted(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register.run(make_config(), paths)
+    monkeypatch.setattr("plumbline.store.rebuildable.rebuildable", lambda root, data: "yes")
+    register.run(make_config(), paths)  # no DVC here that could say that nothing changed
+    assert result(paths)["lineage"]["rebuildable"].startswith("no")
+    monkeypatch.setattr(register, "are_unchanged", lambda root, stages: True)
+    register.run(make_config(), paths)
+    assert result(paths)["lineage"]["rebuildable"] == "yes"
+    version = client(paths).get_model_version("toy", "1")
+    assert version.tags["plumbline.rebuildable"] == "yes"
+    assert "there is no git commit" not in version.description
+
+
+def test_where_it_must_be_clean_nothing_is_registered(paths: Paths) -> None:
+    with pytest.raises(GateError, match="there is no git commit"):
+        register.run(make_config(require_clean=True), paths)
+    assert runs(paths) == []
+    assert client(paths).search_registered_models() == []
+    assert not (paths.reports / "register.json").exists()
 
 
 @pytest.fixture

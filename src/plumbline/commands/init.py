@@ -103,10 +103,22 @@ def init(request: Request, paths: Paths) -> Report:
             *(("params", note) for note in changed),
             *((("before", f"kept in {kept.relative_to(paths.root)}"),) if kept else ()),
             ("change it", "type, role and limits in expectations.yaml; the rest in params.yaml"),
+            *_to_keep(paths, config.name),
             ("next", "plumbline repro"),
         ],
         outputs=[paths.expectations, paths.params],
     )
+
+
+def _to_keep(paths: Paths, name: str) -> list[tuple[str, str]]:
+    """The commands by which a model of these data can be rebuilt, here and elsewhere."""
+    files = "params.yaml expectations.yaml data.dvc"
+    inside = any((folder / ".git").exists() for folder in (paths.root, *paths.root.parents))
+    begin = "" if inside else "git init && "
+    return [
+        ("to rebuild", f"{begin}git add {files} && git commit -m 'Use {name}'"),
+        ("", "dvc push data.dvc    # your own storage: README.md, 'Where data go'"),
+    ]
 
 
 def update(paths: Paths) -> Report:

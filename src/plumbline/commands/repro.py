@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +17,7 @@ import psutil  # type: ignore[import-untyped]
 from plumbline.artifacts import StartSource
 from plumbline.config import Paths, load_config
 from plumbline.errors import StorageError, UserError
-from plumbline.outcome import VARIABLE, read_outcome
+from plumbline.outcome import VARIABLE, Outcome, read_outcome
 from plumbline.results import summary
 
 PATIENCE = 10  # seconds until what was asked to end is ended
@@ -31,24 +31,41 @@ def repro(root: Path, stages: Sequence[str], *, force: bool) -> int:
         StorageError: DVC itself failed (a lock, dvc.yaml); it has said why.
     """
     _say_what_moved(root)
-    here = Path(sys.executable).parent
-    path = f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    arguments = [*(["--force"] if force else []), *stages]
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "outcome.json"
-        with _ended_with_us():
-            code = subprocess.call(
-                [here / "dvc", "repro", *(["--force"] if force else []), *stages],
-                cwd=root,
-                env={**os.environ, "PATH": path, VARIABLE: str(file)},
-            )
-        ended = read_outcome(file)
-    if code == 0:
-        if not stages:
-            print(f"\n{summary(root)}")
-        return 0
+        ended = run_dvc(root, arguments, {}, Path(folder) / "outcome.json")
     if ended is not None and ended.code:
         return ended.code
-    raise StorageError("DVC could not run the stages", hint="its message above says why")
+    if not stages:
+        print(f"\n{summary(root)}")
+    return 0
+
+
+def run_dvc(
+    root: Path, arguments: Sequence[str], variables: Mapping[str, str], file: Path
+) -> Outcome | None:
+    """Run `dvc repro` in a checkout, its output to the terminal; how the last stage ended, or None
+    where none had to run.
+
+    Args:
+        variables: of the environment, beside those of this process.
+        file: where stages leave how they ended.
+
+    Raises:
+        StorageError: DVC itself failed (a lock, dvc.yaml); it has said why.
+    """
+    here = Path(sys.executable).parent
+    path = f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    with _ended_with_us():
+        code = subprocess.call(
+            [here / "dvc", "repro", *arguments],
+            cwd=root,
+            env={**os.environ, "PATH": path, **variables, VARIABLE: str(file)},
+        )
+    ended = read_outcome(file)
+    if code and (ended is None or not ended.code):
+        raise StorageError("DVC could not run the stages", hint="its message above says why")
+    return ended
 
 
 def _say_what_moved(root: Path) -> None:

@@ -8,20 +8,23 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from plumbline import artifacts
 from plumbline.config import Config
-from plumbline.numbers import number
-from plumbline.report.about import About, about
-from plumbline.report.read import Reports, pick, whole
+from plumbline.report.about import about
+from plumbline.report.head import metadata, origin, rebuild_note
+from plumbline.report.read import Reports
 from plumbline.report.sections import SECTIONS
 from plumbline.report.text import breakable, coded, printable
-from plumbline.words import TASK_WORDS
+from plumbline.stopped import Stopped
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(config: Config, reports: Reports) -> str:
+def render(config: Config, reports: Reports, stopped: Stopped | None = None) -> str:
     """The whole page, ready to be written as UTF-8.
+
+    Args:
+        stopped: the gate that stopped the latest run; the page then begins with it, and says that
+            what follows is of the last run that ended well.
 
     The same reports and parameters give the same bytes. All text from outside is escaped, and
     the page forbids scripts and requests to itself (Content-Security-Policy).
@@ -31,22 +34,15 @@ def render(config: Config, reports: Reports) -> str:
     page = _environment().get_template("page.html")
     text = page.render(
         title=run.title,
-        about=_metadata(reports, run),
+        about=metadata(reports, run),
+        origin=origin(reports),
+        rebuild=rebuild_note(reports),
         sections=sections,
+        stopped=stopped,
         problem=reports.problem,
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
     )
     return printable(text)
-
-
-def _metadata(reports: Reports, run: About) -> list[tuple[str, str]]:
-    """What a reader must know before anything else."""
-    data = run.config.data
-    rows = whole(pick(reports.json(artifacts.SPLIT), "rows"))
-    metadata = [("predicts", data.target), ("task", TASK_WORDS[data.task].label)]
-    if data.positive is not None:
-        metadata.append(("positive class", data.positive))
-    return [*metadata, ("rows", number(rows)), ("data", data.path)]
 
 
 @cache

@@ -25,7 +25,7 @@ from plumbline.kinds import ColumnType, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.report.page import render
 from plumbline.report.read import Reports
-from plumbline.stages import Report
+from plumbline.stages import STAGES, Report
 from plumbline.stages.champion import (
     Unfit,
     contract_of,
@@ -46,12 +46,23 @@ from plumbline.store.card import CardSource, decision_words, model_card, run_nam
 from plumbline.store.content import flatten, read_content
 from plumbline.store.lineage import NAMES, fingerprint, lineage, split_hash
 from plumbline.store.raw_model import RawModel
+from plumbline.store.rebuildable import (
+    KEY as REBUILDABLE,
+)
+from plumbline.store.rebuildable import (
+    YES,
+    are_unchanged,
+    rebuild_record,
+    rebuild_rows,
+    refuse_unclean,
+)
 from plumbline.store.registry import CHALLENGER, Version
 from plumbline.store.tracking import Content, Store
 
 SPLIT = "plumbline.split"
 EXAMPLE_ROWS, EXAMPLE_FROM = 2, 20  # test rows that a version keeps; of the first so many
 MISSING_LAST = 2**40  # bytes: rows that lack an image are the last to be an example
+BEFORE = STAGES[: STAGES.index("register")]
 BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
 
 
@@ -85,6 +96,7 @@ def run(config: Config, paths: Paths) -> Report:
             ("decision", str(decided["decision"])),
             *(("", reason) for reason in decided["reasons"]),
             *([("noticed", moves.describe(noticed))] if noticed else []),
+            *rebuild_rows(result.lineage),
         ],
         outputs=[report],
     )
@@ -100,10 +112,12 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     version = registry.version_of_run(store, config.data.name, run_id) if run_id else None
     if version is not None:
         if _is_whole(store, version):
-            return version
+            return _up_to_date(store, version, config, paths)
         run_id = None  # made again, as a version of its own
     contract = read_json(paths.onnx / artifacts.CONTRACT)
-    made_from = {**lineage(paths.root, paths.model), **_start(config, paths)}
+    made_from = _made_from(config, paths)
+    if config.register.require_clean:
+        refuse_unclean(made_from)
     if run_id is None:
         run_id = tracking.begin_run(store, where, key, f"unfinished {key[:8]}")
         tracking.fill_run(store, where, run_id, _content(config, paths, made_from))
@@ -139,6 +153,26 @@ def _add_page(store: Store, version: Version, config: Config, paths: Paths) -> N
         page = Path(folder, artifacts.PAGE)
         write_text(page, render(config, Reports(paths.reports)))
         tracking.add_file(store, version.run_id, page, "reports")
+
+
+def _up_to_date(store: Store, version: Version, config: Config, paths: Paths) -> Version:
+    """A version whose lineage names what has been committed and pushed since it was registered."""
+    if version.tags.get(f"plumbline.{REBUILDABLE}", YES) == YES:
+        return version
+    now = _made_from(config, paths)
+    same = all(version.tags.get(f"plumbline.{n}") == now[n] for n in ("data", "params", "model"))
+    if not same or now[REBUILDABLE] != YES or not are_unchanged(paths.root, BEFORE):
+        return version
+    card = _card(config, paths, read_json(paths.onnx / artifacts.CONTRACT), now)
+    tags = {f"plumbline.{name}": value for name, value in now.items()}
+    return registry.update_version(store, version, card, tags)
+
+
+def _made_from(config: Config, paths: Paths) -> dict[str, str]:
+    """What it takes to rebuild the model, and to tell whether the rebuild is the same."""
+    hashes = lineage(paths.root, paths.model)
+    record = rebuild_record(paths.root, paths.state, paths.model, hashes["data"])
+    return {**hashes, **_start(config, paths), **record}
 
 
 def _start(config: Config, paths: Paths) -> dict[str, str]:

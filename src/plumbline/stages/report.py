@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from plumbline.config import Config, Paths
 from plumbline.files import write_text
 from plumbline.report.about import about
@@ -9,12 +11,18 @@ from plumbline.report.page import render
 from plumbline.report.read import Reports
 from plumbline.report.sections.verdict import headline
 from plumbline.stages import Report
+from plumbline.stopped import forget_stopped, read_stopped
 
 
 def run(config: Config, paths: Paths) -> Report:
-    """Read what the stages wrote to `reports/`; write the page."""
+    """Read what the stages wrote to `reports/`; write the page.
+
+    DVC runs it when every gate has passed; by hand, it keeps the notice of one that has not.
+    """
+    if os.environ.get("DVC_STAGE") == "report":
+        forget_stopped(paths.state)
     reports = Reports(paths.reports)
-    text = render(config, reports)
+    text = render(config, reports, read_stopped(paths.state))
     verdict = headline(reports, about(config, reports))
     page = paths.reports / "index.html"
     write_text(page, text)

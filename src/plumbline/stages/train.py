@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from plumbline import artifacts
@@ -28,9 +30,12 @@ from plumbline.stages.inputs import (
 )
 from plumbline.stages.start import load_start
 from plumbline.store.bundle import save_bundle
+from plumbline.store.bundle_files import WEIGHTS
+from plumbline.store.fitted import note_fit
 from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.criteria import Criterion
+from plumbline.training.device import choose_device, count_threads, device_name
 from plumbline.training.diagnosis import Diagnosis, Point, curve_json
 from plumbline.training.distributed import World, join
 from plumbline.training.engines import run_stage
@@ -49,6 +54,7 @@ DIAGNOSTICS = ("find_learning_rate", "learning_curve")
 
 def run(config: Config, paths: Paths) -> Report:
     """Read the prepared rows and what tuning found; write the model and its learning curves."""
+    began, begun = datetime.now(UTC), time.perf_counter()
     error = run_stage(
         "train", paths.root, config.runtime, lambda: _train(with_tuned(config, paths), paths)
     )
@@ -56,6 +62,16 @@ def run(config: Config, paths: Paths) -> Report:
         raise error
     if is_launched():
         return Report(rows=[])  # the files are the first process's; the launching stage tells
+    processes = config.runtime.processes
+    threads = count_threads(config.runtime, processes)
+    note_fit(
+        paths.state,
+        paths.model / WEIGHTS,
+        began=began,
+        seconds=time.perf_counter() - begun,
+        device=device_name(choose_device(config.runtime)),
+        threads=f"{threads} in each of {processes} processes" if processes > 1 else str(threads),
+    )
     return _report(paths)
 
 

@@ -278,7 +278,13 @@ def _rebuilding(source: CardSource) -> str:
     commit = lineage.get("git_commit", "")
     commit = commit if HASH.fullmatch(commit) else "COMMIT"
     commands = f"git checkout {commit}\ndvc pull data.dvc\ndvc repro"
-    text = f"```console\n{commands}\n```"
+    text = (
+        f"```console\n{commands}\n```\n\n"
+        f"`plumbline reproduce {source.name}/VERSION` does that elsewhere and compares the result."
+    )
+    state = lineage.get("rebuildable", "yes")
+    if state != "yes":
+        return f"⚠️ **Can be rebuilt: {markdown(state)}.**\n\n{text}"
     if lineage.get("git_dirty") == "true":
         return f"Its commit alone does not rebuild it: files were not committed.\n\n{text}"
     return text

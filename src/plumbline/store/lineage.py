@@ -22,7 +22,13 @@ DRAWN = (".html", ".svg", ".png")
 LATER = ("register", "report")
 
 
-NAMES = ("git_commit", "git_dirty", "data", "params", "dvc_lock", "model", "start")
+# what the commit must hold for a rebuild, beside the code
+NEEDED = ("params.yaml", "expectations.yaml", "data.dvc", "dvc.yaml")
+NAMES = (
+    *("git_commit", "git_dirty", "data", "params", "dvc_lock", "model", "start"),
+    *("weights", "metrics", "rebuildable"),
+    *("user", "fitted_at", "fit_seconds", "device", "processor", "threads", "libraries"),
+)
 
 
 def lineage(root: Path, model: Path) -> dict[str, str]:
@@ -33,14 +39,14 @@ def lineage(root: Path, model: Path) -> dict[str, str]:
         model: the folder of the bundle.
 
     Returns:
-        `git_commit`; `git_dirty`, whether files that git tracks differ from it (dvc.lock, which
-        the run itself rewrites, aside); `data`, DVC's hash of the
+        `git_commit`; `git_dirty`, whether a rebuild from it would miss changes (see
+        `uncommitted`); `data`, DVC's hash of the
         data that the rows were read from, which may have been replaced since; `params`, of the
         parsed params.yaml; `dvc_lock`, of the entries of dvc.lock before `register`; `model`, of
         the bundle's files. A caller adds `start`, the network that the fit started from.
     """
     commit = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    changed = uncommitted(root)
     return {
         "git_commit": commit or UNKNOWN,
         "git_dirty": UNKNOWN if changed is None else str(bool(changed)).lower(),
@@ -49,6 +55,18 @@ def lineage(root: Path, model: Path) -> dict[str, str]:
         "dvc_lock": _lock_hash(root / "dvc.lock"),
         "model": fingerprint(root, [model]),
     }
+
+
+def uncommitted(root: Path) -> list[str] | None:
+    """Files that differ from the commit (dvc.lock, which the run itself rewrites, aside), and those
+    that a rebuild needs and git does not track. None without git, repository or commit."""
+    changed = _git(root, "diff", "--name-only", "--relative", "HEAD", "--", ".", ":!dvc.lock")
+    if changed is None:
+        return None
+    tracked = (_git(root, "ls-files", "--", *NEEDED) or "").splitlines()
+    new = [name for name in NEEDED if (root / name).exists() and name not in tracked]
+    code = _git(root, "ls-files", "--others", "--exclude-standard", "--", "src") or ""
+    return sorted({*changed.splitlines(), *new, *code.splitlines()})
 
 
 def data_hash(root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -78,6 +79,30 @@ def add_version(
             description=card,
         )
     return _version_of(made)
+
+
+def update_version(store: Store, which: Version, card: str, tags: Mapping[str, str]) -> Version:
+    """The version with another card and other values of tags."""
+    with storage(store.uri):
+        store.client.update_model_version(which.model, which.number, description=card)
+        for name, value in tags.items():
+            store.client.set_model_version_tag(which.model, which.number, name, value)
+    return dataclasses.replace(which, tags={**which.tags, **tags})
+
+
+def file_of_run(store: Store, which: Version, name: str, folder: Path) -> Path | None:
+    """Copy a file among the artifacts of a version's run; None where it is there no more."""
+    with storage(store.uri), _quiet():
+        try:
+            got = mlflow.artifacts.download_artifacts(
+                run_id=which.run_id,
+                artifact_path=name,
+                dst_path=str(folder),
+                tracking_uri=store.uri,
+            )
+        except (MlflowException, OSError):
+            return None
+    return Path(got)
 
 
 def version_of_run(store: Store, model: str, run_id: str) -> Version | None:

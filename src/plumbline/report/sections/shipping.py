@@ -19,6 +19,7 @@ from plumbline.report.blocks import (
     Subsection,
     name,
 )
+from plumbline.report.head import rebuild_note
 from plumbline.report.read import Reports, entries, listed, pick, real, whole, words
 from plumbline.report.sections.verdict import parity_status, registry_notes
 from plumbline.words import MOVE_WORDS, lineage_words
@@ -66,11 +67,12 @@ def lineage(reports: Reports, about: About) -> Section:
     made_from = {key: _written(v) for key, v in entries(pick(register, "lineage"))}
     metadata += lineage_words(made_from)[:20]
     known = [
-        [Cell(text=key), Cell(text=_written(v)[:200], name=True, code=True)]
+        [Cell(text=key), Cell(text=_written(v), name=True, code=True)]
         for key, v in metadata
         if v not in (None, "")
     ]
     blocks = registry_notes(reports)
+    blocks += [note] if (note := rebuild_note(reports)) else []
     if known:
         blocks.append(Grid(caption="Where it comes from", columns=["item", "value"], rows=known))
     moves = listed(pick(register, "history"))
@@ -78,7 +80,7 @@ def lineage(reports: Reports, about: About) -> Section:
         blocks.append(_history(moves[::-1]))
     read = (
         "What it takes to rebuild this version: the same commit, data and parameters give the "
-        "same weights on the same kind of machine."
+        "same weights on the same kind of machine. `plumbline reproduce` rebuilds it and compares."
     )
     part = Subsection(read=read, blocks=blocks, files=[artifacts.REGISTERED])
     return Section(id="lineage", title="Lineage", parts=[part])
