@@ -197,6 +197,7 @@ import mlflow, pandas as pd
 model = mlflow.pyfunc.load_model("models:/products@champion")
 rows = pd.read_csv("products.csv")
 model.predict(rows).to_json(sys.argv[1], orient="records")
+assert len(model.predict(json.load(open(sys.argv[2]))["inputs"])) == 2
 messages = []
 for other in (
     rows.assign(color="red"), rows.assign(weight="heavy"), rows.drop(columns="maker"),
@@ -214,11 +215,13 @@ print(json.dumps([messages, sorted(sys.modules)]))
 def test_the_version_answers_raw_rows_in_a_fresh_environment(
     shop: Path, finished: Paths, tmp_path: Path
 ) -> None:
-    requirements = next((finished.root / "mlflow").rglob("requirements.txt"))
-    python = fresh_environment(tmp_path / "fresh", requirements)
+    version = next((finished.root / "mlflow").rglob("MLmodel")).parent
+    python = fresh_environment(tmp_path / "fresh", version / "requirements.txt")
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PYTHON"))}
     variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{finished.root / 'mlflow' / 'mlflow.db'}"
-    ask = [str(python), "-c", ASK, str(tmp_path / "predicted.json")]
+    example = version / "serving_input_example.json"
+    assert all(row["photo"] for row in json.loads(example.read_text())["inputs"])
+    ask = [str(python), "-c", ASK, str(tmp_path / "predicted.json"), str(example)]
     done = subprocess.run(ask, cwd=shop, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     messages, modules = json.loads(done.stdout.splitlines()[-1])
