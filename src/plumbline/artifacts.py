@@ -7,7 +7,7 @@ The page reads the same files by name and survives whatever it finds there (`rep
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -58,6 +58,8 @@ SPLIT_INDEX, SPLIT_SUMMARY, DROPPED = "index.parquet", "summary.json", "dropped.
 INPUT_SPEC, PREPROCESSOR = "spec.json", "preprocessor.json"
 START_BUNDLE = "bundle"  # in artifacts/start, where there is a network to start from
 GRAPH, CONTRACT = "model.onnx", "contract.json"
+
+ADDED = "added"  # of a field that files of earlier versions of plumbline lack: it has a default
 
 
 class Record(Protocol):
@@ -353,7 +355,7 @@ class Registered:
     reasons: Sequence[str]
     alias: str
     lineage: Mapping[str, str]
-    history: Sequence[Mapping[str, Any]]
+    history: Sequence[Mapping[str, Any]] = field(default=(), metadata={ADDED: True})
 
 
 R = TypeVar("R", bound=Record)
@@ -394,7 +396,8 @@ def read(kind: type[R], root: Path) -> R:
     except ValueError:
         state = None
     try:
-        return kind(**{field.name: state[field.name] for field in fields(kind)})
+        wanted = [f.name for f in fields(kind) if f.name in state or not f.metadata.get(ADDED)]
+        return kind(**{name: state[name] for name in wanted})
     except (KeyError, TypeError):
         raise DataError(
             f"is not what the stage '{kind.STAGE}' writes",
