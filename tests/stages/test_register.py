@@ -33,7 +33,7 @@ from plumbline.export.onnx_graph import contract
 from plumbline.files import sha256, write_json, write_text
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.kinds import Part
-from plumbline.stages import normalize, register
+from plumbline.stages import normalize, promotion, register
 from plumbline.stages.inputs import load_part, load_spec
 from plumbline.store import moved, registry, tracking
 from plumbline.store.moved import SCHEMA
@@ -559,14 +559,14 @@ def test_two_challengers_at_once_are_compared_with_each_other(
     train(paths, make_config(), skill=1.0)
     register.run(make_config(promote="review"), paths)
     train(paths, make_config(), skill=0.5)
-    compare = register._compare
+    compare = promotion._compare
 
     def slowly(*arguments: Any) -> Any:
         answer = compare(*arguments)
         client(paths).set_registered_model_alias("toy", "champion", "2")
         return answer
 
-    monkeypatch.setattr(register, "_compare", slowly)
+    monkeypatch.setattr(promotion, "_compare", slowly)
     register.run(make_config(), paths)
     outcome = result(paths)
     assert outcome["reasons"][0] == "champion is version 2"

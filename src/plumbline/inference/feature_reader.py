@@ -66,7 +66,8 @@ class FeatureReader:
                 f"is not a column of the training data{also}",
                 where=f"column '{unknown[0]}'",
                 hint=(f"did you mean '{close}'? " if close else "")
-                + "Rename the column, remove it, or pass extra='ignore' (`--ignore-extra`)",
+                + "Rename the column, remove it, or have it ignored: `--ignore-extra`; in Python "
+                "extra='ignore'; through MLflow params={'extra': 'ignore'}",
             )
         for column in self.columns:
             _check_type(column, kinds[column.name])

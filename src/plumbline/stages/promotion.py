@@ -1,0 +1,157 @@
+"""Who is champion: the gate is asked about a version, and what it says is done and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from plumbline import artifacts
+from plumbline.config import Config, Paths
+from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
+from plumbline.evaluation.slices import Slice
+from plumbline.kinds import Part
+from plumbline.stages.champion import (
+    Unfit,
+    contract_of,
+    measure_costs,
+    present_candidate,
+    registered_candidate,
+)
+from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
+from plumbline.stages.sliced import slice_rows
+from plumbline.store import moves, registry, tracking
+from plumbline.store.lineage import split_hash
+from plumbline.store.registry import CHALLENGER, Version
+from plumbline.store.tracking import Store
+
+SPLIT = "plumbline.split"  # tag: hash of the split that a version was trained on
+BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
+
+
+def decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapping[str, Any]:
+    """What the gate says, or said: of the same version, champion and rules it says the same."""
+    rules = _rules(config, paths)
+    while True:
+        current = registry.champion(store, version.model)
+        known = _known(store, version, current, rules)
+        settled = known is not None and version.tags.get(registry.SETTLED) == "true"
+        decided = known or _ask_gate(store, version, current, rules, config, paths)
+        if _number(registry.champion(store, version.model)) == _number(current):
+            break  # else another version became champion meanwhile: compare with that one
+    if known is None:
+        registry.write_decision(store, version, decided)
+    if not settled:
+        if decided["decision"] in BECOMES_CHAMPION:
+            who, why = moves.person(paths.root), "; ".join(decided["reasons"])
+            moves.move_champion(store, version, how="gate", who=who, why=why)
+        elif _number(current) != version.number:
+            registry.set_alias(store, version, CHALLENGER)
+        registry.settle(store, version)
+    return decided
+
+
+def _rules(config: Config, paths: Paths) -> Rules:
+    spec, settings = load_spec(paths), config.register
+    own = settings.metric != "auto"
+    wanted = settings.metric if own else config.evaluate.metric
+    return Rules(
+        metric=resolve_metric(wanted, spec.task, "register.metric" if own else "evaluate.metric"),
+        significance=settings.significance,
+        max_slice_loss=settings.max_slice_loss,
+        by_hand=settings.promote == "review" or settings.approvals > 1,
+        benefit=settings.benefit,
+        min_benefit=settings.min_benefit,
+        margin=settings.margin,
+    )
+
+
+def _known(
+    store: Store, version: Version, current: Version | None, rules: Rules
+) -> dict[str, Any] | None:
+    """What the gate said of the version, where that still holds: it is the champion, or champion
+    and rules are the same, or a person moved the champion away from it."""
+    known = version.decision
+    if known is None:
+        return None
+    if _number(current) == version.number:
+        return known
+    history = moves.moves_of(store, version.model)
+    by_person = bool(history) and history[-1].how != "gate"
+    if by_person and any(move.after == version.number for move in history):
+        return known
+    now = {"against": _number(current), "rules": dataclasses.asdict(rules)}
+    return known if all(known.get(name) == value for name, value in now.items()) else None
+
+
+def _ask_gate(
+    store: Store,
+    version: Version,
+    current: Version | None,
+    rules: Rules,
+    config: Config,
+    paths: Paths,
+) -> dict[str, Any]:
+    """Ask the gate; the answer is kept with what it depended on."""
+    if current is not None and current.number != version.number:
+        result = _compare(store, version, current, rules, config, paths)
+        against = current.number
+    else:
+        former = [m.after for m in moves.moves_of(store, version.model) if m.after is not None]
+        gone = former[-1] if former and current is None else None
+        result, against = accept_first(rules, former=gone), None
+    return {**result.to_json(), "against": against, "rules": dataclasses.asdict(rules)}
+
+
+def _number(version: Version | None) -> str | None:
+    return None if version is None else version.number
+
+
+def _compare(
+    store: Store, version: Version, baseline: Version, rules: Rules, config: Config, paths: Paths
+) -> GateResult:
+    """Score both on the same test rows; a person decides where that cannot be done."""
+    test = load_part(paths, Part.TEST)
+    name = f"version {baseline.number}"
+    folder = registry.files_of(store, baseline)
+    try:
+        contract_of(folder)
+        assert folder is not None
+        champion = registered_candidate(folder, config, paths, test)
+    except Unfit as why:
+        if baseline.tags.get(tracking.KEY) == version.tags.get(tracking.KEY) and not rules.by_hand:
+            reason = f"takes the place of {name}, the same model: {why}"
+            return GateResult(decision=GateDecision.PROMOTE, reasons=(reason,))
+        reason = f"the champion, {name}, cannot be scored on these rows: {why}"
+        return GateResult(decision=GateDecision.REVIEW, reasons=(reason,))
+    scored = present_candidate(paths, test)
+    new, old = scored.candidate, champion.candidate
+    if rules.benefit is not None:
+        new, old = measure_costs(rules.benefit, scored, champion)
+    result = decide_version(test.y, new, old, _slices(config, paths), rules, config.seed)
+    reasons = [f"champion is {name}"]
+    if baseline.tags.get(SPLIT) != hash_of_split(paths):
+        reasons.append(
+            "the champion was trained on another split and may have seen some of these rows: "
+            "its score may be too good"
+        )
+    return dataclasses.replace(result, reasons=(*reasons, *result.reasons))
+
+
+def _slices(config: Config, paths: Paths) -> list[Slice]:
+    """The slices that the evaluate stage showed, as positions in the test rows."""
+    shown_slices = artifacts.read(artifacts.SliceScores, paths.root).slices
+    columns = list(dict.fromkeys(one["column"] for one in shown_slices))
+    wanted = {(one["column"], one["value"]) for one in shown_slices}
+    if not columns:
+        return []
+    table, schema = load_table(config, paths)
+    train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
+    smallest = config.evaluate.min_slice_rows
+    slices = slice_rows(table, schema, columns, train, test, auto=False, min_rows=smallest)
+    return [one for one in slices if (one.column, one.value) in wanted]
+
+
+def hash_of_split(paths: Paths) -> str:
+    """Of the split that the present model was trained on."""
+    return split_hash(paths.root, paths.split / artifacts.SPLIT_INDEX)

@@ -1,0 +1,99 @@
+"""What a run and a version in MLflow hold: read from the files that the stages wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from plumbline import artifacts
+from plumbline.config import Config, Paths
+from plumbline.files import read_json
+from plumbline.inference import decision
+from plumbline.kinds import ColumnType, Part
+from plumbline.preprocessing.frames import take_rows
+from plumbline.stages.inputs import load_split, load_table
+from plumbline.store.card import CardSource, model_card
+from plumbline.store.content import flatten, read_content
+from plumbline.store.raw_model import RawModel
+from plumbline.store.tracking import Content
+
+EXAMPLE_ROWS, EXAMPLE_FROM = 2, 20  # test rows that a version keeps; of the first so many
+MISSING_LAST = 2**40  # bytes: rows that lack an image are the last to be an example
+
+
+def run_content(config: Config, paths: Paths, made_from: Mapping[str, str]) -> Content:
+    """Parameters, metrics, tags and files of a run."""
+    folders = ("split", "tuning", "training", "evaluation", "explain", "drift")
+    files = [(paths.reports / name, f"reports/{name}") for name in folders]
+    files += [(paths.reports / f"{n}.json", "reports") for n in ("metrics", "leakage", "parity")]
+    validation = (artifacts.VALIDATION, artifacts.VALIDATION_PAGE, artifacts.COLUMNS)
+    files += [(paths.reports / name, "reports/validation") for name in validation]
+    files += [(paths.params, ""), (paths.expectations, "")]
+    lock = paths.root / "dvc.lock"
+    return read_content(
+        paths.root,
+        _params_used(config, paths),
+        made_from,
+        {"name": config.data.name, "path": config.data.path},
+        [*files, (lock, "")] if lock.exists() else files,
+        paths.model,
+        artifacts.read(artifacts.Comparison, paths.root).metric,
+    )
+
+
+def raw_model(config: Config, paths: Paths) -> RawModel:
+    """The model of a version, which takes raw rows, with an example of them."""
+    table, schema = load_table(config, paths)
+    split, names = load_split(paths), [column.name for column in schema.features]
+    train = take_rows(table, split.rows(Part.TRAIN)).select(pl.col(names).null_count())
+    gaps = train.collect(engine="streaming").row(0, named=True)
+    test = take_rows(table, split.rows(Part.TEST)[:EXAMPLE_FROM]).select(names)
+    example = test.collect(engine="streaming")
+    images = [c.name for c in schema.features if c.type is ColumnType.IMAGE]
+    if images:  # an example is text; large images make it large
+        sizes = pl.sum_horizontal(pl.col(images).bin.size().cast(pl.Int64).fill_null(MISSING_LAST))
+        example = example.sort(sizes, maintain_order=True)
+    return RawModel(
+        graph=paths.onnx / artifacts.GRAPH,
+        files=[
+            paths.onnx / artifacts.CONTRACT,
+            paths.model / artifacts.PREPROCESSOR,
+            paths.decision / decision.FILE,
+            paths.expectations,
+        ],
+        gaps={name for name, count in gaps.items() if count},
+        example=example[:EXAMPLE_ROWS],
+    )
+
+
+def version_card(config: Config, paths: Paths, made_from: Mapping[str, str]) -> str:
+    """The model card."""
+    root = paths.root
+    source = CardSource(
+        name=config.data.name,
+        target=config.data.target,
+        owner=config.register.card,
+        contract=read_json(paths.onnx / artifacts.CONTRACT),
+        split=read_json(paths.split / artifacts.SPLIT_SUMMARY),
+        architecture=artifacts.read(artifacts.Architecture, root),
+        training=artifacts.read(artifacts.TrainingSummary, root),
+        metrics=artifacts.read(artifacts.Metrics, root),
+        comparison=artifacts.read(artifacts.Comparison, root),
+        slices=artifacts.read(artifacts.SliceScores, root),
+        leakage=artifacts.read(artifacts.LeakageResult, root),
+        drift=artifacts.read(artifacts.DriftResult, root),
+        lineage=made_from,
+    )
+    return model_card(source)
+
+
+def _params_used(config: Config, paths: Paths) -> dict[str, Any]:
+    """params.yaml, with the values that the tuner found where it says `tuned`."""
+    values = artifacts.read(artifacts.TuningSummary, paths.root).values
+    flat = dict(flatten(dataclasses.asdict(config)))
+    # the owner's words are in the card: they explain no difference between two runs
+    flat = {key: value for key, value in flat.items() if not key.startswith("register.card.")}
+    return {**flat, **{key: values[key] for key in config.tuned if key in values}}
