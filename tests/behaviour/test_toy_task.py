@@ -30,6 +30,7 @@ from plumbline.evaluation.curves import CURVES
 from plumbline.evaluation.metrics import METRICS, Metric
 from plumbline.evaluation.metrics.weighted import Statistic, mean_of
 from plumbline.files import read_json
+from plumbline.inference.decided import CONFORMAL_COLUMNS
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.kinds import TASKS, DoubleArray, Part, TargetKind, Task, TaskSpec
@@ -165,6 +166,11 @@ def interval_method(name: str, fit: Any, ends: Any) -> Method:
     )
 
 
+def interval_columns(ends: Any) -> Any:
+    """Of raw rows that a version answers."""
+    return lambda state, p, classes: {n: pl.Series(v) for n, v in ends(state, p).items()}
+
+
 POISSON_MODELS = replace(
     REGRESSORS,
     linear=lambda steps: PoissonRegressor(max_iter=steps),
@@ -198,6 +204,7 @@ TOYS = [
             ),
             "BASELINES": (BASELINES, QUANTILES, {"majority": sample_quantiles}),
             "CONFORMAL": (CONFORMAL, QUANTILES, interval_method("cqr", fit_margin, between)),
+            "CONFORMAL_COLUMNS": (CONFORMAL_COLUMNS, "cqr", interval_columns(between)),
             "CURVES": (CURVES, QUANTILES, {}),
             "PAGE_PARTS": (PAGE_PARTS, QUANTILES, (residuals,)),
         },
@@ -229,6 +236,7 @@ TOYS = [
                 COUNTS,
                 interval_method("standardized", fit_standardized, around),
             ),
+            "CONFORMAL_COLUMNS": (CONFORMAL_COLUMNS, "standardized", interval_columns(around)),
             "CURVES": (CURVES, COUNTS, {}),
             "PAGE_PARTS": (PAGE_PARTS, COUNTS, (residuals,)),
         },

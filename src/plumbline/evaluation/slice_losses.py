@@ -9,6 +9,7 @@ n rows, S slices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,7 +75,7 @@ def compare_slices(
         loss, base = float(new[rows].mean()), float(old[rows].mean())
         scale = max(base, everywhere)
         change = loss - base
-        rise = change / scale if scale > 0 else np.inf * np.sign(change) if change else 0.0
+        rise = change / scale if scale > 0 else math.copysign(math.inf, change) if change else 0.0
         worse = p_value < level and rise > least
         compared.append(
             SliceLoss(loss=loss, reference=base, rise=rise, p_value=p_value, worse=worse)
