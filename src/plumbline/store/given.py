@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import os
 import re
@@ -92,10 +93,8 @@ def _series(column: Column, values: Any) -> pl.Series:
         moments = [None if cell is None else _moment(cell) for cell in cells]
         return pl.Series(name, moments, dtype=pl.Datetime("us"))
     if len(types) == 1 and str not in types:
-        try:
-            return pl.Series(name, cells)
-        except (TypeError, OverflowError, pl.exceptions.PolarsError):
-            pass  # as text
+        with contextlib.suppress(TypeError, OverflowError, pl.exceptions.PolarsError):
+            return pl.Series(name, cells)  # else as text
     if types - {str} and replace(column.format, missing=None) != CellFormat():
         # a number as text would be read by the format of the file: 1.234 as 1234
         raise DataError(

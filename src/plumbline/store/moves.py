@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import getpass
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from plumbline.store import registry
+from plumbline.store.fitted import user
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
 from plumbline.words import MOVE_WORDS
@@ -64,7 +64,7 @@ class Approval:
 def person(root: Path) -> str:
     """Who is at work: MLFLOW_TRACKING_USERNAME, else git's user.name, else the login name."""
     named = os.environ.get("MLFLOW_TRACKING_USERNAME", "").strip()
-    return named or _git_name(root) or _login()
+    return named or _git_name(root) or user()
 
 
 def moves_of(store: Store, model: str) -> list[Move]:
@@ -236,10 +236,3 @@ def _git_name(root: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return f"user {os.getuid()}"

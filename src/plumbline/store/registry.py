@@ -91,7 +91,10 @@ def update_version(store: Store, which: Version, card: str, tags: Mapping[str, s
 
 
 def file_of_run(store: Store, which: Version, name: str, folder: Path) -> Path | None:
-    """Copy a file among the artifacts of a version's run; None where it is there no more."""
+    """Copy a file or folder among the artifacts of a version's run.
+
+    None where the store answers, but has it no more.
+    """
     with storage(store.uri), _quiet():
         try:
             got = mlflow.artifacts.download_artifacts(
@@ -100,7 +103,11 @@ def file_of_run(store: Store, which: Version, name: str, folder: Path) -> Path |
                 dst_path=str(folder),
                 tracking_uri=store.uri,
             )
-        except (MlflowException, OSError):
+        except MlflowException as error:
+            if error.error_code in ABSENT or "No such artifact" in str(error):
+                return None
+            raise
+        except OSError:
             return None
     return Path(got)
 
@@ -152,21 +159,7 @@ def fetch_bundle(store: Store, which: Version, folder: Path) -> Path | None:
 
     None where the store answers, but has the files no more.
     """
-    with storage(store.uri), _quiet():
-        try:
-            got = mlflow.artifacts.download_artifacts(
-                run_id=which.run_id,
-                artifact_path=BUNDLE,
-                dst_path=str(folder),
-                tracking_uri=store.uri,
-            )
-        except MlflowException as error:
-            if error.error_code in ABSENT or "No such artifact" in str(error):
-                return None
-            raise
-        except OSError:
-            return None
-    return Path(got)
+    return file_of_run(store, which, BUNDLE, folder)
 
 
 def files_of(store: Store, which: Version) -> Path | None:
