@@ -108,7 +108,28 @@ class TestSampleDropout:
         out = layer(torch.ones(2000, 50))
         assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
         assert out.mean().item() == pytest.approx(1, abs=0.02)
-        assert sorted(out.unique().tolist()) == pytest.approx([0.0, 1 / 0.7])
+        assert sorted(out.unique().tolist()) == pytest.approx([0.0, 1 / 0.7], rel=1e-4)
+
+    @given(
+        rate=st.floats(1e-9, 1, exclude_max=True),
+        rows=st.integers(1, 7),
+        dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    )
+    def test_any_rate_and_shape(self, rate: float, rows: int, dtype: torch.dtype) -> None:
+        noise = DropoutContext(seed=1, start=rows - 1, stop=rows, total=rows)
+        out = SampleDropout(rate, noise)(torch.ones(1, 3, dtype=dtype))
+        assert out.shape == (1, 3) and out.dtype == dtype
+        assert out.isfinite().all()
+
+    def test_rows_of_a_process_have_the_masks_of_the_whole_batch(self) -> None:
+        whole = SampleDropout(0.5, DropoutContext(seed=1))(torch.ones(7, 5))
+        noise = DropoutContext(seed=1, start=2, stop=5, total=7)
+        assert torch.equal(SampleDropout(0.5, noise)(torch.ones(3, 5)), whole[2:5])
+
+    def test_numbers_side_by_side_are_dropped_apart(self) -> None:
+        dropped = (SampleDropout(0.5, DropoutContext(seed=0))(torch.ones(500, 64)) == 0).float()
+        together = torch.corrcoef(dropped.T).fill_diagonal_(0)
+        assert together.abs().max() < 0.25  # five standard errors
 
     def test_is_nothing_in_evaluation(self) -> None:
         x = torch.randn(4, 3)
