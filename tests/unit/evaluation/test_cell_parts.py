@@ -36,6 +36,7 @@ TEXTS = [
     "ok see you later then",
     "今日は free 晴れ",
 ]
+LENGTH = 16  # tokens of a text that is explained
 HOSTILE = (
     "<script>alert(1)</script> \u202eevil\u202c שלום עולם 👨‍👩‍👧 ﬁne e\u0301\x00x [PAD] \t end"
 )
@@ -88,15 +89,15 @@ def test_long_and_empty_texts_are_bounded() -> None:
 
 def case(encoder: str, model: str, texts: list[str]) -> tuple[Case, TextTokenizer]:
     """A model whose answer is moved by `free`, and by what else chance gave it."""
-    tokenizer = fitted("words", length=40)
+    tokenizer = fitted("words", length=LENGTH)
     spec = spec_of(task=Task.BINARY, num_names=("n0",), classes=("no", "yes"))
     text = TensorSpec(
         name="text_0",
         kind="text",
         dtype="int64",
-        shape=(40,),
-        features=tuple(f"t[{k}]" for k in range(40)),
-        sources=("t",) * 40,
+        shape=(LENGTH,),
+        features=tuple(f"t[{k}]" for k in range(LENGTH)),
+        sources=("t",) * LENGTH,
         details={"tokens": tokenizer.tokens},
     )
     spec = replace(spec, tensors=(*spec.tensors, text))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -108,11 +111,13 @@ def test_odd_columns_do_not_stop_it(method: str) -> None:
     if method == "auto":
         wanted = {name: drifted for name, (_, drifted) in ODD.items() if drifted is not None}
         assert {name: result[name].drifted for name in wanted} == wanted
-    for name, odd in given.items():
-        alone = one(odd, method)
-        assert alone == result[name].to_json(), name
-        if alone["method"] is None:
-            assert alone["score"] is None and alone["threshold"] is None
+    size = 1 if method == "auto" else 6  # a page of each takes its time
+    for start in range(0, len(given), size):
+        few = dict(list(given.items())[start : start + size])
+        for name, alone in compare(few, method=method, threshold=None)[0].items():
+            assert alone.to_json() == result[name].to_json(), name
+            if alone.method is None:
+                assert alone.score is None and alone.threshold is None
 
 
 def compared(score: float, threshold: float = 0.05, method: str = "K-S p_value") -> ColumnDrift:
@@ -199,13 +204,14 @@ print(found["x"].to_json(), hashlib.sha256(page.encode()).hexdigest())
 
 def test_two_processes_give_the_same_bytes() -> None:
     """Even where strings hash differently."""
-    answer = {
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", SAME],
-            env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/nonexistent"},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(answer) == 1
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    other = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SAME],
+        env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    with contextlib.redirect_stdout(io.StringIO()) as here:
+        exec(SAME, {})
+    assert here.getvalue() == other
