@@ -20,6 +20,7 @@ from plumbline.evaluation.metrics import (
     all_scores,
     predicted_classes,
     score,
+    together,
 )
 from plumbline.kinds import TASKS, Task
 
@@ -156,6 +157,8 @@ def test_whole_weights_are_repeated_rows(name: str) -> None:
         y, p = rng.normal(size=50), rng.normal(size=(50, 1))
     weights = rng.integers(0, 4, (5, 50))
     result = METRICS[name].statistic(y, p, None)(weights.astype(float))
+    beside_others = together(task.spec.metrics, y, p)(weights.astype(float))[name]
+    np.testing.assert_array_equal(beside_others, result)
     for row, value in zip(weights, result, strict=True):
         again = np.repeat(np.arange(50), row)
         assert value == pytest.approx(score(name, y[again], p[again], task), rel=1e-9)

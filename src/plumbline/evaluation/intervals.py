@@ -9,19 +9,23 @@ n rows, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plumbline.evaluation.metrics import METRICS, all_scores
-from plumbline.evaluation.metrics.weighted import Statistic, Targets
+from plumbline.evaluation.metrics import METRICS, all_scores, together
+from plumbline.evaluation.metrics.weighted import Targets
 from plumbline.kinds import DoubleArray, Task
 
 LEVEL = 0.95
 BLOCK = 1 << 18  # weights held at a time: 2 MB, what a core's cache takes
+MOST_THREADS = 4  # more wait for the draws, which one thread makes at a time
 MIN_DEFINED = 0.5  # share of resamples in which a metric must be defined to have an interval
 
 Verdict = Literal["better", "within noise", "worse"]
@@ -48,13 +52,18 @@ class Difference:
         return "better" if (self.difference > 0) == self.greater_is_better else "worse"
 
 
+def block_size(n: int) -> int:
+    """How many resamples of n rows are held at a time."""
+    return max(1, BLOCK // max(n, 1))
+
+
 def weights(n: int, resamples: int, seed: int) -> Iterator[DoubleArray]:
     """Blocks (b, n) of how often each row was drawn, b summing to `resamples`.
 
     The draws do not depend on how they are cut into blocks.
     """
     rng = np.random.default_rng(seed)
-    block = max(1, BLOCK // max(n, 1))
+    block = block_size(n)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         drawn = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
@@ -62,14 +71,32 @@ def weights(n: int, resamples: int, seed: int) -> Iterator[DoubleArray]:
 
 
 def resample(
-    statistics: Mapping[str, Statistic], n: int, resamples: int, seed: int
+    values_of: Callable[[DoubleArray], Mapping[str, DoubleArray]],
+    n: int,
+    resamples: int,
+    seed: int,
 ) -> dict[str, DoubleArray]:
-    """Values (B,) of each statistic over the same resamples of n rows."""
-    resampled: dict[str, list[DoubleArray]] = {name: [] for name in statistics}
-    for block in weights(n, resamples, seed):
-        for name, statistic in statistics.items():
-            resampled[name].append(statistic(block))
-    return {name: np.concatenate(values) for name, values in resampled.items()}
+    """Values (B,) by name over resamples of n rows, from a function of row weights (b, n).
+
+    Threads take turns at drawing a block; their number changes no value.
+    """
+    count = math.ceil(resamples / block_size(n))
+    blocks, lock = enumerate(weights(n, resamples, seed)), Lock()
+    made: list[Mapping[str, DoubleArray]] = [{}] * count
+
+    def work() -> None:
+        while True:
+            with lock:
+                i, block = next(blocks, (count, None))
+            if block is None:
+                return
+            made[i] = values_of(block)
+
+    threads = min(len(os.sched_getaffinity(0)), MOST_THREADS, count)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for done in [pool.submit(work) for _ in range(threads)]:
+            done.result()
+    return {name: np.concatenate([each[name] for each in made]) for name in made[0]}
 
 
 def intervals(
@@ -95,8 +122,7 @@ def intervals(
         return {}
     p = np.asarray(prediction, dtype=np.float64)
     points = all_scores(y, p, task, threshold)
-    statistics = {name: METRICS[name].statistic(y, p, threshold) for name in points}
-    values = resample(statistics, len(y), resamples, seed)
+    values = resample(together(points, y, p, threshold), len(y), resamples, seed)
     result = {
         name: interval(values[name], point, biased=METRICS[name].biased)
         for name, point in points.items()
@@ -153,7 +179,7 @@ def paired_difference(
     point = float(of_a(ones)[0] - of_b(ones)[0])
     if not math.isfinite(point):
         return None
-    values = resample({"gap": lambda w: of_a(w) - of_b(w)}, len(y), resamples, seed)["gap"]
+    values = resample(lambda w: {"gap": of_a(w) - of_b(w)}, len(y), resamples, seed)["gap"]
     ends = interval(values, point)
     if ends is None:
         return None

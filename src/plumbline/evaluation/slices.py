@@ -19,7 +19,7 @@ from plumbline.evaluation.decision import PartPredictions
 from plumbline.evaluation.intervals import interval, resample
 from plumbline.evaluation.measured import MEASURES, MISSING, Cuts, label_cells
 from plumbline.evaluation.metrics import METRICS, all_scores
-from plumbline.evaluation.metrics.weighted import Statistic, Targets
+from plumbline.evaluation.metrics.weighted import Statistic, Targets, take
 from plumbline.evaluation.slice_losses import SliceLoss, compare_slices
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ColumnType, DoubleArray, IntArray, TargetKind
@@ -189,7 +189,12 @@ def score_slices(
     everything = METRICS[metric].function(y, prediction, threshold)
     ones = np.ones((1, len(y)))
     points = [float(of(ones)[0]) for of in statistics.values()]
-    values = resample(statistics, len(y), min(resamples, RESAMPLES), seed)
+    values = resample(
+        lambda w: {name: of(w) for name, of in statistics.items()},
+        len(y),
+        min(resamples, RESAMPLES),
+        seed,
+    )
     losses = _losses(slices, predictions, metric, reference)
     scored = []
     for s, (one, point, loss) in enumerate(zip(slices, points, losses, strict=True)):
@@ -214,7 +219,7 @@ def score_slices(
 
 
 def _on(rows: IntArray, of: Statistic) -> Statistic:
-    return lambda w: of(w[:, rows])
+    return lambda w: of(take(w, rows))
 
 
 def _losses(

@@ -37,6 +37,16 @@ def test_blocks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     assert BLOCK > 30
 
 
+def test_threads_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, p = binary(500, 0)
+    monkeypatch.setattr("plumbline.evaluation.intervals.BLOCK", 1500)
+    made = []
+    for cores in (1, 4):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        made.append(intervals(y, p, Task.BINARY, resamples=50))
+    assert made[0] == made[1]
+
+
 def test_resamples_are_metrics_of_resampled_rows() -> None:
     y, p = binary(40, 0)
     rows = [np.repeat(np.arange(40), w.astype(int)) for w in np.concatenate([*weights(40, 200, 5)])]

@@ -11,7 +11,7 @@ n rows, C classes, B sets of weights, K classes that are scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from plumbline.errors import ParameterError
 from plumbline.evaluation.metrics import classes, values
-from plumbline.evaluation.metrics.weighted import Make, Targets
+from plumbline.evaluation.metrics.weighted import Make, OfSums, Targets
 from plumbline.inference.decided import predicted_classes
 from plumbline.kinds import DoubleArray, Task
 
@@ -30,6 +30,7 @@ __all__ = [
     "all_scores",
     "predicted_classes",
     "score",
+    "together",
 ]
 
 
@@ -101,16 +102,49 @@ def all_scores(
     """Every metric of the task that is defined on these rows (see `score`)."""
     if len(y) == 0:
         return {}
-    values = {name: score(name, y, prediction, task, threshold) for name in task.spec.metrics}
+    of = together(task.spec.metrics, y, prediction, threshold)
+    values = {name: float(value[0]) for name, value in of(np.ones((1, len(y)))).items()}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _label(make: Make) -> Metric:
-    return Metric(statistic=make, greater_is_better=True, by_label=True, row_loss="log_loss")
+def together(
+    names: Iterable[str],
+    y: Targets,
+    prediction: NDArray[np.floating],
+    threshold: float | None = None,
+) -> Callable[[DoubleArray], dict[str, DoubleArray]]:
+    """Row weights (B, n) to the values (B,) of each metric; what several are made of is computed
+    once."""
+    y, p = np.asarray(y), np.asarray(prediction, dtype=np.float64)
+    makes = {name: METRICS[name].statistic for name in names}
+    shared = dict.fromkeys(make.sums for make in makes.values() if isinstance(make, OfSums))
+    sums = {of: of(y, p, threshold) for of in shared}
+    own = {
+        name: make(y, p, threshold) for name, make in makes.items() if not isinstance(make, OfSums)
+    }
+
+    def values(w: DoubleArray) -> dict[str, DoubleArray]:
+        made = {of: sums_of(w) for of, sums_of in sums.items()}
+        return {
+            name: make.formula(*made[make.sums]) if isinstance(make, OfSums) else own[name](w)
+            for name, make in makes.items()
+        }
+
+    return values
 
 
-def _rank(make: Make) -> Metric:
-    return Metric(statistic=make, greater_is_better=True, row_loss="log_loss")
+def _label(formula: Callable[..., DoubleArray]) -> Metric:
+    return Metric(
+        statistic=OfSums(classes.counts, formula),
+        greater_is_better=True,
+        by_label=True,
+        row_loss="log_loss",
+    )
+
+
+def _rank(formula: Callable[..., DoubleArray]) -> Metric:
+    statistic = OfSums(classes.order, formula)
+    return Metric(statistic=statistic, greater_is_better=True, row_loss="log_loss")
 
 
 def _loss(make: Make, row_loss: str, *, relative: bool = False, biased: bool = False) -> Metric:
@@ -129,8 +163,8 @@ METRICS: dict[str, Metric] = {
     "precision": _label(classes.from_counts(classes.hit_share)),
     "recall": _label(classes.from_counts(classes.true_positive_share)),
     "f1": _label(classes.from_counts(classes.f1)),
-    "roc_auc": _rank(classes.ranking(classes.roc_auc)),
-    "average_precision": _rank(classes.ranking(classes.average_precision)),
+    "roc_auc": _rank(classes.roc_auc),
+    "average_precision": _rank(classes.average_precision),
     "log_loss": _loss(classes.log_loss, "log_loss"),
     "brier": _loss(classes.brier, "log_loss"),
     "ece": _loss(classes.ece, "log_loss", biased=True),

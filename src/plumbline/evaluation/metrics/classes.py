@@ -11,74 +11,71 @@ import numpy as np
 
 from plumbline.evaluation.metrics.weighted import (
     EPS,
-    Make,
     Statistic,
+    Sums,
     Targets,
     divide,
+    group_sums,
     mean_of,
     mean_over_classes,
+    run_sums,
+    take,
 )
 from plumbline.inference.decided import predicted_classes
-from plumbline.kinds import BoolArray, DoubleArray, IntArray
+from plumbline.kinds import BoolArray, DoubleArray
 
 ECE_BINS = 15
-
-
-def scored_classes(y: Targets, prediction: DoubleArray) -> IntArray:
-    """The positive class of two; of more, those that occur in y. (K,), K = 0 if undefined."""
-    present: IntArray = np.unique(y).astype(np.int64)
-    if prediction.shape[1] > 2:
-        return present
-    positive: IntArray = present[present == 1]
-    return positive
 
 
 # --- of decisions
 
 
-def accuracy(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
+def counts(y: Targets, p: DoubleArray, threshold: float | None) -> Sums:
+    """Weights to sums (B, K) of rows hit, actual and predicted of each class that occurs in y;
+    then whether it is scored (K,): of two classes the positive one alone."""
+    present, actual = np.unique(y.astype(np.int64), return_inverse=True)
+    many = len(present)
+    place = np.full(p.shape[1], many)  # classes that do not occur count as one
+    place[present] = np.arange(many)
+    cells = actual * (many + 1) + place[predicted_classes(p, threshold)]
+    unique, cell = np.unique(cells, return_inverse=True)
+    row, column = unique // (many + 1), unique % (many + 1)
+    of_cells = group_sums(cell, len(unique))
+    of_hits = group_sums(np.where(row == column, row, many), many + 1)
+    of_actual, of_predicted = group_sums(row, many), group_sums(column, many + 1)
+    scored = present == 1 if p.shape[1] == 2 else np.ones(many, dtype=bool)
+
+    def sums(w: DoubleArray) -> tuple[DoubleArray, ...]:
+        held = of_cells(w)
+        hit, predicted = of_hits(held)[:, :many], of_predicted(held)[:, :many]
+        return hit, of_actual(held), predicted, scored.astype(np.float64)
+
+    return sums
+
+
+def accuracy(hit: DoubleArray, actual: DoubleArray, *others: DoubleArray) -> DoubleArray:
     """Share of rows whose class is the predicted one."""
-    return mean_of(predicted_classes(p, threshold) == y)
+    return divide(hit.sum(axis=1), actual.sum(axis=1))
 
 
-def balanced_accuracy(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
+def balanced_accuracy(hit: DoubleArray, actual: DoubleArray, *others: DoubleArray) -> DoubleArray:
     """Mean over the classes that occur of the share found of each."""
-    counts = class_counts(y, predicted_classes(p, threshold), np.unique(y).astype(np.int64))
-
-    def statistic(w: DoubleArray) -> DoubleArray:
-        hit, actual, _ = counts(w)
-        return mean_over_classes(divide(hit, actual))
-
-    return statistic
+    return mean_over_classes(divide(hit, actual))
 
 
 def from_counts(
     of: Callable[[DoubleArray, DoubleArray, DoubleArray], DoubleArray],
-) -> Make:
-    """A metric of (hits, actual, predicted) counts per class, averaged over the classes that
-    occur: 0 where nothing was predicted, undefined where nothing was there to be found."""
+) -> Callable[..., DoubleArray]:
+    """A metric of (hits, actual, predicted) counts per class, averaged over the scored classes
+    that occur: 0 where nothing was predicted, undefined where nothing was there to be found."""
 
-    def make(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
-        counts = class_counts(y, predicted_classes(p, threshold), scored_classes(y, p))
+    def formula(
+        hit: DoubleArray, actual: DoubleArray, predicted: DoubleArray, scored: DoubleArray
+    ) -> DoubleArray:
+        defined = (actual > 0) & (scored > 0)
+        return mean_over_classes(np.where(defined, of(hit, actual, predicted), np.nan))
 
-        def statistic(w: DoubleArray) -> DoubleArray:
-            hit, actual, predicted = counts(w)
-            values = of(hit, actual, predicted)
-            return mean_over_classes(np.where(actual > 0, values, np.nan))
-
-        return statistic
-
-    return make
-
-
-def class_counts(
-    y: Targets, predicted: IntArray, classes: IntArray
-) -> Callable[[DoubleArray], tuple[DoubleArray, DoubleArray, DoubleArray]]:
-    """Weights (B, n) to sums (B, K) of rows hit, actual and predicted, per class."""
-    is_actual = (y[:, None] == classes).astype(np.float64)  # (n, K)
-    is_predicted = (predicted[:, None] == classes).astype(np.float64)
-    is_hit = is_actual * is_predicted
-    return lambda w: (w @ is_hit, w @ is_actual, w @ is_predicted)
+    return formula
 
 
 def hit_share(hit: DoubleArray, actual: DoubleArray, predicted: DoubleArray) -> DoubleArray:
@@ -101,62 +98,57 @@ def f1(hit: DoubleArray, actual: DoubleArray, predicted: DoubleArray) -> DoubleA
 # --- of order: they need scores, no decision
 
 
-def ranking(make: Callable[[BoolArray, DoubleArray], Statistic]) -> Make:
-    """A metric of one class against the rest, averaged over the classes that are defined."""
+def order(y: Targets, p: DoubleArray, threshold: float | None) -> Sums:
+    """Weights to the ROC-AUC and the average precision (B, K) of each class that occurs in y
+    against the rest; of two classes the positive one alone."""
+    present = np.unique(y)
+    scored = present[present == 1] if p.shape[1] == 2 else present
+    classes = [_order_of_class(y == c, p[:, int(c)]) for c in scored]
 
-    def averaged(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
-        classes = [make(y == c, p[:, c]) for c in scored_classes(y, p)]
-        if not classes:
-            return lambda w: np.full(len(w), np.nan)
-        return lambda w: mean_over_classes(np.stack([of(w) for of in classes], axis=1))
+    def sums(w: DoubleArray) -> tuple[DoubleArray, ...]:
+        values = np.empty((2, len(w), len(classes)))
+        for k, of in enumerate(classes):
+            values[..., k] = of(w)
+        return values[0], values[1]
 
-    return averaged
-
-
-def roc_auc(positive: BoolArray, scores: DoubleArray) -> Statistic:
-    """Share of pairs in order, by the rows above each positive row; a tie counts half."""
-    order, starts, ends = _positives_by_score(positive, scores)
-    rows = np.flatnonzero(positive[order])
-
-    def statistic(w: DoubleArray) -> DoubleArray:
-        ordered = np.take(w, order, axis=1)
-        weights, above = ordered[:, rows], np.cumsum(ordered, axis=1)
-        total, weight = above[:, -1], weights.sum(axis=1)
-        at_start = np.where(starts > 0, above[:, starts - 1], 0.0)
-        ranks = np.einsum("bp,bp->b", weights, 0.5 * (at_start + above[:, ends]))
-        # positives above positives: all pairs, half of them
-        return 1 - divide(ranks - 0.5 * np.square(weight), weight * (total - weight))
-
-    return statistic
+    return sums
 
 
-def average_precision(positive: BoolArray, scores: DoubleArray) -> Statistic:
-    """Mean of the precision at each positive row's score (a step function, no interpolation)."""
-    order, _, ends = _positives_by_score(positive, scores)
-    rows = np.flatnonzero(positive[order])
-    last = np.searchsorted(ends, ends, side="right") - 1  # last positive of each one's tie
-
-    def statistic(w: DoubleArray) -> DoubleArray:
-        ordered = np.take(w, order, axis=1)
-        weights, above = ordered[:, rows], np.cumsum(ordered, axis=1)[:, ends]
-        hits = np.cumsum(weights, axis=1)
-        precision = divide(hits[:, last], above, empty=0.0)
-        return divide(np.einsum("bp,bp->b", weights, precision), hits[:, -1])
-
-    return statistic
+def roc_auc(areas: DoubleArray, precisions: DoubleArray) -> DoubleArray:
+    """Share of pairs in order, by the rows above each positive row; a tie counts half. The mean
+    over the classes that are defined."""
+    return mean_over_classes(areas)
 
 
-def _positives_by_score(
-    positive: BoolArray, scores: DoubleArray
-) -> tuple[IntArray, IntArray, IntArray]:
-    """The order of rows (n,), highest score first; and of each positive row, in that order,
-    the first and the last position of the rows that share its score."""
+def average_precision(areas: DoubleArray, precisions: DoubleArray) -> DoubleArray:
+    """Mean of the precision at each positive row's score (a step function, no interpolation);
+    then over the classes that are defined."""
+    return mean_over_classes(precisions)
+
+
+def _order_of_class(positive: BoolArray, scores: DoubleArray) -> Statistic:
+    """Weights (B, n) to the ROC-AUC and the average precision (2, B) of one class."""
     order = np.argsort(-scores, kind="stable")
     new = np.append(True, np.diff(scores[order]) != 0)
-    first = np.flatnonzero(new)
-    last = np.append(first[1:], len(order)) - 1
-    tie = (np.cumsum(new) - 1)[positive[order]]
-    return order, first[tie], last[tie]
+    rows = np.flatnonzero(positive[order])
+    # the ties that hold a positive row, and the first of the positive rows in each
+    ties, starts = np.unique((np.cumsum(new) - 1)[rows], return_index=True)
+    of_ties = run_sums(order, np.flatnonzero(new))
+    of_positives = run_sums(order[rows], starts)
+
+    def statistic(w: DoubleArray) -> DoubleArray:
+        tied, own = of_ties(w), of_positives(w)
+        through = np.cumsum(tied, axis=1)
+        everything, weight = through[:, -1], own.sum(axis=1)
+        at_or_above = take(through, ties)
+        ranks = np.einsum("bt,bt->b", own, at_or_above - 0.5 * take(tied, ties))
+        # positives above positives: all pairs, half of them
+        area = 1 - divide(ranks - 0.5 * np.square(weight), weight * (everything - weight))
+        # a tie of weight 0 has no hits either
+        precision = np.cumsum(own, axis=1) / np.maximum(at_or_above, EPS)
+        return np.stack([area, divide(np.einsum("bt,bt->b", own, precision), weight)])
+
+    return statistic
 
 
 # --- of probabilities
@@ -186,5 +178,5 @@ def ece(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
     confidence = p.max(axis=1)
     gap = (p.argmax(axis=1) == y) - confidence
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    gaps = (bins[:, None] == np.arange(ECE_BINS)) * gap[:, None]  # (n, bins)
-    return lambda w: divide(np.abs(w @ gaps).sum(axis=1), w.sum(axis=1))
+    of_bins = group_sums(bins, ECE_BINS)
+    return lambda w: divide(np.abs(of_bins(w * gap)).sum(axis=1), w.sum(axis=1))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from plumbline.evaluation.metrics.weighted import EPS, Make, Statistic, Targets, divide
+from plumbline.evaluation.metrics.weighted import EPS, Make, Statistic, Targets, divide, total
 from plumbline.kinds import DoubleArray
 
 
@@ -19,7 +19,7 @@ def errors(of: Callable[[DoubleArray, DoubleArray], DoubleArray], *, root: bool 
         losses = np.where(known, losses, 0.0)
 
         def statistic(w: DoubleArray) -> DoubleArray:
-            mean = divide(w @ losses, w @ known.astype(np.float64))
+            mean = divide(total(w, losses), total(w, known.astype(np.float64)))
             return np.sqrt(mean) if root else mean
 
         return statistic
@@ -56,9 +56,9 @@ def r2(y: Targets, p: DoubleArray, threshold: float | None) -> Statistic:
     centered = values - values.mean()  # keeps the variance of large values exact
 
     def statistic(w: DoubleArray) -> DoubleArray:
-        total = w.sum(axis=1)
-        spread = w @ np.square(centered) - divide(np.square(w @ centered), total)
-        constant = spread <= EPS * (w @ np.square(values))
-        return 1 - divide(w @ squares, np.where(constant, 0.0, spread))
+        mean = divide(np.square(total(w, centered)), w.sum(axis=1))
+        spread = total(w, np.square(centered)) - mean
+        constant = spread <= EPS * total(w, np.square(values))
+        return 1 - divide(total(w, squares), np.where(constant, 0.0, spread))
 
     return statistic
