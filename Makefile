@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro flow ui deploy deploy-down test lint bench soak lock clean sample
+.PHONY: help env repro serve flow ui deploy deploy-down test lint bench soak lock clean sample
 
 help: ## this list (`plumbline --help` lists the commands of the program)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ data: | $(READY)
 
 repro: $(READY) | data ## run what has changed of the graph, then show the results
 	@plumbline repro
+
+serve: $(READY) ## the champion behind REST; ARGS="--port 8001" and others
+	@plumbline serve $(ARGS)
 
 flow: $(READY) ## the same as one Prefect flow run; ARGS="evaluate --force" for a part
 	@python -m pipelines.dev_servers flow $(ARGS)

@@ -38,6 +38,7 @@ COMMANDS = {
     "show": "the results of the last run, and where to look",
     "ingest": "check new rows and append them to the data",
     "predict": "a prediction for every row of a file, by a registered model",
+    "serve": "answer requests over HTTP by the champion, or another model",
     "versions": "every registered version, and who made which one champion",
     "promote": "make a version the champion; who and why are kept",
     "rollback": "make the former champion the champion again",
@@ -51,6 +52,7 @@ EXAMPLES = {
     "ingest": "plumbline ingest rows_of_may.csv",
     "predict": "plumbline predict customers_of_june.csv --output predictions.csv\n"
     "  plumbline predict new/ --output new.parquet --model models:/customers/3",
+    "serve": "plumbline serve\n  plumbline serve --model models:/customers/3 --port 8001",
     "versions": "plumbline versions",
     "promote": 'plumbline promote 3 --reason "fewer false alarms in May"\n'
     '  plumbline promote @challenger --reason "checked by hand"',
@@ -67,6 +69,10 @@ CODES = """exit codes:
 FILES = (
     "CSV, TSV, JSON lines (also .gz, .zst), Excel, a Parquet file or folder, or a folder of images "
     "(CLASS/*, or train/CLASS/* and test/CLASS/*)"
+)
+MODEL = (
+    "models:/NAME@ALIAS, models:/NAME/VERSION, or a folder with a version's files "
+    "(else the champion of the data that params.yaml names)"
 )
 
 
@@ -150,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_command(commands, "show", _show)
     _add_ingest(commands)
     _add_predict(commands)
+    _add_serve(commands)
     _add_preview(commands)
     _add_command(commands, "versions", _versions)
     _add_moves(commands)
@@ -229,15 +236,25 @@ def _add_predict(commands: Any) -> None:
         "input", type=Path, help="CSV, JSON lines, Excel, Parquet, images; a folder"
     )
     predict.add_argument("--output", type=Path, required=True, help="a .parquet or .csv file")
-    predict.add_argument(
-        "--model",
-        help="models:/NAME@ALIAS, models:/NAME/VERSION, or a folder with a version's files "
-        "(else the champion of the data that params.yaml names)",
-    )
+    predict.add_argument("--model", help=MODEL)
     predict.add_argument(
         "--ignore-extra", action="store_true", help="columns that the training data had not"
     )
     add_reading(predict)
+
+
+def _add_serve(commands: Any) -> None:
+    serve = _add_command(commands, "serve", _serve)
+    serve.add_argument("--model", help=MODEL)
+    serve.add_argument("--host", help="address to listen on (else serve.host of params.yaml)")
+    serve.add_argument(
+        "--port", type=int, help="port (else serve.port of params.yaml); 0: a free one"
+    )
+    serve.add_argument(
+        "--without-token",
+        action="store_true",
+        help="let other machines ask though PLUMBLINE_SERVE_TOKEN is not set",
+    )
 
 
 def _add_preview(commands: Any) -> None:
@@ -346,6 +363,18 @@ def _predict(arguments: argparse.Namespace) -> None:
         reading=ReadingOptions.of(vars(arguments)),
     )
     print_report("predict", report, time.perf_counter() - begun)
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.serve import serve
+
+    serve(
+        Paths(Path.cwd()),
+        model=arguments.model,
+        host=arguments.host,
+        port=arguments.port,
+        without_token=arguments.without_token,
+    )
 
 
 def _init(arguments: argparse.Namespace) -> None:

@@ -22,13 +22,12 @@ class NamedPredictor:
     version: str
 
 
-def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
-    """The model at an address; None: the champion of the checkout's data.
+def named_address(address: str | None, paths: Paths) -> str:
+    """An address, or that of the champion of the checkout's data.
 
     Raises:
-        ParameterError: the address names nothing.
-        DataError: the version's files are gone or broken.
-        StorageError: the registry does not answer.
+        ParameterError: nothing says which data; or it is a registered version's, and there is no
+            registry.
     """
     if address is None:
         if not paths.params.exists():
@@ -39,6 +38,27 @@ def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
                 hint="run it in the checkout, or pass --model",
             )
         address = f"{SCHEME}/{load_config(paths.params).data.name}@champion"
+    if address.startswith(SCHEME) and not (
+        os.environ.get("MLFLOW_TRACKING_URI") or (paths.home / "mlflow").is_dir()
+    ):
+        raise ParameterError(
+            "there is no registry here",
+            where="--model",
+            got=address,
+            hint="run `plumbline repro` first, set MLFLOW_TRACKING_URI, or pass a folder",
+        )
+    return address
+
+
+def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
+    """The model at an address; None: the champion of the checkout's data.
+
+    Raises:
+        ParameterError: the address names nothing.
+        DataError: the version's files are gone or broken.
+        StorageError: the registry does not answer.
+    """
+    address = named_address(address, paths)
     if not address.startswith(SCHEME):
         folder = Path(address)
         if not folder.is_dir():
@@ -49,13 +69,6 @@ def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
 
 
 def _registered(address: str, paths: Paths) -> NamedPredictor:
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (paths.home / "mlflow").is_dir():
-        raise ParameterError(
-            "there is no registry here",
-            where="--model",
-            got=address,
-            hint="run `plumbline repro` first, set MLFLOW_TRACKING_URI, or pass a folder",
-        )
     # MLflow takes seconds to import
     from plumbline.store.named import version_named
     from plumbline.store.registry import files_of

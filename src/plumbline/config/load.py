@@ -26,6 +26,7 @@ from plumbline.config.evaluation import (
 from plumbline.config.model import Dimension, ModelConfig, TrainConfig, TuneConfig
 from plumbline.config.runtime import RuntimeConfig
 from plumbline.config.section import section
+from plumbline.config.serve import ServeConfig
 from plumbline.errors import ParameterError, nearest
 
 TUNE_STORAGE = "PLUMBLINE_TUNE_STORAGE"  # environment: the address with its password
@@ -53,6 +54,7 @@ class Config:
     export: ExportConfig = Field(default_factory=ExportConfig)
     register: RegisterConfig = Field(default_factory=RegisterConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+    serve: ServeConfig = Field(default_factory=ServeConfig)
     tuned: tuple[str, ...] = ()
 
     def replace(self, values: Mapping[str, Any]) -> Self:

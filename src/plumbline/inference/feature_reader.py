@@ -37,7 +37,7 @@ class FeatureReader:
 
     def __init__(self, columns: Sequence[Column], known: Collection[str]) -> None:
         self.columns = tuple(columns)
-        self._known = {*known, *(c.name for c in columns)}
+        self.known = frozenset({*known, *(c.name for c in columns)})
         self._images = [c for c in columns if c.type is ColumnType.IMAGE]
 
     def check(self, kinds: Mapping[str, pl.DataType], extra: Extra = "refuse") -> None:
@@ -47,7 +47,7 @@ class FeatureReader:
             DataError: one is missing, is unknown, or holds what is no cell; names it.
         """
         missing = [c.name for c in self.columns if c.name not in kinds]
-        unknown = [name for name in kinds if name not in self._known]
+        unknown = [name for name in kinds if name not in self.known]
         if missing:
             close = _closest(missing[0], unknown)
             raise DataError(
@@ -60,7 +60,7 @@ class FeatureReader:
                 else "add the column, with missing cells where nothing is known",
             )
         if unknown and extra == "refuse":
-            close = _closest(unknown[0], sorted(self._known))
+            close = _closest(unknown[0], sorted(self.known))
             also = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
             raise DataError(
                 f"is not a column of the training data{also}",

@@ -20,6 +20,7 @@ from plumbline.inference.feature_reader import MOST_CHARACTERS, Extra, FeatureRe
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.version_files import VersionFiles
 from plumbline.kinds import IntArray
+from plumbline.preprocessing.scalars import ScalarPreparer
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
 
@@ -63,6 +64,18 @@ class RowPredictor:
         """The columns that a row must have."""
         return self._reader.columns
 
+    @property
+    def known_columns(self) -> frozenset[str]:
+        """The training data's columns, also those that a row need not have."""
+        return self._reader.known
+
+    @property
+    def known_values(self) -> dict[str, tuple[str, ...]]:
+        """The values of each category column that training rows had, the frequent ones."""
+        scalars = self._transformer.preparers_.get("scalars")
+        states = scalars.categories_ if isinstance(scalars, ScalarPreparer) else []
+        return {state.source: state.values for state in states}
+
     def check_columns(self, frame: pl.DataFrame | pl.LazyFrame, extra: Extra = "refuse") -> None:
         """Refuse a frame whose columns do not fit.
 
@@ -70,6 +83,10 @@ class RowPredictor:
             DataError: a column is missing, unknown, or of a type that holds no cells; names it.
         """
         self._reader.check(frame.collect_schema(), extra)
+
+    def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns that the model reads, in their types; what cannot be read is null."""
+        return self._reader.typed(frame)
 
     def predict(
         self,

@@ -1,0 +1,133 @@
+"""Which version a service answers with: fetched from the registry by a process of its own, and kept
+so that it can start while the registry is away."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from plumbline.config import Paths
+from plumbline.errors import StorageError, UserError
+from plumbline.files import read_json, write_json
+from plumbline.serving.holder import Fetched
+
+SECONDS = 60  # that a fetch may take
+SQLITE = "sqlite:///"
+
+
+class RegisteredSource:
+    """A version in the registry, by its address.
+
+    Args:
+        address: models:/NAME@ALIAS or models:/NAME/VERSION.
+    """
+
+    def __init__(self, address: str, paths: Paths) -> None:
+        self.address, self._root = address, paths.home
+        self._uri = os.environ.get("MLFLOW_TRACKING_URI") or (
+            f"{SQLITE}{paths.home / 'mlflow' / 'mlflow.db'}"
+        )
+        digest = hashlib.sha256(f"{self._uri} {address}".encode()).hexdigest()[:12]
+        self._folder = paths.state / "serving" / digest
+        self._state: object = None
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the address may name another version later."""
+        return "@" in self.address
+
+    def begin(self) -> None:
+        """Begin to fetch; `first` waits for it. Imports go on meanwhile."""
+        if self._kept() is None or self._database() is None or self._database() != self._noted():
+            self._process = self._start()
+
+    def first(self) -> tuple[Fetched, str | None]:
+        """The version to start with, and why it may not be the one that is wanted.
+
+        Raises:
+            UserError: there is none, and none was kept.
+        """
+        kept = self._kept()
+        if kept is not None and self._process is None:
+            self._state = self._database()
+            return kept, None  # the registry's database is as it was when this was fetched
+        try:
+            return self._finish(), None
+        except UserError as error:
+            if kept is None or not isinstance(error, StorageError):
+                raise
+            return kept, f"started from the last version that was fetched: {error}"
+
+    def __call__(self) -> Fetched | None:
+        """The version that the address names now; None where nothing has changed."""
+        state = self._database()
+        if state is not None and state == self._state:
+            return None
+        self._process = self._start()
+        return self._finish()
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._begun = self._database()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        module = "plumbline.commands.serve_fetch"
+        return subprocess.Popen(
+            [sys.executable, "-m", module, self.address, self._root, self._folder],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _finish(self) -> Fetched:
+        assert self._process is not None
+        process, self._process = self._process, None
+        try:
+            output, errors = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise StorageError(
+                f"the registry gave no version within {SECONDS} s", where=self.address
+            ) from None
+        lines = output.strip().splitlines()
+        try:
+            result = json.loads(lines[-1])
+        except (IndexError, ValueError):
+            raise StorageError(
+                f"the version could not be fetched: {errors.strip()[-500:]}", where=self.address
+            ) from None
+        if "error" in result:
+            kind = StorageError if result["storage"] else UserError
+            raise kind(result["error"])
+        self._state = self._begun
+        write_json(self._folder / "kept.json", {**result, "database": self._state})
+        return Fetched(folder=Path(result["folder"]), version=result["version"])
+
+    def _kept(self) -> Fetched | None:
+        try:
+            kept = read_json(self._folder / "kept.json")
+            folder = Path(kept["folder"])
+            return Fetched(folder=folder, version=kept["version"]) if folder.is_dir() else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _noted(self) -> object:
+        return read_json(self._folder / "kept.json").get("database")
+
+    def _database(self) -> list[int] | None:
+        """Changes whenever the registry does, where that is a file; None: only asking helps."""
+        if not self._uri.startswith(SQLITE):
+            return None
+        state = []
+        for name in (self._uri.removeprefix(SQLITE), f"{self._uri.removeprefix(SQLITE)}-wal"):
+            try:
+                status = Path(name).stat()
+            except OSError:
+                continue
+            if status.st_size:
+                state += [status.st_mtime_ns, status.st_size]
+        return state or None

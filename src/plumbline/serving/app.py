@@ -1,0 +1,152 @@
+"""The REST service: what each address answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from plumbline.config.serve import ServeConfig
+from plumbline.inference.feature_reader import Extra
+from plumbline.serving.answers import answer_rows
+from plumbline.serving.batcher import Answer, Batcher
+from plumbline.serving.guard import DEFECT, App, Guard, headers_of
+from plumbline.serving.holder import Holder
+from plumbline.serving.openapi import openapi
+from plumbline.serving.refused import Refused
+from plumbline.serving.request_body import read_rows
+
+OPENAPI = "/openapi.json"
+PAGE = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+)
+
+
+class Service:
+    """What the addresses share.
+
+    Args:
+        token: that every request has to bear; None: none.
+    """
+
+    def __init__(self, holder: Holder, config: ServeConfig, *, token: str | None = None) -> None:
+        self.holder, self.config, self.token = holder, config, token
+        self.measures = holder.measures
+        self.batcher = Batcher(
+            lambda: holder.current,
+            batch_rows=config.batch_rows,
+            queue_rows=config.queue_rows,
+            on_batch=self.measures.batch,
+        )
+        self.measures.gauge(
+            "plumbline_queue_rows", "Rows that wait", lambda: float(self.batcher.waiting)
+        )
+
+    async def predict(self, request: Request) -> Response:
+        """POST /predict."""
+        state = request.scope["state"]
+        rows = read_rows(
+            state["body"], request.headers.get("content-type", ""), self.config.max_rows
+        )
+        answer: Answer = await self.batcher.predict(rows, _extra(request))
+        self.measures.predicted(answer.table)
+        classes = answer.served.predictor.schema.classes
+        return _json(
+            {
+                "request_id": state["request_id"],
+                "version": answer.served.version,
+                "predictions": answer_rows(answer.table, classes),
+            }
+        )
+
+    async def health(self) -> Response:
+        """GET /health."""
+        return _json({"status": "ok"})
+
+    async def ready(self) -> Response:
+        """GET /ready."""
+        return _json({"ready": True, **self.holder.state()})
+
+    async def metrics(self) -> Response:
+        """GET /metrics."""
+        return Response(self.measures.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def description(self) -> Response:
+        """GET /openapi.json."""
+        name = self.holder.current.version.partition("/")[0]
+        return _json(openapi(self.holder.current, title=name, token=self.token is not None))
+
+    async def page(self) -> Response:
+        """GET /docs: a page that reads /openapi.json and sends the example when pressed."""
+        content = files("plumbline.serving").joinpath("docs.html").read_bytes()
+        headers = {"content-security-policy": PAGE.decode()}
+        return Response(content, media_type="text/html; charset=utf-8", headers=headers)
+
+
+def create_app(service: Service) -> App:
+    """The ASGI application of a service, limits and all."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.batcher.start()
+        service.holder.start()
+        try:
+            yield
+        finally:
+            service.holder.close()
+            service.batcher.close()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_api_route("/predict", service.predict, methods=["POST"])
+    for path, answer in {
+        "/health": service.health,
+        "/ready": service.ready,
+        "/metrics": service.metrics,
+        "/docs": service.page,
+        OPENAPI: service.description,
+    }.items():
+        app.add_api_route(path, answer, methods=["GET"])
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Exception, _failed)  # the guard logs it
+    app.add_exception_handler(404, _elsewhere)
+    app.add_exception_handler(405, _elsewhere)
+    return Guard(app, config=service.config, token=service.token, observer=service.measures)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    body = orjson.dumps(error.content(request.scope["state"]["request_id"]))
+    return Response(body, error.status, headers_of(error))
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    return await _refused(request, Refused(500, DEFECT))
+
+
+async def _elsewhere(request: Request, error: Exception) -> Response:
+    """What is not there, in the form that every refusal has."""
+    status = getattr(error, "status_code", 404)
+    message = (
+        f"{request.method} is not taken here"
+        if status == 405
+        else "no such address; /docs lists those that there are"
+    )
+    headers = getattr(error, "headers", None)
+    body = Refused(status, message).content(request.scope["state"]["request_id"])
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def _extra(request: Request) -> Extra:
+    extra = request.query_params.get("extra", "refuse")
+    if extra not in ("refuse", "ignore"):
+        raise Refused(422, f"?extra= wanted refuse or ignore, got {extra[:80]!r}")
+    return "ignore" if extra == "ignore" else "refuse"
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")

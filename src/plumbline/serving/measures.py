@@ -1,0 +1,102 @@
+"""What Prometheus reads at /metrics."""
+
+from __future__ import annotations
+
+from collections import Counter as Counted
+from collections.abc import Callable
+
+import polars as pl
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from plumbline.inference.decided import PREDICTED
+
+PATHS = ("/predict", "/explain", "/feedback", "/health", "/ready", "/metrics", "/docs")
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+STEPS = [digit * 10.0**power for power in range(-2, 7) for digit in (1, 3)]
+VALUES = (*(-step for step in reversed(STEPS)), 0.0, *STEPS)
+OUTSIDE = "out_of_distribution"  # column of the table of predictions, where the version has one
+
+
+class Measures:
+    """Counters of one service, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._seconds = Histogram(
+            "plumbline_request_seconds",
+            "Time from a request's first byte to its answer",
+            ["path", "status"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._batches = Histogram(
+            "plumbline_batch_rows",
+            "Rows that were predicted at once",
+            buckets=ROWS,
+            registry=registry,
+        )
+        self._rows = Counter("plumbline_rows", "Rows that were predicted", registry=registry)
+        self._classes = Counter(
+            "plumbline_predictions", "Rows by predicted class", ["class"], registry=registry
+        )
+        self._values = Histogram(
+            "plumbline_predicted_value", "Predicted values", buckets=VALUES, registry=registry
+        )
+        self._outside = Counter(
+            "plumbline_rows_out_of_distribution",
+            "Rows that are unlike the training rows",
+            registry=registry,
+        )
+        self._version = Gauge(
+            "plumbline_version", "1 for the version that answers", ["version"], registry=registry
+        )
+        self.swaps = Counter(
+            "plumbline_version_swaps",
+            "Versions that were taken over, or refused",
+            ["result"],
+            registry=registry,
+        )
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        known = path if path in PATHS else "other"
+        self._seconds.labels(known, str(status)).observe(seconds)
+
+    def batch(self, rows: int) -> None:
+        """Count a batch."""
+        self._batches.observe(rows)
+
+    def predicted(self, table: pl.DataFrame) -> None:
+        """Count predictions."""
+        self._rows.inc(len(table))
+        values = table[PREDICTED].drop_nulls()
+        if values.dtype == pl.String:
+            for name, count in Counted(values.to_list()).items():
+                self._classes.labels(name).inc(count)
+        else:
+            for value in values:
+                self._values.observe(value)
+        if OUTSIDE in table.columns:
+            self._outside.inc(int(table[OUTSIDE].fill_null(False).sum()))
+
+    def serves(self, version: str) -> None:
+        """Say which version answers from now on."""
+        self._version.clear()
+        self._version.labels(version).set(1)
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Show a number that something else keeps."""
+        Gauge(name, text, registry=self._registry).set_function(value)
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self._registry)

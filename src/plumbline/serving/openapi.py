@@ -1,0 +1,160 @@
+"""The service in OpenAPI: the columns of the version that answers, and an example that works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plumbline.cells import describe
+from plumbline.kinds import ColumnType
+from plumbline.serving.served import Served
+from plumbline.tables import Column
+
+JSON_TYPES: dict[ColumnType, list[str]] = {
+    ColumnType.NUMBER: ["number", "string", "null"],
+    ColumnType.INTEGER: ["integer", "string", "null"],
+    ColumnType.BOOLEAN: ["boolean", "string", "null"],
+    ColumnType.CATEGORY: ["string", "number", "null"],
+    ColumnType.TEXT: ["string", "null"],
+    ColumnType.DATE: ["string", "null"],
+    ColumnType.IMAGE: ["string", "null"],
+}
+EXAMPLES = 20  # values listed of a category
+REFUSALS = {
+    "400": "The body is not what its Content-Type says",
+    "401": "The bearer token is missing or wrong",
+    "413": "More bytes or rows than the service takes at once",
+    "415": "The Content-Type is another",
+    "422": "A row cannot be read; the body names row and column",
+    "429": "Too many requests a second; Retry-After says when",
+    "503": "Too much is waiting, or the time is up; Retry-After says when",
+}
+
+
+def openapi(served: Served, *, title: str, token: bool) -> dict[str, Any]:
+    """The description of the service. Args: token: it asks for one."""
+    classes = served.predictor.schema.classes
+    example = {"rows": [dict(row) for row in served.example]}
+    rows = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Row"}}
+    body = _object({"rows": rows}, ["rows"])
+    answer = _object(
+        {
+            "request_id": {"type": "string"},
+            "version": {"type": "string", "examples": [served.version]},
+            "predictions": {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/Prediction"},
+            },
+        },
+        ["request_id", "version", "predictions"],
+    )
+    paths: dict[str, Any] = {
+        "/predict": _post("A prediction for every row", body, answer, example),
+        "/health": _get("200 as long as the process lives", "application/json"),
+        "/ready": _get("Which version answers, and what is out of order", "application/json"),
+        "/metrics": _get("Counters for Prometheus", "text/plain"),
+    }
+    row = _row(served)
+    paths["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"] = {"schema": row}
+    described: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": served.version},
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "Row": row,
+                "Prediction": _prediction(list(classes)),
+                "Refusal": _refusal(),
+            }
+        },
+    }
+    if token:
+        schemes = {"token": {"type": "http", "scheme": "bearer"}}
+        described["components"]["securitySchemes"] = schemes
+        described["security"] = [{"token": []}]
+    return described
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _post(summary: str, body: Any, answer: Any, example: Any) -> dict[str, Any]:
+    content = {"application/json": {"schema": body, "example": example}}
+    refusals = {
+        status: {
+            "description": text,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+        }
+        for status, text in REFUSALS.items()
+    }
+    answered = {"description": "Done", "content": {"application/json": {"schema": answer}}}
+    return {
+        "post": {
+            "summary": summary,
+            "requestBody": {"required": True, "content": content},
+            "responses": {"200": answered, **refusals},
+        }
+    }
+
+
+def _get(summary: str, kind: str) -> dict[str, Any]:
+    answered = {"description": "Done", "content": {kind: {}}}
+    return {"get": {"summary": summary, "responses": {"200": answered}}}
+
+
+def _row(served: Served) -> dict[str, Any]:
+    """An object with a property for each column that the model reads."""
+    optional = served.parser.optional
+    columns = served.predictor.columns
+    return {
+        "type": "object",
+        "properties": {column.name: _cell(column, served) for column in columns},
+        "required": [column.name for column in columns if column.name not in optional],
+    }
+
+
+def _cell(column: Column, served: Served) -> dict[str, Any]:
+    cell: dict[str, Any] = {"type": JSON_TYPES[column.type]}
+    if column.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
+        cell["description"] = describe(column)
+    if column.type is ColumnType.IMAGE:
+        cell["contentEncoding"] = "base64"
+    known = served.categories.get(column.name, ())
+    examples = list(known[:EXAMPLES]) or [row[column.name] for row in served.example]
+    cell["examples"] = [value for value in dict.fromkeys(examples) if value is not None]
+    return cell
+
+
+def _prediction(classes: list[str]) -> dict[str, Any]:
+    number = {"type": ["number", "null"]}
+    if not classes:
+        return {
+            "type": "object",
+            "properties": {"predicted": number, "low": number, "high": number},
+            "required": ["predicted"],
+        }
+    return {
+        "type": "object",
+        "properties": {
+            "predicted": {"type": "string", "enum": classes},
+            "probabilities": {"type": "object", "properties": dict.fromkeys(classes, number)},
+            "prediction_set": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["predicted", "probabilities"],
+    }
+
+
+def _refusal() -> dict[str, Any]:
+    text = {"type": "string"}
+    cell = {"row": {"type": "integer"}, "column": text, "reason": text}
+    cells = {"type": "array", "items": {"type": "object", "properties": cell}}
+    return {
+        "type": "object",
+        "properties": {"request_id": text, "error": text, "cells": cells},
+        "required": ["request_id", "error"],
+    }
