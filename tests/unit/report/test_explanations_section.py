@@ -141,9 +141,18 @@ def test_a_probability_is_written_as_one(tmp_path: Path, probability: float, sho
 
 def test_a_single_column_is_said_to_have_no_ranking(tmp_path: Path) -> None:
     write_sample(tmp_path)
-    change(tmp_path, "importance.json", columns={"photo": 0.4})
-    (tmp_path / "explain" / "faithfulness.json").write_text("{}")
+    change(tmp_path, "importance.json", columns={"age": 0.4})
+    for file in ("faithfulness.json", "words.json", "patches.json"):
+        (tmp_path / "explain" / file).write_text("{}")
     faithfulness = parts(tmp_path, "binary")[2]
     assert [getattr(block, "text", "") for block in faithfulness.blocks] == [
         "There is one column: no ranking of columns that could be tested."
     ]
+
+
+def test_of_a_single_text_or_image_its_parts_are_shown_alone(tmp_path: Path) -> None:
+    write_sample(tmp_path)
+    assert len(parts(tmp_path, "binary")) == 5
+    change(tmp_path, "importance.json", columns={"photo": 0.4})
+    titles = [part.title for part in parts(tmp_path, "binary")]
+    assert titles == ["Texts, word by word", "Images, patch by patch"]

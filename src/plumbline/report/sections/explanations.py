@@ -47,18 +47,16 @@ LABEL_ROOM = WIDTH * 0.45 - 4  # of `column = value` beside a bar
 
 
 def explanations(reports: Reports, about: About) -> Section:
-    """What the predictions rest on."""
+    """What the predictions rest on. Of a single text or image column its words or patches are all
+    that there is to tell."""
+    parts = [*words_part(reports, about), *patches_part(reports, about)]
+    if not (parts and len(_columns(reports)) == 1):
+        parts = [_global(reports, about), _local(reports, about), _faithfulness(reports), *parts]
     return Section(
         id="explanations",
         title="Explanations",
         status=explanations_status(reports),
-        parts=[
-            _global(reports, about),
-            _local(reports, about),
-            _faithfulness(reports),
-            *words_part(reports, about),
-            *patches_part(reports, about),
-        ],
+        parts=parts,
     )
 
 
@@ -77,9 +75,13 @@ def _ranked(content: Any) -> dict[str, float]:
     return dict(sorted(values.items(), key=lambda item: -item[1]))
 
 
+def _columns(reports: Reports) -> dict[str, float]:
+    return _ranked(pick(reports.json(artifacts.IMPORTANCE), "columns"))
+
+
 def _global(reports: Reports, about: About) -> Subsection:
     content = reports.json(artifacts.IMPORTANCE)
-    columns = _ranked(pick(content, "columns"))
+    columns = _columns(reports)
     top = list(columns.items())[:TOP]
     output, unit = explained_output(about), explained_unit(about)
     figures = []
@@ -257,7 +259,7 @@ def _faithfulness(reports: Reports) -> Subsection:
         caption = "The deletion test: area under the change of the prediction"
         blocks.append(deletion_grid(caption, tests[:10]))
     elif reports.problem(artifacts.FAITHFULNESS) is None:
-        single = len(_ranked(pick(reports.json(artifacts.IMPORTANCE), "columns"))) == 1
+        single = len(_columns(reports)) == 1
         blocks.append(Text(ONE_COLUMN if single else "No explanation was tested."))
     read = (
         "The columns that an explanation ranks first are replaced first by values of background "
