@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import socket
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 import yaml
 
+from plumbline import cli
 from plumbline.config import Config, Paths
 from plumbline.config.model import ModelConfig, TrainConfig
 from plumbline.data.load import load_expectations
@@ -286,6 +289,12 @@ def plumbline(folder: Path, *arguments: str, seconds: float = 300, **more: str) 
         timeout=seconds,
         check=False,
     )
+
+
+def plumbline_here(folder: Path, *arguments: str) -> int:
+    """The same in this process, which has the libraries imported already; returns the exit code."""
+    with contextlib.chdir(folder), warnings.catch_warnings():
+        return cli.main(arguments)
 
 
 def outputs(paths: Paths) -> dict[str, str]:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.made import plumbline_here
 
 STAGES = ("validate", "split", "normalize")
 OUTPUTS = {
@@ -20,10 +21,6 @@ OUTPUTS = {
     "split": "artifacts/split",
     "normalize": "artifacts/prepared",
 }
-
-
-def run(folder: Path, stage: str) -> None:
-    subprocess.run([sys.executable, "-m", "plumbline", stage], cwd=folder, check=True)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -43,7 +40,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copyfile(root / name, folder / name)
     shutil.copytree(root / "data", folder / "data")
     for stage in STAGES:
-        run(folder, stage)
+        assert plumbline_here(folder, stage) == 0
     return folder
 
 
@@ -64,7 +61,7 @@ def kill_and_repeat(finished: Path, folder: Path, stage: str, seconds: float) ->
     # between the two renames of a folder its old content has another name
     old = place.parent / f".{place.name}.old"
     assert hashes(place if place.exists() else old) == before
-    run(folder, stage)
+    assert plumbline_here(folder, stage) == 0
     assert hashes(place) == before
     left = [p for p in place.parent.iterdir() if p.name.endswith(".old")]
     assert left == []

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from tests.made import plumbline
+from tests.made import plumbline, plumbline_here
 
 from plumbline.stages import STAGES
 
@@ -18,11 +18,6 @@ NUMBERS += ["x" * 300]
 WORDS = ["column", "part", "code", "text", "class", "名前", "a.b", "x/y", "=1+1", "[c]", "fold_0"]
 WORDS += ["key", "reason", "🎯", "a\nb", "^a", "a$", "<b>", "part is unique"]
 UNREGISTERED = STAGES[: STAGES.index("register")]
-
-
-def run(folder: Path, *arguments: str) -> None:
-    done = plumbline(folder, *arguments)
-    assert done.returncode == 0, f"{arguments}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize(
@@ -36,11 +31,12 @@ def test_names_that_we_use_ourselves(checkout: Path, target: str, group: str) ->
     columns[group] = rng.integers(0, 80, n)
     columns[target] = np.where(columns["row"] + rng.normal(size=n) > 0, "yes", "no")
     pl.DataFrame(columns).write_csv(checkout / "odd.csv")
-    run(checkout, "init", "--data", "odd.csv", "--target", target, "--group", group)
+    done = plumbline(checkout, "init", "--data", "odd.csv", "--target", target, "--group", group)
+    assert done.returncode == 0, done.stderr
     params = yaml.safe_load((checkout / "params.yaml").read_text())
     params["tune"]["trials"] = 0
     params["train"] |= {"epochs": 1, "learning_curve": []}
     params["explain"] |= {"rows": 5, "lime_rows": 1, "faithfulness_rows": 5}
     (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     for stage in UNREGISTERED:
-        run(checkout, stage)
+        assert plumbline_here(checkout, stage) == 0, stage

@@ -20,9 +20,11 @@ from tests.made import (
     made_spec,
     outputs,
     plumbline,
+    plumbline_here,
     write_params,
 )
 
+from plumbline.config import Paths
 from plumbline.kinds import Task
 from plumbline.preprocessing.arrays import write_examples
 
@@ -37,11 +39,17 @@ def on(processes: int) -> dict[str, Any]:
     return {**GIVEN, "runtime": {"processes": processes}}
 
 
-def test_two_processes_through_the_launcher(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """Trained by one process."""
+    paths = made_checkout(tmp_path_factory.mktemp("one"), SPEC, **on(1))
+    assert plumbline_here(paths.root, "train") == 0
+    return paths
+
+
+def test_two_processes_through_the_launcher(tmp_path: Path, one: Paths) -> None:
     """The loss curve of one process, the same bytes each time, and one table for the user."""
-    one, two = (made_checkout(tmp_path / str(n), SPEC, **on(n)) for n in (1, 2))
-    done = plumbline(one.root, "train")
-    assert done.returncode == 0, done.stderr
+    two = made_checkout(tmp_path, SPEC, **on(2))
     runs = []
     for _ in range(2):
         done = plumbline(two.root, "train")
@@ -110,11 +118,9 @@ def test_more_processes_than_rows(tmp_path: Path) -> None:
     assert len(curves(paths)) == 1
 
 
-def test_a_launcher_of_ones_own(tmp_path: Path) -> None:
+def test_a_launcher_of_ones_own(tmp_path: Path, one: Paths) -> None:
     """Several machines: torch's launcher on each of them runs the same module."""
     paths = made_checkout(tmp_path, SPEC, **on(1))
-    one = made_checkout(tmp_path / "one", SPEC, **on(1))
-    assert plumbline(one.root, "train").returncode == 0
     port = free_port()
     agents = [
         subprocess.Popen(
