@@ -14,6 +14,20 @@ settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile("random", print_blob=True)
 settings.load_profile("repeatable")
 
+# the longest, which wait for no other
+FIRST = ("test_own_data.py", "test_graph.py")
+
+
+def keep_to_own_cores() -> None:
+    """One worker of several computes on its share of the cores, and so does what it starts: threads
+    of all workers on all cores wait for each other at every step."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[number % len(cores) :: workers])
+
+
+keep_to_own_cores()  # before a library counts the cores
 # as the command line does: OpenMP's threads do not spin; read when torch is imported
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +61,8 @@ def one_thread() -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long ones first, so that no worker ends alone; soak tests only when asked for."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    first = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda i: (first.get(i.path.name, len(first)), "e2e" not in i.path.parts))
     if config.getoption("-m"):  # make soak, pytest -m soak
         return
     soak = [item for item in items if item.get_closest_marker("soak")]

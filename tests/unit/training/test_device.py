@@ -56,8 +56,8 @@ def test_threads_are_as_asked_or_the_cores_shared_out(monkeypatch: pytest.Monkey
 def test_results_repeat_by_torchs_own_switches() -> None:
     before = torch.get_num_threads()
     try:
-        set_up(torch.device("cpu"), 1)
-        assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()
+        set_up(torch.device("cpu"), 3)
+        assert torch.get_num_threads() == 3 and torch.are_deterministic_algorithms_enabled()
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(False)
