@@ -66,6 +66,7 @@ def serve(
     from plumbline.serving.app import Service, create_app
     from plumbline.serving.holder import Fetched, Holder
     from plumbline.serving.measures import Measures
+    from plumbline.serving.request_log import KEY as LOG_KEY
 
     _log_to_stderr()
     if registered is None:
@@ -80,7 +81,14 @@ def serve(
         max_pixels=config.max_image_pixels,
         note=note,
     )
-    app = create_app(Service(holder, config, token=token))
+    service = Service(
+        holder,
+        config,
+        token=token,
+        log_folder=paths.root / config.log.folder,
+        log_key=os.environ.get(LOG_KEY, "").encode() or None,
+    )
+    app = create_app(service)
     sys.setswitchinterval(SWITCH_SECONDS)
     server = uvicorn.Server(
         uvicorn.Config(

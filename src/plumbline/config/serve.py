@@ -8,6 +8,19 @@ from plumbline.config.section import NonNegative, Positive, Text, section
 
 
 @section
+class ServeLogConfig:
+    """The log of requests: where it is, how long it is kept, which columns are not in it."""
+
+    enabled: bool = True
+    folder: Text = "logs/serving"
+    flush_seconds: Positive = 5.0
+    keep_days: int = Field(default=90, ge=1, le=36_500)
+    max_queue_mb: int = Field(default=64, ge=1, le=100_000)
+    mask: list[Text] = Field(default_factory=list)
+    hash: list[Text] = Field(default_factory=list)
+
+
+@section
 class ServeConfig:
     """Where the service listens, and what it takes at most."""
 
@@ -23,3 +36,4 @@ class ServeConfig:
     rate_per_second: NonNegative = 1000.0
     shutdown_seconds: Positive = 30.0
     poll_seconds: Positive = 10.0
+    log: ServeLogConfig = Field(default_factory=ServeLogConfig)

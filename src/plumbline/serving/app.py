@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,11 +18,13 @@ from plumbline.config.serve import ServeConfig
 from plumbline.inference.feature_reader import Extra
 from plumbline.serving.answers import answer_rows
 from plumbline.serving.batcher import Answer, Batcher
+from plumbline.serving.feedback import read_labels
 from plumbline.serving.guard import DEFECT, App, Guard, headers_of
 from plumbline.serving.holder import Holder
 from plumbline.serving.openapi import openapi
 from plumbline.serving.refused import Refused
 from plumbline.serving.request_body import read_rows
+from plumbline.serving.request_log import LoggedRequest, RequestLog, check_hidden
 
 OPENAPI = "/openapi.json"
 PAGE = (
@@ -32,9 +37,22 @@ class Service:
 
     Args:
         token: that every request has to bear; None: none.
+        log_folder: of the log of requests; None: there is none.
+        log_key: of hashes in the log.
+
+    Raises:
+        ParameterError: a column that the log is to hide is not there, or hashes have no key.
     """
 
-    def __init__(self, holder: Holder, config: ServeConfig, *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        holder: Holder,
+        config: ServeConfig,
+        *,
+        token: str | None = None,
+        log_folder: Path | None = None,
+        log_key: bytes | None = None,
+    ) -> None:
         self.holder, self.config, self.token = holder, config, token
         self.measures = holder.measures
         self.batcher = Batcher(
@@ -47,6 +65,17 @@ class Service:
             "plumbline_queue_rows", "Rows that wait", lambda: float(self.batcher.waiting)
         )
 
+        self.log: RequestLog | None = None
+        if log_folder is not None and config.log.enabled:
+            check_hidden(config.log, holder.current.predictor.known_columns, log_key)
+            self.log = RequestLog(
+                log_folder,
+                config.log,
+                key=log_key,
+                dropped=self.measures.log_dropped,
+                refused=self.measures.log_failures,
+            )
+
     async def predict(self, request: Request) -> Response:
         """POST /predict."""
         state = request.scope["state"]
@@ -55,6 +84,17 @@ class Service:
         )
         answer: Answer = await self.batcher.predict(rows, _extra(request))
         self.measures.predicted(answer.table)
+        if self.log is not None:
+            record = LoggedRequest(
+                request_id=state["request_id"],
+                time=dt.datetime.now(dt.UTC).replace(tzinfo=None),
+                seconds=time.perf_counter() - state["begun"],
+                served=answer.served,
+                rows=answer.rows,
+                table=answer.table,
+                size=len(state["body"]),
+            )
+            self.log.add(record)
         classes = answer.served.predictor.schema.classes
         return _json(
             {
@@ -64,13 +104,24 @@ class Service:
             }
         )
 
+    async def feedback(self, request: Request) -> Response:
+        """POST /feedback."""
+        state = request.scope["state"]
+        if self.log is None:
+            raise Refused(409, "nothing is logged (serve.log.enabled), so labels belong to nothing")
+        schema = self.holder.current.predictor.schema
+        labels = read_labels(state["body"], schema, self.config.max_rows)
+        if not self.log.label(labels):
+            raise Refused(503, "the log's queue is full; send the labels again", retry_after=10)
+        return _json({"request_id": state["request_id"], "accepted": len(labels)}, 202)
+
     async def health(self) -> Response:
         """GET /health."""
         return _json({"status": "ok"})
 
     async def ready(self) -> Response:
         """GET /ready."""
-        return _json({"ready": True, **self.holder.state()})
+        return _json({"ready": True, **self.holder.state(), "log": self.log and self.log.problem})
 
     async def metrics(self) -> Response:
         """GET /metrics."""
@@ -93,6 +144,8 @@ def create_app(service: Service) -> App:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if service.log is not None:
+            service.log.start()
         service.batcher.start()
         service.holder.start()
         try:
@@ -100,9 +153,12 @@ def create_app(service: Service) -> App:
         finally:
             service.holder.close()
             service.batcher.close()
+            if service.log is not None:
+                service.log.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_api_route("/predict", service.predict, methods=["POST"])
+    app.add_api_route("/feedback", service.feedback, methods=["POST"])
     for path, answer in {
         "/health": service.health,
         "/ready": service.ready,
@@ -148,5 +204,5 @@ def _extra(request: Request) -> Extra:
     return "ignore" if extra == "ignore" else "refuse"
 
 
-def _json(content: Any) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

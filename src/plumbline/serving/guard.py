@@ -32,7 +32,7 @@ class Observer(Protocol):
 class Guard:
     """ASGI: lets an application see only requests that keep to the limits, their body whole.
 
-    `scope["state"]` then has `request_id` and `body`.
+    `scope["state"]` then has `request_id`, `body` and `begun`, the time of its first byte.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Guard:
             await send(message)
 
         try:
-            await self._answer(scope, receive, sending, request_id)
+            await self._answer(scope, receive, sending, request_id, begun)
         except Refused as error:
             if not status:
                 await refuse(sending, error, request_id)
@@ -69,7 +69,9 @@ class Guard:
         finally:
             self._observer.answered(scope["path"], status, time.perf_counter() - begun)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, begun: float
+    ) -> None:
         headers = dict(scope["headers"])
         client = scope.get("client")
         self._rate.check(client[0] if client else "")
@@ -77,7 +79,7 @@ class Guard:
         body = b""
         if scope["method"] not in ("GET", "HEAD"):
             body = await read_body(receive, headers, self._most, self._seconds)
-        scope.setdefault("state", {}).update(request_id=request_id, body=body)
+        scope.setdefault("state", {}).update(request_id=request_id, body=body, begun=begun)
         try:
             async with asyncio.timeout(self._seconds):
                 await self._app(scope, receive, send)

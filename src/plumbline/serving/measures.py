@@ -59,6 +59,12 @@ class Measures:
         self._version = Gauge(
             "plumbline_version", "1 for the version that answers", ["version"], registry=registry
         )
+        self.log_dropped = Counter(
+            "plumbline_log_dropped_rows", "Rows and labels that were not logged", registry=registry
+        )
+        self.log_failures = Counter(
+            "plumbline_log_failures", "Times that the log could not be written", registry=registry
+        )
         self.swaps = Counter(
             "plumbline_version_swaps",
             "Versions that were taken over, or refused",

@@ -49,6 +49,7 @@ def openapi(served: Served, *, title: str, token: bool) -> dict[str, Any]:
     )
     paths: dict[str, Any] = {
         "/predict": _post("A prediction for every row", body, answer, example),
+        "/feedback": _feedback(served),
         "/health": _get("200 as long as the process lives", "application/json"),
         "/ready": _get("Which version answers, and what is out of order", "application/json"),
         "/metrics": _get("Counters for Prometheus", "text/plain"),
@@ -100,6 +101,29 @@ def _post(summary: str, body: Any, answer: Any, example: Any) -> dict[str, Any]:
             "responses": {"200": answered, **refusals},
         }
     }
+
+
+def _feedback(served: Served) -> dict[str, Any]:
+    known = list(served.predictor.schema.classes)
+    label = {"type": "string", "enum": known} if known else {"type": ["number", "string"]}
+    number = {"type": "integer", "minimum": 0}
+    row = _object(
+        {
+            "request_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "row": number,
+            "label": label,
+        },
+        ["request_id", "row", "label"],
+    )
+    example = {"request_id": "0" * 32, "row": 0, "label": known[0] if known else 1.5}
+    described = _post(
+        "Labels that came later, by the id of an answer",
+        _object({"labels": {"type": "array", "minItems": 1, "items": row}}, ["labels"]),
+        _object({"request_id": {"type": "string"}, "accepted": number}, ["accepted"]),
+        {"labels": [example]},
+    )
+    described["post"]["responses"]["202"] = described["post"]["responses"].pop("200")
+    return described
 
 
 def _get(summary: str, kind: str) -> dict[str, Any]:

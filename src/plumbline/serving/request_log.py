@@ -1,0 +1,315 @@
+"""The log of requests: what was sent, what was answered, by which version, when; Parquet by day.
+
+An answer never waits for it: records go into a bounded queue, and a thread writes them. What does
+not fit is counted and dropped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from plumbline.config.serve import ServeLogConfig
+from plumbline.errors import ParameterError, nearest
+from plumbline.files import new_file
+from plumbline.serving.request_rows import Row
+from plumbline.serving.served import Served
+
+KEY = "PLUMBLINE_SERVE_LOG_KEY"  # environment: of the hashes
+REQUESTS, FEEDBACK = "requests", "feedback"  # folders; each has a folder per day
+INPUT, OUTPUT = "input.", "output."  # before the names of columns
+FILE_ROWS = 50_000  # a file of more is not written again
+NOTED_SECONDS = 60.0  # between two lines about a disk that refuses
+MB = 2**20
+logger = logging.getLogger("plumbline.serving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedRequest:
+    """A request that was answered. `size`: of its body, in bytes."""
+
+    request_id: str
+    time: dt.datetime
+    seconds: float
+    served: Served
+    rows: Sequence[Row]
+    table: pl.DataFrame
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What a row turned out to be."""
+
+    request_id: str
+    row: int
+    label: str
+    time: dt.datetime
+
+
+class _Counted(Protocol):
+    def inc(self, amount: float = 1) -> None: ...
+
+
+class RequestLog:
+    """Writes records and labels in a thread of its own.
+
+    Args:
+        folder: of the log.
+        key: of the hashes; None where nothing is hashed.
+        dropped: counts rows and labels that did not fit into the queue.
+        refused: counts attempts to write that the disk refused.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: ServeLogConfig,
+        *,
+        key: bytes | None,
+        dropped: _Counted,
+        refused: _Counted,
+    ) -> None:
+        self._folder, self._config = folder, config
+        self._hide = _Hiding(config, key)
+        self._dropped, self._refused = dropped, refused
+        self._most = config.max_queue_mb * MB
+        self._records: list[LoggedRequest] = []
+        self._labels: list[Label] = []
+        self._size = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._files = {
+            REQUESTS: _DayFiles(folder / REQUESTS),
+            FEEDBACK: _DayFiles(folder / FEEDBACK),
+        }
+        self._noted = 0.0
+        self.problem: str | None = None
+        self._thread = threading.Thread(target=self._run, name="request log", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is there, then end."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    def add(self, record: LoggedRequest) -> None:
+        """Keep a record, if it fits."""
+        with self._lock:
+            if self._size + record.size > self._most:
+                self._dropped.inc(len(record.rows))
+                return
+            self._size += record.size
+            self._records.append(record)
+
+    def label(self, labels: Sequence[Label]) -> bool:
+        """Keep labels; False where they do not fit."""
+        size = sum(len(one.label) + 100 for one in labels)
+        with self._lock:
+            if self._size + size > self._most:
+                self._dropped.inc(len(labels))
+                return False
+            self._size += size
+            self._labels += labels
+        return True
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._config.flush_seconds)
+            self.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is there. Where the disk refuses, it stays for the next time."""
+        with self._lock:
+            records, labels = list(self._records), list(self._labels)
+        try:
+            of_version = [
+                list(some) for _, some in groupby(records, key=lambda one: id(one.served))
+            ]
+            self._write(REQUESTS, [self._frame(some) for some in of_version])
+            with self._lock:
+                del self._records[: len(records)]
+                self._size -= sum(one.size for one in records)
+            self._write(FEEDBACK, [_label_frame(labels)] if labels else [])
+            with self._lock:
+                del self._labels[: len(labels)]
+                self._size -= sum(len(one.label) + 100 for one in labels)
+            self._remove_old()
+            self.problem = None
+        except Exception as error:  # whatever is wrong with the log, answers go on
+            self._refused.inc()
+            self.problem = f"the log of requests cannot be written: {error}"
+            if time.monotonic() - self._noted > NOTED_SECONDS:
+                self._noted = time.monotonic()
+                logger.warning("%s; it is tried again, and answers go on", self.problem)
+
+    def _write(self, kind: str, frames: Sequence[pl.DataFrame]) -> None:
+        if not frames:
+            return
+        whole = pl.concat(frames, how="diagonal_relaxed")
+        for (day,), part in whole.group_by(pl.col("time").dt.date(), maintain_order=True):
+            self._files[kind].append(day, part)
+
+    def _frame(self, records: Sequence[LoggedRequest]) -> pl.DataFrame:
+        """The rows of requests that one version answered: inputs as the model read them, outputs
+        as they were answered."""
+        served = records[0].served
+        rows = [(one, number) for one in records for number in range(len(one.rows))]
+        own = {
+            "request_id": pl.Series([one.request_id for one, _ in rows], dtype=pl.String),
+            "row": pl.Series([number for _, number in rows], dtype=pl.Int32),
+            "time": pl.Series([one.time for one, _ in rows], dtype=pl.Datetime("us")),
+            "seconds": pl.Series([one.seconds for one, _ in rows], dtype=pl.Float64),
+            "version": pl.Series([served.version] * len(rows), dtype=pl.String),
+        }
+        inputs = served.typed([row for one in records for row in one.rows])
+        outputs = pl.concat([one.table for one in records])
+        return pl.DataFrame(own).with_columns(
+            *(self._hide(one).alias(f"{INPUT}{one.name}") for one in inputs.iter_columns()),
+            *(one.alias(f"{OUTPUT}{one.name}") for one in outputs.iter_columns()),
+        )
+
+    def _remove_old(self) -> None:
+        first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=self._config.keep_days)
+        for kind in (REQUESTS, FEEDBACK):
+            for day in (self._folder / kind).glob("date=*"):
+                if day.name < f"date={first}":
+                    shutil.rmtree(day, ignore_errors=True)
+
+
+def check_hidden(config: ServeLogConfig, known: Collection[str], key: bytes | None) -> None:
+    """Refuse to hide what is not there: the column would be in the log.
+
+    Raises:
+        ParameterError: an unknown column, or hashes without a key.
+    """
+    for option in ("mask", "hash"):
+        for name in getattr(config, option):
+            if name not in known:
+                raise ParameterError(
+                    f"'{name}' is not a column of the training data",
+                    file="params.yaml",
+                    where=f"serve.log.{option}",
+                    hint=nearest(name, known),
+                )
+    if config.hash and not key:
+        raise ParameterError(
+            "hashes need a key, which makes them useless to others",
+            file="params.yaml",
+            where="serve.log.hash",
+            hint=f"set {KEY} in the environment of the service",
+        )
+
+
+class _DayFiles:
+    """The files of a folder, one at a time per day: appended to by being written anew, whole,
+    until it is large."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._day: object = None
+        self._number = 0
+        self._path: Path | None = None
+        self._rows = 0
+
+    def append(self, day: object, rows: pl.DataFrame) -> None:
+        """Add rows to the file of a day."""
+        if self._path is None or day != self._day or self._rows >= FILE_ROWS:
+            name = f"{time.time_ns():x}-{os.getpid()}-{self._number}.parquet"
+            path, before = self._folder / f"date={day}" / name, None
+            self._number += 1
+        else:
+            path, before = self._path, pl.read_parquet(self._path)
+        whole = rows if before is None else pl.concat([before, rows], how="diagonal_relaxed")
+        with new_file(path) as temporary:
+            whole.write_parquet(temporary, compression="zstd", statistics=False)
+        self._path, self._day, self._rows = path, day, len(whole)
+
+
+class _Hiding:
+    """Leaves columns out of the log, or writes a keyed hash of their cells."""
+
+    def __init__(self, config: ServeLogConfig, key: bytes | None) -> None:
+        self._mask, self._hash, self._key = frozenset(config.mask), frozenset(config.hash), key
+
+    def __call__(self, cells: pl.Series) -> pl.Series:
+        """A column as the log has it; an image is the SHA-256 of its bytes."""
+        if cells.name in self._mask:
+            return pl.Series(cells.name, [None] * len(cells), dtype=pl.String)
+        if cells.dtype == pl.Binary:
+            digests = [None if v is None else hashlib.sha256(v).hexdigest() for v in cells]
+            cells = pl.Series(cells.name, digests, dtype=pl.String)
+        if cells.name in self._hash:
+            texts = cells.cast(pl.String)
+            cells = pl.Series(cells.name, [self._digest(v) for v in texts], dtype=pl.String)
+        return cells
+
+    def _digest(self, cell: str | None) -> str | None:
+        assert self._key is not None
+        if cell is None:
+            return None
+        return hmac.digest(self._key, cell.encode(), "sha256").hex()[:32]
+
+
+def _label_frame(labels: Sequence[Label]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "request_id": [one.request_id for one in labels],
+            "row": pl.Series([one.row for one in labels], dtype=pl.Int32),
+            "label": [one.label for one in labels],
+            "time": pl.Series([one.time for one in labels], dtype=pl.Datetime("us")),
+        }
+    )
+
+
+def read_log(folder: Path, start: dt.datetime, end: dt.datetime) -> pl.DataFrame:
+    """The rows that were answered from `start` (included) to `end` (not), in UTC, with their
+    labels.
+
+    Columns: `request_id`, `row`, `time`, `seconds` (of the request), `version`, `input.<column>`,
+    `output.<column>`, `label` (text as it was sent; null where none came) and `labeled` (when the
+    last one came, at whatever time). Empty where nothing was logged.
+    """
+    rows = _read(folder / REQUESTS, start, end)
+    labels = _read(folder / FEEDBACK, start, None)
+    if rows is None:
+        return pl.DataFrame()
+    rows = rows.filter(pl.col("time").is_between(start, end, closed="left"))
+    if labels is None:
+        empty = {"label": pl.String(), "labeled": pl.Datetime("us")}
+        return rows.with_columns(pl.lit(None, kind).alias(n) for n, kind in empty.items())
+    keys = ["request_id", "row"]
+    last = labels.sort("time", maintain_order=True).unique(keys, keep="last")
+    return rows.join(last.rename({"time": "labeled"}), on=keys, how="left", maintain_order="left")
+
+
+def _read(folder: Path, start: dt.datetime, end: dt.datetime | None) -> pl.DataFrame | None:
+    """The files of the days that a time reaches into; columns that some lack are null there."""
+    last = None if end is None else f"date={end.date()}"
+    files = [
+        file
+        for day in sorted(folder.glob("date=*"))
+        if f"date={start.date()}" <= day.name and (last is None or day.name <= last)
+        for file in sorted(day.glob("*.parquet"))
+    ]
+    frames = [pl.read_parquet(file) for file in files]
+    return pl.concat(frames, how="diagonal_relaxed").sort("time") if frames else None

@@ -1,0 +1,167 @@
+"""The log holds what was sent and answered, joins the labels that came later, and stops nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+from tests.version import Version, png
+
+from plumbline.config.serve import ServeConfig, ServeLogConfig
+from plumbline.errors import ParameterError
+from plumbline.kinds import Task
+from plumbline.serving import request_log
+from plumbline.serving.app import Service, create_app
+from plumbline.serving.holder import Fetched, Holder
+from plumbline.serving.measures import Measures
+from plumbline.serving.request_log import read_log
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+ROW: dict[str, Any] = dict.fromkeys(("member", "day", "note", "photo"))
+ROW |= {"price": "1.234,50 €", "count": 3, "maker": "A"}
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    return Version(tmp_path_factory.mktemp("version") / "one", Task.BINARY)
+
+
+def service(version: Version, folder: Path, **log: Any) -> Service:
+    holder = Holder(Fetched(folder=version.folder, version="made/1"), measures=Measures())
+    config = ServeConfig(log=ServeLogConfig(folder=str(folder), **log))
+    return Service(holder, config, log_folder=folder, log_key=b"key")
+
+
+def today() -> tuple[dt.datetime, dt.datetime]:
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    return now - dt.timedelta(hours=1), now + dt.timedelta(hours=1)
+
+
+def send(client: TestClient, *rows: dict[str, Any]) -> dict[str, Any]:
+    response = client.post("/predict", json={"rows": list(rows)})
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_what_was_sent_and_answered_is_read_with_its_labels(
+    version: Version, tmp_path: Path
+) -> None:
+    with TestClient(
+        create_app(service(version, tmp_path, mask=["note"], hash=["maker"]))
+    ) as client:
+        first = send(client, ROW, {**ROW, "price": None, "note": "private"})
+        send(client, {**ROW, "price": 7})
+        labels = [
+            {"request_id": first["request_id"], "row": 1, "label": "no"},
+            {"request_id": first["request_id"], "row": 1, "label": "yes"},  # corrected
+        ]
+        assert client.post("/feedback", json={"labels": labels}).status_code == 202
+    rows = read_log(tmp_path, *today())
+    assert rows["row"].to_list() == [0, 1, 0]
+    assert rows["request_id"][0] == rows["request_id"][1] == first["request_id"]
+    assert rows["input.price"].to_list() == [1234.5, None, 7.0]
+    assert rows["input.count"].to_list() == [3, 3, 3]
+    assert rows["input.note"].null_count() == 3
+    assert rows["input.maker"].n_unique() == 1 and len(rows["input.maker"][0]) == 32
+    assert [p["predicted"] for p in first["predictions"]] == rows["output.predicted"].to_list()[:2]
+    assert rows["label"].to_list() == [None, "yes", None]
+    assert rows["version"].unique().to_list() == ["made/1"]
+    assert (
+        "private" not in str(rows.to_dicts()) and read_log(tmp_path / "none", *today()).is_empty()
+    )
+
+
+def test_an_image_is_logged_as_its_hash(version: Version, tmp_path: Path) -> None:
+    with TestClient(create_app(service(version, tmp_path))) as client:
+        files = {"photo": ("a.png", png(1))}
+        fields = {"price": "1", "count": "3", "member": "", "day": "", "maker": "A", "note": ""}
+        assert client.post("/predict", data=fields, files=files).status_code == 200
+    assert read_log(tmp_path, *today())["input.photo"].to_list() == [
+        hashlib.sha256(png(1)).hexdigest()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"label": "perhaps"}, ["'perhaps'", "no, yes"]),
+        ({"label": None}, ["label"]),
+        ({"request_id": "../x"}, ["request_id"]),
+        ({"row": -1}, ["row"]),
+        ({"row": True}, ["row"]),
+        ({"more": 1}, ["more"]),
+    ],
+)
+def test_feedback_that_says_nothing_is_refused(
+    version: Version, tmp_path: Path, change: dict[str, Any], words: list[str]
+) -> None:
+    label = {"request_id": "0" * 32, "row": 0, "label": "yes", **change}
+    with TestClient(create_app(service(version, tmp_path))) as client:
+        response = client.post("/feedback", json={"labels": [label]})
+    assert response.status_code == 422
+    assert all(word in response.json()["error"] for word in words), response.text
+
+
+def test_a_full_disk_is_counted_and_what_waits_is_written_later(
+    version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = pl.DataFrame.write_parquet
+
+    def full(*_given: Any, **_more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    own = service(version, tmp_path, flush_seconds=1000.0)
+    with TestClient(create_app(own)) as client:
+        monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+        send(client, ROW)
+        assert own.log is not None
+        own.log.flush()
+        assert "No space left" in client.get("/ready").json()["log"]
+        assert "plumbline_log_failures_total 1.0" in client.get("/metrics").text
+        monkeypatch.setattr(pl.DataFrame, "write_parquet", write)
+        send(client, ROW)
+        own.log.flush()
+        assert client.get("/ready").json()["log"] is None
+    assert len(read_log(tmp_path, *today())) == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_what_does_not_fit_into_the_queue_is_counted(
+    version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "MB", 200)  # a queue of 200 bytes: one request
+    own = service(version, tmp_path, flush_seconds=1000.0, max_queue_mb=1)
+    with TestClient(create_app(own)) as client:
+        for _ in range(3):
+            send(client, ROW)
+        assert "plumbline_log_dropped_rows_total 2.0" in client.get("/metrics").text
+    assert len(read_log(tmp_path, *today())) == 1
+
+
+def test_files_are_written_anew_until_they_are_large_and_old_days_go(
+    version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "FILE_ROWS", 2)
+    old = tmp_path / "requests" / "date=2020-01-01"
+    old.mkdir(parents=True)
+    own = service(version, tmp_path, flush_seconds=1000.0)
+    with TestClient(create_app(own)) as client:
+        for _ in range(3):
+            send(client, ROW)
+            assert own.log is not None
+            own.log.flush()
+    assert not old.exists()
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
+    assert len(read_log(tmp_path, *today())) == 3
+
+
+def test_a_column_that_is_to_be_hidden_has_to_be_there(version: Version, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"serve\.log\.mask: .*Did you mean 'note'"):
+        service(version, tmp_path, mask=["nite"])
