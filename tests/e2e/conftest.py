@@ -8,13 +8,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from filelock import FileLock
 from tests.e2e.browser import NAMES, Browser
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 BIN = Path(sys.executable).parent
+# enough for a good model; the settings that ship are for `make soak`
+QUICK: dict[str, dict[str, Any]] = {
+    "tune": {"trials": 2, "epochs": 5},
+    "train": {"epochs": 30},
+    "evaluate": {"bootstrap": 200},
+    "explain": {"rows": 20, "background": 40, "lime_rows": 2, "faithfulness_rows": 10},
+}
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -47,8 +56,21 @@ def run(
     return done
 
 
-def clone(root: Path, folder: Path) -> Path:
-    """The working tree as it would be committed, as a repository of its own, data pulled."""
+def set_params(folder: Path, sections: dict[str, dict[str, Any]]) -> None:
+    """Other values in the params.yaml of a checkout."""
+    file = folder / "params.yaml"
+    params = yaml.safe_load(file.read_text())
+    for section, values in sections.items():
+        params[section] |= values
+    file.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def clone(root: Path, folder: Path, sections: dict[str, dict[str, Any]] | None = None) -> Path:
+    """The working tree as it would be committed, as a repository of its own, data pulled.
+
+    Args:
+        sections: parameters that are committed with other values.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
@@ -60,6 +82,8 @@ def clone(root: Path, folder: Path) -> Path:
         if (root / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, folder / name)
+    if sections:
+        set_params(folder, sections)
     for command in (
         ["git", "init", "-q", "-b", "main"],
         ["git", "add", "-A", "-f"],
@@ -72,7 +96,7 @@ def clone(root: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which `dvc repro` has run once; tests only read it."""
+    """A checkout in which `dvc repro` has run once, in little time; tests only read it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # one for all workers
@@ -80,7 +104,7 @@ def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = folder / "checkout.done"
         if not done.exists():
             shutil.rmtree(folder / "checkout", ignore_errors=True)
-            run(clone(root, folder / "checkout"), "dvc", "repro")
+            run(clone(root, folder / "checkout", QUICK), "dvc", "repro")
             done.touch()
     return folder / "checkout"
 

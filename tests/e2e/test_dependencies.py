@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.conftest import run
+from tests.e2e.conftest import run, set_params
 
 pytestmark = pytest.mark.e2e
 STAGES = list(yaml.safe_load((Path(__file__).parents[2] / "dvc.yaml").read_text())["stages"])
-QUICK: dict[str, dict[str, Any]] = {
+LEAST: dict[str, dict[str, Any]] = {
     "tune": {"trials": 1, "epochs": 2},
     "train": {"epochs": 2, "learning_curve": []},
     "evaluate": {"bootstrap": 200},
@@ -30,10 +30,8 @@ def alone(checkout: Path, folder: Path, stage: str) -> Path:
             shutil.copytree(source, place, dirs_exist_ok=True)
         else:
             shutil.copy2(source, place)
-    params = yaml.safe_load((checkout / "params.yaml").read_text())
-    for section, values in QUICK.items():
-        params[section] |= values
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    shutil.copy2(checkout / "params.yaml", folder / "params.yaml")
+    set_params(folder, LEAST)
     return folder
 
 

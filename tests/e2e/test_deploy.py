@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.e2e.conftest import environment, run
+from tests.e2e.conftest import environment, run, set_params
 from tests.made import free_port
 
 pytestmark = pytest.mark.e2e
@@ -93,6 +93,7 @@ def test_the_worker_runs_the_deployment_and_nothing_stays(deployed: tuple[Path, 
     run(copy, *LOCAL, "deploy")  # again: nothing new
     assert settled(copy, 2) == before
 
+    set_params(copy, {"tune": {"trials": 100}})  # it is still at it when all is ended
     flow_run = trigger(api, force=True, targets=["tune"])
     wait_for(api, flow_run, "RUNNING")
     until = time.monotonic() + 120

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from tests.e2e.conftest import clone, run
+from tests.e2e.conftest import QUICK, clone, run, set_params
 
 pytestmark = pytest.mark.e2e
 
@@ -17,11 +16,7 @@ def on(root: Path, folder: Path, *options: str, **params: dict[str, Any]) -> dic
     """init and repro in a fresh clone, some parameters set; returns the metrics."""
     checkout = clone(root, folder)
     run(checkout, "plumbline", "init", *options)
-    file = checkout / "params.yaml"
-    written = yaml.safe_load(file.read_text())
-    for section, values in params.items():
-        written[section] |= values
-    file.write_text(yaml.safe_dump(written, sort_keys=False))
+    set_params(checkout, params)
     run(checkout, "dvc", "repro")
     assert "up to date" in run(checkout, "dvc", "status").stdout
     result: dict[str, Any] = json.loads((checkout / "reports" / "metrics.json").read_text())
@@ -34,7 +29,9 @@ HOUSES = ("ames_housing/AmesHousing.txt", "SalePrice")
 def test_house_prices_untuned(root: Path, real_data: Path, tmp_path: Path) -> None:
     file, target = HOUSES
     options = ("--data", str(real_data / file), "--target", target)
-    result = on(root, tmp_path, *options, tune={"trials": 0}, explain={"rows": 20})
+    train = {"epochs": 15, "learning_curve": []}
+    params = {**QUICK, "tune": {"trials": 0}, "train": train}
+    result = on(root, tmp_path, *options, **params)
     assert result["test"]["rmse"] < result["baselines"]["linear"]["rmse"]
     assert result["test"]["r2"] > 0.85
 
