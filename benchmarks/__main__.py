@@ -32,6 +32,7 @@ MODULES = (
     "resampling",
     "shap_values",
     "predict",
+    "out_of_distribution",
 )
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"

@@ -39,6 +39,7 @@ COMPARISON = "evaluation/verdict.json"
 SLICES = "evaluation/slices.json"
 PREDICTIONS = "evaluation/predictions.parquet"
 MISTAKES = "evaluation/mistakes.json"
+OUT_OF_DISTRIBUTION = "evaluation/out_of_distribution.json"
 CONFUSION = "evaluation/confusion.csv"
 CALIBRATION = "evaluation/calibration.csv"
 IMPORTANCE = "explain/importance.json"
@@ -251,6 +252,26 @@ class SliceScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unusual:
+    """Out-of-distribution scores of validation and test rows; `method` is `off` without them.
+
+    `flagged`: part -> share of its rows above the threshold; `shuffled_roc_auc`: how well the
+    scores tell test rows from the same rows with each column shuffled, None for a single column;
+    `rows`: the most unusual test rows, see `evaluation.out_of_distribution.most_unusual`.
+    """
+
+    FILE: ClassVar[str] = f"reports/{OUT_OF_DISTRIBUTION}"
+    STAGE: ClassVar[str] = "evaluate"
+
+    method: str
+    share: float
+    threshold: float | None = None
+    flagged: Mapping[str, float | None] = field(default_factory=dict)
+    shuffled_roc_auc: float | None = None
+    rows: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mistakes:
     """The worst mistakes on test rows, as pictures, the worst first; no rows without images.
 
@@ -327,7 +348,8 @@ class DriftResult:
 @dataclass(frozen=True, kw_only=True)
 class ParityResult:
     """How far ONNX Runtime is from torch: the largest difference over all rows and, in `batches`,
-    by size of the batch; see `export.parity`."""
+    by size of the batch; see `export.parity`. `features`: the same of the network's features, in
+    their standard deviations."""
 
     FILE: ClassVar[str] = f"reports/{PARITY}"
     STAGE: ClassVar[str] = "export"
@@ -338,6 +360,7 @@ class ParityResult:
     passed: bool
     unit: str
     batches: Mapping[str, float | None]
+    features: float | None = field(default=None, metadata={ADDED: True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,12 @@ from plumbline.examples import Inputs, InputSpec
 from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.export.parity import check_parity
 from plumbline.inference.onnx_predictor import OnnxPredictor, open_session
+from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.kinds import TASKS, DoubleArray, Task
 from plumbline.models import MODELS, build_model, learn_inputs, to_prediction
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
+from plumbline.models.mlp import MLP
+from plumbline.models.tabm import TabM
 from plumbline.models.target import TARGET_TRANSFORMS
 from plumbline.models.target import TargetTransform as Transform
 
@@ -86,11 +89,39 @@ def test_the_graph_says_what_torch_says(name: str, embedding: str, task: Task) -
     inputs = rows(of, 45, seed=1)
     expected = reference(model, of, inputs, target)
     graph = exported(model, of, target)
-    parity = check_parity(graph, inputs, expected, tolerance=1e-4)
+    features = features_of(model, inputs)
+    parity = check_parity(graph, inputs, expected, tolerance=1e-4, features=features)
     assert parity.passed and parity.rows == 45
     assert set(parity.batches) == {"all", "1", "7"}
+    assert parity.features is not None and parity.features <= 1e-4
     # and the check can see a difference
     assert not check_parity(graph, inputs, expected + 0.01, tolerance=1e-4).passed
+    others = features + 0.01 * features.std()
+    other = check_parity(graph, inputs, expected, tolerance=1e-4, features=others)
+    assert not other.passed and other.max_difference == parity.max_difference
+
+
+def test_features_are_what_the_last_layer_reads() -> None:
+    """The mean over members; a linear model has its outputs."""
+    of = spec(3, 2, Task.MULTICLASS)
+    inputs = rows(of, 8)
+    with torch.no_grad():
+        mlp = model_of(of, "mlp")
+        assert isinstance(mlp, MLP)
+        logits = mlp.head(torch.tensor(features_of(mlp, inputs)))[:, None]
+        torch.testing.assert_close(logits, mlp(**as_tensors(inputs)))
+        tabm = model_of(of, "tabm")
+        assert isinstance(tabm, TabM)
+        hidden = tabm.hidden(tabm.input(as_tensors(inputs))[:, None].expand(-1, 3, -1))
+        torch.testing.assert_close(torch.tensor(features_of(tabm, inputs)), hidden.mean(1))
+        linear = model_of(of, "perceptron")
+        outputs = linear(**as_tensors(inputs))[:, 0].numpy()
+    np.testing.assert_array_equal(features_of(linear, inputs), outputs)
+
+
+def features_of(model: torch.nn.Module, inputs: Inputs) -> Any:
+    ((_, features),) = TorchPredictor(model, Task.BINARY).with_features(inputs)
+    return features
 
 
 @pytest.mark.parametrize("name", ["perceptron", "mlp", "ft_transformer"])  # each kind of input
@@ -175,12 +206,13 @@ def test_a_prediction_that_is_not_finite_does_not_pass() -> None:
 def test_the_contract_tells_what_the_graph_takes_and_gives() -> None:
     of = spec(2, 1, Task.BINARY)
     graph = exported(model_of(of), of)
-    answer = contract(of, temperature=1.5, opset=18, sha256="f" * 64, sources={"b": "2", "a": "1"})
+    sources = {"b": "2", "a": "1"}
+    answer = contract(of, temperature=1.5, opset=18, sha256="f" * 64, sources=sources, features=8)
     session = open_session(graph)
     for given in session.get_inputs():
         assert answer["inputs"][given.name]["shape"] == given.shape
-    (output,) = session.get_outputs()
-    assert (answer["output"]["name"], answer["output"]["shape"]) == (output.name, output.shape)
+    for key, output in zip(("output", "features"), session.get_outputs(), strict=True):
+        assert (answer[key]["name"], answer[key]["shape"]) == (output.name, output.shape)
     assert answer["classes"] == ["no", "yes"] and "probability" in answer["output"]["meaning"]
     assert list(answer["made_from"]) == ["a", "b"]
     assert answer["inputs"]["cat"]["cardinalities"] == [3]

@@ -22,6 +22,7 @@ from plumbline.errors import ParameterError
 from plumbline.evaluation.metrics import score
 from plumbline.files import read_json, write_json
 from plumbline.inference.decision import apply_temperature
+from plumbline.inference.out_of_distribution import FLAG, SCORE
 from plumbline.kinds import TASKS, Part, Task
 from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
@@ -244,6 +245,61 @@ def test_baselines_never_see_validation_or_test_targets(tmp_path: Path) -> None:
     assert read(paths)["predictions"].select(columns).equals(before)
 
 
+@pytest.mark.parametrize("task", list(TASKS))
+def test_rows_are_scored_for_how_unlike_training_rows_they_are(task: Task, tmp_path: Path) -> None:
+    config, paths = make(tmp_path, task, out_of_distribution={"share": 0.05})
+    evaluate.run(config, paths)
+    state = (paths.decision / "out_of_distribution.json").read_bytes()
+    scored = read(paths)["predictions"]
+    assert scored[SCORE].is_finite().all()
+    val, test = (scored.filter(pl.col("part") == part) for part in ("val", "test"))
+    assert val[FLAG].sum() == 10 and 0 < test[FLAG].mean() < 0.15
+    result = read_json(paths.reports / "evaluation" / "out_of_distribution.json")
+    assert result["flagged"] == {"val": 0.05, "test": test[FLAG].mean()}
+    assert 0.4 < result["shuffled_roc_auc"] < 0.6  # the columns of this table are independent
+    worst = test.sort(SCORE, descending=True)
+    assert [row["score"] for row in result["rows"]] == worst[SCORE][:10].to_list()
+    assert result["rows"][0]["row"] == worst["row"][0]
+
+    # of test rows that lie elsewhere nothing is learned, of validation rows the threshold alone
+    move(paths, Part.TEST)
+    evaluate.run(config, paths)
+    assert (paths.decision / "out_of_distribution.json").read_bytes() == state
+    moved = read(paths)["predictions"].filter(pl.col("part") == "test")
+    assert moved[FLAG].mean() > 0.9
+    row = read_json(paths.reports / "evaluation" / "out_of_distribution.json")["rows"][0]
+    assert row["column"] == "x" and row["reason"] == "above the range"
+    move(paths, Part.VAL)
+    evaluate.run(config, paths)
+    before, after = json.loads(state), read_json(paths.decision / "out_of_distribution.json")
+    assert after.pop("threshold") > before.pop("threshold")
+    assert after == before
+
+
+def move(paths: Paths, part: Part) -> None:
+    """Add 50 to `x` in all rows of a part."""
+    rows = load_part(paths, part).rows
+    table = paths.table / "rows.parquet"
+    frame = pl.read_parquet(table).with_row_index("row")
+    is_own = pl.col("row").is_in(rows.tolist())
+    frame.with_columns(x=pl.col("x") + 50 * is_own.cast(pl.Float64)).drop("row").write_parquet(
+        table
+    )
+    place = paths.prepared / part.name.lower() / "inputs" / "num.npy"
+    numbers = np.load(place)
+    numbers[:, 0] += 50
+    np.save(place, numbers)
+
+
+def test_scores_may_be_left_out(tmp_path: Path) -> None:
+    config, paths = make(tmp_path, Task.BINARY, out_of_distribution={"method": "off"})
+    evaluate.run(config, paths)
+    assert not {SCORE, FLAG} & set(read(paths)["predictions"].columns)
+    assert not (paths.decision / "out_of_distribution.json").exists()
+    result = read_json(paths.reports / "evaluation" / "out_of_distribution.json")
+    assert result["method"] == "off"
+
+
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     config, paths = make(tmp_path, Task.MULTICLASS)
     folders = (paths.decision, paths.reports)
@@ -252,7 +308,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
         evaluate.run(config, paths)
         files = sorted(f for folder in folders for f in folder.rglob("*") if f.is_file())
         runs.append({f.relative_to(tmp_path): f.read_bytes() for f in files})
-    assert len(runs[0]) == 15
+    assert len(runs[0]) == 17
     assert runs[0] == runs[1]
 
 

@@ -29,6 +29,7 @@ from plumbline.errors import DataError, ParameterError
 from plumbline.files import exclusive, read_json, remove_stale, write_json
 from plumbline.inference.decided import PREDICTED
 from plumbline.inference.feature_reader import Extra
+from plumbline.inference.out_of_distribution import FLAG
 from plumbline.stages import Report
 
 ENDINGS = (".parquet", ".csv")
@@ -106,13 +107,15 @@ def _predict(
             hint="write the cells as the training data write them",
         )
     counts: Counter[str] = Counter()
-    write_table(_counted(pieces.tables(), counts), output)
+    flags: Counter[bool] = Counter()
+    write_table(_counted(pieces.tables(), counts, flags), output)
     rows = [
         ("model", named.version),
         *(("read as", words) for one in sources for words in one.words),
         ("rows", f"{total:,}" + (f", {bad:,} could not be read" if bad else "")),
         *([("resumed", f"{kept:,} rows were finished by an interrupted run")] if kept else []),
         *_predicted(counts),
+        *([("unusual", f"{flags[True]:,} rows are out of distribution")] if flags else []),
         ("speed", f"{progress.rate:,.0f} rows/s"),
     ]
     return Report(rows=rows, outputs=[output, listing] if bad else [output])
@@ -178,9 +181,13 @@ def _list_problems(pieces: Pieces, listing: Path) -> int:
     return bad
 
 
-def _counted(tables: Iterator[pl.DataFrame], counts: Counter[str]) -> Iterator[pl.DataFrame]:
-    """The tables, and how often each class is predicted."""
+def _counted(
+    tables: Iterator[pl.DataFrame], counts: Counter[str], flags: Counter[bool]
+) -> Iterator[pl.DataFrame]:
+    """The tables; how often each class is predicted, and how many rows are flagged or not."""
     for table in tables:
+        if table.schema.get(FLAG) == pl.Boolean:
+            flags.update(table[FLAG].drop_nulls().to_list())
         if table.schema[PREDICTED] == pl.String:
             counts.update(table[PREDICTED].drop_nulls().to_list())
         yield table

@@ -22,6 +22,14 @@ BaselineName = Literal["majority", "linear", "gradient_boosting"]
 
 
 @section
+class OutOfDistributionConfig:
+    """The score that says how unlike the training rows a row is."""
+
+    method: Literal["auto", "mahalanobis", "neighbors", "ranges", "off"] = "auto"
+    share: Share = 0.01
+
+
+@section
 class EvaluateConfig:
     """Metrics, intervals, threshold, calibration, slices, baselines."""
 
@@ -34,6 +42,7 @@ class EvaluateConfig:
     baselines: list[BaselineName] = Field(default_factory=lambda: list(get_args(BaselineName)))
     slices: list[Text] | Literal["auto"] = "auto"
     min_slice_rows: PositiveInt = 30
+    out_of_distribution: OutOfDistributionConfig = Field(default_factory=OutOfDistributionConfig)
 
     @field_validator("costs")
     @classmethod

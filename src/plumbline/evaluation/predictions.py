@@ -23,12 +23,14 @@ def predictions(
     model: ModelPredictions,
     baselines: Mapping[str, ModelPredictions],
     conformal: Conformal,
+    beside: Mapping[Part, Mapping[str, pl.Series]],
 ) -> pl.DataFrame:
     """Row number, part, truth and prediction of every validation and test row, and what else
     there is: probabilities or interval, and what each baseline predicts.
 
     Columns: `row` u32, `part` (val, test), `actual`, `predicted`, then `p_<class>`, or `low` and
-    `high` (null where no interval can be promised), then one per baseline. Classes are labels.
+    `high` (null where no interval can be promised), then one per baseline, then those `beside`.
+    Classes are labels.
     """
     frames = []
     for part in (Part.VAL, Part.TEST):
@@ -44,6 +46,7 @@ def predictions(
         shown = conformal.method.columns(conformal.state, own.prediction)
         columns |= {name: pl.Series(values) for name, values in shown.items()}
         columns |= {name: _shown(b[part].predicted, spec) for name, b in baselines.items()}
+        columns |= beside.get(part, {})
         frames.append(pl.DataFrame(columns).with_columns(cs.float().fill_nan(None)))
     return pl.concat(frames)
 

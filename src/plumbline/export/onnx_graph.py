@@ -1,4 +1,4 @@
-"""A fitted model as one ONNX graph: prepared tensors in, calibrated prediction out.
+"""A fitted model as one ONNX graph: prepared tensors in, calibrated prediction and features out.
 
 The mean over members, the temperature and the inverse of the target's transform are part of the
 graph, so whoever runs it needs no torch and no arithmetic of its own. The same model gives the
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from plumbline.artifacts import GRAPH
 from plumbline.examples import InputSpec, TensorSpec
+from plumbline.inference import FEATURES, PREDICTION
 from plumbline.models.deployed import Deployed
 from plumbline.models.target import TargetTransform
 from plumbline.words import TASK_WORDS
@@ -58,7 +59,7 @@ def to_onnx(
             exported,
             dynamo=True,
             input_names=list(spec.names),
-            output_names=["prediction"],
+            output_names=[PREDICTION, FEATURES],
             opset_version=opset,
             external_data=False,
             verbose=False,
@@ -76,16 +77,15 @@ def to_onnx(
 
 
 class _ByPosition(nn.Module):
-    """A module that takes its tensors in a fixed order, as the exporter wants them."""
+    """The model with its tensors in a fixed order, as the exporter wants them, and both outputs."""
 
-    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, module: Deployed, names: tuple[str, ...]) -> None:
         super().__init__()
         self.module = module
         self.names = names
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        out: Tensor = self.module(**dict(zip(self.names, tensors, strict=True)))
-        return out
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        return self.module.with_features(**dict(zip(self.names, tensors, strict=True)))
 
 
 def _strip(graph: Any) -> None:
@@ -123,15 +123,22 @@ def _quiet() -> Iterator[None]:
 
 
 def contract(
-    spec: InputSpec, *, temperature: float, opset: int, sha256: str, sources: Mapping[str, str]
+    spec: InputSpec,
+    *,
+    temperature: float,
+    opset: int,
+    sha256: str,
+    sources: Mapping[str, str],
+    features: int | None = None,
 ) -> dict[str, Any]:
     """What a caller of the graph must know, for contract.json.
 
     Args:
         sha256: of the .onnx file.
         sources: SHA-256 of the files that the graph was made from.
+        features: how many features the graph gives for a row; None: they are not described.
     """
-    return {
+    described = {
         "format": FORMAT,
         "file": GRAPH,
         "sha256": sha256,
@@ -142,12 +149,20 @@ def contract(
         "temperature": temperature,
         "inputs": {tensor.name: _input(tensor) for tensor in spec},
         "output": {
-            "name": "prediction",
+            "name": PREDICTION,
             "dtype": "float32",
             "shape": [ROWS, spec.target.n_predicted],
             "meaning": TASK_WORDS[spec.task].prediction,
         },
     }
+    if features is not None:
+        described["features"] = {
+            "name": FEATURES,
+            "dtype": "float32",
+            "shape": [ROWS, features],
+            "meaning": "what the network's last layer reads, the mean over its members",
+        }
+    return described
 
 
 def _input(tensor: TensorSpec) -> dict[str, Any]:

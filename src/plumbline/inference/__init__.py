@@ -2,7 +2,8 @@
 
 `TorchPredictor` holds a module, `OnnxPredictor` a graph (and imports no torch). Both take the
 tensors of an `InputSpec` by name, (n, *shape) each, and give (n, C) probabilities, or (n, 1) values
-in the target's units; `Decision` says how those are read.
+in the target's units; `Decision` says how those are read. Both give the network's features (n, D)
+beside them, what its last layer reads, in batches: all of them would take much memory.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from plumbline.examples import Inputs, count_rows, row_bytes, take_inputs
-from plumbline.kinds import DoubleArray
+from plumbline.kinds import DoubleArray, FloatArray
 
 Predict = Callable[[Inputs], DoubleArray]
+Featured = Iterator[tuple[DoubleArray, FloatArray]]  # of a batch (b, C) and (b, D)
+PREDICTION, FEATURES = "prediction", "features"  # outputs of an exported graph
 BATCH_ROWS = 4096  # rows per forward pass, where their inputs have
 BATCH_BYTES = 2**22  # at most: what a network makes of an image is a hundred times as large
 
@@ -27,4 +30,4 @@ def batches(inputs: Inputs, rows: int = BATCH_ROWS) -> Iterator[dict[str, NDArra
         yield take_inputs(inputs, slice(start, start + size))
 
 
-__all__ = ["BATCH_ROWS", "Predict", "batches"]
+__all__ = ["BATCH_ROWS", "FEATURES", "PREDICTION", "Featured", "Predict", "batches"]

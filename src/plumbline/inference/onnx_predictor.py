@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 
 from plumbline.examples import Inputs, count_rows
-from plumbline.inference import BATCH_ROWS, batches
+from plumbline.inference import BATCH_ROWS, FEATURES, PREDICTION, Featured, batches
 from plumbline.kinds import DoubleArray
 
 DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8}
@@ -30,14 +32,25 @@ class OnnxPredictor:
         self._inputs = {i.name: (DTYPES[i.type], i.shape[1:]) for i in self._session.get_inputs()}
 
     def __call__(self, inputs: Inputs) -> DoubleArray:
-        parts = [self._run(batch) for batch in batches(inputs, self._batch_rows)]
-        return np.concatenate(parts).astype(np.float64)
+        parts = [self._run(batch, PREDICTION) for batch in batches(inputs, self._batch_rows)]
+        return np.concatenate([part[0] for part in parts]).astype(np.float64)
 
-    def _run(self, batch: Inputs) -> DoubleArray:
+    @property
+    def has_features(self) -> bool:
+        """Whether the graph gives the network's features; those of before do not."""
+        return any(output.name == FEATURES for output in self._session.get_outputs())
+
+    def with_features(self, inputs: Inputs) -> Featured:
+        """Predictions and features, a batch at a time."""
+        for batch in batches(inputs, self._batch_rows):
+            prediction, features = self._run(batch, PREDICTION, FEATURES)
+            yield prediction.astype(np.float64), features
+
+    def _run(self, batch: Inputs, *outputs: str) -> list[Any]:
         rows, feed = count_rows(batch), {}
         for name, (dtype, shape) in self._inputs.items():
             # graphs of before have an input of width 0 where there is no column of its kind
             array = batch[name] if name in batch or 0 not in shape else np.empty((rows, *shape))
             feed[name] = np.ascontiguousarray(array, dtype=dtype)
-        prediction: DoubleArray = self._session.run(["prediction"], feed)[0]
-        return prediction
+        arrays: list[Any] = self._session.run(list(outputs), feed)
+        return arrays

@@ -34,6 +34,7 @@ class RowPredictor:
         self.key = files.key  # of all that a prediction depends on
         self._transformer = TableTransformer.from_json(files.preprocessor)
         self._graph = OnnxPredictor(files.graph)
+        self._unusual = files.out_of_distribution if self._graph.has_features else None
         needed = {source for tensor in self.spec for source in tensor.sources}
         self._reader = FeatureReader(
             [c for c in self.schema.features if c.name in needed],
@@ -98,7 +99,9 @@ class RowPredictor:
         """A prediction per row, in order.
 
         Columns: `predicted` (label or value), then for classes `p_<class>` and `prediction_set`
-        (labels), for values `low` and `high` (null where no interval can be promised).
+        (labels), for values `low` and `high` (null where no interval can be promised); then
+        `out_of_distribution_score` and `out_of_distribution` (whether the row is flagged), unless
+        the version was registered without.
 
         Args:
             frame: has the columns of the training data that the model reads; other columns of the
@@ -144,14 +147,16 @@ class RowPredictor:
         problems = self._reader.problems(frame, values)
         good = _others(len(frame), problems)
         try:
-            inputs = self._inputs(values, good)
+            kept = _rows(values, good)
+            inputs = self._transformer.transform_frame(kept, good).inputs
         except DataError:  # an image: they are opened here, once
             problems = pl.concat([problems, self._reader.broken_images(frame)])
             problems = problems.unique(["row", "column"])
             good = _others(len(frame), problems)
-            inputs = self._inputs(values, good)
+            kept = _rows(values, good)
+            inputs = self._transformer.transform_frame(kept, good).inputs
         problems = _with_reasons(problems.sort("row", "column"), refused)
-        table = self._table(inputs, len(good))
+        table = self._table(inputs, kept)
         if len(good) < len(frame):
             place = np.full(len(frame), -1, dtype=np.int64)
             place[good] = np.arange(len(good))
@@ -159,16 +164,34 @@ class RowPredictor:
             table = table.select(pl.all().gather(positions))
         return table, problems
 
-    def _inputs(self, values: pl.DataFrame, rows: IntArray) -> Inputs:
-        """Some typed rows, whose positions are `rows`, as tensors."""
-        kept = values if len(rows) == len(values) else values[rows]
-        return self._transformer.transform_frame(kept, rows).inputs
+    def _table(self, inputs: Inputs, values: pl.DataFrame) -> pl.DataFrame:
+        """What is said of prepared rows: a column each.
 
-    def _table(self, inputs: Inputs, rows: int) -> pl.DataFrame:
-        """What is said of prepared rows: a column each."""
-        width = self.spec.target.n_predicted
-        prediction = self._graph(inputs) if rows else np.empty((0, width))
-        return pl.DataFrame(prediction_columns(prediction, self.spec.target, self.decision))
+        Args:
+            values: the same rows, typed.
+        """
+        target, width = self.spec.target, self.spec.target.n_predicted
+        if not len(values):
+            nothing = np.empty((0, width))
+            columns = prediction_columns(nothing, target, self.decision)
+            scores = np.empty(0)
+        elif self._unusual is None:
+            columns = prediction_columns(self._graph(inputs), target, self.decision)
+        else:
+            distances, predicted = [], []
+            for prediction, features in self._graph.with_features(inputs):
+                predicted.append(prediction)
+                distances.append(self._unusual.distances(features))
+            columns = prediction_columns(np.concatenate(predicted), target, self.decision)
+            scores = self._unusual.scores(np.concatenate(distances), values)
+        if self._unusual is not None:
+            columns |= self._unusual.columns(scores)
+        return pl.DataFrame(columns)
+
+
+def _rows(values: pl.DataFrame, rows: IntArray) -> pl.DataFrame:
+    """The typed rows at some positions."""
+    return values if len(rows) == len(values) else values[rows]
 
 
 def _others(rows: int, problems: pl.DataFrame) -> IntArray:

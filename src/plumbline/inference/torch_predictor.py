@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from plumbline.examples import Inputs
-from plumbline.inference import batches
+from plumbline.inference import Featured, batches
 from plumbline.inference.decision import Decision
 from plumbline.kinds import DoubleArray, Task
 from plumbline.models import to_prediction
+from plumbline.models.penultimate import output_and_features
 from plumbline.models.target import TargetTransform
 
 
@@ -32,13 +33,19 @@ class TorchPredictor:
         self._model, self._task, self._target = model.eval(), task, target
         self._decision = decision if task.has_classes else None
 
-    @torch.no_grad()
     def __call__(self, inputs: Inputs) -> DoubleArray:
-        parts = []
+        return np.concatenate([prediction for prediction, _ in self.with_features(inputs)])
+
+    def with_features(self, inputs: Inputs) -> Featured:
+        """Predictions and features, a batch at a time."""
         for batch in batches(inputs):
-            output = self._model(**{name: torch.tensor(array) for name, array in batch.items()})
-            parts.append(to_prediction(output, self._task).double().numpy())
-        prediction = np.concatenate(parts)
+            tensors = {name: torch.tensor(array) for name, array in batch.items()}
+            with torch.no_grad():
+                output, features = output_and_features(self._model, tensors)
+                prediction = to_prediction(output, self._task).double().numpy()
+            yield self._decided(prediction), features.numpy()
+
+    def _decided(self, prediction: DoubleArray) -> DoubleArray:
         if self._target is not None:
             prediction = self._target.inverse(prediction)
         return self._decision.apply(prediction) if self._decision else prediction

@@ -12,10 +12,11 @@ from typing import Any, Self
 import yaml
 
 from plumbline.artifacts import CONTRACT, GRAPH, PREPROCESSOR
-from plumbline.errors import DataError
+from plumbline.errors import DataError, UserError
 from plumbline.files import read_json
-from plumbline.inference import decision
+from plumbline.inference import decision, out_of_distribution
 from plumbline.inference.decision import Decision
+from plumbline.inference.out_of_distribution import OutOfDistribution
 
 EXTRA = "extra_files"  # beside the graph, in MLflow's layout
 EXPECTATIONS = "expectations.yaml"
@@ -31,6 +32,7 @@ class VersionFiles:
         contract: contract.json; `sha256` is of the graph.
         preprocessor: state of the `TableTransformer`.
         columns: names of all columns of the training data, also of those that are no features.
+        out_of_distribution: None: the version was registered without.
     """
 
     graph: bytes
@@ -38,12 +40,15 @@ class VersionFiles:
     preprocessor: Mapping[str, Any]
     decision: Decision
     columns: frozenset[str]
+    out_of_distribution: OutOfDistribution | None = None
 
     @property
     def key(self) -> str:
         """Hash of all that a prediction depends on."""
         decided = {f.name: getattr(self.decision, f.name) for f in fields(self.decision)}
-        rest = json.dumps([self.contract["sha256"], self.preprocessor, decided])
+        own = self.out_of_distribution
+        parts = [self.contract["sha256"], self.preprocessor, decided, own and own.to_json()]
+        rest = json.dumps(parts)
         return hashlib.sha256(rest.encode()).hexdigest()
 
     @classmethod
@@ -70,6 +75,7 @@ class VersionFiles:
             preprocessor=_parsed(_place(folder, PREPROCESSOR), read_json),
             decision=_parsed(place, lambda file: Decision.read(file.parent)),
             columns=_columns(_place(folder, EXPECTATIONS)),
+            out_of_distribution=_scores(_place(folder, out_of_distribution.FILE)),
         )
 
 
@@ -90,8 +96,18 @@ def _parsed(path: Path, read: Callable[[Path], Any]) -> Any:
             else None,
             hint=HINT,
         ) from None
+    except UserError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot be read: {error}", file=path, hint=HINT) from None
+
+
+def _scores(path: Path) -> OutOfDistribution | None:
+    """Versions of before have no such file, nor has one whose `method` was `off`."""
+    if not path.exists():
+        return None
+    read: OutOfDistribution = _parsed(path, lambda file: OutOfDistribution.read(file.parent))
+    return read
 
 
 def _columns(path: Path) -> frozenset[str]:

@@ -6,6 +6,7 @@ from torch import Tensor, nn, softmax
 
 from plumbline.kinds import Task
 from plumbline.models import to_prediction
+from plumbline.models.penultimate import output_and_features
 from plumbline.models.target import InverseTarget, TargetTransform
 
 TINY = 1e-38  # below it float32 loses digits
@@ -30,7 +31,15 @@ class Deployed(nn.Module):
         self.temperature = temperature if task.has_classes else 1.0
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        prediction = to_prediction(self.model(**inputs), self.task)
+        return self._prediction(self.model(**inputs))
+
+    def with_features(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, and the network's features (N, D)."""
+        output, features = output_and_features(self.model, inputs)
+        return self._prediction(output), features
+
+    def _prediction(self, output: Tensor) -> Tensor:
+        prediction = to_prediction(output, self.task)
         if self.inverse is not None:
             prediction = self.inverse(prediction)
         if self.temperature == 1.0:

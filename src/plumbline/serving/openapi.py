@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plumbline.cells import describe
+from plumbline.inference.out_of_distribution import FLAG, SCORE
 from plumbline.kinds import ColumnType
 from plumbline.serving.served import Served
 from plumbline.tables import Column
@@ -156,10 +157,11 @@ def _cell(column: Column, served: Served) -> dict[str, Any]:
 
 def _prediction(classes: list[str]) -> dict[str, Any]:
     number = {"type": ["number", "null"]}
+    scored = {SCORE: number, FLAG: {"type": ["boolean", "null"]}}  # unless the version has none
     if not classes:
         return {
             "type": "object",
-            "properties": {"predicted": number, "low": number, "high": number},
+            "properties": {"predicted": number, "low": number, "high": number, **scored},
             "required": ["predicted"],
         }
     return {
@@ -168,6 +170,7 @@ def _prediction(classes: list[str]) -> dict[str, Any]:
             "predicted": {"type": "string", "enum": classes},
             "probabilities": {"type": "object", "properties": dict.fromkeys(classes, number)},
             "prediction_set": {"type": "array", "items": {"type": "string"}},
+            **scored,
         },
         "required": ["predicted", "probabilities"],
     }

@@ -23,6 +23,7 @@ from plumbline.stages import Report
 from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
 from plumbline.stages.pictured import picture_mistakes
 from plumbline.stages.sliced import slice_rows
+from plumbline.stages.unusual import score_parts
 from plumbline.store.bundle import load_bundle
 from plumbline.tables import Schema, Table
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
@@ -69,9 +70,12 @@ def run(config: Config, paths: Paths) -> Report:
     reference = None if best is None else others[best].prediction
     scored = score_slices(slices, test, metric, reference=reference, **bootstrap)
     mistakes = picture_mistakes(spec, parts[Part.TEST].inputs, test)
-    rows_table = predictions(spec, model, baselines, conformal)
+    unusual = score_parts(config, bundle, parts, table, schema)
+    rows_table = predictions(spec, model, baselines, conformal, unusual.columns)
 
     with sealed_dir(paths.decision) as folder:
+        if unusual.fitted is not None:
+            unusual.fitted.write(folder)
         replace(test.decision, metric=metric, conformal=conformal.to_json()).write(folder)
     headline = paths.reports / artifacts.HEADLINE
     files = [artifacts.write(metrics, paths.reports), headline]
@@ -80,6 +84,7 @@ def run(config: Config, paths: Paths) -> Report:
         artifacts.write(comparison, folder)
         artifacts.write(artifacts.SliceScores(metric=metric, reference=best, slices=scored), folder)
         artifacts.write(mistakes, folder)
+        artifacts.write(unusual.report, folder)
         rows_table.write_parquet(
             artifacts.inside(folder, artifacts.PREDICTIONS), compression="zstd"
         )

@@ -42,7 +42,7 @@ def run(config: Config, paths: Paths) -> Report:
     report = artifacts.write(parity, paths.reports)
     if not parity.passed:
         raise GateError(
-            f"parity: ONNX Runtime differs from torch by {_amount(parity)}, "
+            f"parity: ONNX Runtime differs from torch by {_amounts(parity)}, "
             f"more than export.tolerance ({parity.tolerance:g}).",
             report=report.relative_to(paths.root).as_posix(),
             hint="Raise export.tolerance, try another export.opset, or scale the target "
@@ -56,6 +56,7 @@ def run(config: Config, paths: Paths) -> Report:
             opset=config.export.opset,
             sha256=hashlib.sha256(graph).hexdigest(),
             sources=sources,
+            features=bundle.feature_count(),
         )
         write_json(folder / artifacts.CONTRACT, described)
     inputs = ", ".join(f"{t.name} {('N', *t.shape)}".replace("'", "") for t in bundle.spec)
@@ -82,13 +83,25 @@ def _parity(
     targets = None
     if bundle.spec.task.spec.target is TargetKind.NUMBERS:
         targets = np.asarray(load_part(paths, Part.TRAIN).y, dtype=np.float32)
+    pairs = list(bundle.predictor(decision).with_features(test.inputs))
     return check_parity(
         graph,
         test.inputs,
-        bundle.predictor(decision)(test.inputs),
+        np.concatenate([prediction for prediction, _ in pairs]),
         tolerance=config.export.tolerance,
         targets=targets,
+        features=np.concatenate([features for _, features in pairs]),
     )
+
+
+def _amounts(parity: artifacts.ParityResult) -> str:
+    """The difference of the predictions, or that of the features where only they differ."""
+    most, features = parity.max_difference, parity.features
+    if most is None or most > parity.tolerance:
+        return _amount(parity)
+    if features is None:
+        return "a feature that is not finite"
+    return f"{features:.2g} (standard deviations of the network's features)"
 
 
 def _amount(parity: artifacts.ParityResult) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.files import read_json
-from plumbline.inference import decision
+from plumbline.inference import decision, out_of_distribution
 from plumbline.kinds import ColumnType, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages.inputs import load_split, load_table
@@ -56,12 +56,14 @@ def raw_model(config: Config, paths: Paths) -> RawModel:
     if images:  # an example is text; large images make it large
         sizes = pl.sum_horizontal(pl.col(images).bin.size().cast(pl.Int64).fill_null(MISSING_LAST))
         example = example.sort(sizes, maintain_order=True)
+    scores = paths.decision / out_of_distribution.FILE
     return RawModel(
         graph=paths.onnx / artifacts.GRAPH,
         files=[
             paths.onnx / artifacts.CONTRACT,
             paths.model / artifacts.PREPROCESSOR,
             paths.decision / decision.FILE,
+            *([scores] if scores.exists() else []),
             paths.expectations,
         ],
         gaps={name for name, count in gaps.items() if count},

@@ -45,6 +45,11 @@ class Bundle:
         """Asks the model; without a decision its probabilities are not calibrated."""
         return TorchPredictor(self.model, self.spec.task, target=self.target, decision=decision)
 
+    def feature_count(self) -> int:
+        """How many features of the network `TorchPredictor.with_features` gives for a row."""
+        (_, features), *_ = self.predictor().with_features(self.spec.empty(1))
+        return int(features.shape[1])
+
 
 def save_bundle(
     folder: Path,

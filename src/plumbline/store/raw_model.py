@@ -110,7 +110,10 @@ def _input(column: Column, gaps: bool) -> ColSpec:
 
 
 def _output(column: pl.Series) -> ColSpec:
-    kind: Any = DataType.string if column.dtype == pl.String else DataType.double
-    if column.dtype == pl.List(pl.String):
-        kind = Array(DataType.string)
+    kinds = {
+        pl.String: DataType.string,
+        pl.Boolean: DataType.boolean,
+        pl.List(pl.String): Array(DataType.string),
+    }
+    kind: Any = kinds.get(column.dtype, DataType.double)
     return ColSpec(kind, column.name)

@@ -85,6 +85,7 @@ def test_a_graph_of_before_is_fed_the_input_that_has_no_columns() -> None:
     num = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype=np.float32)
     answer = OnnxPredictor(graph_of_before(weight), batch_rows=2)({"num": num})
     np.testing.assert_array_equal(answer, num @ weight)
+    assert not OnnxPredictor(graph_of_before(weight)).has_features
 
 
 def test_asking_a_graph_takes_no_torch() -> None:

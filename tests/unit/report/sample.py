@@ -440,6 +440,29 @@ def _verdict(made: Made) -> None:
         },
     )
     made.json(
+        "evaluation/out_of_distribution.json",
+        {
+            "method": "mahalanobis",
+            "share": 0.01,
+            "threshold": 1.34,
+            "flagged": {"val": 0.009, "test": 0.018},
+            "shuffled_roc_auc": 0.94,
+            "rows": [
+                {
+                    "row": 10 + i,
+                    "score": 4.0 - i,
+                    "distance": 1.6,
+                    "column": column,
+                    "value": "12.5",
+                    "excess": 2.4 - i,
+                    "reason": "above the range",
+                }
+                for i, column in enumerate(made.columns[:2])
+            ]
+            + [{"row": 4, "score": 1.2, "distance": 1.2}],
+        },
+    )
+    made.json(
         "evaluation/slices.json",
         {
             "metric": made.metric,

@@ -1,4 +1,4 @@
-"""The section on test rows: metrics, curves, calibration, errors, coverage, slices."""
+"""The section on test rows: metrics, curves, errors, coverage, slices, unusual rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from plumbline.report.sections.errors import confusion, residuals
 from plumbline.report.sections.mistakes import pictured_mistakes
 from plumbline.report.sections.probability import calibration, coverage, ranking
 from plumbline.report.sections.slices import slices
+from plumbline.report.sections.unusual import unusual
 from plumbline.words import (
     METRIC_WORDS,
     baseline_label,
@@ -37,7 +38,7 @@ PAGE_PARTS: dict[Task, tuple[Callable[[Reports, About], Subsection], ...]] = {
 def evaluation(reports: Reports, about: About) -> Section:
     """What the model is worth on rows that it never saw."""
     first = [part(reports, about) for part in (_metrics, *PAGE_PARTS[about.task])]
-    last = [part(reports, about) for part in (coverage, slices)]
+    last = [part(reports, about) for part in (coverage, slices, unusual)]
     parts = [*first, *pictured_mistakes(reports, about), *last]
     return Section(
         id="evaluation", title="Evaluation", status=evaluation_status(reports), parts=parts
