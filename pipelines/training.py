@@ -212,6 +212,11 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="run though nothing changed")
     parser.add_argument("--no-pull", dest="pull", action="store_false", help="data must be here")
     arguments = parser.parse_args()
+    try:
+        select(load_graph(Path.cwd() / "dvc.yaml"), arguments.targets)  # before a server is started
+    except UserError as error:
+        print(f"plumbline: {error}", file=sys.stderr)
+        return error.exit_code
     state = training(**vars(arguments), return_state=True)
     if state.is_completed():
         return 0
