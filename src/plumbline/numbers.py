@@ -99,6 +99,11 @@ def p_value(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
+def method_words(method: str) -> str:
+    """Evidently's name of a method, in words: `K-S p-value`."""
+    return method.replace("p_value", "p-value")
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 row`, `2 rows`, `1,234 rows`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -122,7 +122,7 @@ def test_what_is_written(made: Any, task: Task) -> None:
         "exceeded": True,
     }
     text = "2 of 7 drifted: more than chance (0.3 expected at p < 0.05)"
-    assert words["columns"] == text and words["moved"].startswith("drifted: ")
+    assert words["columns"] == text and words["moved"].startswith("drifted: K-S p-value ")
     assert "_prediction" in words  # a feature has the name
     page = (paths.reports / "drift" / "index.html").read_text(encoding="utf-8")
     assert "moved" in page

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -33,6 +33,7 @@ class RowSource:
         folder: that the paths in image columns are relative to.
         paths: the column that says which file a row is, where rows are files.
         words: how the file was read, and what was guessed.
+        misfits: rows that do not fit the table of their file, with their cells and the reason.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RowSource:
     folder: Path
     paths: str | None = None
     words: list[str] = field(default_factory=list)
+    misfits: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
 def list_files(path: Path) -> list[Path]:
@@ -103,6 +105,12 @@ def open_sources(
                 got=error.got,
                 hint=error.hint,
             ) from None
+        present = source.frame.collect_schema()
+        source.words.extend(
+            f"{source.name}: no column '{column.name}': its cells are read as missing"
+            for column in predictor.columns
+            if column.name not in present
+        )
     if not any(source.rows for source in sources):
         raise DataError("has no rows", file=path.name)
     return sources
@@ -117,7 +125,7 @@ def _table(
     max_memory_mb: int,
 ) -> RowSource:
     name = file.name if file == path else file.relative_to(path).as_posix()
-    words = []
+    words, misfits = [], {}
     if file.is_dir() or kind_of(file, reading) is FileKind.PARQUET:
         frame = scan(file, PARQUET, shown=name)
     else:
@@ -125,7 +133,7 @@ def _table(
         table = make_canonical(
             file.resolve(),
             work,
-            reading,
+            replace(reading, keep_misfits=True),
             names=[c.name for c in schema.columns],
             columns=schema.columns,
             images=(),
@@ -133,10 +141,11 @@ def _table(
         )
         frame = scan(table.path, table.form, shown=name)
         words = [f"{name}: {text}" for text in (table.words, *table.notes)]
+        misfits = {row: (str(why.got), why.what) for row, why in table.misfits.items()}
     with readable(name):
         rows = int(frame.select(pl.len()).collect(engine="streaming").item())
     folder = file if file.is_dir() else file.parent
-    return RowSource(name=name, frame=frame, rows=rows, folder=folder, words=words)
+    return RowSource(name=name, frame=frame, rows=rows, folder=folder, words=words, misfits=misfits)
 
 
 def _images(path: Path, files: Sequence[Path], predictor: RowPredictor) -> RowSource:

@@ -32,6 +32,8 @@ MEMORY_MB = 512  # of which the rows that are read ahead take a part
 BATCHES = 8  # of a reader, in a piece
 WORKERS = 4  # pieces at once: each takes memory
 FILE, ROW, VERSION = "file", "row", "version"
+# what a spreadsheet takes for a formula (OWASP, "CSV Injection"), and what it then does not
+FORMULA, NUMBER = r"(?s)^[=+\-@\t\r\n].", r"^[+-]?[0-9][0-9.,]*([eE][+-]?[0-9]+)?$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,7 @@ class Pieces:
             image_folder=source.folder,
         )
         rows = pl.int_range(start, start + len(batch), dtype=pl.Int64, eager=True)
+        table, problems = _without(source, rows, table, problems)
         if source.paths is not None:
             files = batch[source.paths]
         else:
@@ -164,6 +167,27 @@ class Pieces:
         return (pl.read_parquet(self._problems(*place)) for place in self._starts())
 
 
+def _without(
+    source: RowSource, rows: pl.Series, table: pl.DataFrame, problems: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Predictions and problems of some rows, where the rows that do not fit their file's table
+    have no prediction and one problem each."""
+    odd = rows.is_in(list(source.misfits))
+    if not odd.any():
+        return table, problems
+    place = odd.arg_true()
+    cells, reasons = zip(*(source.misfits[row] for row in rows.filter(odd)), strict=True)
+    misfits = pl.DataFrame(
+        {"row": place, "column": [None] * len(place), "value": cells, "reason": reasons},
+        schema=problems.schema,
+    )
+    others = problems.filter(~pl.col("row").is_in(place.to_list()))
+    return (
+        table.select(pl.when(~odd).then(pl.all())),
+        pl.concat([others, misfits]).sort("row", maintain_order=True),
+    )
+
+
 def _free(name: str, taken: Sequence[str]) -> str:
     """A name for a column of ours beside the key columns."""
     while name in taken:
@@ -189,10 +213,17 @@ def write_table(pieces: Iterator[pl.DataFrame], path: Path) -> None:
 
 
 def _as_text(piece: pl.DataFrame) -> pl.DataFrame:
-    """Sets of labels as JSON arrays, which CSV has no cells for."""
+    """Sets of labels as JSON arrays, which CSV has no cells for; an apostrophe before what a
+    spreadsheet would run as a formula."""
     for name in [n for n, dtype in piece.schema.items() if isinstance(dtype, pl.List)]:
         labels = piece[name].explode().drop_nulls().unique().to_list()
         quoted = [json.dumps(label, ensure_ascii=False) for label in labels]
         cells = pl.col(name).list.eval(pl.element().replace_strict(labels, quoted))
         piece = piece.with_columns(pl.format("[{}]", cells.list.join(", ")).alias(name))
+    for name in [n for n, dtype in piece.schema.items() if dtype == pl.String]:
+        text = pl.col(name)
+        formula = text.str.contains(FORMULA) & ~text.str.contains(NUMBER)
+        piece = piece.with_columns(
+            pl.when(formula).then(pl.lit("'") + text).otherwise(text).alias(name)
+        )
     return piece

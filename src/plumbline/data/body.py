@@ -21,12 +21,19 @@ NOTE = re.compile(
 class Body:
     """Iterate to get the rows, each of the table's width. What was left out or odd is counted.
 
+    Args:
+        keep: a row that does not fit becomes an empty one, and `misfits` says why by its number.
+
     Raises, when iterated:
         Unclear: a row that does not fit, or another table.
     """
 
-    def __init__(self, source: Iterable[Row], table: TableShape, *, pad: bool, fixed: bool) -> None:
+    def __init__(
+        self, source: Iterable[Row], table: TableShape, *, pad: bool, fixed: bool, keep: bool
+    ) -> None:
         self.source, self.table, self.pad, self.fixed = source, table, pad, fixed
+        self.keep = keep
+        self.misfits: dict[int, Unclear] = {}
         self.rows = self.blank = self.repeated = self.padded = self.longer = 0
         self.used = 0  # columns that are not empty at the end
         self.below: list[Row] = []
@@ -52,12 +59,14 @@ class Body:
                     skip -= 1
                     continue
                 if len(cells) != width:
-                    fitted = self._fit(line, cells, gap, longest)
+                    fits, fitted = self._fit(line, cells, gap, longest)
+                    if not fits:
+                        yield from self._misfit([*self.below, (line, cells)], (line, cells))
                     if fitted is None:
                         continue
                     cells = fitted
                 if self.below:
-                    raise ragged(self.below[0], width)
+                    yield from self._misfit(self.below, self.below[0])
                 if cells in header:
                     self.repeated += 1
                     gap = False
@@ -73,25 +82,38 @@ class Body:
                 yield cells
         except BrokenQuotes as broken:
             raise broken_quotes(broken) from None
-        self._end()
+        yield from self._end()
 
-    def _fit(self, line: int, cells: list[str], gap: bool, longest: int) -> list[str] | None:
-        """A row of another number of cells, made to fit; None: it stands below the table."""
+    def _misfit(self, rows: list[Row], named: Row) -> Iterator[list[str]]:
+        """Rows that do not fit: refused, by one of them, or kept as empty ones."""
+        if not self.keep:
+            raise ragged(named, self.table.width)
+        self.below = []
+        for row in rows:
+            self.misfits[self.rows] = ragged(row, self.table.width)
+            self.rows += 1
+            yield [""] * self.table.width
+
+    def _fit(
+        self, line: int, cells: list[str], gap: bool, longest: int
+    ) -> tuple[bool, list[str] | None]:
+        """Whether a row of another number of cells may be there, and how it is made to fit; None:
+        it stands below the table."""
         width = self.table.width
         if len(cells) > width and filled(cells) <= width:
             self.longer += 1
-            return cells[:width]
+            return True, cells[:width]
         note = self.below or gap or self._is_note(cells, longest)
         if len(cells) < width and not note and self.pad:
             self.padded += 1
-            return [*cells, *[""] * (width - len(cells))]
+            return True, [*cells, *[""] * (width - len(cells))]
         if len(cells) < width and note and len(self.below) < MOST_NOTES:
             if not self.below and gap and self.pad and not self._is_note(cells, longest):
                 self.padded += 1
-                return [*cells, *[""] * (width - len(cells))]
+                return True, [*cells, *[""] * (width - len(cells))]
             self.below.append((line, cells))
-            return None
-        raise ragged((line, cells), width)
+            return True, None
+        return False, None
 
     def _is_note(self, cells: list[str], longest: int) -> bool:
         """Whether a short row is a note and no row that was cut."""
@@ -118,15 +140,17 @@ class Body:
         if first and len(cells) > 2 and not any(map(str.strip, cells[1:])) and not is_value(first):
             self.thin.append(line)
 
-    def _end(self) -> None:
+    def _end(self) -> Iterator[list[str]]:
         for line, cells in self.below:
             if any(is_value(c) for c in cells[1:]) and not NOTE.match(cells[0].strip()):
-                raise ragged((line, cells), self.table.width)
+                yield from self._misfit(self.below, (line, cells))
+                return
 
     @property
     def changed(self) -> bool:
         """Whether the rows are not all that the file holds, as it holds them."""
-        return any((self.blank, self.repeated, self.below, self.longer, self.padded))
+        left = (self.blank, self.repeated, self.below, self.longer, self.padded, self.misfits)
+        return any(left)
 
     @property
     def notes(self) -> list[str]:

@@ -9,7 +9,7 @@ strict parser read from the owner's file, cell by cell.
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -43,7 +43,8 @@ class Canonical:
 
     `name` is what the file is to be called, `words` say how the owner's file is laid out, `notes`
     what was guessed, left out or renamed, `unnamed` the columns that its header leaves without a
-    name. `test` is the test part of a folder of images.
+    name. `test` is the test part of a folder of images. `misfits` says of rows that do not fit
+    the table why: they are empty.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Canonical:
     notes: list[str] = field(default_factory=list)
     unnamed: tuple[str, ...] = ()
     test: Canonical | None = None
+    misfits: Mapping[int, Unclear] = field(default_factory=dict)
 
 
 def make_canonical(
@@ -161,7 +163,8 @@ def _canonical(
     fixed = options.skip is not None
 
     def body() -> Body:
-        return Body(opened.again(), table, pad=options.pad, fixed=fixed)
+        keep = options.keep_misfits
+        return Body(opened.again(), table, pad=options.pad, fixed=fixed, keep=keep)
 
     first = body()
     for _ in first:
@@ -212,6 +215,7 @@ def _canonical(
         words=opened.words,
         notes=notes,
         unnamed=unnamed,
+        misfits=first.misfits,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -91,6 +92,8 @@ def find_table(
         if options.header is None and lacks_a_name(rows, first, last, width):
             first -= 1
     body = [cells for _, cells in rows[first : last + 1]]
+    if options.keep_misfits:
+        body = [cells for i, cells in enumerate(body) if i == 0 or _fits(cells, width)]
     headers = count_headers(rows, body, first, width, options, known=at is not None and not fixed)
     shifted = headers > 0 and len(body[0]) == width - 1 and any(map(_full(width), body[1:]))
     if shifted:
@@ -140,6 +143,9 @@ def _widest_run(
     if options.pad:
         width = max(filled(cells) for _, cells in rows[at or 0 :])
         return width, at or 0, len(rows) - 1
+    if options.keep_misfits and at is not None:
+        common = Counter(len(cells) for _, cells in rows[at:]).most_common(1)
+        return common[0][0], at, len(rows) - 1
     best = (0, 0, 0, 0)
     for width in {len(cells) for _, cells in rows[at or 0 :]}:
         begun = None

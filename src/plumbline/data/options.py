@@ -27,7 +27,9 @@ class ReadingOptions:
     """Options of `init`, `ingest` and `preview`; None: find out.
 
     `quote` and `escape` may be "none". `header_lines` is 0 where no line names the columns.
-    `pad` fills rows that are too short with missing cells.
+    `pad` fills rows that are too short with missing cells. `keep_misfits` keeps rows that have
+    another number of cells than the table as empty ones, which are listed; no one gives it:
+    `predict` sets it.
     """
 
     separator: str | None = None
@@ -41,6 +43,7 @@ class ReadingOptions:
     encoding: str | None = None
     sheet: str | None = None
     pad: bool = False
+    keep_misfits: bool = False
 
     def __post_init__(self) -> None:
         if self.separator is not None:
@@ -100,5 +103,5 @@ class ReadingOptions:
     def of_text(self) -> list[str]:
         """The names of options given that only a text table has."""
         default = ReadingOptions()
-        names = [f.name for f in fields(self) if f.name != "sheet"]
+        names = [f.name for f in fields(self) if f.name not in ("sheet", "keep_misfits")]
         return [n for n in names if getattr(self, n) != getattr(default, n)]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from plumbline.evaluation.masker import Masker
 from plumbline.evaluation.mixed import predict_mixed
@@ -26,7 +27,8 @@ from plumbline.kinds import DoubleArray, IntArray
 DRAWS = 10  # background rows per row
 RANDOM_ORDERS = 5
 STEPS = 20  # at most so many points of the curve
-SIGNIFICANT = 2.0  # standard errors
+LEVEL = 0.95  # of the two-sided t-test of the gain
+FEW = 20  # rows: fewer that show nothing do not show that there is nothing
 
 
 def deletions(features: int) -> int:
@@ -52,14 +54,15 @@ class Faithfulness:
 
     @property
     def verdict(self) -> str:
-        """In plain words, for reports."""
+        """In plain words, for reports: the fewer rows, the more standard errors it takes."""
         if self.std_error is None:
             return "too few rows to tell"
-        if self.gain > SIGNIFICANT * self.std_error:
+        margin = float(stdtrit(self.rows - 1, (1 + LEVEL) / 2)) * self.std_error
+        if self.gain > margin:
             return "faithful"
-        if self.gain < -SIGNIFICANT * self.std_error:
+        if self.gain < -margin:
             return "misleading: worse than a random ranking"
-        return "no better than a random ranking"
+        return "too few rows to tell" if self.rows < FEW else "no better than a random ranking"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -151,6 +151,8 @@ def _slices_of(
     counts = counted.sort("count", "value", descending=[True, False])
     if auto and len(counts) > FEW_VALUES:
         return
+    if counts.filter(pl.col("value") != MISSING).height == 1:  # all that are not missing
+        counts = counts.filter(pl.col("value") == MISSING)
     for value, count in counts.head(FEW_VALUES).iter_rows():
         if min_rows <= count < total:
             rows = (values == value).arg_true().to_numpy().astype(np.int64)

@@ -33,10 +33,14 @@ class FeatureReader:
     Args:
         columns: those that are needed, as the training data have them.
         known: names of all columns of the training data; those that are not needed may stay away.
+        optional: names of needed columns that a frame may lack.
     """
 
-    def __init__(self, columns: Sequence[Column], known: Collection[str]) -> None:
+    def __init__(
+        self, columns: Sequence[Column], known: Collection[str], optional: Collection[str] = ()
+    ) -> None:
         self.columns = tuple(columns)
+        self.optional = frozenset(c.name for c in columns if c.name in optional)
         self.known = frozenset({*known, *(c.name for c in columns)})
         self._images = [c for c in columns if c.type is ColumnType.IMAGE]
 
@@ -46,7 +50,9 @@ class FeatureReader:
         Raises:
             DataError: one is missing, is unknown, or holds what is no cell; names it.
         """
-        missing = [c.name for c in self.columns if c.name not in kinds]
+        absent = [c.name for c in self.columns if c.name not in kinds]
+        nothing = len(absent) == len(self.columns)
+        missing = [name for name in absent if nothing or name not in self.optional]
         unknown = [name for name in kinds if name not in self.known]
         if missing:
             close = _closest(missing[0], unknown)
@@ -70,7 +76,13 @@ class FeatureReader:
                 "extra='ignore'; through MLflow params={'extra': 'ignore'}",
             )
         for column in self.columns:
-            _check_type(column, kinds[column.name])
+            if column.name in kinds:
+                _check_type(column, kinds[column.name])
+
+    def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with missing cells in the columns that it lacks."""
+        absent = [c.name for c in self.columns if c.name not in frame.columns]
+        return frame.with_columns(pl.lit(None).alias(name) for name in absent)
 
     def with_files(
         self, frame: pl.DataFrame, folder: Path | None

@@ -39,6 +39,7 @@ class RowPredictor:
         self._reader = FeatureReader(
             [c for c in self.schema.features if c.name in needed],
             {*files.columns, *(c.name for c in self.schema.columns)},
+            files.optional,
         )
 
     @classmethod
@@ -62,8 +63,13 @@ class RowPredictor:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns that a row must have."""
+        """The columns that the model reads."""
         return self._reader.columns
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Those of them that a row may lack: its cells are then missing."""
+        return self._reader.optional
 
     @property
     def known_columns(self) -> frozenset[str]:
@@ -104,8 +110,9 @@ class RowPredictor:
         the version was registered without.
 
         Args:
-            frame: has the columns of the training data that the model reads; other columns of the
-                training data are not looked at. Text is read as the cells of a file are.
+            frame: has the columns of the training data that the model reads, but for `optional`
+                ones; other columns of the training data are not looked at. Text is read as the
+                cells of a file are.
             extra: what becomes of columns that the training data had not.
             image_folder: that the paths in image columns are relative to.
 
@@ -142,6 +149,7 @@ class RowPredictor:
             DataError: a column is missing, unknown or of a wrong type.
         """
         self.check_columns(frame, extra)
+        frame = self._reader.completed(frame)
         frame, refused = self._reader.with_files(frame, image_folder)
         values = self._reader.typed(frame)
         problems = self._reader.problems(frame, values)

@@ -20,6 +20,7 @@ from plumbline.inference.out_of_distribution import OutOfDistribution
 
 EXTRA = "extra_files"  # beside the graph, in MLflow's layout
 EXPECTATIONS = "expectations.yaml"
+SIGNATURE = "MLmodel"
 HINT = "fetch the version again, or register the model again (`plumbline register`)"
 
 
@@ -32,6 +33,7 @@ class VersionFiles:
         contract: contract.json; `sha256` is of the graph.
         preprocessor: state of the `TableTransformer`.
         columns: names of all columns of the training data, also of those that are no features.
+        optional: the columns that rows may lack: they had missing cells in training rows.
         out_of_distribution: None: the version was registered without.
     """
 
@@ -40,6 +42,7 @@ class VersionFiles:
     preprocessor: Mapping[str, Any]
     decision: Decision
     columns: frozenset[str]
+    optional: frozenset[str] = frozenset()
     out_of_distribution: OutOfDistribution | None = None
 
     @property
@@ -75,6 +78,7 @@ class VersionFiles:
             preprocessor=_parsed(_place(folder, PREPROCESSOR), read_json),
             decision=_parsed(place, lambda file: Decision.read(file.parent)),
             columns=_columns(_place(folder, EXPECTATIONS)),
+            optional=_optional(folder / SIGNATURE),
             out_of_distribution=_scores(_place(folder, out_of_distribution.FILE)),
         )
 
@@ -118,4 +122,16 @@ def _columns(path: Path) -> frozenset[str]:
         names = yaml.safe_load(path.read_text(encoding="utf-8"))["columns"]
         return frozenset(map(str, names))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"cannot be read: {error}", file=path, hint=HINT) from None
+
+
+def _optional(path: Path) -> frozenset[str]:
+    """The inputs that the signature does not require; none where there is no signature."""
+    if not path.exists():
+        return frozenset()
+    try:
+        signature = yaml.safe_load(path.read_text(encoding="utf-8")).get("signature") or {}
+        inputs = json.loads(signature.get("inputs") or "[]")
+        return frozenset(str(one["name"]) for one in inputs if one.get("required") is False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise DataError(f"cannot be read: {error}", file=path, hint=HINT) from None

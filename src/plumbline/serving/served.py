@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import polars as pl
-import yaml
 
 from plumbline.cells import date_text
 from plumbline.errors import DataError, UserError
@@ -24,7 +22,7 @@ from plumbline.serving.refused import CellError, Refused, refuse_cells
 from plumbline.serving.request_rows import Row, RowParser
 from plumbline.tables import Column
 
-MLMODEL, EXAMPLE = "MLmodel", "input_example.json"
+EXAMPLE = "input_example.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +62,7 @@ class Served:
         parser = RowParser(
             predictor.columns,
             known=predictor.known_columns,
-            optional=_optional(folder / MLMODEL),
+            optional=predictor.optional,
             max_pixels=max_pixels,
         )
         return cls(
@@ -130,17 +128,6 @@ class Served:
                 "gives no prediction for the example that it was registered with",
                 where=self.version,
             )
-
-
-def _optional(path: Path) -> frozenset[str]:
-    """The columns that had gaps in training rows, by the signature that MLflow keeps."""
-    if not path.exists():
-        return frozenset()
-    try:
-        inputs = json.loads(yaml.safe_load(path.read_text(encoding="utf-8"))["signature"]["inputs"])
-        return frozenset(str(one["name"]) for one in inputs if not one.get("required", True))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot be read: {error}", file=path) from None
 
 
 def _example(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from plumbline.evaluation.text_drift import UNKNOWN_TOKENS, combine, descriptors
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part, TargetKind
 from plumbline.manifest import sealed_dir
+from plumbline.numbers import method_words
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part, load_spec, load_split, load_table
@@ -184,4 +185,5 @@ def _words(drift: ColumnDrift) -> str:
     verdict = "drifted" if drift.drifted else "no drift"
     if drift.score is None or drift.threshold is None:
         return f"{verdict}; no score"
-    return f"{verdict}: {drift.method} {drift.score:.3g}, threshold {drift.threshold:.3g}"
+    method = method_words(drift.method or "")
+    return f"{verdict}: {method} {drift.score:.3g}, threshold {drift.threshold:.3g}"

@@ -22,6 +22,7 @@ OWN = "plumbline"
 SOURCES = Path(plumbline.__file__).parent.parent
 IMPORTED = re.compile(rf"^(\s*(?:from|import) ){OWN}(?=[\s.])", re.MULTILINE)
 UNSEEN = ("pyarrow",)  # what a library imports by itself: between pandas and polars
+FITTING = ("scipy",)  # what a fit alone imports, inside its functions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def write_package(module: str, folder: Path) -> Carried:
     return Carried(
         folder=folder / name,
         module=name + module.removeprefix(OWN),
-        requirements=_requirements({*imported, *UNSEEN}),
+        requirements=_requirements({*imported, *UNSEEN} - {*FITTING}),
     )
 
 

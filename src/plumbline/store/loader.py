@@ -6,14 +6,12 @@ what trains, judges or registers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import pandas as pd
-import polars as pl
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from plumbline.errors import ParameterError, UserError
@@ -25,14 +23,10 @@ EXTRA = "extra"  # parameter of a call: `refuse` or `ignore` columns that the tr
 
 
 class RowModel:
-    """A version, ready to answer.
+    """A version, ready to answer."""
 
-    Args:
-        optional: columns that rows may lack; their cells are then missing.
-    """
-
-    def __init__(self, predictor: RowPredictor, optional: Collection[str]) -> None:
-        self._predictor, self._optional = predictor, optional
+    def __init__(self, predictor: RowPredictor) -> None:
+        self._predictor = predictor
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Predictions of rows, a row each, in their order.
@@ -48,8 +42,6 @@ class RowModel:
         """
         try:
             rows = given_rows(data, self._predictor.schema)
-            absent = [name for name in self._optional if name not in rows.columns]
-            rows = rows.with_columns(pl.lit(None).alias(name) for name in absent)
             predicted = self._predictor.predict(rows, extra=_extra(params or {}))
         except UserError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
@@ -66,5 +58,4 @@ def _extra(params: Mapping[str, Any]) -> Extra:
 
 def _load_pyfunc(path: str) -> RowModel:
     """The version in a folder; MLflow calls this."""
-    inputs = Model.load(path).get_input_schema()
-    return RowModel(RowPredictor.load(Path(path)), inputs.optional_input_names())
+    return RowModel(RowPredictor.load(Path(path)))

@@ -59,13 +59,16 @@ def expected(version: Version) -> pl.DataFrame:
     return pl.DataFrame([*before, *table]).with_columns(version=pl.lit(name))
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
 def test_files_of_every_kind_are_predicted_alike(
     version: Version, tmp_path: Path, kind: str
 ) -> None:
     source, rows = tmp_path / "in" / f"new.{kind}", with_photos(version, tmp_path / "in")
     if kind == "parquet":
         version.rows.write_parquet(source)
+    elif kind == "xlsx":
+        own = ("price", "count", "member", "day")  # in types of a workbook
+        rows.with_columns(version.rows[name] for name in own).write_excel(source)
     elif kind == "jsonl":
         rows.with_columns(version.rows["count"], version.rows["member"]).write_ndjson(source)
     else:
@@ -129,6 +132,44 @@ def test_a_row_that_cannot_be_read_is_listed_and_stops_no_other(
     rows.write_csv(tmp_path / "new.csv")
     run(version, tmp_path / "new.csv", output)
     assert not listing.exists()  # it would be about other rows
+
+
+def test_a_row_of_another_width_is_listed_and_stops_no_other(
+    version: Version, tmp_path: Path
+) -> None:
+    with_photos(version, tmp_path).write_csv(tmp_path / "new.csv")
+    lines = (tmp_path / "new.csv").read_text().splitlines()
+    lines[4] += ",more,"  # row 3
+    lines[31] = "k30,12"
+    lines.insert(40, "a note, half way")  # row 39
+    (tmp_path / "new.csv").write_text("\n".join(lines))
+    report = run(version, tmp_path / "new.csv", tmp_path / "out.parquet")
+    assert dict(report.rows)["rows"] == f"{ROWS + 1}, 3 could not be read"
+    listed = pl.read_csv(tmp_path / "out.parquet.unreadable.csv")
+    assert listed["row"].to_list() == [3, 30, 39] and listed["column"].null_count() == 3
+    assert listed["value"][1] == "k30 · 12"
+    assert listed["reason"].to_list() == [
+        f"line {line} has {count} fields, the table 9"
+        for line, count in ((5, 11), (32, 2), (41, 2))
+    ]
+    result = pl.read_parquet(tmp_path / "out.parquet")
+    assert result["predicted"].is_null().arg_true().to_list() == [3, 30, 39]
+    others = [*range(3), *range(4, 30), *range(31, 39), *range(40, ROWS + 1)]
+    wanted = expected(version)[[*range(3), *range(4, 30), *range(31, ROWS)]]
+    assert_frame_equal(result[others].drop("row"), wanted.drop("row"))
+
+
+def test_no_cell_of_a_csv_file_is_a_formula(version: Version, tmp_path: Path) -> None:
+    ids = ["=1+cmd|' /C calc'!A0", "+49 123", "-5", "-2+3", "@x", "\t=1", "+", "a=b", "+1.5e3"]
+    rows = version.rows[: len(ids)].with_columns(pl.Series("id", ids))
+    rows = rows.with_columns(price=pl.Series(["=2+5"] + [None] * (len(ids) - 1)))
+    rows.write_parquet(tmp_path / "new.parquet")
+    run(version, tmp_path / "new.parquet", tmp_path / "out.csv")
+    written = pl.read_csv(tmp_path / "out.csv")["id"].to_list()
+    assert written == [f"'{one}" if i in (0, 1, 3, 4, 5) else one for i, one in enumerate(ids)]
+    assert pl.read_csv(tmp_path / "out.csv.unreadable.csv")["value"].to_list() == ["'=2+5"]
+    run(version, tmp_path / "new.parquet", tmp_path / "out.parquet")
+    assert pl.read_parquet(tmp_path / "out.parquet")["id"].to_list() == ids  # as they are
 
 
 class Killed(BaseException):

@@ -75,6 +75,17 @@ def test_a_model_that_says_always_the_same_leaves_nothing_to_tell() -> None:
     assert answer.verdict == "no better than a random ranking"
 
 
+def test_few_rows_must_differ_more() -> None:
+    def verdict(gain: float, rows: int) -> str:
+        areas = {"area": 0.5, "random": 0.5, "reversed": 0.5, "better": 0}
+        return Faithfulness(rows=rows, gain=gain, std_error=0.1, **areas).verdict
+
+    assert verdict(-0.25, 60).startswith("misleading") and verdict(0.25, 60) == "faithful"
+    assert verdict(-0.25, 5) == verdict(0.25, 5) == "too few rows to tell"
+    assert verdict(-0.30, 5).startswith("misleading")  # 2.8 standard errors, of 4 degrees
+    assert verdict(0.1, 60).startswith("no better") and verdict(0.1, 5).startswith("too few")
+
+
 def test_one_row_is_too_few() -> None:
     answer = measure(TRUE, rows=1)
     assert answer.verdict == "too few rows to tell" and answer.to_json()["std_error"] is None

@@ -64,6 +64,7 @@ def test_a_category_by_value_the_missing_among_them() -> None:
     result = sliced(["a", "b", None, "a", "b", None, "a"], ColumnType.CATEGORY, min_rows=2)
     assert result == {"a": [0, 3, 6], "b": [1, 4], MISSING: [2, 5]}
     assert sliced(["a"] * 5, ColumnType.CATEGORY) == {}  # all rows are no slice
+    assert sliced(["a", "a", None], ColumnType.CATEGORY) == {MISSING: [2]}  # nor all that are there
     assert set(sliced(["a", "a", "b"], ColumnType.CATEGORY, min_rows=2)) == {"a"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from numpy.testing import assert_allclose
 from polars.testing import assert_frame_equal
 from tests.version import CONFORMAL, LABELS, ROWS, Version, as_text, png
@@ -36,6 +38,25 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[Task, Version]:
 @pytest.fixture
 def version(versions: dict[Task, Version]) -> Version:
     return versions[Task.BINARY]
+
+
+def test_a_column_that_had_gaps_may_be_left_out(version: Version, tmp_path: Path) -> None:
+    shutil.copytree(version.folder, tmp_path / "v")
+    inputs = [{"name": n, "type": "double", "required": n != "price"} for n in ("price", "count")]
+    signature = {"signature": {"inputs": json.dumps(inputs)}}
+    (tmp_path / "v" / "MLmodel").write_text(yaml.safe_dump(signature))
+    predictor = RowPredictor.load(tmp_path / "v")
+    rows = version.rows[:5]
+    empty = rows.with_columns(pl.lit(None).alias("price"))
+    assert_frame_equal(predictor.predict(rows.drop("price")), version.predictor.predict(empty))
+    for lacking, other in (("count", predictor), ("price", version.predictor)):
+        with pytest.raises(DataError, match=f"column '{lacking}': no such column"):
+            other.predict(rows.drop(lacking))
+
+
+def test_it_answers_without_scipy(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)  # every import of it fails
+    assert len(RowPredictor.load(version.folder).predict(version.rows)) == ROWS
 
 
 @pytest.mark.parametrize("task", list(LABELS))

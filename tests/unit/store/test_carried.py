@@ -13,7 +13,16 @@ import pytest
 from plumbline.store import carried
 from plumbline.store.carried import write_package
 
-HEAVY = {"torch", "great_expectations", "prefect", "evidently", "sklearn", "dvc", "plumbline"}
+HEAVY = {
+    "scipy",
+    "torch",
+    "great_expectations",
+    "prefect",
+    "evidently",
+    "sklearn",
+    "dvc",
+    "plumbline",
+}
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}  # module -> its distribution
 
 
@@ -45,10 +54,12 @@ def test_every_import_is_carried_or_required(tmp_path: Path) -> None:
                 if str(node.module).startswith(name):
                     assert own.is_dir() or own.with_suffix(".py").is_file(), node.module
     others = {one.partition(".")[0] for one in imported} - sys.stdlib_module_names - {name}
+    others -= {*carried.FITTING}
     assert not others & HEAVY
     named = {one.partition("==")[0].replace("-", "_") for one in package.requirements}
     assert {DISTRIBUTIONS.get(one, one) for one in others} <= named
     assert all(one.count("==") == 1 for one in package.requirements)
+    assert not {*carried.FITTING} & named
 
 
 def test_another_content_has_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

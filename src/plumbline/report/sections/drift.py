@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plumbline import artifacts
-from plumbline.numbers import NOTHING, fixed, number, percent, plural
+from plumbline.numbers import NOTHING, fixed, method_words, number, percent, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
@@ -153,7 +153,7 @@ def _table(caption: str, listed: list[tuple[str, dict[str, Any]]], *, folded: bo
 
 def _method(column: dict[str, Any]) -> str:
     """Evidently's name of the method, in words."""
-    return str(column.get("method") or NOTHING)[:80].replace(" p_value", ", p-value")
+    return method_words(str(column.get("method") or NOTHING)[:80])
 
 
 def _score(column: dict[str, Any]) -> str:
