@@ -169,6 +169,10 @@ def train(paths: Paths, config: Config, *, skill: float) -> None:
     write_json(paths.onnx / "contract.json", metadata)
     shutil.copy(paths.prepared / "preprocessor.json", paths.model)
     write_json(paths.model / "model.json", {"skill": skill})
+    test = load_part(paths, Part.TEST)
+    p = OnnxPredictor((paths.onnx / "model.onnx").read_bytes())(test.inputs)
+    evaluated = {"row": pl.Series(test.rows, dtype=pl.UInt32), "p_no": p[:, 0], "p_yes": p[:, 1]}
+    pl.DataFrame(evaluated).write_parquet(paths.reports / artifacts.PREDICTIONS)
 
 
 def result(paths: Paths) -> dict[str, Any]:
@@ -287,6 +291,14 @@ def version(paths: Paths) -> Any:
     register.run(make_config(), paths)
     tracking.open_store(paths.root)
     return mlflow.pyfunc.load_model("models:/toy@champion")
+
+
+def test_a_version_that_answers_raw_rows_otherwise_is_not_registered(paths: Paths) -> None:
+    place = paths.reports / artifacts.PREDICTIONS
+    pl.read_parquet(place).with_columns(pl.col("p_yes") + 1e-5).write_parquet(place)
+    with pytest.raises(GateError, match="answers a raw row with p_yes = "):
+        register.run(make_config(), paths)
+    assert not client(paths).search_registered_models()
 
 
 def test_the_version_takes_the_users_own_rows(paths: Paths, version: Any) -> None:

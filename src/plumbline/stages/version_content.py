@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.files import read_json
 from plumbline.inference import decision, out_of_distribution
-from plumbline.kinds import ColumnType, Part
+from plumbline.kinds import ColumnType, DoubleArray, Part
 from plumbline.preprocessing.frames import take_rows
 from plumbline.stages.inputs import load_split, load_table
 from plumbline.store.card import CardSource, model_card
 from plumbline.store.content import flatten, read_content
 from plumbline.store.raw_model import RawModel
 from plumbline.store.tracking import Content
+from plumbline.tables import ROW
 
 EXAMPLE_ROWS, EXAMPLE_FROM = 2, 20  # test rows that a version keeps; of the first so many
+TOLERANCE = 1e-6  # of what a version answers to them, beside what the export may differ by
+EXPORT = 10  # times the difference that parity found between torch and ONNX Runtime
 MISSING_LAST = 2**40  # bytes: rows that lack an image are the last to be an example
 
 
@@ -50,13 +54,16 @@ def raw_model(config: Config, paths: Paths) -> RawModel:
     split, names = load_split(paths), [column.name for column in schema.features]
     train = take_rows(table, split.rows(Part.TRAIN)).select(pl.col(names).null_count())
     gaps = train.collect(engine="streaming").row(0, named=True)
-    test = take_rows(table, split.rows(Part.TEST)[:EXAMPLE_FROM]).select(names)
-    example = test.collect(engine="streaming")
+    rows = split.rows(Part.TEST)[:EXAMPLE_FROM]
+    example = take_rows(table, rows).select(names).collect(engine="streaming")
+    example = example.with_columns(pl.Series(ROW, np.sort(rows), dtype=pl.UInt32))
     images = [c.name for c in schema.features if c.type is ColumnType.IMAGE]
     if images:  # an example is text; large images make it large
         sizes = pl.sum_horizontal(pl.col(images).bin.size().cast(pl.Int64).fill_null(MISSING_LAST))
         example = example.sort(sizes, maintain_order=True)
     scores = paths.decision / out_of_distribution.FILE
+    example = example[:EXAMPLE_ROWS]
+    expected, allowed = _evaluated(paths, example[ROW], schema.classes)
     return RawModel(
         graph=paths.onnx / artifacts.GRAPH,
         files=[
@@ -67,8 +74,29 @@ def raw_model(config: Config, paths: Paths) -> RawModel:
             paths.expectations,
         ],
         gaps={name for name, count in gaps.items() if count},
-        example=example[:EXAMPLE_ROWS],
+        example=example.drop(ROW),
+        expected=expected,
+        allowed=allowed,
     )
+
+
+def _evaluated(
+    paths: Paths, rows: pl.Series, classes: Sequence[str]
+) -> tuple[pl.DataFrame, dict[str, DoubleArray]]:
+    """What was predicted for these rows at evaluation, and how far an answer may be from it: in
+    probabilities, or in values beside the target's spread, as in `export.parity`."""
+    frame = pl.read_parquet(paths.reports / artifacts.PREDICTIONS)
+    expected = (
+        rows.rename("row").to_frame().join(frame, on="row", how="left", maintain_order="left")
+    )
+    difference = read_json(paths.reports / artifacts.PARITY).get("max_difference") or 0.0
+    tolerance = max(TOLERANCE, EXPORT * difference)
+    if classes:
+        return expected, {f"p_{name}": np.full(len(rows), tolerance) for name in classes}
+    actual, own = frame["actual"].to_numpy(), expected["predicted"].to_numpy()
+    scale = np.maximum(actual.std() or 1.0, np.abs(own - actual.mean()))
+    values = [name for name in ("predicted", "low", "high") if name in frame.columns]
+    return expected, dict.fromkeys(values, tolerance * scale)
 
 
 def version_card(config: Config, paths: Paths, made_from: Mapping[str, str]) -> str:

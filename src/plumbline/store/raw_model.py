@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import onnx
 import polars as pl
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
 
+from plumbline.artifacts import PREDICTIONS
+from plumbline.errors import GateError
 from plumbline.inference.rows import RowPredictor
-from plumbline.kinds import ColumnType
+from plumbline.kinds import ColumnType, DoubleArray
 from plumbline.store.carried import write_package
 from plumbline.store.loader import EXTRA
 from plumbline.tables import Column
@@ -47,12 +50,16 @@ class RawModel:
         files: preprocessor, contract, decision, … that turn rows into its inputs.
         gaps: the columns that have missing cells in training rows; a row may lack them.
         example: typed rows of the test part; those of their columns that the model reads are kept.
+        expected: numbers that were predicted for these rows when the model was evaluated, and
+            `allowed`, how far the version's may be from them: (rows,) by column.
     """
 
     graph: Path
     files: Sequence[Path]
     gaps: Collection[str]
     example: pl.DataFrame
+    expected: pl.DataFrame
+    allowed: Mapping[str, DoubleArray]
 
     def save_model(self, path: str, mlflow_model: Model) -> None:
         """Write the model into a folder, which MLflow then takes into the store."""
@@ -90,6 +97,7 @@ class RawModel:
 
     def _signature(self, predictor: RowPredictor, example: pl.DataFrame) -> ModelSignature:
         predicted = predictor.predict(example)
+        self._refuse_other(predicted)
         signature = ModelSignature(
             inputs=Schema([_input(c, c.name in self.gaps) for c in predictor.columns]),
             outputs=Schema([_output(column) for column in predicted.iter_columns()]),
@@ -100,6 +108,23 @@ class RawModel:
         # `null` as false and 0.7 as 0 in what a server gets.
         signature._is_signature_from_type_hint = True
         return signature
+
+    def _refuse_other(self, predicted: pl.DataFrame) -> None:
+        """Raises GateError where raw rows are answered otherwise than the prepared ones were."""
+        for name, allowed in self.allowed.items():
+            own, wanted = (
+                frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+                for frame in (predicted, self.expected)
+            )
+            away = np.where(np.isnan(own) & np.isnan(wanted), 0.0, np.abs(own - wanted))
+            if not (away <= allowed).all():
+                row = int(np.argmax(np.where(np.isnan(away), np.inf, away - allowed)))
+                raise GateError(
+                    f"register: the version answers a raw row with {name} = {own[row]:.9g}, the "
+                    f"evaluation says {wanted[row]:.9g}.",
+                    report=PREDICTIONS,
+                    hint="Rerun `plumbline repro`; if it says so again, it is a defect: report it",
+                )
 
 
 def _input(column: Column, gaps: bool) -> ColSpec:
