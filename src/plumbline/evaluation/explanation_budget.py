@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from plumbline.evaluation.attribution import ENUMERATED
+from plumbline.evaluation.distinct import KINDS
 from plumbline.examples import Inputs, InputSpec, take_inputs
+from plumbline.models.input_gradients import encoders_of
 
-BUDGET = 2.5e11  # floating-point operations: some five seconds of one core
+BUDGET = 2.5e11  # floating-point operations of SHAP: 5 to 20 seconds of one core
+PART = 0.4  # of it: gradients, the deletion test, words and patches each
 PAIRS = 2  # pairs of orders per background row, where the budget allows
 FEWEST = 10  # background rows, whatever the budget
+FEWEST_ROWS = 20  # that are explained, whatever the budget
+PASSES = 100  # predictions that the gradients of a row along its path are worth
 FEWEST_TESTED = 20  # rows of the deletion test, whatever the budget
 CELL_PAIRS = 32  # pairs of orders of the parts of a cell, where the budget allows
 FEWEST_CELL_PAIRS = 4
@@ -33,8 +38,9 @@ PLACES: dict[type[nn.Module], Callable[[Any], float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """Background rows, pairs of orders for each of them, and rows of the deletion test."""
+    """Rows, background rows, pairs of orders for each of them, and rows of the deletion test."""
 
+    rows: int
     background: int
     pairs: int
     tested: int
@@ -51,8 +57,12 @@ class CellEffort:
 
 
 @torch.no_grad()
-def operations(model: nn.Module, spec: InputSpec) -> float:
+def operations(model: nn.Module, spec: InputSpec, changing: Collection[str] = KINDS) -> float:
     """About how many floating-point operations the prediction of a row takes; at least 1.
+
+    Args:
+        changing: kinds of cells, of `KINDS`, that are others in each row; the rest are encoded
+            once (`distinct`).
 
     Two per weight, times the places that it is applied at (tokens, members, pixels). Torch's own
     counters import its compiler for it, which takes seconds.
@@ -65,7 +75,9 @@ def operations(model: nn.Module, spec: InputSpec) -> float:
         places = rows if places_of is None else places_of(out)
         counted.append(2.0 * weights * places / rows)
 
-    own = [m for m in model.modules() if not isinstance(m, nn.Embedding)]
+    once = [encoders_of(model)[t.name] for t in spec if t.kind in {*KINDS} - {*changing}]
+    left_out = {module for encoder in once for module in encoder.modules()}
+    own = [m for m in model.modules() if not isinstance(m, nn.Embedding) and m not in left_out]
     weighted = [m for m in own if next(m.parameters(recurse=False), None) is not None]
     _watch(model, weighted, count, spec.empty(rows))
     return sum(counted)
@@ -111,26 +123,36 @@ def one_thread() -> Iterator[None]:
 
 
 def plan(
-    cost: float, *, rows: int, features: int, background: int, tested: int, deletions: int
+    cost: float,
+    *,
+    gradients: float,
+    rows: int,
+    features: int,
+    background: int,
+    tested: int,
+    deletions: int,
 ) -> Effort:
-    """Fewer orders for a model that costs more, then fewer background rows; and fewer rows of the
-    deletion test.
+    """Fewer orders for a model that costs more, then fewer background rows; fewer rows of the
+    deletion test; and fewer rows for one whose gradients cost more.
 
     Args:
-        cost: operations of a prediction of one row.
+        cost: operations of a prediction of one row, whose texts and images are encoded already.
+        gradients: the same of a row whose are not, for passes with gradients.
         rows: to be explained.
         background: background rows at hand.
         tested: rows at hand for the deletion test.
         deletions: predictions that it takes per row and method.
     """
+    rows = min(rows, max(FEWEST_ROWS, int(PART * BUDGET / (PASSES * gradients))))
     queries = 2.0**features if features <= ENUMERATED else 2.0 * (features - 1)
     affordable = int(BUDGET / (queries * rows * cost))  # background rows, with a pair each
-    tests = int(BUDGET / (TESTED * deletions * cost))
-    tested = min(tested, max(FEWEST_TESTED, tests))
+    tests = int(PART * BUDGET / (TESTED * deletions * cost))
+    tested = min(tested, rows, max(FEWEST_TESTED, tests))
     if affordable >= background:
         pairs = max(1, min(PAIRS, affordable // background))
-        return Effort(background=background, pairs=pairs, tested=tested)
-    return Effort(background=min(background, max(FEWEST, affordable)), pairs=1, tested=tested)
+        return Effort(rows=rows, background=background, pairs=pairs, tested=tested)
+    background = min(background, max(FEWEST, affordable))
+    return Effort(rows=rows, background=background, pairs=1, tested=tested)
 
 
 def plan_cells(
@@ -146,7 +168,8 @@ def plan_cells(
         samples: of LIME.
         deletions: predictions that the deletion test takes per cell and method.
     """
-    affordable = BUDGET / (cost * max(columns, 1))  # predictions per cell of a row, over all rows
+    # predictions per cell of a row, over all rows
+    affordable = PART * BUDGET / (cost * max(columns, 1))
     pair = 2 * max(parts - 1, 1)
     fixed = samples + CELL_METHODS * deletions + GRADIENTS
     pairs = int((affordable / max(rows, 1) - fixed) / pair)

@@ -13,6 +13,7 @@ import numpy as np
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError
+from plumbline.evaluation.distinct import encoded_once
 from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
 from plumbline.evaluation.explanation_budget import (
     CellEffort,
@@ -57,7 +58,7 @@ def run(config: Config, paths: Paths) -> Report:
     bundle = load_bundle(paths.model)
     prepared = _prepare(config, paths, bundle)
     case, budget = prepared.case, prepared.budget
-    with one_thread():
+    with one_thread(), encoded_once(bundle.model, bundle.spec):
         explanation = explain(
             case,
             pairs=prepared.effort.pairs,
@@ -127,17 +128,17 @@ def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
     masker = Masker.of(spec)
     rng = np.random.default_rng(config.seed)
     at_hand = {"test": len(test), "train": len(train)}
-    # in random order, so that the first few can stand for all
-    test = test.take(rng.permutation(len(test))[: settings.rows])
-    cost = operations(bundle.model, spec)
     effort = plan(
-        cost,
-        rows=len(test),
+        operations(bundle.model, spec, ()),
+        gradients=operations(bundle.model, spec),
+        rows=min(settings.rows, len(test)),
         features=len(masker),
         background=min(settings.background, len(train)),
         tested=min(settings.faithfulness_rows, len(test)),
         deletions=deletions(len(masker)),
     )
+    # in random order, so that the first few can stand for all
+    test = test.take(rng.permutation(len(test))[: effort.rows])
     order = rng.permutation(len(train))
     absent = {
         tensor.name: absent_image(train.inputs[tensor.name][np.sort(order[:AVERAGED])])
@@ -149,8 +150,9 @@ def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
     outputs, of = _outputs(spec, prediction)
     some = f"the {plural(len(test), 'explained row')}" if len(test) < at_hand["test"] else ""
     reasons = pick_rows(test.y, prediction, spec.task, threshold, settings.lime_rows, of=some)
-    cells = (cost, spec, min(settings.cell_rows, len(test)), len(reasons), settings.lime_samples)
-    words, patches = plan_words(*cells), plan_patches(*cells)
+    cells = (spec, min(settings.cell_rows, len(test)), len(reasons), settings.lime_samples)
+    words = plan_words(operations(bundle.model, spec, ("text",)), *cells)
+    patches = plan_patches(operations(bundle.model, spec, ("image",)), *cells)
     further = {i: "" for i in range(len(test)) if i not in reasons}
     opened = dict(list({**reasons, **further}.items())[: max(words.rows, patches.rows)])
     picks = _picks(

@@ -11,7 +11,14 @@ from plumbline.evaluation.attribution import (
     exact_shapley,
     sampled_shapley,
 )
-from plumbline.evaluation.explanation_budget import FEWEST, FEWEST_TESTED, PAIRS, Effort, used
+from plumbline.evaluation.explanation_budget import (
+    FEWEST,
+    FEWEST_ROWS,
+    FEWEST_TESTED,
+    PAIRS,
+    Effort,
+    used,
+)
 from plumbline.evaluation.explanation_budget import plan as plan_effort
 from plumbline.evaluation.masker import Masker
 from plumbline.examples import Inputs, InputSpec, count_rows, take_inputs
@@ -155,19 +162,19 @@ def test_one_column_and_one_background_row() -> None:
 
 
 def plan(cost: float, background: int = 100, tested: int = 100) -> Effort:
-    return plan_effort(
-        cost, rows=200, features=30, background=background, tested=tested, deletions=1400
-    )
+    rest = {"features": 30, "background": background, "tested": tested, "deletions": 1400}
+    return plan_effort(cost, gradients=cost, rows=200, **rest)
 
 
 def test_effort_falls_with_the_cost_of_the_model() -> None:
     cheap = plan(1e3)
-    assert (cheap.background, cheap.pairs, cheap.tested) == (100, PAIRS, 100)
+    assert cheap == Effort(rows=200, background=100, pairs=PAIRS, tested=100)
     dear = plan(1e6)
     assert dear.pairs == 1 and FEWEST <= dear.background < 100
     assert FEWEST_TESTED <= dear.tested < 100
     dearest = plan(1e12)
-    assert (dearest.background, dearest.tested) == (FEWEST, FEWEST_TESTED)
+    fewest = Effort(rows=FEWEST_ROWS, background=FEWEST, pairs=1, tested=FEWEST_TESTED)
+    assert dearest == fewest
     few = plan(1e12, background=4, tested=3)
     assert (few.background, few.tested) == (4, 3)
 
