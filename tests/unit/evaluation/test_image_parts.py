@@ -151,7 +151,8 @@ def test_the_patches_that_count_come_first() -> None:
             each.values["integrated_gradients"].sum(), each.prediction - each.base, atol=0.05
         )
     tested = faithfulness_of(result)["i"]
-    assert tested["shap"].verdict == tested["lime"].verdict == "faithful"
+    for method in ("shap", "lime"):  # of few rows, which show it only where all agree
+        assert tested[method].area > tested[method].random > tested[method].reversed, method
 
 
 def test_passes_with_gradients_take_as_many_rows_as_fit_into_memory(
