@@ -33,6 +33,7 @@ MODULES = (
     "shap_values",
     "predict",
     "out_of_distribution",
+    "serving",
 )
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"

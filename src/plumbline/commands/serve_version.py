@@ -15,7 +15,7 @@ from plumbline.errors import StorageError, UserError
 from plumbline.files import read_json, write_json
 from plumbline.serving.holder import Fetched
 
-SECONDS = 60  # that a fetch may take
+SECONDS = 180  # that a fetch may take
 SQLITE = "sqlite:///"
 
 

@@ -36,4 +36,6 @@ class ServeConfig:
     rate_per_second: NonNegative = 1000.0
     shutdown_seconds: Positive = 30.0
     poll_seconds: Positive = 10.0
+    explain_rows: int = Field(default=5, ge=1, le=1000)
+    explain_evaluations: int = Field(default=2000, ge=10, le=1_000_000)
     log: ServeLogConfig = Field(default_factory=ServeLogConfig)

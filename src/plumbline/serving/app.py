@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from plumbline.config.serve import ServeConfig
 from plumbline.inference.feature_reader import Extra
 from plumbline.serving.answers import answer_rows
 from plumbline.serving.batcher import Answer, Batcher
+from plumbline.serving.explain import explain_rows
 from plumbline.serving.feedback import read_labels
 from plumbline.serving.guard import DEFECT, App, Guard, headers_of
 from plumbline.serving.holder import Holder
@@ -25,6 +27,7 @@ from plumbline.serving.openapi import openapi
 from plumbline.serving.refused import Refused
 from plumbline.serving.request_body import read_rows
 from plumbline.serving.request_log import LoggedRequest, RequestLog, check_hidden
+from plumbline.serving.served import Served
 
 OPENAPI = "/openapi.json"
 PAGE = (
@@ -104,6 +107,23 @@ class Service:
             }
         )
 
+    async def explain(self, request: Request) -> Response:
+        """POST /explain."""
+        state, config, extra = request.scope["state"], self.config, _extra(request)
+        kind = request.headers.get("content-type", "")
+        given = read_rows(state["body"], kind, config.explain_rows, "serve.explain_rows")
+
+        def work(served: Served) -> dict[str, Any]:
+            rows = served.parse(given, extra)
+            explained = explain_rows(served, rows, config.explain_evaluations)
+            return {
+                "request_id": state["request_id"],
+                "version": served.version,
+                "explanations": [asdict(one) for one in explained],
+            }
+
+        return _json(await self.batcher.run(work))
+
     async def feedback(self, request: Request) -> Response:
         """POST /feedback."""
         state = request.scope["state"]
@@ -158,6 +178,7 @@ def create_app(service: Service) -> App:
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_api_route("/predict", service.predict, methods=["POST"])
+    app.add_api_route("/explain", service.explain, methods=["POST"])
     app.add_api_route("/feedback", service.feedback, methods=["POST"])
     for path, answer in {
         "/health": service.health,

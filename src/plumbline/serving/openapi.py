@@ -50,6 +50,7 @@ def openapi(served: Served, *, title: str, token: bool) -> dict[str, Any]:
     )
     paths: dict[str, Any] = {
         "/predict": _post("A prediction for every row", body, answer, example),
+        "/explain": _explain(served, body),
         "/feedback": _feedback(served),
         "/health": _get("200 as long as the process lives", "application/json"),
         "/ready": _get("Which version answers, and what is out of order", "application/json"),
@@ -102,6 +103,31 @@ def _post(summary: str, body: Any, answer: Any, example: Any) -> dict[str, Any]:
             "responses": {"200": answered, **refusals},
         }
     }
+
+
+def _explain(served: Served, body: dict[str, Any]) -> dict[str, Any]:
+    number = {"type": "number"}
+    values = {"type": ["object", "null"], "additionalProperties": number}
+    explanation = _object(
+        {
+            "predicted": {"type": ["string", "number"]},
+            "output": {"type": "string"},
+            "value": number,
+            "reference": number,
+            "contributions": values,
+            "standard_errors": values,
+            "orders": {"type": "integer"},
+        },
+        ["predicted", "output", "value", "reference", "contributions"],
+    )
+    text = {"type": "string"}
+    explanations = {"type": "array", "items": explanation}
+    answer = _object(
+        {"request_id": text, "version": text, "explanations": explanations},
+        ["request_id", "version", "explanations"],
+    )
+    example = {"rows": [dict(row) for row in served.example[:1]]}
+    return _post("What each column contributes to a row's prediction", body, answer, example)
 
 
 def _feedback(served: Served) -> dict[str, Any]:

@@ -16,11 +16,14 @@ ROWS = "rows"
 FIELDS = 10_000  # of a form
 
 
-def read_rows(body: bytes, content_type: str, most: int) -> list[Mapping[str, Any]]:
+def read_rows(
+    body: bytes, content_type: str, most: int, key: str = "serve.max_rows"
+) -> list[Mapping[str, Any]]:
     """The rows of a request for predictions.
 
     Args:
         most: rows.
+        key: of params.yaml that says so.
 
     Raises:
         Refused: 400, 413, 415 or 422, it holds none; says what was wanted.
@@ -30,7 +33,7 @@ def read_rows(body: bytes, content_type: str, most: int) -> list[Mapping[str, An
         return [_form(body, options.get("boundary", ""))]
     if kind != JSON and not kind.endswith("+json"):
         raise Refused(415, f"wanted Content-Type: {JSON} or {FORM}, got {kind[:80]!r}")
-    return listed(parse_json(body), ROWS, most)
+    return listed(parse_json(body), ROWS, most, key)
 
 
 def parse_json(body: bytes) -> Any:
@@ -43,8 +46,10 @@ def parse_json(body: bytes) -> Any:
         raise Refused(400, f"the body is not JSON: {error.msg} (byte {error.pos})") from None
 
 
-def listed(content: Any, key: str, most: int) -> list[Mapping[str, Any]]:
-    """The objects of `{key: [{…}, …]}`.
+def listed(
+    content: Any, key: str, most: int, limit: str = "serve.max_rows"
+) -> list[Mapping[str, Any]]:
+    """The objects of `{key: [{…}, …]}`. Args: limit: the key of params.yaml that says `most`.
 
     Raises:
         Refused: 413 or 422, there is something else.
@@ -61,7 +66,7 @@ def listed(content: Any, key: str, most: int) -> list[Mapping[str, Any]]:
     if len(rows) > most:
         raise Refused(
             413,
-            f"`{key}` has {len(rows)} entries, wanted at most {most} (serve.max_rows); "
+            f"`{key}` has {len(rows)} entries, wanted at most {most} ({limit}); "
             "send several requests",
         )
     for number, row in enumerate(rows):

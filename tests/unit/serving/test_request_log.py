@@ -19,8 +19,8 @@ from plumbline.kinds import Task
 from plumbline.serving import request_log
 from plumbline.serving.app import Service, create_app
 from plumbline.serving.holder import Fetched, Holder
+from plumbline.serving.logged import read_log
 from plumbline.serving.measures import Measures
-from plumbline.serving.request_log import read_log
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROW: dict[str, Any] = dict.fromkeys(("member", "day", "note", "photo"))

@@ -1,0 +1,325 @@
+"""The REST service: `plumbline serve` beside an empty endpoint of the same framework, the bare ONNX
+Runtime call, and `mlflow models serve` of the same version.
+
+Raw rows of 20 numbers and 10 categories go over HTTP on loopback, one row a request, on connections
+that stay open. PLUMBLINE_BENCH_REQUESTS sets how many.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks.predict import TRAINING_ROWS, make_version
+from benchmarks.result import Figure, Result, Table, times
+from benchmarks.size import make_rows
+
+REQUESTS, CONNECTIONS, WARMUP = 3000, 8, 200
+MOST_MB, MOST_SECONDS, MOST_TIMES, LEAST_TIMES = 300.0, 3.0, 2.0, 5.0
+WAIT = 180.0  # seconds for a server to start
+ROOT = Path(__file__).resolve().parents[1]
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A server: where it listens, and what its start took."""
+
+    port: int
+    path: str
+    body: bytes
+    seconds: float
+    process: psutil.Process
+
+    @property
+    def megabytes(self) -> float:
+        """Resident memory of the process and its children."""
+        own = [self.process, *self.process.children(recursive=True)]
+        return float(sum(one.memory_info().rss for one in own)) / 2**20
+
+
+def run() -> Result:
+    """Make a version, start the servers one after the other, ask them."""
+    requests = int(os.environ.get("PLUMBLINE_BENCH_REQUESTS", REQUESTS))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_rows(folder / "rows.parquet", TRAINING_ROWS)
+        make_version(folder)
+        row = pl.read_parquet(folder / "rows.parquet", n_rows=1).drop("y").to_dicts()[0]
+        runtime = time_runtime(folder, requests)
+        with started(folder, "empty", row) as server:
+            empty = ask(server, requests)
+            empty_rate = crowd(server, requests)
+        with started(folder, "plumbline", row) as server:
+            ours = ask(server, requests)
+            rate = crowd(server, requests)
+            start, memory = server.seconds, server.megabytes
+        with started(folder, "mlflow", row) as server:
+            theirs = ask(server, max(50, requests // 20))
+            their_rate = crowd(server, max(50, requests // 20))
+            their_start, their_memory = server.seconds, server.megabytes
+    p99 = percentile(ours, 99)
+    least = percentile(empty, 99) + percentile(runtime, 99)
+    rows = [
+        latencies("bare ONNX Runtime call, prepared tensors", runtime),
+        [*latencies("empty FastAPI endpoint", empty)[:3], f"{empty_rate:,.0f}", "", ""],
+        [
+            *latencies("plumbline serve", ours)[:3],
+            f"{rate:,.0f}",
+            f"{start:.1f} s",
+            f"{memory:.0f} MB",
+        ],
+        [
+            *latencies("mlflow models serve", theirs)[:3],
+            f"{their_rate:,.0f}",
+            f"{their_start:.1f} s",
+            f"{their_memory:.0f} MB",
+        ],
+    ]
+    return Result(
+        title="Serving",
+        figures=[
+            Figure(
+                name="one row over HTTP: p99 beside the empty endpoint plus the bare call",
+                reached=p99 / least,
+                unit="×",
+                target=f"≤ {MOST_TIMES:g} ×",
+                holds=p99 <= MOST_TIMES * least,
+            ),
+            times(
+                f"requests a second on {CONNECTIONS} connections beside mlflow models serve",
+                rate / their_rate,
+                LEAST_TIMES,
+            ),
+            Figure(
+                name="plumbline serve: memory",
+                reached=memory,
+                unit="MB",
+                target=f"≤ {MOST_MB:g} MB",
+                holds=memory <= MOST_MB,
+            ),
+            Figure(
+                name="plumbline serve: start to first answer",
+                reached=start,
+                unit="s",
+                target=f"≤ {MOST_SECONDS:g} s",
+                holds=start <= MOST_SECONDS,
+            ),
+        ],
+        tables=[
+            Table(
+                title="One raw row of 30 columns per request, an MLP of 2 × 256",
+                columns=[
+                    "",
+                    "p50",
+                    "p99",
+                    f"per second, {CONNECTIONS} connections",
+                    "start",
+                    "memory",
+                ],
+                rows=rows,
+            )
+        ],
+        notes=[
+            "client and server share the machine's cores; plumbline serve logs every request, "
+            "mlflow models serve logs none",
+        ],
+    )
+
+
+def latencies(name: str, seconds: Sequence[float]) -> list[str]:
+    """A row of the table."""
+    p50, p99 = (percentile(seconds, q) * 1e3 for q in (50, 99))
+    return [name, f"{p50:.2f} ms", f"{p99:.2f} ms", "", "", ""]
+
+
+def percentile(seconds: Sequence[float], q: float) -> float:
+    """A percentile of times."""
+    return float(np.percentile(seconds, q))
+
+
+def time_runtime(folder: Path, requests: int) -> list[float]:
+    """Seconds of each call of the graph alone, one prepared row."""
+    from plumbline.files import read_json
+    from plumbline.inference.onnx_predictor import open_session
+    from plumbline.preprocessing.transform import TableTransformer
+
+    version = folder / "version"
+    transformer = TableTransformer.from_json(read_json(version / "preprocessor.json"))
+    session = open_session((version / "model.onnx").read_bytes())
+    frame = pl.read_parquet(folder / "rows.parquet", n_rows=1).drop("y")
+    inputs = dict(transformer.transform_frame(frame, np.arange(1)).inputs)
+    given = {one.name: inputs[one.name] for one in session.get_inputs()}
+    seconds = []
+    for _ in range(requests + WARMUP):
+        begun = time.perf_counter()
+        session.run(["prediction"], given)
+        seconds.append(time.perf_counter() - begun)
+    return seconds[WARMUP:]
+
+
+def ask(server: Running, requests: int) -> list[float]:
+    """Seconds of each of some requests, one after the other on one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    seconds = []
+    for _ in range(requests + min(WARMUP, requests)):
+        begun = time.perf_counter()
+        connection.request("POST", server.path, server.body, JSON)
+        response = connection.getresponse()
+        content = response.read()
+        seconds.append(time.perf_counter() - begun)
+        assert response.status == 200, content[:500]
+    connection.close()
+    return seconds[-requests:]
+
+
+def crowd(server: Running, requests: int) -> float:
+    """Requests a second on several connections."""
+    each = max(1, requests // CONNECTIONS)
+    threads = [threading.Thread(target=ask, args=(server, each)) for _ in range(CONNECTIONS)]
+    begun = time.perf_counter()
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    sent = (each + min(WARMUP, each)) * CONNECTIONS
+    return sent / (time.perf_counter() - begun)
+
+
+@contextmanager
+def started(folder: Path, kind: str, row: dict[str, Any]) -> Iterator[Running]:
+    """A server in a process of its own, which answers when this yields."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command, path, content = COMMANDS[kind](folder, port, row)
+    begun = time.perf_counter()
+    with (folder / f"{kind}.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment())
+    body = json.dumps(content).encode()
+    try:
+        seconds = wait_for(process, port, path, body) - begun
+        yield Running(
+            port=port, path=path, body=body, seconds=seconds, process=psutil.Process(process.pid)
+        )
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.terminate()
+        process.terminate()
+        process.wait(30)
+
+
+def environment() -> dict[str, str]:
+    """Of a server: no limit that only a benchmark meets."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def wait_for(process: subprocess.Popen[bytes], port: int, path: str, body: bytes) -> float:
+    """When the first request was answered."""
+    end = time.perf_counter() + WAIT
+    while time.perf_counter() < end:
+        assert process.poll() is None, "the server ended"
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        try:
+            connection.request("POST", path, body, JSON)
+            if connection.getresponse().status == 200:
+                return time.perf_counter()
+        except OSError:
+            time.sleep(0.02)
+        finally:
+            connection.close()
+    raise TimeoutError(f"no server on port {port} within {WAIT:g} s")
+
+
+Command = tuple[list[str], str, Any]
+
+
+def _empty(folder: Path, port: int, row: dict[str, Any]) -> Command:
+    own = [sys.executable, "-m", "benchmarks.serving", "empty", str(port)]
+    return own, "/", {"rows": [row]}
+
+
+def _plumbline(folder: Path, port: int, row: dict[str, Any]) -> Command:
+    (folder / "params.yaml").write_text(PARAMS)
+    own = [sys.executable, "-m", "plumbline", "serve", "--model", "version", "--port", str(port)]
+    return own, "/predict", {"rows": [row]}
+
+
+def _mlflow(folder: Path, port: int, row: dict[str, Any]) -> Command:
+    own = [sys.executable, "-m", "benchmarks.serving", "save", str(folder)]
+    subprocess.run(own, check=True, env=environment())
+    serve = ["mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
+    own = [sys.executable, "-m", *serve, "--model-uri", str(folder / "raw"), "--port", str(port)]
+    return own, "/invocations", {"dataframe_records": [row]}
+
+
+COMMANDS = {"empty": _empty, "plumbline": _plumbline, "mlflow": _mlflow}
+PARAMS = """
+seed: 0
+data: {name: made, path: data/rows.parquet, target: y, task: binary}
+tune: {trials: 0}
+serve: {rate_per_second: 0}
+"""
+
+
+def save(folder: Path) -> None:
+    """The version as `register` writes it, for MLflow's own server."""
+    from mlflow.models import Model
+
+    from plumbline.store.raw_model import RawModel
+
+    version = folder / "version"
+    shutil.rmtree(folder / "raw", ignore_errors=True)
+    model = RawModel(
+        graph=version / "model.onnx",
+        files=[version / f"{name}.json" for name in ("contract", "preprocessor", "decision")],
+        gaps=(),
+        example=pl.read_parquet(folder / "rows.parquet", n_rows=2).drop("y"),
+    )
+    model.save_model(str(folder / "raw"), Model())
+
+
+def serve_nothing(port: int) -> None:
+    """An endpoint that reads its body and answers an empty object."""
+    import uvicorn
+    from fastapi import FastAPI, Request
+    from starlette.responses import Response
+
+    app = FastAPI()
+
+    async def answer(request: Request) -> Response:
+        await request.body()
+        return Response(b"{}", media_type="application/json")
+
+    answer.__annotations__ = {"request": Request, "return": Response}
+    app.add_api_route("/", answer, methods=["POST"])
+    uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="error")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "empty":
+        serve_nothing(int(sys.argv[2]))
+    else:
+        save(Path(sys.argv[2]))
