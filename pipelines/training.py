@@ -214,9 +214,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         select(load_graph(Path.cwd() / "dvc.yaml"), arguments.targets)  # before a server is started
-    except UserError as error:
-        print(f"plumbline: {error}", file=sys.stderr)
-        return error.exit_code
+    except UserError as mistake:
+        print(f"plumbline: {mistake}", file=sys.stderr)
+        return mistake.exit_code
     state = training(**vars(arguments), return_state=True)
     if state.is_completed():
         return 0
