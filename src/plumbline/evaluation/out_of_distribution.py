@@ -28,7 +28,7 @@ from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
 from plumbline.tables import Column
 
 MOST_ROWS = 5000  # training rows whose features are fitted on
-MOST_DIRECTIONS = 32
+MOST_DIRECTIONS = 64
 MOST_CLASSES = 100  # of more, the mean of all rows is taken
 MOST_REFERENCES = 500  # rows that the nearest are taken of
 LEAST_VARIANCE = 1e-4  # of a direction, as a share of the largest
