@@ -137,6 +137,9 @@ def _example(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
         return [{column.name: None for column in columns}]
     try:
         rows = read_json(path)
+        if isinstance(rows, dict):  # a frame; tensors in versions of before
+            names, cells = rows.get("columns", ()), rows.get("data", ())
+            rows = [dict(zip(names, row, strict=True)) for row in cells] or [{}]
         return [{c.name: _sent(c, row.get(c.name)) for c in columns} for row in rows]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"cannot be read: {error}", file=path) from None
