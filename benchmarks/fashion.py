@@ -53,7 +53,9 @@ WHOLE_SHIFT = 0.04  # a pixel
 # of the transfer: classes of the first network, its images and epochs, images of the second
 FIRST = range(5)
 FIRST_IMAGES, FIRST_EPOCHS = 10_000, 6
-FEW, FEW_TO_STOP = 50, 10  # per class, of them for stopping
+FEW, FEW_TO_STOP = 50, 10  # per class, of them for choosing the epoch
+# of `train`: 50 validation images stop a fit by chance, so all epochs are run and the rate ends at 0
+FEW_ROWS = {"epochs": 50, "schedule": "cosine", "patience": 0}
 
 
 def run() -> Result:
@@ -244,8 +246,7 @@ def transfer(task: Task) -> Result:
         few, _ = pick(train, FEW, seed)
         stop, learn = pick(few, FEW_TO_STOP, seed)
         for words, begin in zip(reached, (start, None), strict=True):
-            more = {"epochs": 100}
-            fresh, settings = fit(task, spec, learn, stop, seed, start=begin, settings=more)
+            fresh, settings = fit(task, spec, learn, stop, seed, start=begin, settings=FEW_ROWS)
             got = predict(fresh.fitted.model, test, spec.task, settings, target=fresh.target)
             reached[words].append(score("accuracy", test.y, got, spec.task))
             print(words, seed, reached[words][-1], flush=True)
@@ -274,7 +275,9 @@ def transfer(task: Task) -> Result:
         ],
         notes=[
             f"the first network: {FIRST_IMAGES:,} images of {len(FIRST)} other classes, "
-            f"{FIRST_EPOCHS} epochs; {FEW_TO_STOP} of the {FEW} images decide when to stop"
+            f"{FIRST_EPOCHS} epochs; then "
+            + ", ".join(f"`train.{name}` {value}" for name, value in FEW_ROWS.items())
+            + f"; {FEW_TO_STOP} of the {FEW} images decide which epoch is kept"
         ],
     )
 
