@@ -31,6 +31,7 @@ TUNING = "tuning/summary.json"
 TRIALS = "tuning/trials.csv"
 TRAINING = "training/summary.json"
 ARCHITECTURE = "training/architecture.json"
+BAG = "training/bag.json"  # where the model is a bag of networks
 CURVES = "training/curves.csv"
 RATE_SWEEP = "training/learning_rate.csv"  # where the learning-rate finder was asked for
 METRICS = "metrics.json"
@@ -184,6 +185,19 @@ class TrainingSummary:
     learning_curve: Sequence[Mapping[str, Any]]
     proposed_learning_rate: float | None
     start: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagSummary:
+    """The networks of a bag, in order; there is no file where the model is a single network.
+
+    Of `networks`: `rows` that it was fitted on, rows `held_out`, `epochs`, `best_epoch`,
+    `best_score` (the monitor's value on the held-out rows)."""
+
+    FILE: ClassVar[str] = f"reports/{BAG}"
+    STAGE: ClassVar[str] = "train"
+
+    networks: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -430,10 +444,12 @@ def read(kind: type[R], root: Path) -> R:
 
 
 def write_split(index: SplitIndex, folder: Path) -> None:
-    """The part of each row and its part in each fold, as columns `row`, `part`, `fold_0` …"""
+    """The part of each row and its part in each fold, as columns `row`, `part`, `fold_0` …, and
+    `bag` where the model is one."""
     folds = {f"fold_{k}": index.folds[:, k] for k in range(index.folds.shape[1])}
     rows = np.arange(len(index.part), dtype=np.uint32)
-    frame = pl.DataFrame({"row": rows, "part": index.part, **folds})
+    bag = {} if index.bag is None else {"bag": index.bag}
+    frame = pl.DataFrame({"row": rows, "part": index.part, **folds, **bag})
     frame.write_parquet(folder / SPLIT_INDEX, compression="zstd")
 
 
@@ -441,7 +457,8 @@ def read_split(folder: Path) -> SplitIndex:
     """What `write_split` wrote."""
     frame = pl.read_parquet(folder / SPLIT_INDEX)
     folds: ByteArray = frame.select(pl.col("^fold_.*$")).to_numpy()
-    return SplitIndex(part=frame["part"].to_numpy(), folds=folds)
+    bag = frame["bag"].to_numpy() if "bag" in frame.columns else None
+    return SplitIndex(part=frame["part"].to_numpy(), folds=folds, bag=bag)
 
 
 def read_spec(folder: Path) -> InputSpec:

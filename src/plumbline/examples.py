@@ -8,8 +8,8 @@ kinds there are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +35,7 @@ class TensorSpec:
         plain: features that no embedding may bend: uncurved channels of a column.
         cardinalities: of codes, how many each feature has, the unknown code 0 included.
         details: what else its encoder needs to be built, fit for JSON.
+        network: the network of a bag that reads it; None where the model is a single one.
     """
 
     name: str
@@ -46,8 +47,10 @@ class TensorSpec:
     plain: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    network: int | None = None
 
     def to_json(self) -> dict[str, Any]:
+        network = {} if self.network is None else {"network": self.network}
         return {
             "name": self.name,
             "kind": self.kind,
@@ -58,6 +61,7 @@ class TensorSpec:
             "plain": list(self.plain),
             "cardinalities": list(self.cardinalities),
             "details": dict(self.details),
+            **network,
         }
 
     @classmethod
@@ -69,6 +73,7 @@ class TensorSpec:
             shape=tuple(state["shape"]),
             cardinalities=tuple(int(c) for c in state["cardinalities"]),
             details=dict(state["details"]),
+            network=state.get("network"),
             **{key: tuple(map(str, state[key])) for key in ("features", "sources", "plain")},
         )
 
@@ -126,6 +131,38 @@ class InputSpec:
     def of_kind(self, kind: str) -> tuple[TensorSpec, ...]:
         return tuple(tensor for tensor in self.tensors if tensor.kind == kind)
 
+    @classmethod
+    def of_bag(cls, specs: Sequence[Self]) -> Self:
+        """What a bag of networks reads that read `specs`."""
+        tensors = [
+            replace(tensor, name=bagged_name(tensor.name, number), network=number)
+            for number, spec in enumerate(specs)
+            for tensor in spec
+        ]
+        return cls(tensors=tuple(tensors), target=specs[0].target)
+
+    @property
+    def networks(self) -> int:
+        """How many networks a bag has; 0: the model is a single one."""
+        numbers = [tensor.network for tensor in self.tensors if tensor.network is not None]
+        return max(numbers, default=-1) + 1
+
+    def names_of_network(self, network: int) -> dict[str, str]:
+        """What a network of a bag calls its tensors -> what they are called here."""
+        ending = bagged_name("", network)
+        own = [tensor.name for tensor in self.tensors if tensor.network == network]
+        return {name.removesuffix(ending): name for name in own}
+
+    def of_network(self, network: int) -> Self:
+        """What one network of a bag reads, as it calls its tensors."""
+        names = {given: own for own, given in self.names_of_network(network).items()}
+        tensors = [
+            replace(tensor, name=names[tensor.name], network=None)
+            for tensor in self.tensors
+            if tensor.network == network
+        ]
+        return replace(self, tensors=tuple(tensors))
+
     def empty(self, rows: int) -> dict[str, NDArray[Any]]:
         """Inputs of zeros."""
         return {tensor.name: tensor.empty(rows) for tensor in self.tensors}
@@ -142,6 +179,11 @@ class InputSpec:
         target = TargetSpec(task=Task.of(state["task"]), classes=tuple(map(str, state["classes"])))
         tensors = tuple(TensorSpec.from_json(tensor) for tensor in state["tensors"])
         return cls(tensors=tensors, target=target)
+
+
+def bagged_name(name: str, network: int) -> str:
+    """What a bag calls the tensor of one of its networks, which are counted from 1 in names."""
+    return f"{name}_{network + 1}"
 
 
 def take_inputs(inputs: Inputs, keep: IntArray | BoolArray | slice) -> dict[str, NDArray[Any]]:
@@ -183,6 +225,10 @@ class Examples:
             rows=self.rows[keep],
             weight=self.weight[keep],
         )
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """Some of the tensors under other names: new name -> present one."""
+        return replace(self, inputs={new: self.inputs[name] for new, name in names.items()})
 
     @classmethod
     def concatenate(cls, parts: Iterable[Examples]) -> Self:

@@ -233,16 +233,22 @@ def batches(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
     yield from frame.collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
 
 
+NEVER = 255  # in `SplitIndex.bag`: no network of the bag is fitted without the row
+
+
 @dataclass(frozen=True, kw_only=True)
 class SplitIndex:
     """Which part each row belongs to: once for the final model, once for every fold.
 
     Shapes: `part` (rows,), `folds` (rows, k); values are `Part`. In a fold, rows that are
-    neither fitted on nor scored are UNUSED; test rows are UNUSED in every fold.
+    neither fitted on nor scored are UNUSED; test rows are UNUSED in every fold. `bag` (rows,): the
+    network of the bag that a training or validation row is held out from, or `NEVER`; None where
+    the model is a single network.
     """
 
     part: ByteArray
     folds: ByteArray
+    bag: ByteArray | None = None
 
     def rows(self, part: Part) -> IntArray:
         """Row numbers of a part, ascending."""
@@ -254,4 +260,21 @@ class SplitIndex:
         return (
             np.flatnonzero(column == Part.TRAIN).astype(np.int64),
             np.flatnonzero(column == Part.VAL).astype(np.int64),
+        )
+
+    @property
+    def networks(self) -> int:
+        """How many networks make the model together."""
+        if self.bag is None:
+            return 1
+        return int(self.bag[self.bag != NEVER].max()) + 1
+
+    def bag_fold(self, network: int) -> tuple[IntArray, IntArray]:
+        """Row numbers that a network of the bag is fitted on and held out from, ascending."""
+        assert self.bag is not None
+        used = (self.part == Part.TRAIN) | (self.part == Part.VAL)
+        held_out = self.bag == network
+        return (
+            np.flatnonzero(used & ~held_out).astype(np.int64),
+            np.flatnonzero(used & held_out).astype(np.int64),
         )

@@ -207,6 +207,7 @@ class TrainConfig:
     accumulate: int = Field(default=1, ge=1, le=100_000)
     epochs: int = Field(default=100, ge=1, le=100_000)
     patience: int = Field(default=16, ge=0, le=100_000)
+    bag: int = Field(default=1, ge=1, le=20)
     monitor: MetricName | Literal["auto", "loss"] = "auto"
     l1: float = Field(default=0.0, ge=0, le=1000)
     clip_norm: Positive | None = 1.0

@@ -20,8 +20,8 @@ from plumbline.inference.feature_reader import MOST_CHARACTERS, Extra, FeatureRe
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.version_files import VersionFiles
 from plumbline.kinds import IntArray
+from plumbline.preprocessing.bagged import each_transformer, load_transformer
 from plumbline.preprocessing.scalars import ScalarPreparer
-from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
 
 
@@ -32,7 +32,7 @@ class RowPredictor:
         self.decision = files.decision
         self.sha256 = str(files.contract["sha256"])  # of the graph
         self.key = files.key  # of all that a prediction depends on
-        self._transformer = TableTransformer.from_json(files.preprocessor)
+        self._transformer = load_transformer(files.preprocessor)
         self._graph = OnnxPredictor(files.graph)
         self._unusual = files.out_of_distribution if self._graph.has_features else None
         needed = {source for tensor in self.spec for source in tensor.sources}
@@ -79,9 +79,12 @@ class RowPredictor:
     @property
     def known_values(self) -> dict[str, tuple[str, ...]]:
         """The values of each category column that training rows had, the frequent ones."""
-        scalars = self._transformer.preparers_.get("scalars")
-        states = scalars.categories_ if isinstance(scalars, ScalarPreparer) else []
-        return {state.source: state.values for state in states}
+        known: dict[str, dict[str, None]] = {}  # of a bag by any of its networks
+        for transformer in each_transformer(self._transformer):
+            scalars = transformer.preparers_.get("scalars")
+            for state in scalars.categories_ if isinstance(scalars, ScalarPreparer) else []:
+                known.setdefault(state.source, {}).update(dict.fromkeys(state.values))
+        return {name: tuple(values) for name, values in known.items()}
 
     def check_columns(self, frame: pl.DataFrame | pl.LazyFrame, extra: Extra = "refuse") -> None:
         """Refuse a frame whose columns do not fit.

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from plumbline.examples import Inputs
+from plumbline.models.bag import BagMember
 
 
 class InputGradients:
@@ -65,11 +66,15 @@ class InputGradients:
         return torch.zeros(represented.shape[:-1], dtype=torch.int64)
 
 
-def encoders_of(model: nn.Module) -> nn.ModuleDict:
+def encoders_of(model: nn.Module) -> dict[str, nn.Module]:
     """The encoder of each tensor, by its name."""
+    members = [module for module in model.modules() if isinstance(module, BagMember)]
+    if members:
+        own = [(member.names, encoders_of(member.network)) for member in members]
+        return {names[name]: e for names, encoders in own for name, e in encoders.items()}
     held = [getattr(module, "encoders", None) for module in model.modules()]
     (encoders,) = [each for each in held if isinstance(each, nn.ModuleDict)]
-    return encoders
+    return dict(encoders.items())
 
 
 @torch.no_grad()

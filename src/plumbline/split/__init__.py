@@ -10,19 +10,22 @@ import numpy as np
 from plumbline.config.data import FoldMethod, SplitConfig, SplitMethod
 from plumbline.errors import DataError, ParameterError, choose
 from plumbline.kinds import IntArray, Part
+from plumbline.split.bag import bag_folds, why_single
 from plumbline.split.folds import FOLDERS
 from plumbline.split.parts import SPLITTERS
 from plumbline.split.rows import SplitRows, hold, read_rows
-from plumbline.tables import SplitIndex
+from plumbline.tables import NEVER, SplitIndex
 
 __all__ = [
     "FOLDERS",
     "SPLITTERS",
     "SplitRows",
+    "bag_folds",
     "hold",
     "make_split",
     "read_rows",
     "resolve",
+    "why_single",
     "without",
 ]
 
@@ -99,4 +102,7 @@ def without(split: SplitIndex, rows: IntArray) -> SplitIndex:
             where="split.leakage",
             hint="choose another split.method, or the policy warn",
         )
-    return SplitIndex(part=part, folds=folds)
+    bag = None if split.bag is None else split.bag.copy()
+    if bag is not None:
+        bag[rows] = NEVER
+    return SplitIndex(part=part, folds=folds, bag=bag)

@@ -21,8 +21,8 @@ from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.version_files import EXTRA
 from plumbline.kinds import Role
+from plumbline.preprocessing.bagged import load_transformer
 from plumbline.preprocessing.frames import take_rows
-from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages.inputs import load_spec, load_table
 
 TIMED_ROWS, TIMED_RUNS = 1000, 15
@@ -128,7 +128,7 @@ def _prepare(state: dict[str, object], config: Config, paths: Paths, test: Examp
     """The same rows, prepared as the registered model learned it."""
     table, schema = load_table(config, paths)
     try:
-        transformer = TableTransformer.from_json(state)
+        transformer = load_transformer(state)
         target = transformer.schema.one(Role.TARGET)
         if target != schema.target:
             raise Unfit(f"it predicts '{target}', not '{schema.target}'")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
@@ -12,20 +14,28 @@ from plumbline.evaluation.conformal import fit_conformal, measure
 from plumbline.evaluation.curves import baseline_curves, curve_tables
 from plumbline.evaluation.decision import PartPredictions, decide
 from plumbline.evaluation.metrics import METRICS
+from plumbline.evaluation.out_of_fold import in_sample, out_of_fold
 from plumbline.evaluation.predictions import ModelPredictions, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, score_slices
 from plumbline.evaluation.verdict import compare
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import write_json
-from plumbline.kinds import DoubleArray, Part
+from plumbline.inference.decision import Decision
+from plumbline.kinds import DoubleArray, FloatArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
-from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
+from plumbline.stages.inputs import (
+    load_part,
+    load_spec,
+    load_split,
+    load_table,
+    resolve_metric,
+)
 from plumbline.stages.pictured import picture_mistakes
 from plumbline.stages.sliced import slice_rows
 from plumbline.stages.unusual import score_parts
-from plumbline.store.bundle import load_bundle
-from plumbline.tables import Schema, Table
+from plumbline.store.bundle import Bundle, load_bundle
+from plumbline.tables import NEVER, Schema, SplitIndex, Table
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
 
 PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
@@ -35,20 +45,30 @@ def run(config: Config, paths: Paths) -> Report:
     """Decide on validation rows, measure on test rows, compare with baselines on the same."""
     settings, spec, bundle = config.evaluate, load_spec(paths), load_bundle(paths.model)
     metric = resolve_metric(settings.metric, spec.task)
-    parts = {part: load_part(paths, part) for part in PARTS}
-    held_out = {part: parts[part] for part in (Part.VAL, Part.TEST)}
+    parts: Mapping[Part, Examples] = {part: load_part(paths, part) for part in PARTS}
     table, schema = load_table(config, paths)
     slices = _slices(config, table, schema, parts, spec)
 
-    predict = bundle.predictor()
-    raw = {part: predict(rows.inputs) for part, rows in parts.items()}
-    model = _decided(raw, parts, spec, config)
+    if spec.networks:
+        basis = _ask_bag(bundle, parts, load_split(paths))
+    else:
+        predict = bundle.predictor()
+        raw = {part: predict(rows.inputs) for part, rows in parts.items()}
+        basis = RawPredictions(parts=parts, raw=raw, y=parts[Part.VAL].y, held_out=raw[Part.VAL])
+    parts = basis.parts
+    decision = decide(basis.y, basis.held_out, spec.task, settings)
+    model = _decided(basis.raw, parts, spec, decision)
     fitted = sample_training_rows(parts[Part.TRAIN], schema, config)
-    predicted = predict_baselines(config, table, schema, spec, fitted, held_out)
-    baselines = {name: _decided(made, parts, spec, config) for name, made in predicted.items()}
-    test, val = model[Part.TEST], model[Part.VAL]
+    predicted = _predict_baselines(config, table, schema, spec, fitted, parts)
+    baselines = {
+        name: _decided(
+            made, parts, spec, decide(parts[Part.VAL].y, made[Part.VAL], spec.task, settings)
+        )
+        for name, made in predicted.items()
+    }
+    test = model[Part.TEST]
     others = {name: own[Part.TEST] for name, own in baselines.items()}
-    conformal = fit_conformal(val.y, val.prediction, spec.task, settings.coverage)
+    conformal = fit_conformal(basis.y, decision.apply(basis.held_out), spec.task, settings.coverage)
     bootstrap = {"resamples": settings.bootstrap, "seed": config.seed}
     metrics = artifacts.Metrics(
         **{part.name.lower(): own.scores() for part, own in model.items()},
@@ -101,12 +121,74 @@ def run(config: Config, paths: Paths) -> Report:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RawPredictions:
+    """What a model predicts before anything is decided on.
+
+    Attributes:
+        parts: the rows, by part; `raw`: their predictions.
+        y, held_out: of the rows that decisions are made on, which the model was not fitted on.
+    """
+
+    parts: Mapping[Part, Examples]
+    raw: Mapping[Part, DoubleArray]
+    y: IntArray | FloatArray
+    held_out: DoubleArray
+
+
+def _ask_bag(bundle: Bundle, parts: Mapping[Part, Examples], split: SplitIndex) -> RawPredictions:
+    """Test rows by the whole bag. Validation rows each by the network that was held out from it,
+    training rows by those that were not; decisions are made on all rows of both parts that a
+    network was held out from, by that network."""
+    assert split.bag is not None
+    members, test = bundle.members(), parts[Part.TEST]
+    both = Examples.concatenate([parts[Part.TRAIN], parts[Part.VAL]])
+    both = both.take(split.bag[both.rows] != NEVER)
+    held_out = out_of_fold(members, both.inputs, split.bag[both.rows])
+    of_val = split.part[both.rows] == Part.VAL
+    train = parts[Part.TRAIN]
+    return RawPredictions(
+        parts={Part.TRAIN: train, Part.VAL: both.take(of_val), Part.TEST: test},
+        raw={
+            Part.TRAIN: in_sample(members, train.inputs, split.bag[train.rows]),
+            Part.VAL: held_out[of_val],
+            Part.TEST: bundle.predictor()(test.inputs),
+        },
+        y=both.y,
+        held_out=held_out,
+    )
+
+
+def _predict_baselines(
+    config: Config,
+    table: Table,
+    schema: Schema,
+    spec: InputSpec,
+    fitted: Examples,
+    parts: Mapping[Part, Examples],
+) -> dict[str, dict[Part, DoubleArray]]:
+    """What each baseline predicts of validation and test rows. A bag learns from validation rows
+    too: so do the baselines that it is compared with on test rows."""
+    given = (config, table, schema, spec)
+    if not spec.networks:
+        held_out = {part: parts[part] for part in (Part.VAL, Part.TEST)}
+        return predict_baselines(*given, fitted, held_out)
+    both = Examples.concatenate([parts[Part.TRAIN], parts[Part.VAL]])
+    both = both.take(np.argsort(both.rows, kind="stable"))
+    more = sample_training_rows(both, schema, config)
+    val = predict_baselines(*given, fitted, {Part.VAL: parts[Part.VAL]})
+    test = predict_baselines(*given, more, {Part.TEST: parts[Part.TEST]})
+    return {name: val[name] | test[name] for name in val}
+
+
 def _decided(
-    raw: Mapping[Part, DoubleArray], parts: Mapping[Part, Examples], spec: InputSpec, config: Config
+    raw: Mapping[Part, DoubleArray],
+    parts: Mapping[Part, Examples],
+    spec: InputSpec,
+    decision: Decision,
 ) -> ModelPredictions:
-    """A model's raw predictions of some parts, decided on by its validation rows. Baselines are
-    decided on as the model is, so that neither has the better threshold or calibration for it."""
-    decision = decide(parts[Part.VAL].y, raw[Part.VAL], spec.task, config.evaluate)
+    """A model's raw predictions of some parts, decided on. Baselines are decided on as the model
+    is, so that neither has the better threshold or calibration for it."""
     return {
         part: PartPredictions(
             task=spec.task,

@@ -15,6 +15,7 @@ from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.arrays import ExamplesWriter
+from plumbline.preprocessing.bagged import BaggedTransformer
 from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
@@ -54,16 +55,20 @@ def _fetch_start(config: Config, paths: Paths, folder: Path) -> artifacts.StartS
 def _prepare(config: Config, paths: Paths, kept: dict[str, Any] | None) -> list[tuple[str, str]]:
     """Fit the transformer and write what it makes of all rows; what it was, in words."""
     table, schema = load_table(config, paths)
-    part = load_split(paths).part
-    transformer = TableTransformer(
-        schema,
-        config.normalize,
-        max_memory_mb=config.data.max_memory_mb,
-        kept=kept,
-        decoded=DecodedImages(),  # what the statistics come from is decoded once
-    )
-    fitted = np.flatnonzero(part == Part.TRAIN)
-    transformer.fit(take_rows(table, fitted), config.seed, fitted)
+    split = load_split(paths)
+    part = split.part
+    folds = range(split.networks)
+    fitted = [split.rows(Part.TRAIN) if split.bag is None else split.bag_fold(k)[0] for k in folds]
+    transformers = [
+        TableTransformer(
+            schema,
+            config.normalize,
+            max_memory_mb=config.data.max_memory_mb,
+            kept=kept,
+            decoded=DecodedImages(),  # what the statistics come from is decoded once
+        ).fit(take_rows(table, own), config.seed, own)
+        for own in fitted
+    ]
 
     # unused rows (a gap between windows, say) may lack what training rows must have
     rows = np.flatnonzero(part != Part.UNUSED)
@@ -73,17 +78,26 @@ def _prepare(config: Config, paths: Paths, kept: dict[str, Any] | None) -> list[
             writers = {
                 p: stack.enter_context(ExamplesWriter(folder / p.name.lower())) for p in PARTS
             }
-            training = part[rows] == Part.TRAIN
-            for batch in transformer.transform_batches(used, rows, training=training):
+            training = [np.isin(rows, own) for own in fitted]
+            transformer: TableTransformer | BaggedTransformer
+            if split.bag is None:
+                (transformer,) = transformers
+                made = transformer.transform_batches(used, rows, training=training[0])
+            else:
+                transformer = BaggedTransformer(transformers)
+                made = transformer.transform_batches(used, rows, training)
+            for batch in made:
                 for p, writer in writers.items():
                     writer.append(batch.take(part[batch.rows] == p))
         write_json(folder / artifacts.INPUT_SPEC, transformer.spec_.to_json())
         write_json(folder / artifacts.PREPROCESSOR, transformer.to_json())
 
     counts = {p: int((part == p).sum()) for p in PARTS}
+    bag = f"fitted {split.networks} times, each without one fold of the bag"
     return [
         ("rows", ", ".join(f"{n} {p.name.lower()}" for p, n in counts.items())),
-        *((tensor.kind, _described(tensor)) for tensor in transformer.spec_),
+        *([] if split.bag is None else [("prepared", bag)]),
+        *((tensor.kind, _described(tensor)) for tensor in transformers[0].spec_),
         *(("dropped", f"{name}: {why}") for name, why in transformer.dropped_.items()),
     ]
 

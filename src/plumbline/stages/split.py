@@ -8,15 +8,25 @@ from typing import Any
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
+from plumbline.config.data import SplitConfig
 from plumbline.data.rows import open_rows
 from plumbline.errors import DataError, GateError
 from plumbline.files import write_json
 from plumbline.leakage import Evidence, Finding, Leaks, check_title, find_leaks
 from plumbline.manifest import sealed_dir
-from plumbline.split import hold, make_split, read_rows, resolve, without
+from plumbline.split import (
+    SplitRows,
+    bag_folds,
+    hold,
+    make_split,
+    read_rows,
+    resolve,
+    why_single,
+    without,
+)
 from plumbline.split.summary import summarize
 from plumbline.stages import Report
-from plumbline.tables import SplitIndex
+from plumbline.tables import Schema, SplitIndex
 
 SHOWN = 5  # findings, and columns of one, that are printed
 
@@ -28,6 +38,7 @@ def run(config: Config, paths: Paths) -> Report:
     rows = read_rows(table, schema, config.data, config.split)
     settings = resolve(rows, config.split)
     split = make_split(rows, settings, config.seed)
+    split, single = _bagged(config, settings, schema, rows, split)
 
     kept = tuple(c for c in schema.columns if c.name != settings.column)
     evidence = Evidence(
@@ -55,15 +66,42 @@ def run(config: Config, paths: Paths) -> Report:
             file=config.data.path,
             hint=f"see {report.relative_to(paths.root)}",
         )
+    if config.train.bag > 1:
+        summary["bag"] = {"networks": split.networks, "single": single}
     _write(paths, split, {**summary, "dropped_columns": dropped})
     return Report(
         rows=[
             ("method", f"{settings.method}, {len(summary['folds'])} folds {settings.folds_method}"),
             *((name, f"{part['rows']:,} rows") for name, part in summary["parts"].items()),
+            *_bag_lines(split, single),
             *(("leakage", text) for text in _verdict(leaks)),
         ],
         outputs=[paths.reports / artifacts.SPLIT, report],
     )
+
+
+def _bagged(
+    config: Config, settings: SplitConfig, schema: Schema, rows: SplitRows, split: SplitIndex
+) -> tuple[SplitIndex, str | None]:
+    """The split with the folds of the bag where `train.bag` asks for one, or why there is none."""
+    if config.train.bag == 1:
+        return split, None
+    single = why_single(settings, schema, config.model.start_from)
+    if single is not None:
+        return split, single
+    try:
+        folds = bag_folds(rows, split.part, settings, config.train.bag, config.seed)
+    except DataError as error:  # it speaks of split.folds
+        return split, f"too few separate rows for {config.train.bag} folds ({error.what})"
+    return replace(split, bag=folds), None
+
+
+def _bag_lines(split: SplitIndex, single: str | None) -> list[tuple[str, str]]:
+    if single is not None:
+        return [("bag", f"none, the model is a single network: {single}")]
+    if split.bag is None:
+        return []
+    return [("bag", f"{split.networks} networks, each fitted without one fold")]
 
 
 def _gate(leaks: Leaks, report: str) -> None:

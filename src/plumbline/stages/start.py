@@ -36,11 +36,20 @@ def load_start(config: Config, paths: Paths) -> tuple[Start, dict[str, Any]] | N
         )
     folder = paths.start / artifacts.START_BUNDLE
     metadata = read_metadata(folder, HINT)
+    spec = InputSpec.from_json(metadata["spec"])
+    if spec.networks:
+        raise DataError(
+            f"is a bag of {spec.networks} networks, and a fit starts from a single one",
+            file="params.yaml",
+            where="model.start_from",
+            got=address,
+            hint="name a model that was fitted with train.bag: 1",
+        )
     preprocessor: dict[str, Any] = read_json(folder / artifacts.PREPROCESSOR)
     start = Start(
         source=record.source or address,
         model=metadata["model"],
-        spec=InputSpec.from_json(metadata["spec"]),
+        spec=spec,
         learned=metadata["learned"],
         weights=read_weights(folder / WEIGHTS, HINT),
         labels=TableTransformer.from_json(preprocessor).labels(),

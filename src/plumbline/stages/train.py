@@ -24,6 +24,7 @@ from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import (
     load_part,
     load_spec,
+    load_split,
     refuse_unfit,
     resolve_metric,
     with_tuned,
@@ -32,9 +33,11 @@ from plumbline.stages.start import load_start
 from plumbline.store.bundle import save_bundle
 from plumbline.store.bundle_files import WEIGHTS
 from plumbline.store.fitted import note_fit
+from plumbline.training.bag import Whole, network_checkpoints, network_folds, network_seed
 from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.criteria import Criterion
+from plumbline.training.cross_validation import Fold
 from plumbline.training.device import choose_device, count_threads, device_name
 from plumbline.training.diagnosis import Diagnosis, Point, curve_json
 from plumbline.training.distributed import World, join
@@ -46,7 +49,7 @@ from plumbline.training.lr_finder import Sweep, sweep_csv
 from plumbline.training.progress import ProgressBar
 from plumbline.training.review import curves_csv, find_rate, review_fit
 from plumbline.training.sources import input_bytes
-from plumbline.training.transfer import Start, Transfer, reasons
+from plumbline.training.transfer import Transfer, reasons
 
 # keys of `train` that say what is reported beside the model
 DIAGNOSTICS = ("find_learning_rate", "learning_curve")
@@ -77,15 +80,12 @@ def run(config: Config, paths: Paths) -> Report:
 
 def _train(config: Config, paths: Paths) -> None:
     spec = load_spec(paths)
-    train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
-    refuse_unfit(train, spec, "training")
-    refuse_unfit(val, spec, "validation")
     preprocessor = read_json(paths.prepared / artifacts.PREPROCESSOR)
-    fitted = resample(train, spec, config.normalize.balance, config.seed)
+    folds = _folds(config, paths, spec, preprocessor)
+    first, start = folds[0], folds[0].start
+    balanced = [resample(f.train, f.spec, config.normalize.balance, config.seed) for f in folds]
+    fitted = balanced[0]
     criterion = _criterion(config, spec)
-    start = None
-    if got := load_start(config, paths):
-        start = got[0].with_labels(TableTransformer.from_json(preprocessor).labels())
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
         every_epochs=config.runtime.checkpoint_epochs,
@@ -95,13 +95,14 @@ def _train(config: Config, paths: Paths) -> None:
         if world.is_main:
             checkpoints.clean_siblings()
             _tell_source(config, fitted, world)
-        fresh = _fit(config, spec, fitted, val, criterion, world, checkpoints, start)
-        weights = fit_weights(config.train, spec.task, train.y, fitted.y, spec.n_outputs)
+        fits = _fit_all(config, folds, balanced, criterion, world, checkpoints)
+        fresh = fits[0]
+        weights = fit_weights(config.train, spec.task, first.train.y, fitted.y, spec.n_outputs)
         diagnosis, points = review_fit(
             config,
-            spec,
-            train,
-            val,
+            first.spec,
+            first.train,
+            first.val,
             fresh,
             per_class=weights,
             criterion=criterion,
@@ -110,7 +111,7 @@ def _train(config: Config, paths: Paths) -> None:
         )
         finder = None
         if config.train.find_learning_rate:
-            finder = find_rate(config, spec, fitted, world, start)
+            finder = find_rate(config, first.spec, fitted, world, start)
         if not world.is_main:
             return
         values = {key: _at(config, key) for key in sorted(config.tune.space)}
@@ -120,15 +121,17 @@ def _train(config: Config, paths: Paths) -> None:
             "values": values,
             "train": dataclasses.asdict(config.train),
         }
-        for key in DIAGNOSTICS:
+        for key in (*DIAGNOSTICS, "bag"):
             metadata["train"].pop(key)
         with sealed_dir(paths.reports / "training") as folder:
-            network = build_on_meta(config.model, spec, fresh.learned)
+            network = build_on_meta(config.model, first.spec, fresh.learned)
             last = len(fresh.fitted.history) - 1
-            for name in frozen_parameters(config.train, parts_of(network, spec), last):
+            for name in frozen_parameters(config.train, parts_of(network, first.spec), last):
                 network.get_parameter(name).requires_grad_(False)
-            architecture = describe(network, spec)
+            architecture = describe(network, first.spec)
             artifacts.write(architecture, folder)
+            if spec.networks:
+                artifacts.write(_bag_summary(folds, fits), folder)
             summary = _summary(
                 config, paths, fresh, architecture, diagnosis, points, criterion, values, finder
             )
@@ -138,18 +141,72 @@ def _train(config: Config, paths: Paths) -> None:
             write_text(artifacts.inside(folder, artifacts.CURVES), curves)
             if finder is not None:
                 write_text(artifacts.inside(folder, artifacts.RATE_SWEEP), sweep_csv(finder))
+        whole = Whole.of(fits, spec)
         with sealed_dir(paths.model) as folder:
             save_bundle(
                 folder,
-                weights=fresh.fitted.weights,
+                weights=whole.weights,
                 config=config.model,
                 spec=spec,
-                learned=fresh.learned,
-                target=fresh.target,
+                learned=whole.learned,
+                target=whole.target,
                 preprocessor=preprocessor,
                 metadata=metadata,
             )
         checkpoints.remove()
+
+
+def _folds(
+    config: Config, paths: Paths, spec: InputSpec, preprocessor: dict[str, Any]
+) -> list[Fold]:
+    """What the network is fitted on and stopped by; of a bag what each of its networks is."""
+    train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
+    if spec.networks:
+        folds = network_folds(train, val, spec, load_split(paths))
+    else:
+        start = None
+        if got := load_start(config, paths):
+            start = got[0].with_labels(TableTransformer.from_json(preprocessor).labels())
+        folds = [Fold(train=train, val=val, spec=spec, start=start)]
+    for fold in folds:
+        refuse_unfit(fold.train, fold.spec, "training")
+        refuse_unfit(fold.val, fold.spec, "validation")
+    return folds
+
+
+def _fit_all(
+    config: Config,
+    folds: list[Fold],
+    balanced: list[Examples],
+    criterion: Criterion | None,
+    world: World,
+    checkpoints: Checkpoints,
+) -> list[FreshFit]:
+    if len(folds) == 1:
+        return [_fit(config, folds[0], balanced[0], config.seed, criterion, world, checkpoints)]
+    fits = []
+    for number, (fold, train) in enumerate(zip(folds, balanced, strict=True)):
+        if world.is_main:
+            print(f"network {number + 1} of {len(folds)}", file=sys.stderr, flush=True)
+        seed = network_seed(config.seed, number)
+        own = network_checkpoints(checkpoints, number)
+        fits.append(_fit(config, fold, train, seed, criterion, world, own))
+    return fits
+
+
+def _bag_summary(folds: list[Fold], fits: list[FreshFit]) -> artifacts.BagSummary:
+    return artifacts.BagSummary(
+        networks=[
+            {
+                "rows": len(fold.train),
+                "held_out": len(fold.val),
+                "epochs": len(fit.fitted.history),
+                "best_epoch": fit.fitted.best_epoch,
+                "best_score": fit.fitted.best_score,
+            }
+            for fold, fit in zip(folds, fits, strict=True)
+        ]
+    )
 
 
 def _tell_source(config: Config, train: Examples, world: World) -> None:
@@ -175,19 +232,21 @@ def _key(config: Config, paths: Paths) -> str:
         "metric": config.evaluate.metric,
     }
     files = [p for folder in (paths.prepared, paths.start) for p in folder.rglob("*")]
+    if load_spec(paths).networks:
+        files.append(paths.split / artifacts.SPLIT_INDEX)
     return fingerprint(content, (p for p in files if p.is_file()))
 
 
 def _fit(
     config: Config,
-    spec: InputSpec,
+    fold: Fold,
     train: Examples,
-    val: Examples,
+    seed: int,
     criterion: Criterion | None,
     world: World,
     checkpoints: Checkpoints,
-    start: Start | None,
 ) -> FreshFit:
+    """Fit one network on `train`, the balanced rows of its fold."""
     bar = ProgressBar(
         epochs=config.train.epochs,
         rows=len(train),
@@ -198,12 +257,12 @@ def _fit(
         return fit_fresh(
             config.model,
             config.train,
-            spec,
+            fold.spec,
             train,
-            val,
-            seed=config.seed,
-            start=start,
-            **(criterion.stopping(spec.task) if criterion else {}),
+            fold.val,
+            seed=seed,
+            start=fold.start,
+            **(criterion.stopping(fold.spec.task) if criterion else {}),
             world=world,
             checkpoints=checkpoints,
             on_epoch=bar,
@@ -266,11 +325,21 @@ def _at(config: Config, key: str) -> Any:
     return value
 
 
+def _bag_lines(paths: Paths) -> list[tuple[str, str]]:
+    """What is said of a bag; what follows it is said of its first network."""
+    if not load_spec(paths).networks:
+        return []
+    networks = artifacts.read(artifacts.BagSummary, paths.root).networks
+    epochs = ", ".join(str(network["best_epoch"]) for network in networks)
+    return [("bag", f"{len(networks)} such networks, best epochs {epochs}; of the first:")]
+
+
 def _report(paths: Paths) -> Report:
     summary = artifacts.read(artifacts.TrainingSummary, paths.root)
     fit, more = summary.verdict["text"]
     rows = [
         ("model", f"{summary.model}, {summary.parameters:,} parameters"),
+        *_bag_lines(paths),
         (
             "values",
             ", ".join(

@@ -38,7 +38,7 @@ from plumbline.training.workers import run_side_by_side
 
 PARTS = (Part.TRAIN, Part.VAL)  # whose rows folds have
 # keys of `train` that the search replaces, or that cannot change its result
-CANNOT_MATTER = ("epochs", "find_learning_rate", "learning_curve")
+CANNOT_MATTER = ("bag", "epochs", "find_learning_rate", "learning_curve")
 
 
 def run(config: Config, paths: Paths) -> Report:

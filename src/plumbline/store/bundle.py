@@ -7,7 +7,7 @@ of the other files and of itself; no pickle is written or read.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ from plumbline.files import read_json, sha256, write_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.models import build_model
+from plumbline.models.bag import Bag, make_bag
 from plumbline.models.target import TargetTransform
 from plumbline.store.bundle_files import FORMAT, HINT, METADATA, WEIGHTS, own_hash, read_metadata
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A fitted model, ready to predict. `metadata` is model.json, `preprocessor` the state of the
+    """A fitted model, ready to predict. `target` is None where the model gives values in the
+    target's units, as a bag does. `metadata` is model.json, `preprocessor` the state of the
     transformer that made its inputs."""
 
     model: nn.Module
@@ -40,6 +42,11 @@ class Bundle:
     target: TargetTransform | None
     metadata: dict[str, Any]
     preprocessor: dict[str, Any]
+
+    def members(self) -> list[TorchPredictor]:
+        """Asks each network of a bag by itself, with the tensors of the whole bag."""
+        assert isinstance(self.model, Bag)
+        return [TorchPredictor(member, self.spec.task) for member in self.model.members]
 
     def predictor(self, decision: Decision | None = None) -> TorchPredictor:
         """Asks the model; without a decision its probabilities are not calibrated."""
@@ -58,7 +65,7 @@ def save_bundle(
     config: ModelConfig,
     spec: InputSpec,
     learned: Mapping[str, Any],
-    target: TargetTransform | None,
+    target: TargetTransform | Sequence[TargetTransform] | None,
     preprocessor: dict[str, Any],
     metadata: dict[str, Any],
 ) -> None:
@@ -66,6 +73,7 @@ def save_bundle(
 
     Args:
         learned: what the encoders learned from training rows, by tensor.
+        target: how the target was scaled; of a bag for each network.
         metadata: more for model.json (epochs, seed, values the tuner found), fit for JSON.
     """
     config = dataclasses.replace(config, start_from=None)  # how the weights came about is no part
@@ -76,7 +84,7 @@ def save_bundle(
         "model": dataclasses.asdict(config),
         "spec": spec.to_json(),
         "learned": dict(learned),
-        "target": target.to_json() if target else None,
+        "target": _target_json(target),
         **metadata,
         "sha256": {name: sha256(folder / name) for name in (WEIGHTS, PREPROCESSOR)},
     }
@@ -92,16 +100,36 @@ def load_bundle(folder: Path) -> Bundle:
     metadata = read_metadata(folder, HINT)
     config = build(ModelConfig, metadata["model"], file=str(folder / METADATA))
     spec = InputSpec.from_json(metadata["spec"])
-    model = build_model(config, spec, metadata["learned"], seed=0)
+    if spec.networks:
+        model, target = _build_bag(config, spec, metadata), None
+    else:
+        model = build_model(config, spec, metadata["learned"], seed=0)
+        target = TargetTransform.from_json(metadata["target"]) if metadata["target"] else None
     _load_weights(model, folder / WEIGHTS)
     return Bundle(
         model=model.eval(),
         config=config,
         spec=spec,
-        target=TargetTransform.from_json(metadata["target"]) if metadata["target"] else None,
+        target=target,
         metadata=metadata,
         preprocessor=read_json(folder / PREPROCESSOR),
     )
+
+
+def _target_json(target: TargetTransform | Sequence[TargetTransform] | None) -> Any:
+    if target is None or isinstance(target, TargetTransform):
+        return target.to_json() if target else None
+    return [own.to_json() for own in target]
+
+
+def _build_bag(config: ModelConfig, spec: InputSpec, metadata: Mapping[str, Any]) -> nn.Module:
+    networks = []
+    for number in range(spec.networks):
+        names = spec.names_of_network(number)
+        learned = {own: metadata["learned"][name] for own, name in names.items()}
+        networks.append(build_model(config, spec.of_network(number), learned, seed=0))
+    targets = metadata["target"] and [TargetTransform.from_json(t) for t in metadata["target"]]
+    return make_bag(networks, spec, targets)
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:

@@ -240,7 +240,9 @@ def _limits(source: CardSource) -> Iterator[str]:
 
 def _made(source: CardSource) -> Iterator[str]:
     training, lineage = source.training, source.lineage
-    yield (
+    networks = source.split.get("bag", {}).get("networks", 1)
+    bag = f"a bag of {networks} networks, each fitted without one fold; of the first: "
+    yield (bag if networks > 1 else "") + (
         f"model {markdown_code(training.model)}, {training.parameters:,} parameters, epoch "
         f"{training.best_epoch} of {training.epochs}"
     )

@@ -172,3 +172,29 @@ def test_a_start_network_is_named_with_what_was_taken_and_what_was_not(tmp_path:
         "It was fitted on the same data with another split.",
     ):
         assert wanted in text, wanted
+
+
+@pytest.mark.parametrize("single", [None, "the rows are split in time"])
+def test_a_bag_is_shown_with_its_networks_or_with_why_there_is_none(
+    tmp_path: Path, single: str | None
+) -> None:
+    for name in ("training", "split"):
+        (tmp_path / name).mkdir()
+    files: dict[str, Any] = {
+        "training/summary.json": {"best_epoch": 1, "monitor": "rmse"},
+        "split/summary.json": {"bag": {"networks": 1 if single else 2, "single": single}},
+    }
+    if single is None:
+        one = {"rows": 80, "held_out": 40, "epochs": 30, "best_epoch": 14, "best_score": 2.5}
+        files["training/bag.json"] = {"networks": [one, {**one, "best_epoch": 21}]}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "training/curves.csv").write_text("epoch,train_loss,val_loss\n1,0.7,0.6\n")
+    reports = Reports(tmp_path)
+    (part,) = training(reports, about(config("regression"), reports)).parts
+    text = str(part)
+    if single is not None:
+        assert f"The model is a single network: {single}." in text
+        return
+    assert "a bag of 2 networks" in text and "training/bag.json" in str(part.files)
+    assert "14 of 30" in text and "21 of 30" in text and "2.5" in text

@@ -62,6 +62,7 @@ def training(reports: Reports, about: About) -> Section:
     blocks: list[Block] = []
     if isinstance(summary, dict):
         blocks.append(_fit_metadata(summary, about))
+    blocks += _bag(reports, summary)
     status = _fit_status(words(pick(diagnosis, "fit")))
     blocks += [Text(sentence) for t in listed(pick(diagnosis, "text")) if (sentence := words(t))]
     figures = [
@@ -82,10 +83,43 @@ def training(reports: Reports, about: About) -> Section:
         "verdict compares both after the fit, without dropout."
     )
     files = [artifacts.TRAINING, artifacts.CURVES]
-    if reports.exists(artifacts.RATE_SWEEP):
-        files.append(artifacts.RATE_SWEEP)
+    files += [file for file in (artifacts.RATE_SWEEP, artifacts.BAG) if reports.exists(file)]
     part = Subsection(read=read, blocks=blocks, files=files)
     return Section(id="training", title="Training", status=status, parts=[part])
+
+
+def _bag(reports: Reports, summary: Any) -> list[Block]:
+    """The networks of a bag, or why there is none though params.yaml asks for it."""
+    wanted = pick(reports.json(artifacts.SPLIT), "bag")
+    if single := words(pick(wanted, "single")):
+        note = f"The model is a single network: {single}."
+        return [Note(Status(state="warn", word="no bag"), note)]
+    if not reports.exists(artifacts.BAG):
+        return []
+    monitor = words(pick(summary, "monitor")) or "loss"
+    rows = []
+    for count, network in enumerate(listed(pick(reports.json(artifacts.BAG), "networks")), start=1):
+        score = real(pick(network, "best_score"))
+        best, epochs = whole(pick(network, "best_epoch")), whole(pick(network, "epochs"))
+        rows.append(
+            [
+                figure_cell(number(count)),
+                figure_cell(number(whole(pick(network, "rows")))),
+                figure_cell(number(whole(pick(network, "held_out")))),
+                figure_cell(f"{number(best)} of {number(epochs)}"),
+                figure_cell(number(score) if monitor == "loss" else metric_value(monitor, score)),
+            ]
+        )
+    label = monitor if monitor == "loss" else metric_label(monitor)
+    columns = ["network", "rows fitted on", "rows held out", "best epoch", f"{label} on them"]
+    text = (
+        f"The model is a bag of {number(len(rows))} networks: a prediction is their mean, and "
+        f"takes {number(len(rows))} times as long as one network's. Each was fitted without one "
+        "fold of the training and validation rows. The threshold, the calibration and the "
+        "prediction sets come from what each network predicts of the fold that it was held out "
+        "from. All else in this section is about the first network."
+    )
+    return [Text(text), Grid(caption="The networks of the bag", columns=columns, rows=rows)]
 
 
 def _overruled(reports: Reports, summary: Any) -> list[Block]:
