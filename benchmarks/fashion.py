@@ -54,7 +54,7 @@ WHOLE_SHIFT = 0.04  # a pixel
 FIRST = range(5)
 FIRST_IMAGES, FIRST_EPOCHS = 10_000, 6
 FEW, FEW_TO_STOP = 50, 10  # per class, of them for choosing the epoch
-# of `train`: 50 validation images stop a fit by chance, so all epochs are run and the rate ends at 0
+# of `train`: 50 validation images stop a fit by chance, so all epochs run and the rate ends at 0
 FEW_ROWS = {"epochs": 50, "schedule": "cosine", "patience": 0}
 
 

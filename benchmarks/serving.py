@@ -297,6 +297,8 @@ def save(folder: Path) -> None:
         files=[version / f"{name}.json" for name in ("contract", "preprocessor", "decision")],
         gaps=(),
         example=pl.read_parquet(folder / "rows.parquet", n_rows=2).drop("y"),
+        expected=pl.DataFrame(),
+        allowed={},
     )
     model.save_model(str(folder / "raw"), Model())
 

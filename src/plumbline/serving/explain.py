@@ -30,8 +30,8 @@ class RowExplanation:
     Attributes:
         output: what is explained: `p_<class>` of the predicted class, or `predicted`.
         value: of the row; `reference`: of a row of missing cells.
-        standard_errors: of the contributions, from the spread over orders; None of a single pair.
-        orders: how many were drawn.
+        standard_errors: of the contributions, from their spread; None of a single pair.
+        permutations: how many were drawn.
     """
 
     predicted: str | float
@@ -40,7 +40,7 @@ class RowExplanation:
     reference: float
     contributions: dict[str, float]
     standard_errors: dict[str, float] | None
-    orders: int
+    permutations: int
 
 
 def explain_rows(served: Served, rows: Sequence[Row], evaluations: int) -> list[RowExplanation]:
@@ -81,11 +81,11 @@ def _explain(
     rng: np.random.Generator,
 ) -> RowExplanation:
     drawn = [rng.permutation(len(names)) for _ in range(pairs)]
-    orders = [order for one in drawn for order in (one, one[::-1])]
+    permutations = [order for one in drawn for order in (one, one[::-1])]
     output = f"{PROBABILITY}{predicted}" if isinstance(predicted, str) else PREDICTED
-    values = _values(served, row, names, orders, output)  # (orders, columns + 1)
-    steps = np.empty((len(orders), len(names)))
-    for number, order in enumerate(orders):
+    values = _values(served, row, names, permutations, output)  # (permutations, columns + 1)
+    steps = np.empty((len(permutations), len(names)))
+    for number, order in enumerate(permutations):
         steps[number, order] = np.diff(values[number])
     by_pair = steps.reshape(pairs, 2, -1).mean(axis=1)
     errors = by_pair.std(axis=0, ddof=1) / np.sqrt(pairs) if pairs > 1 else None
@@ -96,16 +96,16 @@ def _explain(
         reference=float(values[0, 0]),
         contributions=dict(zip(names, by_pair.mean(axis=0).tolist(), strict=True)),
         standard_errors=None if errors is None else dict(zip(names, errors.tolist(), strict=True)),
-        orders=len(orders),
+        permutations=len(permutations),
     )
 
 
 def _values(
-    served: Served, row: Row, names: Sequence[str], orders: Sequence[np.ndarray], output: str
+    served: Served, row: Row, names: Sequence[str], permutations: Sequence[np.ndarray], output: str
 ) -> DoubleArray:
-    """The prediction while the row's cells appear one by one: (orders, columns + 1)."""
+    """The prediction while the row's cells appear one by one: (permutations, columns + 1)."""
     steps: list[Row] = []
-    for order in orders:
+    for order in permutations:
         shown: Row = dict.fromkeys(names)
         steps.append(dict(shown))
         for position in order:
@@ -114,4 +114,4 @@ def _values(
             steps.append(dict(shown))
     table, _ = served.predict(steps)
     values = table[output].cast(pl.Float64).to_numpy()
-    return np.asarray(values).reshape(len(orders), len(names) + 1)
+    return np.asarray(values).reshape(len(permutations), len(names) + 1)

@@ -116,7 +116,7 @@ def _explain(served: Served, body: dict[str, Any]) -> dict[str, Any]:
             "reference": number,
             "contributions": values,
             "standard_errors": values,
-            "orders": {"type": "integer"},
+            "permutations": {"type": "integer"},
         },
         ["predicted", "output", "value", "reference", "contributions"],
     )
