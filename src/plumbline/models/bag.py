@@ -42,6 +42,13 @@ class Bag(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
+    @property
+    def first(self) -> nn.Module:
+        """The first network."""
+        network = self.members[0].network
+        assert isinstance(network, nn.Module)
+        return network
+
     def forward(self, **inputs: Tensor) -> Tensor:
         return torch.cat([member(**inputs) for member in self.members], dim=1)
 

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from plumbline.models.bag import Bag
 from plumbline.models.parts import LAST
 
 
 def output_and_features(model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """One forward pass: the output (B, K, outputs), and the features (B, D), the mean over members.
 
-    A linear model, which has no layer before its last, gives its outputs as features.
+    A linear model, which has no layer before its last, gives its outputs as features. Those of a
+    bag are its first network's.
     """
+    network = model.first if isinstance(model, Bag) else model
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -21,7 +24,7 @@ def output_and_features(model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple
 
     hooks = [
         child.register_forward_pre_hook(keep)
-        for name, child in model.named_children()
+        for name, child in network.named_children()
         if name in LAST
     ]
     try:
