@@ -4,31 +4,26 @@ message and an exit code."""
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from plumbline import outcome, telemetry
 from plumbline.commands.reading import add_reading
-from plumbline.config import Config, Paths, load_config
-from plumbline.errors import GateError, PlumblineError, PlumblineWarning, UserError
-from plumbline.files import exclusive, shared, write_json
+from plumbline.config import Paths
+from plumbline.errors import PlumblineError, PlumblineWarning
 from plumbline.kinds import TASKS, Task
 from plumbline.machine import refusal_behind
-from plumbline.missing import refuse_missing
 from plumbline.outcome import Outcome
 from plumbline.results import summary
-from plumbline.stages import ABOUT, STAGES, Report, load_stage
-from plumbline.stages.watch import begin
-from plumbline.stopped import Stopped, forget_stopped, note_stopped, read_stopped
+from plumbline.stages import ABOUT, print_report
+from plumbline.stopped import forget_stopped
 from plumbline.training.launched import is_launched
 
 COMMANDS = {
@@ -393,50 +388,9 @@ def _init(arguments: argparse.Namespace) -> None:
 
 
 def _stage(arguments: argparse.Namespace) -> None:
-    """Run one stage in the current folder and leave its timing for `make bench`."""
-    # OpenMP's threads spin while they wait for each other, which on a machine with other work
-    # made training five times slower; read when torch and scikit-learn are imported
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    begun = time.perf_counter()
-    paths = Paths(Path.cwd())
-    config = load_config(paths.params)
-    name = arguments.stage
-    if is_launched():  # a process of a group that its launcher's stage already guards
-        with begin(name, paths.root, check=False).writing():
-            load_stage(name)(config, paths)
-        return
-    with shared(paths.locks / "data", _waits), exclusive(paths.locks / name, f"stage '{name}'"):
-        refuse_missing(name, paths.root)
-        watch = begin(name, paths.root)
-        config = load_config(paths.params)  # again: it may have waited
-        run = load_stage(name)
-        imported = time.perf_counter()
-        try:
-            with watch.writing():
-                report = run(config, paths)
-        except GateError as error:
-            at = f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}"
-            note_stopped(paths.state, Stopped(stage=name, message=str(error), at=at))
-            _renew_page(config, paths)
-            raise
-        stopped = read_stopped(paths.state)
-        if stopped is not None and stopped.stage == name:
-            forget_stopped(paths.state)
-            _renew_page(config, paths)
-    ended = time.perf_counter()
-    seconds = {"imports": imported - begun, "work": ended - imported}
-    with contextlib.suppress(OSError):
-        write_json(paths.state / "timings" / f"{name}.json", seconds)
-    print_report(name, report, ended - begun)
-    if name == STAGES[-1] and not outcome.is_watched():  # `dvc repro` by hand ends here
-        with contextlib.suppress(UserError):
-            print(f"\n{summary(paths.root)}\n")
+    from plumbline.commands.stage import run_stage
 
-
-def _renew_page(config: Config, paths: Paths) -> None:
-    """Let the page say first that a gate stopped the run, or no longer say it."""
-    with contextlib.suppress(OSError):
-        load_stage("report")(config, paths)
+    run_stage(arguments.stage)
 
 
 def _repro(arguments: argparse.Namespace) -> int:
@@ -450,18 +404,3 @@ def _repro(arguments: argparse.Namespace) -> int:
 
 def _show(_arguments: argparse.Namespace) -> None:
     print(summary(Path.cwd()))
-
-
-def _waits(process: str) -> None:
-    print(f"waiting for process {process}, which replaces the data", file=sys.stderr)
-
-
-def print_report(title: str, report: Report, seconds: float) -> None:
-    """Print a result table and where to look next."""
-    width = max((len(label) for label, _ in report.rows), default=0)
-    print(f"── {title} · {seconds:.1f} s")
-    for label, value in report.rows:
-        print(f"  {label:<{width}}  {value}")
-    here = Path.cwd()
-    for path in report.outputs:
-        print(f"  → {path.relative_to(here) if path.is_relative_to(here) else path}")

@@ -39,7 +39,7 @@ def stage(
         def load(name: str) -> Any:
             return run
 
-        monkeypatch.setattr(cli, "load_stage", load)
+        monkeypatch.setattr("plumbline.commands.stage.load_stage", load)
         return cli.main(["split"])
 
     return invoke
@@ -167,8 +167,8 @@ def test_whoever_started_the_stage_through_dvc_learns_how_it_ended(
 def test_a_killed_stage_has_left_its_name(tmp_path: Path, root: Path) -> None:
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
     code = (
-        "import os, signal\nfrom plumbline import cli\n"
-        "cli.load_stage = lambda name: lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal\nfrom plumbline import cli\nfrom plumbline.commands import stage\n"
+        "stage.load_stage = lambda name: lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "cli.main(['tune'])"
     )
     environment = {**os.environ, VARIABLE: str(tmp_path / "outcome.json")}

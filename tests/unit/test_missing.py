@@ -75,7 +75,7 @@ def test_a_file_gone_from_inside_an_input_is_no_traceback(
     def load(_name: str) -> Any:
         return lambda *_: Path("artifacts/split/index.parquet").read_bytes()
 
-    monkeypatch.setattr(cli, "load_stage", load)
+    monkeypatch.setattr("plumbline.commands.stage.load_stage", load)
     assert cli.main(["validate"]) == 2
     answer = capsys.readouterr().err
     assert "artifacts/split/index.parquet: not there: the stage 'split' writes it" in answer

@@ -48,3 +48,14 @@ def load_stage(name: str) -> StageFunction:
     """The `run` function of a stage, by its name in `STAGES`."""
     assert name in STAGES, name
     return cast(StageFunction, import_module(f"plumbline.stages.{name}").run)
+
+
+def print_report(title: str, report: Report, seconds: float) -> None:
+    """Print a result table and where to look next."""
+    width = max((len(label) for label, _ in report.rows), default=0)
+    print(f"── {title} · {seconds:.1f} s")
+    for label, value in report.rows:
+        print(f"  {label:<{width}}  {value}")
+    here = Path.cwd()
+    for path in report.outputs:
+        print(f"  → {path.relative_to(here) if path.is_relative_to(here) else path}")
