@@ -138,7 +138,7 @@ class RowParser:
         if isinstance(value, str):
             return _timestamp(value) if _may_be_timestamp(column, value) else value
         if not isinstance(value, int | float):  # bool is an int
-            raise ValueError(f"wanted {describe(column)}, got a JSON {_json_type(value)}")
+            raise ValueError(f"wanted {describe(column)}, got {_kind(value)}")
         if not isinstance(value, bool) and value in self._missing[column.name]:
             return None
         return _native(column, value)
@@ -204,12 +204,16 @@ def _timestamp(text: str) -> dt.datetime | str:
 
 
 def _decoded(text: str) -> bytes:
+    """Base64, in one line or, as `base64` and MLflow write it, in several."""
     start = DATA_URL.match(text)
+    lines = (text[start.end() :] if start else text).split()
     try:
-        return base64.b64decode(text[start.end() :] if start else text, validate=True)
+        return base64.b64decode("".join(lines), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("wanted the bytes of an image in base64, got other text") from None
 
 
-def _json_type(value: Any) -> str:
-    return "object" if isinstance(value, dict) else "array"
+def _kind(value: Any) -> str:
+    if isinstance(value, bytes):
+        return "a file; send its content as a field of the form"
+    return "a JSON object" if isinstance(value, dict) else "a JSON array"

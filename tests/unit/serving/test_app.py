@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,21 @@ def test_a_form_is_one_row_with_its_image(client: TestClient) -> None:
     assert response.status_code == 200, response.text
     same = client.post("/predict", json={"rows": [GOOD]}).json()["predictions"]
     assert response.json()["predictions"] == same
+    del fields["note"]
+    refused = client.post("/predict", data=fields, files={"note": ("a.txt", b"red shoes")})
+    assert "'note': wanted text, got a file" in refused.json()["error"]
+
+
+def test_an_image_may_be_base64_in_lines(version: Version, tmp_path: Path) -> None:
+    """As `base64 FILE` writes it, and MLflow the example that a version is registered with."""
+    lines = base64.encodebytes(png(1)).decode()
+    assert lines.count("\n") > 1
+    folder = shutil.copytree(version.folder, tmp_path / "version")
+    (folder / "input_example.json").write_text(json.dumps([{**GOOD, "day": None, "photo": lines}]))
+    with TestClient(create_app(service_of(folder))) as client:  # answers its own example
+        sent = [GOOD, {**GOOD, "photo": lines}, {**GOOD, "photo": f"data:image/png;base64,{lines}"}]
+        first, *others = client.post("/predict", json={"rows": sent}).json()["predictions"]
+    assert others == [first, first]
 
 
 def test_addresses_that_are_not_there(client: TestClient) -> None:
