@@ -230,7 +230,13 @@ class TestChoices:
         "train",
         [
             {"optimizer": "sgd", "momentum": 0.5, "schedule": "onecycle", "accumulate": 2},
-            {"optimizer": "rmsprop", "schedule": "cyclic", "step_epochs": 1, "l1": 0.001, "epochs": 12},
+            {
+                "optimizer": "rmsprop",
+                "schedule": "cyclic",
+                "step_epochs": 1,
+                "l1": 0.001,
+                "epochs": 12,
+            },
             {"optimizer": "adagrad", "schedule": "plateau", "plateau_epochs": 1, "average": 0.9},
             {"schedule": "cosine", "warmup_epochs": 1.5, "label_smoothing": 0.1},
             {"schedule": "step", "class_weights": [1.0, 2.0], "clip_norm": None},
