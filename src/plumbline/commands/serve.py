@@ -18,6 +18,7 @@ from plumbline.config.serve import ServeConfig
 from plumbline.errors import ParameterError, StorageError
 
 TOKEN = "PLUMBLINE_SERVE_TOKEN"
+PORTS = range(65_536)
 SWITCH_SECONDS = 0.001  # between the event loop and the thread that predicts
 
 
@@ -42,6 +43,10 @@ def serve(
         StorageError: the port is taken, or the registry does not answer and no version is kept.
     """
     config = load_config(paths.params).serve if paths.params.exists() else ServeConfig()
+    if port is not None and port not in PORTS:
+        raise ParameterError(
+            "there is no such port", where="--port", wanted="0 to 65535", got=str(port)
+        )
     if host is not None or port is not None:
         config = dataclasses.replace(
             config,

@@ -232,12 +232,14 @@ class _DayFiles:
         self._rows = 0
 
     def append(self, day: object, rows: pl.DataFrame) -> None:
-        """Add rows to the file of a day."""
-        if self._path is None or day != self._day or self._rows >= FILE_ROWS:
+        """Add rows to the file of a day; to another where somebody removed it."""
+        gone = self._path is None or not self._path.exists()
+        if gone or day != self._day or self._rows >= FILE_ROWS:
             name = f"{time.time_ns():x}-{os.getpid()}-{self._number}.parquet"
             path, before = self._folder / f"date={day}" / name, None
             self._number += 1
         else:
+            assert self._path is not None
             path, before = self._path, pl.read_parquet(self._path)
         whole = rows if before is None else pl.concat([before, rows], how="diagonal_relaxed")
         with new_file(path) as temporary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,19 @@ def test_files_are_written_anew_until_they_are_large_and_old_days_go(
     assert not old.exists()
     assert len(list(tmp_path.rglob("*.parquet"))) == 2
     assert len(read_log(tmp_path, *today())) == 3
+
+
+def test_a_log_that_somebody_removed_is_begun_anew(version: Version, tmp_path: Path) -> None:
+    own = service(version, tmp_path / "log", flush_seconds=1000.0)
+    assert own.log is not None
+    with TestClient(create_app(own)) as client:
+        send(client, ROW)
+        own.log.flush()
+        shutil.rmtree(tmp_path / "log")
+        send(client, ROW)
+        own.log.flush()
+        assert client.get("/ready").json()["log"] is None
+    assert len(read_log(tmp_path / "log", *today())) == 1
 
 
 def test_a_column_that_is_to_be_hidden_has_to_be_there(version: Version, tmp_path: Path) -> None:
