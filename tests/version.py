@@ -85,8 +85,14 @@ def typed_rows(task: Task) -> pl.DataFrame:
 class Version:
     """A version's files, and the torch model that they are of."""
 
-    def __init__(self, folder: Path, task: Task, only: str | None = None) -> None:
-        """Args: only: the only feature; None: all of them."""
+    def __init__(
+        self,
+        folder: Path,
+        task: Task,
+        only: str | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        """Args: only: the only feature; None: all of them. scale: a factor on all weights."""
         self.folder, self.schema, self.rows = folder, schema_of(task), typed_rows(task)
         if only is not None:
             features = [c.name for c in self.schema.features if c.name != only]
@@ -97,6 +103,8 @@ class Version:
         self.examples = self.transformer.fit_transform(self.rows.lazy(), rows, seed=0)
         spec = self.transformer.spec_
         model = build_model(small_model(), spec, seed=0)
+        for weights in model.parameters():
+            weights.data.mul_(scale)
         target = None if task.has_classes else TargetTransform.fit(self.examples.y, "standard")
         self.decision = Decision(temperature=1.3, threshold=0.47, conformal=CONFORMAL[task])
         if task is not Task.BINARY:

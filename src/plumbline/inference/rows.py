@@ -6,17 +6,18 @@ It needs the files of a version and nothing else; imports no torch, MLflow or Gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from plumbline.errors import DataError
 from plumbline.examples import Inputs, InputSpec
-from plumbline.inference.decided import prediction_columns
-from plumbline.inference.feature_reader import MOST_CHARACTERS, Extra, FeatureReader
+from plumbline.inference.decided import PREDICTED, prediction_columns
+from plumbline.inference.feature_reader import MOST_CHARACTERS, PROBLEMS, Extra, FeatureReader
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.version_files import VersionFiles
 from plumbline.kinds import IntArray
@@ -168,6 +169,11 @@ class RowPredictor:
             inputs = self._transformer.transform_frame(kept, good).inputs
         problems = _with_reasons(problems.sort("row", "column"), refused)
         table = self._table(inputs, kept)
+        finite = _finite(table, self.spec.target.classes)
+        if not finite.all():
+            overflowing = _overflowing(kept.filter(~finite), good[~finite.to_numpy()])
+            problems = pl.concat([problems, overflowing]).sort("row", "column")
+            table, good = table.filter(finite), good[finite.to_numpy()]
         if len(good) < len(frame):
             place = np.full(len(frame), -1, dtype=np.int64)
             place[good] = np.arange(len(good))
@@ -176,7 +182,7 @@ class RowPredictor:
         return table, problems
 
     def _table(self, inputs: Inputs, values: pl.DataFrame) -> pl.DataFrame:
-        """What is said of prepared rows: a column each.
+        """What is outputs of prepared rows: a column each.
 
         Args:
             values: the same rows, typed.
@@ -208,6 +214,28 @@ def _rows(values: pl.DataFrame, rows: IntArray) -> pl.DataFrame:
 def _others(rows: int, problems: pl.DataFrame) -> IntArray:
     """The rows that no problem is of."""
     return np.setdiff1d(np.arange(rows), problems["row"].to_numpy())
+
+
+def _finite(table: pl.DataFrame, classes: Sequence[str]) -> pl.Series:
+    """The rows whose probabilities or value are numbers."""
+    outputs = table.select([f"p_{name}" for name in classes] or [PREDICTED])
+    return outputs.select(pl.all_horizontal(pl.all().is_finite().fill_null(False))).to_series()
+
+
+def _overflowing(values: pl.DataFrame, rows: IntArray) -> pl.DataFrame:
+    """The largest number of each row, of which the model makes no number.
+
+    Args:
+        values: typed rows.
+        rows: their positions.
+    """
+    numbers = values.select(cs.numeric().cast(pl.Float64))
+    listed = []
+    for row, cells in zip(rows, numbers.iter_rows(named=True), strict=True):
+        column = max(cells, key=lambda name: abs(cells[name] or 0.0), default="")
+        reason = "is so large that the model makes no number of the row"
+        listed.append((row, column, str(cells.get(column)), reason))
+    return pl.DataFrame(listed, schema=PROBLEMS, orient="row")
 
 
 def _with_reasons(problems: pl.DataFrame, refused: Mapping[str, str]) -> pl.DataFrame:

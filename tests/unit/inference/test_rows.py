@@ -162,6 +162,19 @@ def test_a_row_that_cannot_be_read_stops_no_other(version: Version) -> None:
     assert table[[4, 6]].null_count().row(0) == (2, 2, 2, 2)
 
 
+@pytest.mark.parametrize("task", list(LABELS))
+def test_a_row_of_which_the_model_makes_no_number_has_no_prediction(
+    tmp_path: Path, task: Task
+) -> None:
+    own = Version(tmp_path / "v", task, scale=1e6)
+    huge = own.rows.head(3).with_columns(pl.Series("price", [1.0, 1e308, None]))
+    table, problems = own.predictor.predict_readable(huge)
+    assert table["predicted"].is_null().to_list() == [False, True, False]
+    assert problems.rows() == [
+        (1, "price", "1e+308", "is so large that the model makes no number of the row")
+    ]
+
+
 def random_cell(r: random.Random) -> str:
     """What may stand in a cell of any column: right, nearly right, or of another kind."""
     number = r.choice([f"{r.randint(-9999, 9999)}", f"{r.random() * 100:.3f}", "1e3", "1.0", "07"])
