@@ -21,6 +21,7 @@ from plumbline.files import exclusive
 STAGE = """
 import sys
 from plumbline import cli
+from plumbline.commands import stage
 from plumbline.files import write_json
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
@@ -34,7 +35,7 @@ def run(config, paths):
         write_json(folder / "result.json", {"rows": rows})
     return Report(rows=[])
 
-cli.load_stage = lambda name: run
+stage.load_stage = lambda name: run
 sys.exit(cli.main(["validate"]))
 """
 
