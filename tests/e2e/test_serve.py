@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from tests.version import Version
 
@@ -34,6 +35,13 @@ HEAVY = {
     "onnx",
     "great_expectations",
 }
+
+
+PARAMS = """
+seed: 0
+data: {name: made, path: data/rows.csv, target: y, task: regression}
+tune: {trials: 0}
+"""
 
 
 class Server:
@@ -63,6 +71,11 @@ class Server:
         request = urllib.request.Request(f"{self.url}{path}", data, headers)
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.loads(response.read())
+
+    def connections(self) -> int:
+        """That are open."""
+        own = psutil.Process(self.process.pid).net_connections("tcp")
+        return sum(one.status == psutil.CONN_ESTABLISHED for one in own)
 
     def end(self) -> int:
         if self.process.poll() is None:
@@ -109,3 +122,34 @@ def test_a_folder_is_served_without_torch_and_what_was_taken_is_answered(tmp_pat
         assert server.end() == 0
     assert not set(server.modules.read_text().split()) & HEAVY
     assert version.predictor.sha256[:16] in server.line
+
+
+def test_a_connection_on_which_nothing_comes_or_nothing_is_read_ends(tmp_path: Path) -> None:
+    Version(tmp_path / "version", Task.REGRESSION, only="price")
+    (tmp_path / "params.yaml").write_text(PARAMS + "serve: {timeout_seconds: 1.0}\n")
+    with serving(tmp_path, "--model", "version") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+
+        def connected(sent: bytes) -> socket.socket:
+            connection = socket.create_connection((host, int(port)), 30)
+            connection.sendall(sent)
+            return connection
+
+        whole = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+        for sent in (b"", whole[:-2], whole, whole + whole[:9], b"POST /predict HTTP/1.1\r\n"):
+            with connected(sent) as connection:
+                answers = b""
+                while part := connection.recv(1 << 16):  # ends, or times out
+                    answers += part
+            assert answers.count(b"200 OK") == sent.count(whole)
+        body = json.dumps({"rows": [{"price": i} for i in range(1000)]}).encode()
+        head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+        request = f"{head}Content-Type: application/json\r\n\r\n".encode() + body
+        with connected(request * 100):  # asks, and reads nothing
+            time.sleep(0.5)
+            assert server.connections() == 1
+            end = time.monotonic() + 30
+            while server.connections() and time.monotonic() < end:
+                time.sleep(0.1)
+            assert not server.connections()
+        assert server.ask("/health") == {"status": "ok"}

@@ -72,9 +72,9 @@ def _registered(address: str, paths: Paths) -> NamedPredictor:
     # MLflow takes seconds to import
     from plumbline.store.named import version_named
     from plumbline.store.registry import files_of
-    from plumbline.store.tracking import open_store
+    from plumbline.store.tracking import existing_store
 
-    store = open_store(paths.home)
+    store = existing_store(paths.home)
     version = version_named(store, address, where="--model")
     name = f"{version.model}/{version.number}"
     folder = files_of(store, version)

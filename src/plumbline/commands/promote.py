@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from plumbline.config import Paths, load_config
 from plumbline.errors import ParameterError, StorageError
@@ -11,10 +10,10 @@ from plumbline.files import exclusive, read_json, write_json
 from plumbline.numbers import plural
 from plumbline.stages import Report
 from plumbline.stages.champion import Unfit, contract_of
-from plumbline.store import moves, registry, tracking
+from plumbline.store import moves, registry
 from plumbline.store.moves import Approval, Move
 from plumbline.store.registry import Version
-from plumbline.store.tracking import Store
+from plumbline.store.tracking import Store, existing_store
 
 MOST_CHARACTERS = 2000  # of a reason
 
@@ -31,7 +30,7 @@ def promote(which: str, reason: str, paths: Paths) -> Report:
     """
     why, config = _checked(reason), load_config(paths.params)
     with exclusive(paths.locks / "champion", "'plumbline promote' or 'plumbline rollback'"):
-        store = open_registry(paths)
+        store = existing_store(paths.home)
         noticed = moves.notice(store, config.data.name)
         version = _version(store, config.data.name, which)
         current = registry.champion(store, version.model)
@@ -59,7 +58,7 @@ def rollback(reason: str, paths: Paths) -> Report:
     why, config = _checked(reason), load_config(paths.params)
     model = config.data.name
     with exclusive(paths.locks / "champion", "'plumbline promote' or 'plumbline rollback'"):
-        store = open_registry(paths)
+        store = existing_store(paths.home)
         noticed = moves.notice(store, model)
         if noticed is not None and noticed.how == "rollback":  # killed half-way; now complete
             note_history(store, model, paths)
@@ -78,22 +77,6 @@ def rollback(reason: str, paths: Paths) -> Report:
         move = moves.move_champion(store, version, how="rollback", who=who, why=why)
         note_history(store, model, paths)
     return _report(_moved(version, move), noticed, paths)
-
-
-def open_registry(paths: Paths) -> Store:
-    """The store, which is not made where there is none.
-
-    Raises:
-        StorageError: nothing is registered yet, or MLflow does not answer.
-    """
-    database = paths.home / "mlflow" / "mlflow.db"
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not database.exists():
-        raise StorageError(
-            "no version is registered yet",
-            file="mlflow/mlflow.db",
-            hint="run `plumbline repro`, from the root of the checkout",
-        )
-    return tracking.open_store(paths.home)
 
 
 def note_history(store: Store, model: str, paths: Paths) -> None:

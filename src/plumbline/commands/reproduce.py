@@ -28,7 +28,7 @@ from plumbline.store.recorded import (
     recorded,
 )
 from plumbline.store.registry import Version, names_of, version_at
-from plumbline.store.tracking import Store, open_store
+from plumbline.store.tracking import Store, existing_store
 
 ADDRESS = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
 FILE = "reproduced.json"  # in .plumbline/
@@ -49,7 +49,7 @@ def reproduce(address: str | None, paths: Paths, *, commit: str | None = None) -
     Raises:
         DataError, StorageError: it cannot be rebuilt; says how to fix that.
     """
-    store = open_store(paths.home)
+    store = existing_store(paths.home)
     version = _version(store, address or load_config(paths.params).data.name)
     name = f"{version.model} version {version.number}"
     original = recorded(store, version)

@@ -69,6 +69,7 @@ def serve(
     import uvicorn
 
     from plumbline.serving.app import Service, create_app
+    from plumbline.serving.connections import TimedProtocol
     from plumbline.serving.holder import Fetched, Holder
     from plumbline.serving.measures import Measures
     from plumbline.serving.request_log import KEY as LOG_KEY
@@ -98,11 +99,13 @@ def serve(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=TimedProtocol,
             log_config=None,
             access_log=False,
             server_header=False,
             ws="none",
             limit_concurrency=config.max_connections,
+            timeout_keep_alive=round(config.timeout_seconds) or 1,
             timeout_graceful_shutdown=round(config.shutdown_seconds) or 1,
         )
     )

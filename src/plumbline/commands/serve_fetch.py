@@ -28,9 +28,9 @@ def fetch(address: str, root: Path, folder: Path) -> dict[str, str]:
     """
     from plumbline.store.named import version_named
     from plumbline.store.registry import files_of
-    from plumbline.store.tracking import open_store
+    from plumbline.store.tracking import existing_store
 
-    store = open_store(root)
+    store = existing_store(root)
     version = version_named(store, address, where="--model")
     own = folder / f"{version.number}-{version.run_id[:12]}"
     if not own.is_dir():

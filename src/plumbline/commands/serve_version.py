@@ -66,6 +66,8 @@ class RegisteredSource:
     def __call__(self) -> Fetched | None:
         """The version that the address names now; None where nothing has changed."""
         state = self._database()
+        if state is None and self._uri.startswith(SQLITE):
+            raise StorageError("the registry's file was removed", file=self._file)
         if state is not None and state == self._state:
             return None
         self._process = self._start()
@@ -123,7 +125,7 @@ class RegisteredSource:
         if not self._uri.startswith(SQLITE):
             return None
         state = []
-        for name in (self._uri.removeprefix(SQLITE), f"{self._uri.removeprefix(SQLITE)}-wal"):
+        for name in (self._file, f"{self._file}-wal"):
             try:
                 status = Path(name).stat()
             except OSError:
@@ -131,3 +133,7 @@ class RegisteredSource:
             if status.st_size:
                 state += [status.st_mtime_ns, status.st_size]
         return state or None
+
+    @property
+    def _file(self) -> str:
+        return self._uri.removeprefix(SQLITE)

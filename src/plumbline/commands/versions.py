@@ -5,14 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from plumbline.commands.promote import note_history, open_registry
+from plumbline.commands.promote import note_history
 from plumbline.config import Paths, load_config
 from plumbline.numbers import NOTHING
 from plumbline.results import table
 from plumbline.store import moves, registry
 from plumbline.store.moves import UNKNOWN, Move
 from plumbline.store.registry import Version
-from plumbline.store.tracking import Store
+from plumbline.store.tracking import Store, existing_store
 from plumbline.words import MOVE_WORDS, metric_interval, metric_label, metric_value
 
 HASH = 8  # characters of a hash that are shown
@@ -26,7 +26,7 @@ def versions(paths: Paths, width: int) -> str:
         StorageError: nothing is registered yet, or MLflow does not answer.
     """
     model = load_config(paths.params).data.name
-    store = open_registry(paths)
+    store = existing_store(paths.home)
     noticed = moves.notice(store, model)
     if noticed:
         note_history(store, model, paths)

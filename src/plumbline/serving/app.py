@@ -187,7 +187,7 @@ def create_app(service: Service) -> App:
         "/docs": service.page,
         OPENAPI: service.description,
     }.items():
-        app.add_api_route(path, answer, methods=["GET"])
+        app.add_api_route(path, answer, methods=["GET", "HEAD"])
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Exception, _failed)  # the guard logs it
     app.add_exception_handler(404, _elsewhere)
@@ -219,10 +219,12 @@ async def _elsewhere(request: Request, error: Exception) -> Response:
 
 
 def _extra(request: Request) -> Extra:
-    extra = request.query_params.get("extra", "refuse")
-    if extra not in ("refuse", "ignore"):
-        raise Refused(422, f"?extra= wanted refuse or ignore, got {extra[:80]!r}")
-    return "ignore" if extra == "ignore" else "refuse"
+    given = request.query_params.getlist("extra")
+    if given in ([], ["refuse"]):
+        return "refuse"
+    if given == ["ignore"]:
+        return "ignore"
+    raise Refused(422, f"?extra= wanted refuse or ignore, got {', '.join(given)[:80]!r}")
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -49,6 +49,10 @@ class LoggedRequest:
     table: pl.DataFrame
     size: int
 
+    @property
+    def day(self) -> dt.date:
+        return self.time.date()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
@@ -142,17 +146,20 @@ class RequestLog:
         with self._lock:
             records, labels = list(self._records), list(self._labels)
         try:
-            of_version = [
-                list(some) for _, some in groupby(records, key=lambda one: id(one.served))
-            ]
-            self._write(REQUESTS, [self._frame(some) for some in of_version])
-            with self._lock:
-                del self._records[: len(records)]
-                self._size -= sum(one.size for one in records)
-            self._write(FEEDBACK, [_label_frame(labels)] if labels else [])
-            with self._lock:
-                del self._labels[: len(labels)]
-                self._size -= sum(len(one.label) + 100 for one in labels)
+            for (_, day), group in groupby(records, key=lambda one: (id(one.served), one.day)):
+                some = list(group)
+                frame = self._frame_or_none(some)
+                if frame is not None:
+                    self._files[REQUESTS].append(day, frame)
+                with self._lock:  # what is written is not written again, whatever becomes of others
+                    del self._records[: len(some)]
+                    self._size -= sum(one.size for one in some)
+            for day, marks in groupby(labels, key=lambda one: one.time.date()):
+                own = list(marks)
+                self._files[FEEDBACK].append(day, _label_frame(own))
+                with self._lock:
+                    del self._labels[: len(own)]
+                    self._size -= sum(len(one.label) + 100 for one in own)
             self._remove_old()
             self.problem = None
         except Exception as error:  # whatever is wrong with the log, answers go on
@@ -162,12 +169,14 @@ class RequestLog:
                 self._noted = time.monotonic()
                 logger.warning("%s; it is tried again, and answers go on", self.problem)
 
-    def _write(self, kind: str, frames: Sequence[pl.DataFrame]) -> None:
-        if not frames:
-            return
-        whole = pl.concat(frames, how="diagonal_relaxed")
-        for (day,), part in whole.group_by(pl.col("time").dt.date(), maintain_order=True):
-            self._files[kind].append(day, part)
+    def _frame_or_none(self, records: Sequence[LoggedRequest]) -> pl.DataFrame | None:
+        """Records that make no frame are dropped and counted: kept, they would stop all others."""
+        try:
+            return self._frame(records)
+        except Exception:
+            self._dropped.inc(sum(len(one.rows) for one in records))
+            logger.exception("requests that cannot be logged")
+            return None
 
     def _frame(self, records: Sequence[LoggedRequest]) -> pl.DataFrame:
         """The rows of requests that one version answered: inputs as the model read them, outputs
@@ -226,25 +235,42 @@ class _DayFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._day: object = None
+        self._day: dt.date | None = None
         self._number = 0
         self._path: Path | None = None
         self._rows = 0
 
-    def append(self, day: object, rows: pl.DataFrame) -> None:
-        """Add rows to the file of a day; to another where somebody removed it."""
-        gone = self._path is None or not self._path.exists()
-        if gone or day != self._day or self._rows >= FILE_ROWS:
+    def append(self, day: dt.date, rows: pl.DataFrame) -> None:
+        """Add rows to the file of a day; to another where a column has become of another type, or
+        somebody removed or damaged the file."""
+        before = self._before(day)
+        if before is not None and not _fits(before.schema, rows.schema):
+            before = None
+        if before is None:
             name = f"{time.time_ns():x}-{os.getpid()}-{self._number}.parquet"
-            path, before = self._folder / f"date={day}" / name, None
+            path, whole = self._folder / f"date={day}" / name, rows
             self._number += 1
         else:
             assert self._path is not None
-            path, before = self._path, pl.read_parquet(self._path)
-        whole = rows if before is None else pl.concat([before, rows], how="diagonal_relaxed")
+            path, whole = self._path, pl.concat([before, rows], how="diagonal_relaxed")
         with new_file(path) as temporary:
             whole.write_parquet(temporary, compression="zstd", statistics=False)
         self._path, self._day, self._rows = path, day, len(whole)
+
+    def _before(self, day: dt.date) -> pl.DataFrame | None:
+        """The rows of the file that is added to."""
+        if self._path is None or day != self._day or self._rows >= FILE_ROWS:
+            return None
+        try:
+            return pl.read_parquet(self._path)
+        except (FileNotFoundError, pl.exceptions.PolarsError):
+            return None
+
+
+def _fits(before: pl.Schema, rows: pl.Schema) -> bool:
+    """Whether the columns that both have are of the same types, but for empty ones."""
+    both = ((before[name], kind) for name, kind in rows.items() if name in before)
+    return all(one == other or pl.Null in (one, other) for one, other in both)
 
 
 class _Hiding:

@@ -113,6 +113,23 @@ def open_store(root: Path) -> Store:
     return Store(uri=uri, client=client, artifacts=None if server else folder / "artifacts")
 
 
+def existing_store(root: Path) -> Store:
+    """As `open_store`, but an SQLite file that is not there is not made.
+
+    Raises:
+        StorageError: there is none, or it does not answer.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    file = Path(uri.removeprefix("sqlite:///")) if uri else root / "mlflow" / "mlflow.db"
+    if (not uri or uri.startswith("sqlite:///")) and not file.exists():
+        raise StorageError(
+            "no version is registered yet, or the file was removed",
+            file=file.relative_to(root) if file.is_relative_to(root) else file,
+            hint="run `plumbline repro`, from the root of the checkout",
+        )
+    return open_store(root)
+
+
 @contextlib.contextmanager
 def storage(uri: str) -> Iterator[None]:
     """Turn what MLflow raises when its store refuses into one message.

@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.testclient import TestClient
 from tests.version import Version, png
 
 from plumbline.config.serve import ServeConfig, ServeLogConfig
-from plumbline.errors import ParameterError
+from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import Task
 from plumbline.serving import request_log
 from plumbline.serving.app import Service, create_app
@@ -174,6 +175,82 @@ def test_a_log_that_somebody_removed_is_begun_anew(version: Version, tmp_path: P
         own.log.flush()
         assert client.get("/ready").json()["log"] is None
     assert len(read_log(tmp_path / "log", *today())) == 1
+
+
+def frame(**columns: Any) -> pl.DataFrame:
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    own = {"request_id": "a" * 32, "row": 0, "time": now, **columns}
+    return pl.DataFrame(own, schema_overrides={"row": pl.Int32, "b": pl.Int64})
+
+
+def test_a_column_that_becomes_of_another_type_begins_a_new_file(tmp_path: Path) -> None:
+    """Versions of a day may have a column as a number, a text, a date, and not at all."""
+    day = dt.datetime.now(dt.UTC).date()
+    files = request_log._DayFiles(tmp_path / "requests")
+    moment = dt.datetime(2024, 5, 2)
+    for cell in (1, 2, None, 2.5, True, moment, "x", [["y"]]):
+        files.append(day, frame(a=cell, b=1))
+    files.append(day, frame(c=1))
+    rows = read_log(tmp_path, *today())
+    texts = ["1", "2", None, "2.5", "true", f"{moment}.000000", "x", "['y']", None]
+    assert rows["a"].to_list() == texts
+    assert rows["b"].to_list() == [1] * 8 + [None]
+    assert len(list(tmp_path.rglob("*.parquet"))) == 6
+
+
+def test_a_column_that_is_a_whole_number_for_one_version_is_a_number(tmp_path: Path) -> None:
+    day = dt.datetime.now(dt.UTC).date()
+    files = request_log._DayFiles(tmp_path / "requests")
+    for cell in (1, 2.5, None):
+        files.append(day, frame(a=cell))
+    assert read_log(tmp_path, *today())["a"].to_list() == [1.0, 2.5, None]
+
+
+def test_a_damaged_file_is_named_and_stops_no_other(version: Version, tmp_path: Path) -> None:
+    own = service(version, tmp_path, flush_seconds=1000.0)
+    assert own.log is not None
+    with TestClient(create_app(own)) as client:
+        send(client, ROW)
+        own.log.flush()
+        (damaged,) = tmp_path.rglob("*.parquet")
+        damaged.write_bytes(b"cut")
+        send(client, ROW)
+        own.log.flush()
+        assert client.get("/ready").json()["log"] is None
+    with pytest.raises(DataError, match=damaged.name):
+        read_log(tmp_path, *today())
+    damaged.unlink()
+    assert len(read_log(tmp_path, *today())) == 1
+
+
+def test_a_request_that_makes_no_frame_stops_no_other(version: Version, tmp_path: Path) -> None:
+    own = service(version, tmp_path, flush_seconds=1000.0)
+    assert own.log is not None
+    with TestClient(create_app(own)) as client:
+        send(client, ROW)
+        own.log._records[0] = replace(own.log._records[0], rows=[{"price": object()}])
+        own.log.flush()
+        send(client, ROW)
+        own.log.flush()
+        assert "plumbline_log_dropped_rows_total 1.0" in client.get("/metrics").text
+    assert len(read_log(tmp_path, *today())) == 1
+
+
+def test_what_is_written_is_not_written_again_where_the_rest_is_not(
+    version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = service(version, tmp_path, flush_seconds=1000.0)
+    assert own.log is not None
+    with TestClient(create_app(own)) as client:
+        first = send(client, ROW)
+        labels = [{"request_id": first["request_id"], "row": 0, "label": "no"}]
+        client.post("/feedback", json={"labels": labels})
+        with monkeypatch.context() as disk:
+            disk.setattr(request_log, "_label_frame", lambda _labels: frame(a=object()))
+            own.log.flush()
+        assert client.get("/ready").json()["log"] is not None
+        own.log.flush()
+    assert read_log(tmp_path, *today())["label"].to_list() == ["no"]
 
 
 def test_a_column_that_is_to_be_hidden_has_to_be_there(version: Version, tmp_path: Path) -> None:
