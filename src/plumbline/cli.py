@@ -58,8 +58,9 @@ CODES = """exit codes:
   0  done
   1  a defect of plumbline (with a traceback)
   2  something for you to fix; the message names the file, the key and the fix
-  3  a gate stopped the run (validation, leakage, parity, require_clean), or
-     a rebuild is not the same; it names the report"""
+  3  a gate stopped the run (validation, leakage, parity, require_clean,
+     or the server does not answer with a version), or a rebuild is not the
+     same; it names the report"""
 
 FILES = (
     "CSV, TSV, JSON lines (also .gz, .zst), Excel, a Parquet file or folder, or a folder of images "

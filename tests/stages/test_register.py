@@ -98,7 +98,8 @@ def make_config(**register_section: Any) -> Config:
     raw: dict[str, Any] = {"seed": 0, "data": {**data, "positive": "yes"}}
     raw["normalize"] = {"scale": "zscore", "numbers_as_categories": False}
     raw["tune"] = {"trials": 0}
-    return parse_config({**raw, "register": register_section})
+    # most tests are of the decision; those of the server ask it
+    return parse_config({**raw, "register": {"ask_server": False, **register_section}})
 
 
 def write_reports(paths: Paths) -> None:
@@ -441,6 +442,24 @@ def test_a_better_model_becomes_champion_though_prepared_otherwise(paths: Paths)
     assert aliases(paths) == {"champion": "2"}
     register.run(other, paths)
     assert result(paths) == outcome
+
+
+def test_a_version_with_which_the_server_does_not_answer_is_not_champion(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = make_config(ask_server=True)
+    register.run(make_config(), paths)
+    train(paths, asks, skill=1.0)
+    with monkeypatch.context() as broken:
+        broken.setenv("PYTHONHOME", str(paths.root))  # no Python starts
+        with pytest.raises(GateError, match="toy version 2 does not become champion"):
+            register.run(asks, paths)
+    assert aliases(paths) == {"champion": "1"}
+    tags = client(paths).get_model_version("toy", "2").tags
+    assert tags["decision"] == "not promoted: the server does not answer with it"
+    report = register.run(asks, paths)  # asked again
+    assert any(name == "server" and "answers with it" in words for name, words in report.rows)
+    assert result(paths)["decision"] == "promote" and aliases(paths) == {"champion": "2"}
 
 
 def test_the_champion_is_scored_as_it_was_trained(paths: Paths) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from plumbline.config import Paths, load_config
 from plumbline.errors import ParameterError, StorageError
@@ -10,6 +11,7 @@ from plumbline.files import exclusive, read_json, write_json
 from plumbline.numbers import plural
 from plumbline.stages import Report
 from plumbline.stages.champion import Unfit, contract_of
+from plumbline.stages.promotion import ask_server
 from plumbline.store import moves, registry
 from plumbline.store.moves import Approval, Move
 from plumbline.store.registry import Version
@@ -27,6 +29,7 @@ def promote(which: str, reason: str, paths: Paths) -> Report:
     Raises:
         ParameterError: no such version, or no reason.
         StorageError: MLflow does not answer, or has lost the version's files.
+        GateError: the server does not answer with the version as it should.
     """
     why, config = _checked(reason), load_config(paths.params)
     with exclusive(paths.locks / "champion", "'plumbline promote' or 'plumbline rollback'"):
@@ -37,15 +40,17 @@ def promote(which: str, reason: str, paths: Paths) -> Report:
         if current is not None and current.number == version.number:
             return _report(f"{_named(version)} is the champion; nothing changed", noticed, paths)
         _check_files(store, version)
+        asks = config.register.ask_server
+        server = [("server", ask_server(store, version, config, paths))] if asks else []
         who, given = moves.person(paths.root), list[Approval]()
         if config.register.approvals > 1:
             given = moves.approve(store, version, who=who, why=why)
             missing = config.register.approvals - len(given)
             if missing > 0:
-                return _wait(version, given, missing, noticed)
+                return _wait(version, given, missing, [*server, *_noticed(noticed)])
         move = moves.move_champion(store, version, how="promote", who=who, why=why, approvals=given)
         note_history(store, version.model, paths)
-    return _report(_moved(version, move), noticed, paths)
+    return _report(_moved(version, move), noticed, paths, server)
 
 
 def rollback(reason: str, paths: Paths) -> Report:
@@ -132,14 +137,16 @@ def _check_files(store: Store, version: Version) -> None:
         ) from None
 
 
-def _wait(version: Version, given: list[Approval], missing: int, noticed: Move | None) -> Report:
+def _wait(
+    version: Version, given: list[Approval], missing: int, more: list[tuple[str, str]]
+) -> Report:
     people = plural(missing, "more person", "more people")
     rows = [
         ("approved", f"{_named(version)}, by {', '.join(one.who for one in given)}"),
         ("missing", f"{people} (register.approvals); the champion has not moved"),
         ("", f"they run `plumbline promote {version.number} --reason TEXT`"),
     ]
-    return Report(rows=[*rows, *_noticed(noticed)], outputs=[])
+    return Report(rows=[*rows, *more], outputs=[])
 
 
 def _moved(version: Version, move: Move | None) -> str:
@@ -147,8 +154,10 @@ def _moved(version: Version, move: Move | None) -> str:
     return f"{_named(version)}{before}"
 
 
-def _report(text: str, noticed: Move | None, paths: Paths) -> Report:
-    rows = [("champion", text), *_noticed(noticed)]
+def _report(
+    text: str, noticed: Move | None, paths: Paths, more: Sequence[tuple[str, str]] = ()
+) -> Report:
+    rows = [("champion", text), *more, *_noticed(noticed)]
     if (paths.root / "mlflow" / "registered.json").exists():
         rows.append(("", "`plumbline repro` brings the page up to date"))
     return Report(rows=rows, outputs=[])

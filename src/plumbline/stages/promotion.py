@@ -8,6 +8,7 @@ from typing import Any
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
+from plumbline.errors import GateError
 from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
 from plumbline.evaluation.slices import Slice
 from plumbline.kinds import Part
@@ -19,6 +20,7 @@ from plumbline.stages.champion import (
     registered_candidate,
 )
 from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_metric
+from plumbline.stages.server_check import check_server
 from plumbline.stages.sliced import slice_rows
 from plumbline.store import moves, registry, tracking
 from plumbline.store.lineage import split_hash
@@ -26,6 +28,7 @@ from plumbline.store.registry import CHALLENGER, Version
 from plumbline.store.tracking import Store
 
 SPLIT = "plumbline.split"  # tag: hash of the split that a version was trained on
+NOT_SERVED = "not promoted: the server does not answer with it"
 BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
 
 
@@ -40,6 +43,8 @@ def decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapp
         if _number(registry.champion(store, version.model)) == _number(current):
             break  # else another version became champion meanwhile: compare with that one
     if known is None:
+        if decided["decision"] in BECOMES_CHAMPION:
+            decided = {**decided, **_server_answer(store, version, config, paths)}
         registry.write_decision(store, version, decided)
     if not settled:
         if decided["decision"] in BECOMES_CHAMPION:
@@ -101,6 +106,33 @@ def _ask_gate(
         gone = former[-1] if former and current is None else None
         result, against = accept_first(rules, former=gone), None
     return {**result.to_json(), "against": against, "rules": dataclasses.asdict(rules)}
+
+
+def _server_answer(store: Store, version: Version, config: Config, paths: Paths) -> dict[str, str]:
+    """What became of asking the server, where that is wanted; nothing is decided where it fails, so
+    that the next run asks again.
+
+    Raises:
+        GateError: it does not answer as it should.
+    """
+    if not config.register.ask_server:
+        return {}
+    try:
+        return {"server": ask_server(store, version, config, paths)}
+    except GateError:
+        registry.show_decision(store, version, NOT_SERVED)
+        raise
+
+
+def ask_server(store: Store, version: Version, config: Config, paths: Paths) -> str:
+    """Start the real server with a version and ask it.
+
+    Raises:
+        GateError: it does not answer as it should.
+    """
+    folder = registry.files_of(store, version)
+    assert folder is not None  # looked at before
+    return check_server(folder, f"{version.model} version {version.number}", config, paths)
 
 
 def _number(version: Version | None) -> str | None:

@@ -70,6 +70,7 @@ def run(config: Config, paths: Paths) -> Report:
             ("version", f"{version.model} {version.number}"),
             ("decision", str(decided["decision"])),
             *(("", reason) for reason in decided["reasons"]),
+            *([("server", decided["server"])] if "server" in decided else []),
             *([("noticed", moves.describe(noticed))] if noticed else []),
             *rebuild_rows(result.lineage),
         ],

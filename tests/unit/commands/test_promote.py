@@ -31,7 +31,7 @@ PARAMS = """
 seed: 0
 tune: {trials: 0}
 data: {name: toy, path: data/t.csv, target: label, task: binary}
-register: {approvals: %d}
+register: {approvals: %d, ask_server: %s}
 """
 
 
@@ -69,7 +69,7 @@ def paths(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlflow").mkdir()
     shutil.copy(made, tmp_path / "mlflow" / "mlflow.db")
-    write_text(tmp_path / "params.yaml", PARAMS % 1)
+    write_text(tmp_path / "params.yaml", PARAMS % (1, "false"))
     model = tmp_path / "model"
     write_text(model / "model.onnx", "graph")
     digest = sha256(model / "model.onnx")
@@ -209,7 +209,7 @@ def test_killed_anywhere_the_command_run_again_ends_right(
 def test_two_people_must_approve_where_two_are_wanted(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_text(paths.params, PARAMS % 2)
+    write_text(paths.params, PARAMS % (2, "false"))
     for who in ("Ann", " ann "):  # once is enough, and twice is no more
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", who)
         report = promote("3", "checked", paths)
@@ -271,7 +271,7 @@ def test_a_registry_that_is_locked_or_away_ends_with_2(
 
 def test_nothing_registered_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    write_text(tmp_path / "params.yaml", PARAMS % 1)
+    write_text(tmp_path / "params.yaml", PARAMS % (1, "false"))
     with pytest.raises(StorageError, match="no version is registered yet"):
         versions(Paths(tmp_path), 80)
     assert not (tmp_path / "mlflow").exists()
@@ -294,3 +294,19 @@ def test_a_move_reaches_the_page_by_the_next_run(paths: Paths) -> None:
     write_json(note, {"model": "toy", "version": "2", "history": []})
     promote("3", "better", paths)
     assert [one["after"] for one in read_json(note)["history"]] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("approvals", [1, 2])
+def test_a_version_with_which_the_server_does_not_answer_is_not_promoted(
+    paths: Paths, capsys: pytest.CaptureFixture[str], approvals: int
+) -> None:
+    """The files of the store here are no model."""
+    write_text(paths.params, PARAMS % (approvals, "true"))
+    assert cli.main(["promote", "3", "--reason", "looks good"]) == 3
+    message = capsys.readouterr().err
+    assert "toy version 3 does not become champion. The server was started with it" in message
+    assert champion(paths) == "2" and steps(paths) == GATE
+    tags = client(paths).get_model_version("toy", "3").tags
+    assert not [name for name in tags if name.startswith("plumbline.approval.")]
+    rollback("prices were right before", paths)  # undoes, and waits for no server
+    assert champion(paths) == "1"
