@@ -1,25 +1,30 @@
-"""The real server: another champion takes over under load, and it ends well."""
+"""The real server: another champion takes over under load, it ends well, and it comes back."""
 
 from __future__ import annotations
 
+import datetime as dt
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil  # type: ignore[import-untyped]
 import pytest
 from tests.version import Version
 
 from plumbline.kinds import Task
+from plumbline.serving.logged import read_log
 
 pytestmark = pytest.mark.e2e
 # as the command, and what it has imported when it ends
@@ -153,3 +158,133 @@ def test_a_connection_on_which_nothing_comes_or_nothing_is_read_ends(tmp_path: P
                 time.sleep(0.1)
             assert not server.connections()
         assert server.ask("/health") == {"status": "ok"}
+
+
+class Load:
+    """Requests of one row each, one after the other, on several connections until it is ended."""
+
+    def __init__(self, server: Server, connections: int = 4) -> None:
+        self.address = server.url.removeprefix("http://")
+        self.answers: list[tuple[float, int, dict[str, Any]]] = []  # when, price, what came
+        self.failures: list[str] = []
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(connections)]
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        headers = {"content-type": "application/json"}
+        try:
+            while not self._ended.is_set():
+                price = len(self.answers) % 50
+                body = json.dumps({"rows": [{"price": price}]})
+                connection.request("POST", "/predict", body, headers)
+                response = connection.getresponse()
+                content = response.read()
+                if response.status != 200:
+                    self.failures.append(f"{response.status}: {content!r}")
+                    return
+                self.answers.append((time.monotonic(), price, json.loads(content)))
+        except (OSError, http.client.HTTPException) as error:
+            self.failures.append(repr(error))
+        finally:
+            connection.close()
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_given: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def wait_for(self, true: Callable[[], bool]) -> None:
+        """Until something holds, and some answers more."""
+        end = time.monotonic() + 90
+        while not true():
+            assert time.monotonic() < end and not self.failures, self.failures
+            time.sleep(0.05)
+        before = len(self.answers)
+        while len(self.answers) < before + 50 and not self.failures:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # mlflow leaves its SQLite pool open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_champion_changes_under_load_and_a_killed_service_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from plumbline.store import tracking
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    versions = {
+        f"made/{n}": Version(tmp_path / f"v{n}", Task.REGRESSION, only="price", scale=1.0 + n / 4)
+        for n in (1, 2, 3)
+    }
+    (tmp_path / "v3" / "input_example.json").write_text('[{"price": "cheap"}]')  # fails its test
+    client = tracking.open_store(tmp_path).client
+    client.create_registered_model("made")
+    for n in (1, 2, 3):
+        client.create_model_version("made", source=(tmp_path / f"v{n}").as_uri())
+
+    def promote(number: str) -> None:
+        client.set_registered_model_alias("made", "champion", number)
+
+    promote("1")
+    serve = "serve: {poll_seconds: 0.2, rate_per_second: 0, log: {flush_seconds: 0.5}}\n"
+    (tmp_path / "params.yaml").write_text(PARAMS + serve)
+    expected = {
+        (name, price): row
+        for name, version in versions.items()
+        for price, row in enumerate(
+            version.predictor.predict(pl.DataFrame({"price": [float(i) for i in range(50)]}))[
+                "predicted"
+            ]
+        )
+    }
+    server = Server(tmp_path)
+    try:
+        with Load(server) as load:
+            load.wait_for(lambda: server.ask("/ready")["version"] == "made/1")
+            promote("2")
+            load.wait_for(lambda: server.ask("/ready")["version"] == "made/2")
+            promote("3")
+            load.wait_for(lambda: server.ask("/ready")["problem"] is not None)
+            ready = server.ask("/ready")
+            assert ready["version"] == "made/2" and "made/3 is refused" in ready["problem"]
+            promote("1")  # rolled back
+            load.wait_for(lambda: server.ask("/ready")["version"] == "made/1")
+            assert not load.failures
+            load.wait_for(lambda: load.answers[-1][0] - load.answers[0][0] > 1)
+            server.process.kill()
+            killed = time.monotonic()
+        for _, price, answer in load.answers:
+            (prediction,) = answer["predictions"]
+            wanted = expected[answer["version"], price]
+            assert prediction["predicted"] == pytest.approx(wanted, rel=1e-5, abs=1e-5)
+        assert {answer["version"] for _, _, answer in load.answers} == {"made/1", "made/2"}
+        hour = dt.timedelta(hours=1)
+        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        logged = read_log(tmp_path / "logs" / "serving", now - hour, now + hour)
+        kept = set(logged["request_id"])
+        lost = [when for when, _, answer in load.answers if answer["request_id"] not in kept]
+        assert all(killed - when < 0.5 + 2 for when in lost)  # and the time that writing takes
+        assert logged["request_id"].is_unique().all()
+    finally:
+        server.end()
+    (tmp_path / "mlflow").rename(tmp_path / "away")  # the registry is away at the next start
+    (tmp_path / "mlflow").mkdir()
+    with serving(tmp_path) as again:
+        ready = again.ask("/ready")
+        assert ready["version"] == "made/1" and "the file was removed" in ready["problem"]
+        assert again.ask("/predict", {"rows": [{"price": 3}]})["version"] == "made/1"
+    (tmp_path / "mlflow").rmdir()
+    (tmp_path / "away").rename(tmp_path / "mlflow")
+    for graph in (tmp_path / ".plumbline" / "serving").rglob("model.onnx"):
+        graph.write_bytes(b"cut")
+    with serving(tmp_path) as again:  # it fetches the version anew
+        assert again.ask("/ready")["problem"] is None
+        assert again.ask("/predict", {"rows": [{"price": 3}]})["version"] == "made/1"

@@ -75,18 +75,23 @@ def serve(
     from plumbline.serving.request_log import KEY as LOG_KEY
 
     _log_to_stderr()
+    changes = registered if registered is not None and registered.may_change else None
+
+    def load(fetched: Fetched, note: str | None) -> Holder:
+        return Holder(
+            fetched,
+            measures=Measures(),
+            fetch=changes,
+            poll_seconds=config.poll_seconds,
+            max_pixels=config.max_image_pixels,
+            note=note,
+            taken=None if changes is None else changes.keep,
+        )
+
     if registered is None:
-        fetched, note = Fetched(folder=Path(address), version=None), None
+        holder = load(Fetched(folder=Path(address), version=None), None)
     else:
-        fetched, note = registered.first()
-    holder = Holder(
-        fetched,
-        measures=Measures(),
-        fetch=registered if registered is not None and registered.may_change else None,
-        poll_seconds=config.poll_seconds,
-        max_pixels=config.max_image_pixels,
-        note=note,
-    )
+        holder = registered.first_answering(load)
     service = Service(
         holder,
         config,

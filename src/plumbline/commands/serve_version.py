@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from plumbline.config import Paths
-from plumbline.errors import StorageError, UserError
+from plumbline.errors import DataError, StorageError, UserError
 from plumbline.files import read_json, write_json
-from plumbline.serving.holder import Fetched
+from plumbline.serving.holder import Fetched, Holder
 
+Load = Callable[[Fetched, str | None], Holder]  # the second: a note for /ready
+logger = logging.getLogger("plumbline.serving")
 SECONDS = 180  # that a fetch may take
 SQLITE = "sqlite:///"
 
@@ -63,6 +68,42 @@ class RegisteredSource:
                 raise
             return kept, f"started from the last version that was fetched: {error}"
 
+    def first_answering(self, load: Load) -> Holder:
+        """The service's first version, loaded; where it is broken it is fetched anew, and where that
+        is broken, too, the version that answered last takes its place.
+
+        Raises:
+            UserError: there is none that answers.
+        """
+        fetched, note = self.first()
+        try:
+            holder = load(fetched, note)
+        except DataError as error:
+            fetched, holder = self._other(fetched, error, load)
+        self.keep(fetched)
+        return holder
+
+    def _other(self, broken: Fetched, error: DataError, load: Load) -> tuple[Fetched, Holder]:
+        kept = self._kept()
+        shutil.rmtree(broken.folder, ignore_errors=True)
+        self._process = self._start()
+        try:
+            again = self._finish()
+            return again, load(again, None)
+        except UserError:
+            if kept is None or kept == broken:
+                raise error from None
+        note = f"started from the version that answered last, since {broken.version} does not: "
+        return kept, load(kept, f"{note}{error}")
+
+    def keep(self, fetched: Fetched) -> None:
+        """Note a version that answers: the service starts from it while the registry is away."""
+        content = {"version": fetched.version, "folder": str(fetched.folder)}
+        try:
+            write_json(self._folder / "kept.json", {**content, "database": self._state})
+        except OSError as error:  # a full disk stops no service
+            logger.warning("%s is not noted for the next start: %s", fetched.version, error)
+
     def __call__(self) -> Fetched | None:
         """The version that the address names now; None where nothing has changed."""
         state = self._database()
@@ -106,7 +147,6 @@ class RegisteredSource:
             kind = StorageError if result["storage"] else UserError
             raise kind(result["error"])
         self._state = self._begun
-        write_json(self._folder / "kept.json", {**result, "database": self._state})
         return Fetched(folder=Path(result["folder"]), version=result["version"])
 
     def _kept(self) -> Fetched | None:

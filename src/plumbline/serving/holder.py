@@ -35,6 +35,7 @@ class Holder:
         fetch: gives the version that should answer now; None: the first one for good.
         poll_seconds: between two calls of `fetch`.
         note: what users of /ready should know about the start.
+        taken: is told another version that has taken over.
 
     Raises:
         DataError: the first version is broken, or does not answer its own example.
@@ -49,8 +50,10 @@ class Holder:
         poll_seconds: float = 10.0,
         max_pixels: int = 2**24,
         note: str | None = None,
+        taken: Callable[[Fetched], None] | None = None,
     ) -> None:
         self.measures = measures
+        self._taken = taken
         self._fetch, self._poll, self._max_pixels = fetch, poll_seconds, max_pixels
         self._problem = note
         self._fetched, self._failed = fetched, fetched
@@ -105,6 +108,8 @@ class Holder:
         self.measures.serves(served.version)
         self.measures.swaps.labels("taken").inc()
         logger.warning("version %s answers in place of %s", served.version, before)
+        if self._taken is not None:
+            self._taken(fetched)
 
     def _load(self, fetched: Fetched) -> Served:
         try:

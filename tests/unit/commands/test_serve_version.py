@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plumbline.commands import serve_version
 from plumbline.commands.serve_version import RegisteredSource
 from plumbline.config import Paths
-from plumbline.errors import StorageError
+from plumbline.errors import DataError, StorageError
 from plumbline.files import write_json
+from plumbline.serving.holder import Fetched
 
 ADDRESS = "models:/toy@champion"
 
@@ -71,3 +73,74 @@ def test_a_registry_that_is_removed_while_it_serves_is_said_without_a_process(
     database.unlink()
     with pytest.raises(StorageError, match="removed"):
         source()
+
+
+class Loaded:
+    """In place of a holder: which version, and the note."""
+
+    def __init__(self, fetched: Fetched, note: str | None) -> None:
+        self.version, self.note = fetched.version, note
+
+
+def fetching(source: RegisteredSource, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """The registry gives a version; no process."""
+    folder = source._folder / version.replace("/", "-")
+
+    def finish() -> Fetched:
+        folder.mkdir(parents=True, exist_ok=True)
+        source._state = [7]
+        return Fetched(folder=folder, version=version)
+
+    monkeypatch.setattr(source, "_start", lambda: object())
+    monkeypatch.setattr(source, "_finish", finish)
+
+
+def test_a_copy_that_was_damaged_is_fetched_anew(
+    source: RegisteredSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching(source, monkeypatch, "toy/2")
+    tried: list[str | None] = []
+
+    def load(fetched: Fetched, note: str | None) -> Any:
+        tried.append(fetched.version)
+        if len(tried) == 1:
+            (fetched.folder / "damaged").write_text("")
+            raise DataError("cut")
+        assert not (fetched.folder / "damaged").exists()
+        return Loaded(fetched, note)
+
+    source.begin()
+    assert source.first_answering(load).version == "toy/2"  # type: ignore[attr-defined]
+    assert tried == ["toy/2", "toy/2"]
+    assert source._kept() is not None and source._noted() == [7]
+
+
+def test_where_the_champion_does_not_answer_the_version_that_did_starts(
+    source: RegisteredSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(source, "toy/1")
+    fetching(source, monkeypatch, "toy/2")
+
+    def load(fetched: Fetched, note: str | None) -> Any:
+        if fetched.version == "toy/2":
+            raise DataError("does not answer")
+        return Loaded(fetched, note)
+
+    source.begin()
+    loaded: Any = source.first_answering(load)
+    assert loaded.version == "toy/1"
+    assert "since toy/2 does not: does not answer" in loaded.note
+
+
+def test_where_no_version_answers_it_does_not_start(
+    source: RegisteredSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching(source, monkeypatch, "toy/2")
+
+    def load(_fetched: Fetched, _note: str | None) -> Any:
+        raise DataError("does not answer")
+
+    source.begin()
+    with pytest.raises(DataError, match="does not answer"):
+        source.first_answering(load)
+    assert source._kept() is None
