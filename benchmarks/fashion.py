@@ -42,7 +42,8 @@ BATCH_SIZE, SHIFT = 32, 0.1
 FLIP = 0.5
 # of `train`, where all images are learned in few epochs
 WHOLE = {
-    "epochs": 11,
+    "precision": "bf16",
+    "epochs": 20,
     "batch_size": 64,
     "schedule": "onecycle",
     "learning_rate": 0.004,
