@@ -69,8 +69,8 @@ class RegisteredSource:
             return kept, f"started from the last version that was fetched: {error}"
 
     def first_answering(self, load: Load) -> Holder:
-        """The service's first version, loaded; where it is broken it is fetched anew, and where that
-        is broken, too, the version that answered last takes its place.
+        """The service's first version, loaded. A broken one is fetched anew; where it still is
+        broken, the version that answered last takes its place.
 
         Raises:
             UserError: there is none that answers.

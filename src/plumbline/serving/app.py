@@ -150,7 +150,8 @@ class Service:
     async def description(self) -> Response:
         """GET /openapi.json."""
         name = self.holder.current.version.partition("/")[0]
-        return _json(openapi(self.holder.current, title=name, token=self.token is not None))
+        served, token = self.holder.current, self.token is not None
+        return _json(openapi(served, self.config, title=name, token=token))
 
     async def page(self) -> Response:
         """GET /docs: a page that reads /openapi.json and sends the example when pressed."""

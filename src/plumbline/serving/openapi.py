@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from plumbline.cells import describe
+from plumbline.config.serve import ServeConfig
 from plumbline.inference.out_of_distribution import FLAG, SCORE
 from plumbline.kinds import ColumnType
+from plumbline.serving.feedback import MOST_ROWS
 from plumbline.serving.served import Served
 from plumbline.tables import Column
 
 JSON_TYPES: dict[ColumnType, list[str]] = {
     ColumnType.NUMBER: ["number", "string", "null"],
     ColumnType.INTEGER: ["integer", "string", "null"],
-    ColumnType.BOOLEAN: ["boolean", "string", "null"],
-    ColumnType.CATEGORY: ["string", "number", "null"],
-    ColumnType.TEXT: ["string", "null"],
-    ColumnType.DATE: ["string", "null"],
+    ColumnType.BOOLEAN: ["boolean", "string", "number", "null"],
+    ColumnType.CATEGORY: ["string", "number", "boolean", "null"],
+    ColumnType.TEXT: ["string", "number", "boolean", "null"],
+    ColumnType.DATE: ["string", "number", "null"],
     ColumnType.IMAGE: ["string", "null"],
 }
 EXAMPLES = 20  # values listed of a category
@@ -31,12 +33,10 @@ REFUSALS = {
 }
 
 
-def openapi(served: Served, *, title: str, token: bool) -> dict[str, Any]:
+def openapi(served: Served, config: ServeConfig, *, title: str, token: bool) -> dict[str, Any]:
     """The description of the service. Args: token: it asks for one."""
     classes = served.predictor.schema.classes
     example = {"rows": [dict(row) for row in served.example]}
-    rows = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Row"}}
-    body = _object({"rows": rows}, ["rows"])
     answer = _object(
         {
             "request_id": {"type": "string"},
@@ -49,9 +49,9 @@ def openapi(served: Served, *, title: str, token: bool) -> dict[str, Any]:
         ["request_id", "version", "predictions"],
     )
     paths: dict[str, Any] = {
-        "/predict": _post("A prediction for every row", body, answer, example),
-        "/explain": _explain(served, body),
-        "/feedback": _feedback(served),
+        "/predict": _post("A prediction for every row", _rows(config.max_rows), answer, example),
+        "/explain": _explain(served, _rows(config.explain_rows)),
+        "/feedback": _feedback(served, config.max_rows),
         "/health": _get("200 as long as the process lives", "application/json"),
         "/ready": _get("Which version answers, and what is out of order", "application/json"),
         "/metrics": _get("Counters for Prometheus", "text/plain"),
@@ -75,6 +75,13 @@ def openapi(served: Served, *, title: str, token: bool) -> dict[str, Any]:
         described["components"]["securitySchemes"] = schemes
         described["security"] = [{"token": []}]
     return described
+
+
+def _rows(most: int) -> dict[str, Any]:
+    """The body of a request for predictions."""
+    item = {"$ref": "#/components/schemas/Row"}
+    rows = {"type": "array", "minItems": 1, "maxItems": most, "items": item}
+    return _object({"rows": rows}, ["rows"])
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
@@ -130,14 +137,16 @@ def _explain(served: Served, body: dict[str, Any]) -> dict[str, Any]:
     return _post("What each column contributes to a row's prediction", body, answer, example)
 
 
-def _feedback(served: Served) -> dict[str, Any]:
+def _feedback(served: Served, most: int) -> dict[str, Any]:
     known = list(served.predictor.schema.classes)
-    label = {"type": "string", "enum": known} if known else {"type": ["number", "string"]}
+    label: dict[str, Any] = {"type": ["string", "number"]}
+    if known:
+        label = {"type": ["string", "number", "boolean"], "examples": known}
     number = {"type": "integer", "minimum": 0}
     row = _object(
         {
             "request_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-            "row": number,
+            "row": {**number, "exclusiveMaximum": MOST_ROWS},
             "label": label,
         },
         ["request_id", "row", "label"],
@@ -145,7 +154,9 @@ def _feedback(served: Served) -> dict[str, Any]:
     example = {"request_id": "0" * 32, "row": 0, "label": known[0] if known else 1.5}
     described = _post(
         "Labels that came later, by the id of an answer",
-        _object({"labels": {"type": "array", "minItems": 1, "items": row}}, ["labels"]),
+        _object(
+            {"labels": {"type": "array", "minItems": 1, "maxItems": most, "items": row}}, ["labels"]
+        ),
         _object({"request_id": {"type": "string"}, "accepted": number}, ["accepted"]),
         {"labels": [example]},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -45,7 +47,8 @@ def version(versions: dict[Task, Version]) -> Version:
 
 @pytest.fixture(scope="module")
 def client(version: Version) -> Iterator[TestClient]:
-    with TestClient(create_app(service_of(version.folder))) as opened:
+    config = ServeConfig(rate_per_second=0, explain_evaluations=40)  # of which some do explain
+    with TestClient(create_app(service_of(version.folder, config))) as opened:
         yield opened
 
 
@@ -259,11 +262,44 @@ ANY = FLAT | st.lists(FLAT, max_size=3) | st.dictionaries(st.text(), FLAT, max_s
 )
 @given(row=st.fixed_dictionaries({}, optional=dict.fromkeys(GOOD, ANY)), whole=ANY)
 def test_no_json_is_a_defect(client: TestClient, row: dict[str, Any], whole: Any) -> None:
-    for body in ({"rows": [{**GOOD, **row}]}, {"rows": whole}, whole):
+    bodies = [("/predict", {"rows": [{**GOOD, **row}]}), ("/explain", {"rows": [{**GOOD, **row}]})]
+    bodies += [(path, one) for path in ("/predict", "/explain") for one in ({"rows": whole}, whole)]
+    for path, body in bodies:
         content = json.dumps(body).encode("utf-8", "surrogatepass")
         headers = {"content-type": "application/json"}
-        response = client.post("/predict", content=content, headers=headers)
+        response = client.post(path, content=content, headers=headers)
         assert response.status_code in (200, 400, 413, 422), response.text
+
+
+MODES = ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "I;16")
+
+
+def images() -> Iterator[bytes]:
+    """Of every mode in every format that takes it; the same, cut; and one with other bytes."""
+    for mode in MODES:
+        for kind in ("PNG", "TIFF", "GIF", "JPEG", "BMP", "ICO"):
+            content = io.BytesIO()
+            with contextlib.suppress(OSError, KeyError, ValueError):
+                Image.new(mode, (9, 8)).save(content, kind)
+                yield content.getvalue()
+                yield content.getvalue()[:-5]
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        changed = bytearray(png(1))
+        for place in rng.integers(0, len(changed), 3):
+            changed[place] = rng.integers(0, 256)
+        yield bytes(changed)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pillow's, of what is cut
+def test_no_image_is_a_defect(client: TestClient) -> None:
+    status = []
+    for content in images():
+        row = {**GOOD, "photo": base64.b64encode(content).decode()}
+        response = client.post("/predict", json={"rows": [row]})
+        assert response.status_code == 200 or "'photo'" in response.json()["error"], response.text
+        status.append(response.status_code)
+    assert set(status) == {200, 422}
 
 
 @pytest.mark.parametrize(
