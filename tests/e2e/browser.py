@@ -60,14 +60,14 @@ class Browser:
         parsed: dict[str, Any] = json.loads(message)
         return parsed
 
-    def open(self, page: Path, width: int, *, dark: bool = False) -> None:
-        """Load a page in a window of a width, and wait until it is there."""
+    def open(self, page: Path | str, width: int, *, dark: bool = False) -> None:
+        """Load a page or an address in a window of a width, and wait until it is there."""
         self.events.clear()
         size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self.receive())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import http.client
 import json
@@ -21,7 +22,8 @@ from typing import Any
 import polars as pl
 import psutil  # type: ignore[import-untyped]
 import pytest
-from tests.version import Version
+from tests.e2e.browser import Browser
+from tests.version import Version, png
 
 from plumbline.kinds import Task
 from plumbline.serving.logged import read_log
@@ -127,6 +129,39 @@ def test_a_folder_is_served_without_torch_and_what_was_taken_is_answered(tmp_pat
         assert server.end() == 0
     assert not set(server.modules.read_text().split()) & HEAVY
     assert version.predictor.sha256[:16] in server.line
+
+
+EXAMPLE = [{"price": "900,50 €", "count": 3, "member": True, "day": None, "maker": "A"}]
+EXAMPLE[0] |= {"note": "red <b>shoes</b>", "photo": base64.encodebytes(png(1)).decode()}
+SENT = "document.getElementById('answer').textContent"
+
+
+def test_the_example_on_the_page_works_when_pressed_and_nothing_comes_from_elsewhere(
+    browser: Browser, tmp_path: Path
+) -> None:
+    Version(tmp_path / "version", Task.BINARY)
+    (tmp_path / "version" / "input_example.json").write_text(json.dumps(EXAMPLE))
+    with serving(tmp_path, "--model", "version") as server:
+        for width in (1280, 360):
+            browser.open(f"{server.url}/docs", width)
+            browser.wait("document.getElementById('body').value")
+            for button, words in {
+                "predict": '"predicted": ',
+                "explain": '"contributions": ',
+            }.items():
+                browser.ask(f"document.getElementById('{button}').click()")
+                browser.wait(f"{SENT}.includes('{words}')")
+                assert browser.ask(SENT).startswith("200\n")
+            assert "/explain -H" in browser.ask("document.getElementById('command').textContent")
+            assert browser.ask("document.documentElement.scrollWidth") <= width
+            columns = browser.ask("document.getElementById('columns').innerText")
+            assert "maker" in columns and "red <b>shoes</b>" in columns
+            browser.ask("document.getElementById('body').value = '{'")
+            browser.ask("document.getElementById('predict').click()")
+            browser.wait(f"{SENT}.startsWith('400')")
+        sent = [e for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+        assert {e["params"]["request"]["url"].startswith(server.url) for e in sent} == {True}
+        assert not [e for e in browser.events if e.get("method") == "Runtime.exceptionThrown"]
 
 
 def test_a_connection_on_which_nothing_comes_or_nothing_is_read_ends(tmp_path: Path) -> None:

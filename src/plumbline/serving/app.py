@@ -149,7 +149,8 @@ class Service:
 
     async def description(self) -> Response:
         """GET /openapi.json."""
-        name = self.holder.current.version.partition("/")[0]
+        name, _, number = self.holder.current.version.partition("/")
+        name = name if number else "plumbline serve"  # a folder's version is a hash
         served, token = self.holder.current, self.token is not None
         return _json(openapi(served, self.config, title=name, token=token))
 
