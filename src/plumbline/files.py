@@ -80,13 +80,21 @@ def new_dir(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """An empty folder for the while of the block; what a killed process left there goes first."""
+    """An empty folder inside `path` for the while of the block; what a killed process left there
+    goes first.
+
+    Each has a name of its own: what the killed process had started may still write under its name.
+    The caller holds a lock, by which nobody else uses `path` now.
+    """
     shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
+    path.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=path))
     try:
-        yield path
+        yield folder
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 def remove_stale(path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,15 @@ stages:
     outs: [reports/metrics.json]
 """
 STEP = """
-import json, sys
+import json, os, sys, time
 from pathlib import Path
 
 if sys.argv[1] == "train":
+    if "HOLD" in os.environ:
+        hold = Path(os.environ["HOLD"])
+        hold.touch()
+        while hold.exists():
+            time.sleep(0.05)
     folder = Path("artifacts/model")
     folder.mkdir(parents=True, exist_ok=True)
     content = Path("data/a.csv").read_text() + Path("params.yaml").read_text()
@@ -215,3 +222,27 @@ def test_without_the_data_it_says_where_to_push_them_and_removes_what_a_killed_o
     assert main(["reproduce"]) == 2
     assert "dvc push data.dvc" in capsys.readouterr().err
     assert not (checkout / ".plumbline" / "reproduce").exists()
+
+
+def test_killed_by_force_the_next_works_though_its_stage_runs_on(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold = tmp_path / "hold"
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "plumbline", "reproduce"],
+        cwd=checkout,
+        env={**os.environ, "HOLD": str(hold)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 120
+        while not hold.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        killed.kill()
+        killed.wait()
+        assert hold.exists() and not (checkout / ".plumbline" / "reproduced.json").exists()
+        assert main(["reproduce"]) == 0
+        assert "the same, bit for bit" in capsys.readouterr().out
+    finally:
+        hold.unlink(missing_ok=True)
