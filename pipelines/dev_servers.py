@@ -28,6 +28,8 @@ MLFLOW_PORT = "PLUMBLINE_MLFLOW_PORT"
 PORTS = {PREFECT_PORT: 4200, MLFLOW_PORT: 5000}
 SERVER, WORKER, MLFLOW = "prefect-server", "prefect-worker", "mlflow-ui"
 BIN = Path(sys.executable).parent
+# else MLflow's pages are those for language models, without the list of registered models
+TRAINING = "?workflowType=machine_learning"
 
 
 def main() -> int:
@@ -128,13 +130,13 @@ def _last_run(root: Path, mlflow: str) -> dict[str, str]:
     if not isinstance(run_found, dict):
         return {}
     experiment = run_found["run"]["info"]["experiment_id"]
-    models = f"{mlflow}/#/models/{quote(model, safe='')}"
-    return {
-        "runs": f"{mlflow}/#/experiments/{experiment}/runs",
-        "run": f"{mlflow}/#/experiments/{experiment}/runs/{run}",
-        "model": models,
-        "version": f"{models}/versions/{version}",
+    pages = {
+        "runs": f"experiments/{experiment}/runs",
+        "run": f"experiments/{experiment}/runs/{run}",
+        "model": f"models/{quote(model, safe='')}",
+        "version": f"models/{quote(model, safe='')}/versions/{version}",
     }
+    return {what: f"{mlflow}/#/{page}{TRAINING}" for what, page in pages.items()}
 
 
 def environment(root: Path) -> dict[str, str]:

@@ -44,6 +44,8 @@ KEY = "plumbline.key"
 BUNDLE = "bundle"  # folder of the fitted model among a run's artifacts
 SHOWN_DECISION = "decision"  # in words, for people
 KIND = "plumbline.kind"  # training, trial or baseline
+# else MLflow asks what the experiment is of, and shows it among those of language models
+EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 NAME, NOTE, PARENT = "mlflow.runName", "mlflow.note.content", "mlflow.parentRunId"
 
 
@@ -156,7 +158,8 @@ def experiment(store: Store, name: str) -> str:
         existing = store.client.get_experiment_by_name(name)
         if existing is None:
             place = store.artifacts.as_uri() if store.artifacts else None
-            return str(store.client.create_experiment(name, artifact_location=place))
+            made = store.client.create_experiment(name, artifact_location=place, tags=EXPERIMENT)
+            return str(made)
         if existing.lifecycle_stage == "deleted":
             store.client.restore_experiment(existing.experiment_id)
         return str(existing.experiment_id)
