@@ -396,6 +396,27 @@ def test_killed_anywhere_the_next_run_completes(
     assert len(client(paths).search_model_versions("name='toy'")) == 1
 
 
+@pytest.mark.parametrize(
+    "call", ["log_artifact", "create_model_version", "set_registered_model_alias"]
+)
+def test_a_registry_that_goes_away_half_way_is_completed_by_the_next_run(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise MlflowException("Connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, call, away)
+        with pytest.raises(StorageError, match="MLflow refused or did not answer"):
+            register.run(make_config(), paths)
+    assert not (paths.reports / "register.json").exists()
+    register.run(make_config(), paths)
+    assert result(paths)["decision"] == "first"
+    assert aliases(paths) == {"champion": "1"}
+    assert [run.info.status for run in runs(paths)] == ["FINISHED"]
+    assert len(client(paths).search_model_versions("name='toy'")) == 1
+
+
 def test_killed_while_filling_leaves_no_half_run(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,6 +215,42 @@ def test_a_killed_run_is_resumed_and_ends_in_the_same_bytes(
     assert output.read_bytes() == whole.read_bytes()
     listings = [tmp_path / f"{path.name}.unreadable.csv" for path in (output, whole)]
     assert listings[0].read_bytes() == listings[1].read_bytes()
+    assert not list(tmp_path.glob(".out*"))
+
+
+ENDED = """
+import os, signal, sys
+from plumbline import cli
+from plumbline.commands import predict_pieces
+from plumbline.inference.rows import RowPredictor
+
+own = RowPredictor.predict_readable
+
+def until(self, frame, **more):
+    if frame["price"][0] == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return own(self, frame, **more)
+
+predict_pieces.Pieces.size = 7
+RowPredictor.predict_readable = until
+cli.main(sys.argv[2:])
+"""
+
+
+def test_a_process_that_the_system_killed_is_resumed(version: Version, tmp_path: Path) -> None:
+    rows = with_photos(version, tmp_path)
+    source, output = tmp_path / "new.csv", tmp_path / "out.csv"
+    rows.write_csv(source)
+    command = ["predict", str(source), "--output", str(output), "--model", str(version.folder)]
+    price = rows["price"][49]
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDED, price, *command], cwd=tmp_path, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL and not output.exists()
+    report = run(version, source, output)
+    assert "rows were finished by an interrupted run" in dict(report.rows)["resumed"]
+    run(version, source, tmp_path / "whole.csv")
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not list(tmp_path.glob(".out*"))
 
 
