@@ -7,7 +7,13 @@ from pathlib import Path
 
 from plumbline import artifacts
 from plumbline.numbers import number
-from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
+from plumbline.words import (
+    baseline_label,
+    champion_words,
+    metric_interval,
+    metric_label,
+    metric_value,
+)
 
 BASELINES_FIRST = 3  # columns of baselines that fit a screen
 PLACES = (
@@ -55,6 +61,7 @@ def fact_rows(root: Path) -> list[tuple[str, str]]:
     drift = artifacts.read(artifacts.DriftResult, root)
     parity = artifacts.read(artifacts.ParityResult, root)
     register = artifacts.read(artifacts.Registered, root)
+    moved = champion_words(register.version, register.history)
     drifted = [name for name, column in drift.columns.items() if column["drifted"]]
     failed = len(validation.failed)
     rebuilt = register.lineage.get("rebuildable")
@@ -74,6 +81,7 @@ def fact_rows(root: Path) -> list[tuple[str, str]]:
         ("model", f"{register.model} version {register.version}"),
         ("decision", register.decision),
         *(("", reason) for reason in register.reasons),
+        *([("champion", moved)] if moved else []),
         *([("can be rebuilt", rebuilt)] if rebuilt else []),
     ]
 

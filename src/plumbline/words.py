@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from plumbline.kinds import Task
 from plumbline.numbers import NOTHING, aligned, fixed, interval, number
@@ -105,8 +106,8 @@ LINEAGE_WORDS = {
 }
 DECISION_WORDS = {
     "first": "champion, as the first version",
-    "promote": "promoted to champion",
-    "hold": "held back, stays challenger",
+    "promote": "promoted by the gate",
+    "hold": "held back by the gate",
     "review": "a person decides",
 }
 UNCOMMITTED = {"false": "none", "true": "yes: the commit alone does not rebuild it"}
@@ -118,6 +119,7 @@ IN_A_SENTENCE = {
 }
 
 
+UNKNOWN = "unknown"  # who moved the alias champion, by hand
 # how the alias champion was moved
 MOVE_WORDS = {
     "gate": "the gate",
@@ -125,6 +127,27 @@ MOVE_WORDS = {
     "rollback": "plumbline rollback",
     "by hand": "by hand in MLflow",
 }
+
+
+def move_words(move: Mapping[str, Any]) -> str:
+    """When, how, by whom and why the alias champion moved."""
+    when = f"{str(move.get('when'))[:16].replace('T', ' ')} UTC"
+    how = MOVE_WORDS.get(str(move.get("how")), str(move.get("how")))
+    who = "" if move.get("who") in (None, UNKNOWN) else f" ({move['who']})"
+    return f"{when}, {how}{who}: {move.get('why')}"
+
+
+def champion_words(version: str, history: Sequence[Mapping[str, Any]]) -> str | None:
+    """Since when a version is champion, or until when it was; None where the gate's decision on it
+    says as much.
+
+    Args:
+        history: moves of the alias champion, the oldest first.
+    """
+    own = [move for move in history if version in (move.get("before"), move.get("after"))]
+    if not own or (own[-1].get("how") == "gate" and own[-1].get("after") == version):
+        return None
+    return f"{'since' if own[-1].get('after') == version else 'until'} {move_words(own[-1])}"
 
 
 def shape_words(sizes: Sequence[int | None], *, rows: bool = True) -> str:

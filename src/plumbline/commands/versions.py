@@ -10,13 +10,13 @@ from plumbline.config import Paths, load_config
 from plumbline.numbers import NOTHING
 from plumbline.results import table
 from plumbline.store import moves, registry
-from plumbline.store.moves import UNKNOWN, Move
+from plumbline.store.moves import Move
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store, existing_store
-from plumbline.words import MOVE_WORDS, metric_interval, metric_label, metric_value
+from plumbline.words import MOVE_WORDS, UNKNOWN, metric_interval, metric_label, metric_value
 
 HASH = 8  # characters of a hash that are shown
-COLUMNS = ("version", "alias", "decision", "test rows", "data", "commit", "registered", "by")
+COLUMNS = ("version", "alias", "gate", "test rows", "data", "commit", "registered", "by")
 
 
 def versions(paths: Paths, width: int) -> str:

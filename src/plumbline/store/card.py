@@ -19,6 +19,7 @@ from plumbline.artifacts import (
 from plumbline.config.evaluation import CardConfig
 from plumbline.markup import markdown, markdown_code
 from plumbline.numbers import number, percent, plural
+from plumbline.store.lineage import HASH, short
 from plumbline.words import (
     DECISION_WORDS,
     TASK_WORDS,
@@ -33,8 +34,6 @@ from plumbline.words import (
 
 GAP = "&ensp;"  # Markdown trims blanks
 NAMED = 8  # columns, slices and findings that are listed
-HASH = re.compile(r"[0-9a-f]{32,}(?:\.dir)?")
-SHOWN_DIGITS = 12  # of a hash; the tags have all
 SENTENCE = re.compile(r"\w[\w ,;:()%+−–='-]*(?:\.[\w ,;:()%+−–='-]*)*")
 FITTED = ("user", "fitted_at", "fit_seconds", "device", "processor", "threads", "libraries")
 OWNER = {
@@ -116,11 +115,6 @@ def decision_words(decision: str) -> str:
 def sentence(text: str) -> str:
     """Prose of plumbline's own as it is; what Markdown could take for marks is escaped."""
     return text if SENTENCE.fullmatch(text) else markdown(text)
-
-
-def short(value: str) -> str:
-    """A hash by its first digits; anything else as it is."""
-    return HASH.sub(lambda match: match.group()[:SHOWN_DIGITS], value)
 
 
 def _purpose(source: CardSource) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plumbline import artifacts
+from plumbline.store.lineage import short
 from plumbline.store.tracking import BUNDLE, ChildRun, Content
 from plumbline.words import baseline_label
 
@@ -17,6 +18,7 @@ MAX_TRIALS = 50  # as child runs, the best; every trial is in trials.csv
 MAX_FILE = 20_000_000  # bytes; a larger file stays where it is
 MAX_FILES = 200
 MAX_CURVE = 10_000  # points per curve
+SHOWN_LIBRARIES = 2  # Python and torch
 
 
 def read_content(
@@ -41,7 +43,7 @@ def read_content(
     """
     kept, left_out = _bounded(files)
     kept += [(file, BUNDLE) for file in sorted(bundle.iterdir()) if file.is_file()]
-    tags = {f"plumbline.{key}": value for key, value in lineage.items()}
+    tags = {f"plumbline.{key}": _brief(key, value) for key, value in lineage.items()}
     tags |= {"mlflow.source.name": "plumbline register", "mlflow.source.type": "LOCAL"}
     tags["mlflow.source.git.commit"] = lineage["git_commit"]
     if "user" in lineage:
@@ -63,6 +65,11 @@ def read_content(
         files=kept,
         children=[*_baselines(metrics), *_trials(root)],
     )
+
+
+def _brief(key: str, value: str) -> str:
+    """A tag that MLflow's page of a run shows whole; the version's has all of it."""
+    return " ".join(value.split()[:SHOWN_LIBRARIES]) if key == "libraries" else short(value)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

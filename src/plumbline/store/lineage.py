@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from plumbline.files import sha256
 from plumbline.manifest import MANIFEST
 
 UNKNOWN = "unknown"
+HASH = re.compile(r"[0-9a-f]{32,}(?:\.dir)?")
+SHOWN_DIGITS = 12  # of a hash; the tags of a version have all
 # pictures and pages are drawn from files that are hashed, by libraries that may stamp them
 DRAWN = (".html", ".svg", ".png")
 # stages that come after the lineage is written: their entries of dvc.lock are not there yet
@@ -90,6 +93,11 @@ def fingerprint(root: Path, paths: Iterable[Path]) -> str:
         if file.is_file() and file.suffix not in DRAWN and file.name != MANIFEST
     )
     return _hash([(file.relative_to(root).as_posix(), sha256(file)) for file in files])
+
+
+def short(value: str) -> str:
+    """A text with each hash by its first digits."""
+    return HASH.sub(lambda match: match.group()[:SHOWN_DIGITS], value)
 
 
 def _lock_hash(path: Path) -> str:

@@ -22,11 +22,11 @@ from plumbline.store import registry
 from plumbline.store.fitted import user
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
-from plumbline.words import MOVE_WORDS
+from plumbline.words import MOVE_WORDS, UNKNOWN, move_words
 
 MOVE, APPROVAL = "plumbline.champion.", "plumbline.approval."  # and the time
 KEY = "%Y%m%dT%H%M%S.%fZ"
-UNKNOWN = "unknown"
+SHOWN = "champion"  # tag in words, for people
 
 How = Literal["gate", "promote", "rollback", "by hand"]
 
@@ -195,14 +195,29 @@ def _complete(store: Store, version: Version, last: Move) -> Move | None:
     key = MOVE + last.key
     if not json.loads(version.tags.get(key, "{}")).get("begun"):
         return None
+    _show(store, version.model, last)
     registry.set_version_tag(store, version, key, _text(last))
     return last
 
 
 def _record(store: Store, model: str, move: Move, version: Version | None) -> None:
     registry.set_model_tag(store, model, MOVE + move.key, _text(move))
+    _show(store, model, move)
     if version is not None:
         registry.set_version_tag(store, version, MOVE + move.key, _text(move))
+
+
+def _show(store: Store, model: str, move: Move) -> None:
+    """Tag both versions in words: MLflow shows the gate's decision beside it, which may differ."""
+    words = move_words(dataclasses.asdict(move))
+    then = f"then version {move.after}" if move.after else "then none"
+    for number, text in (
+        (move.before, f"until {words}; {then}"),
+        (move.after, f"since {words}"),
+    ):
+        which = registry.version_at(store, model, number=number) if number else None
+        if which is not None:
+            registry.set_version_tag(store, which, SHOWN, text)
 
 
 def _now(last: Move | None) -> str:

@@ -97,6 +97,11 @@ def steps(paths: Paths) -> list[tuple[str, str | None, str | None]]:
     return [(move.how, move.before, move.after) for move in history(paths)]
 
 
+def shown(paths: Paths, number: str) -> str:
+    """What MLflow shows of a version beside the gate's decision."""
+    return str(client(paths).get_model_version("toy", number).tags["champion"])
+
+
 GATE = [("gate", None, "1"), ("gate", "1", "2")]
 
 
@@ -115,6 +120,9 @@ def test_a_person_promotes_and_who_when_why_and_from_where_stay(paths: Paths) ->
         if key.startswith("plumbline.champion.")
     )
     assert json.loads(tag) == dataclasses.asdict(last)
+    words = f"{last.when[:16].replace('T', ' ')} UTC, plumbline promote (Ann): fewer false alarms"
+    assert shown(paths, "3") == f"since {words}"
+    assert shown(paths, "2") == f"until {words}; then version 3"
     again = promote("3", "again", paths)
     assert again.rows[0] == ("champion", "toy version 3 is the champion; nothing changed")
     assert len(history(paths)) == 3
@@ -172,7 +180,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("command", ["promote", "rollback"])
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("step", [0, 1, 2, 3])
+@pytest.mark.parametrize("step", range(6))
 def test_killed_anywhere_the_command_run_again_ends_right(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, step: int, after: bool, command: str
 ) -> None:
@@ -199,11 +207,13 @@ def test_killed_anywhere_the_command_run_again_ends_right(
             patch.setattr(registry, name, dying(name))
         with pytest.raises(Killed):
             run()
-    if (step, after) != (3, True):  # then it was complete, and only its last words are missing
+    if (step, after) != (5, True):  # then it was complete, and only its last words are missing
         run()
     wanted = ("promote", "2", "3") if command == "promote" else ("rollback", "2", "1")
     assert steps(paths) == [*GATE, wanted]
     assert champion(paths) == wanted[2]
+    assert shown(paths, wanted[2]).startswith("since ")
+    assert shown(paths, "2").endswith(f"; then version {wanted[2]}")
 
 
 def test_two_people_must_approve_where_two_are_wanted(

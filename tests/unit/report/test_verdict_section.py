@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.unit.report.sample import config
 
 from plumbline.report.about import about
-from plumbline.report.blocks import Figures, Grid, Section
+from plumbline.report.blocks import Figures, Grid, Note, Section
 from plumbline.report.read import Reports
-from plumbline.report.sections.verdict import verdict
+from plumbline.report.sections.verdict import registry_notes, verdict
 from plumbline.words import metric_differences
 
 METRIC = {"binary": "roc_auc", "regression": "rmse"}
@@ -152,3 +152,36 @@ def test_a_significant_difference_never_reads_as_zero(
     values = [-v for v in ends] if negative else ends
     for text in metric_differences(metric, values):
         assert re.search(r"[1-9]", text) and text[0] == ("−" if negative else "+")
+
+
+@pytest.mark.parametrize(
+    ("decision", "moves", "word", "text"),
+    [
+        (
+            "hold",
+            [("promote", "1", "2")],
+            "champion by hand",
+            "Champion since 2026-11-27 06:12 UTC",
+        ),
+        ("promote", [("gate", "1", "2")], "promoted", None),
+        (
+            "promote",
+            [("gate", "1", "2"), ("rollback", "2", "1")],
+            "no longer champion",
+            "Champion until 2026-11-27 06:12 UTC, plumbline rollback (Ann): why",
+        ),
+        ("hold", [("gate", None, "1")], "held back", None),
+        ("hold", [("by hand", "1", None)], "held back", None),
+    ],
+)
+def test_what_a_person_decided_is_beside_what_the_gate_did(
+    tmp_path: Path, decision: str, moves: list[tuple[str, str, str]], word: str, text: str | None
+) -> None:
+    move = {"when": "2026-11-27T06:12:22+00:00", "who": "Ann", "why": "why"}
+    history = [{**move, "how": how, "before": one, "after": other} for how, one, other in moves]
+    content = {"version": "2", "decision": decision, "reasons": [], "history": history}
+    (tmp_path / "register.json").write_text(json.dumps(content))
+    (note, *_) = registry_notes(Reports(tmp_path))
+    assert isinstance(note, Note)
+    assert note.status.word == word
+    assert text is None or note.text.startswith(text)

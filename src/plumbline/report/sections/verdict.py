@@ -31,6 +31,7 @@ from plumbline.report.sections.data import leakage_status, validation_status
 from plumbline.words import (
     baseline_label,
     baseline_phrase,
+    champion_words,
     greater_is_better,
     metric_differences,
     metric_interval,
@@ -53,9 +54,11 @@ DECISIONS: dict[str, tuple[Status, str]] = {
     ),
     "review": (
         Status(state="info", word="awaiting review"),
-        "A person decides in the MLflow UI whether it becomes the champion.",
+        "A person decides, by `plumbline promote`, whether it becomes the champion.",
     ),
 }
+BY_HAND = Status(state="good", word="champion by hand")
+REPLACED = Status(state="info", word="no longer champion")
 HEADLINES: dict[State, str] = {
     "good": "The deep model outperforms every baseline",
     "warn": "The deep model is not significantly better than a simpler baseline",
@@ -289,13 +292,30 @@ def _table(baselines: Sequence[Baseline], metric: str) -> list[Block]:
 
 
 def _gates(reports: Reports) -> list[tuple[str, str | Status]]:
-    decision = words(pick(reports.json(artifacts.REGISTERED), "decision")) or ""
     return [
         ("validation", validation_status(reports)),
         ("leakage", leakage_status(reports)),
         ("ONNX parity", parity_status(reports)),
-        ("registry", DECISIONS[decision][0] if decision in DECISIONS else passed(None)),
+        ("registry", _registry_status(reports)),
     ]
+
+
+def _registry_status(reports: Reports) -> Status:
+    moved = _moved(reports)
+    if moved is not None:
+        return BY_HAND if moved.startswith("since") else REPLACED
+    decision = words(pick(reports.json(artifacts.REGISTERED), "decision")) or ""
+    return DECISIONS[decision][0] if decision in DECISIONS else passed(None)
+
+
+def _moved(reports: Reports) -> str | None:
+    """What moved the alias champion to this version or away from it after the gate's decision."""
+    register = reports.json(artifacts.REGISTERED)
+    history = [
+        {key: words(pick(move, key)) for key in ("when", "how", "who", "why", "before", "after")}
+        for move in listed(pick(register, "history"))
+    ]
+    return champion_words(words(pick(register, "version")) or "", history)
 
 
 def parity_status(reports: Reports) -> Status:
@@ -311,5 +331,8 @@ def registry_notes(reports: Reports) -> list[Block]:
     blocks: list[Block] = []
     if decision in DECISIONS:
         blocks.append(Note(*DECISIONS[decision]))
+    moved = _moved(reports)
+    if moved is not None:
+        blocks.insert(0, Note(_registry_status(reports), f"Champion {moved[:400]}"))
     reasons = [r[:400] for r in listed(pick(register, "reasons")) if words(r)]
     return [*blocks, *(Text(f"{r[:1].upper()}{r[1:]}.") for r in reasons[:20])]
