@@ -27,6 +27,7 @@ import numpy as np
 import polars as pl
 import psutil  # type: ignore[import-untyped]
 
+from benchmarks import steady
 from benchmarks.predict import TRAINING_ROWS, make_version
 from benchmarks.result import Figure, Result, Table, times
 from benchmarks.size import make_rows
@@ -47,6 +48,11 @@ class Running:
     body: bytes
     seconds: float
     process: psutil.Process
+
+    @property
+    def process_megabytes(self) -> float:
+        """Resident memory of the process alone; versions are fetched by processes that end."""
+        return float(self.process.memory_info().rss) / 2**20
 
     @property
     def megabytes(self) -> float:
@@ -71,6 +77,12 @@ def run() -> Result:
             ours = ask(server, requests)
             rate = crowd(server, requests)
             start, memory = server.seconds, server.megabytes
+        promote = steady.make_registry(folder)
+        with started(folder, "champion", row) as server:
+            under = server
+            measured = steady.load(
+                server.port, server.body, lambda: under.process_megabytes, lambda: promote("2")
+            )
         with started(folder, "mlflow", row) as server:
             theirs = ask(server, max(50, requests // 20))
             their_rate = crowd(server, max(50, requests // 20))
@@ -122,6 +134,7 @@ def run() -> Result:
                 target=f"≤ {MOST_SECONDS:g} s",
                 holds=start <= MOST_SECONDS,
             ),
+            *steady.figures(measured),
         ],
         tables=[
             Table(
@@ -135,7 +148,8 @@ def run() -> Result:
                     "memory",
                 ],
                 rows=rows,
-            )
+            ),
+            steady.table(measured),
         ],
         notes=[
             "client and server share the machine's cores; plumbline serve logs every request, "
@@ -244,8 +258,10 @@ def wait_for(process: subprocess.Popen[bytes], port: int, path: str, body: bytes
         connection = http.client.HTTPConnection("127.0.0.1", port)
         try:
             connection.request("POST", path, body, JSON)
-            if connection.getresponse().status == 200:
+            response = connection.getresponse()
+            if response.status == 200:
                 return time.perf_counter()
+            assert response.status >= 500, response.read()[:500]  # it refuses the row
         except OSError:
             time.sleep(0.02)
         finally:
@@ -267,20 +283,27 @@ def _plumbline(folder: Path, port: int, row: dict[str, Any]) -> Command:
     return own, "/predict", {"rows": [row]}
 
 
+def _champion(folder: Path, port: int, row: dict[str, Any]) -> Command:
+    (folder / "params.yaml").write_text(PARAMS + "  poll_seconds: 2\n")
+    own = [sys.executable, "-m", "plumbline", "serve", "--port", str(port)]
+    return own, "/predict", {"rows": [row]}
+
+
 def _mlflow(folder: Path, port: int, row: dict[str, Any]) -> Command:
     own = [sys.executable, "-m", "benchmarks.serving", "save", str(folder)]
     subprocess.run(own, check=True, env=environment())
     serve = ["mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
     own = [sys.executable, "-m", *serve, "--model-uri", str(folder / "raw"), "--port", str(port)]
-    return own, "/invocations", {"dataframe_records": [row]}
+    return own, "/invocations", {"inputs": [row]}
 
 
-COMMANDS = {"empty": _empty, "plumbline": _plumbline, "mlflow": _mlflow}
+COMMANDS = {"empty": _empty, "plumbline": _plumbline, "champion": _champion, "mlflow": _mlflow}
 PARAMS = """
 seed: 0
 data: {name: made, path: data/rows.parquet, target: y, task: binary}
 tune: {trials: 0}
-serve: {rate_per_second: 0}
+serve:
+  rate_per_second: 0
 """
 
 
