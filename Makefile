@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help env repro serve flow ui deploy deploy-down test lint bench soak lock clean sample
+.PHONY: help env repro serve flow ui deploy deploy-down stack stack-down test lint bench soak lock clean sample
 
 help: ## this list (`plumbline --help` lists the commands of the program)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ deploy: $(READY) ## Prefect server, worker and weekly training (prefect.yaml), o
 
 deploy-down: $(READY) ## end what deploy and ui started
 	@python -m pipelines.dev_servers deploy-down
+
+stack: $(READY) ## PostgreSQL, object store, MLflow, Prefect, worker and service, on 127.0.0.1
+	uv pip install --quiet --python python -r requirements-stack.lock -c requirements.lock
+	@python -m pipelines.stack
+
+stack-down: deploy-down ## end what stack started
 
 test: $(READY) | data ## every test that needs no GPU, after lint
 	$(MAKE) --no-print-directory lint
@@ -88,3 +94,6 @@ lock: ## renew the requirements locks from pyproject.toml
 	uv pip compile -q pyproject.toml --extra bench $(EXTRAS) -c requirements.lock -o .bench.lock
 	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' .bench.lock
 	grep -vxFf requirements.lock .bench.lock > requirements-bench.lock; rm .bench.lock
+	uv pip compile -q pyproject.toml --extra stack $(EXTRAS) -c requirements.lock -o .stack.lock
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' .stack.lock
+	cat requirements.lock requirements-cuda.lock | grep -vxFf - .stack.lock > requirements-stack.lock; rm .stack.lock

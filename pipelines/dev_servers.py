@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 from pipelines.services import HOST, Service, fetch, running, start, stop
@@ -27,6 +28,7 @@ PREFECT_PORT = "PLUMBLINE_PREFECT_PORT"
 MLFLOW_PORT = "PLUMBLINE_MLFLOW_PORT"
 PORTS = {PREFECT_PORT: 4200, MLFLOW_PORT: 5000}
 SERVER, WORKER, MLFLOW = "prefect-server", "prefect-worker", "mlflow-ui"
+STORES = ("postgres", "objects")  # of the stack
 BIN = Path(sys.executable).parent
 # else MLflow's pages are those for language models, without the list of registered models
 TRAINING = "?workflowType=machine_learning"
@@ -62,21 +64,30 @@ def flow(root: Path, rest: list[str]) -> int:
 
 def deploy(root: Path) -> None:
     """Start server, work pool and worker, and register the deployments of prefect.yaml."""
-    variables = _server(root)
+    shown = start_worker(root)
+    print(f"Prefect   {shown.removesuffix('/api')}  (deployment training/weekly-training)")
+    print(f"logs      {run_folder(root).relative_to(root)}/")
+    print(f"run now   PREFECT_API_URL={shown} prefect deployment run training/weekly-training")
+    print("end       make deploy-down")
+
+
+def start_worker(root: Path, server_only: Mapping[str, str] | None = None) -> str:
+    """Start server, work pool and worker; gives the address of the API.
+
+    Args:
+        server_only: variables of the server that the worker has no need of.
+    """
+    variables = _server(root, server_only or {})
     api = variables["PREFECT_API_URL"]
-    again, begun = running(_folder(root), WORKER) is not None, datetime.now(UTC)
+    again, begun = running(run_folder(root), WORKER) is not None, datetime.now(UTC)
     service = Service(
         name=WORKER,
         command=[str(BIN / "prefect"), *WORK],
         healthy=lambda: again or _online(api, begun),
     )
-    start(_folder(root), service, variables, root)
+    start(run_folder(root), service, variables, root)
     _prefect(variables, root, "--no-prompt", "deploy", "--all")
-    shown = _without_password(api)
-    print(f"Prefect   {shown.removesuffix('/api')}  (deployment training/weekly-training)")
-    print(f"logs      {_folder(root).relative_to(root)}/")
-    print(f"run now   PREFECT_API_URL={shown} prefect deployment run training/weekly-training")
-    print("end       make deploy-down")
+    return _without_password(api)
 
 
 def worker(root: Path) -> None:
@@ -88,8 +99,8 @@ def worker(root: Path) -> None:
 
 
 def deploy_down(root: Path) -> None:
-    """End what deploy and ui started, with all that runs in it."""
-    ended = stop(_folder(root), last=[SERVER, MLFLOW])
+    """End what deploy, ui and stack started, with all that runs in it."""
+    ended = stop(run_folder(root), last=[[SERVER, MLFLOW], STORES])
     print(f"ended {', '.join(ended)}" if ended else "nothing was running")
 
 
@@ -102,7 +113,15 @@ def ui(root: Path) -> None:
         mlflow = _without_password(tracking).rstrip("/")
     else:
         _print("starting MLflow's server (half a minute) …")
-        mlflow = _mlflow(root, tracking)
+        store = root / "mlflow"
+        store.mkdir(exist_ok=True)
+        settings = {
+            # in the environment, not on the command line: it may hold a password
+            "MLFLOW_BACKEND_STORE_URI": tracking or f"sqlite:///{store / 'mlflow.db'}",
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT": (store / "artifacts").as_uri(),
+            "MLFLOW_SERVE_ARTIFACTS": "false",
+        }
+        mlflow = start_mlflow(root, settings)
     print(f"MLflow      {mlflow}")
     for what, address in _last_run(root, mlflow).items():
         print(f"  {what:<9} {address}")
@@ -158,13 +177,13 @@ def environment(root: Path) -> dict[str, str]:
             [str(root), *filter(None, [os.environ.get("PYTHONPATH", "")])]
         ),
     }
-    record = running(_folder(root), SERVER)
+    record = running(run_folder(root), SERVER)
     if "PREFECT_API_URL" not in os.environ and record is not None:
         variables["PREFECT_API_URL"] = f"http://{HOST}:{record.port}/api"
     return variables
 
 
-def _server(root: Path) -> dict[str, str]:
+def _server(root: Path, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """Variables under which a Prefect server answers; starts one unless one is named."""
     variables = environment(root)
     if "PREFECT_API_URL" in os.environ:
@@ -175,7 +194,7 @@ def _server(root: Path) -> dict[str, str]:
                 hint="start it, or unset PREFECT_API_URL to use one on this machine",
             )
         return {**variables, "PREFECT_API_URL": api}
-    port = _port(PREFECT_PORT, os.environ)
+    port = port_of(PREFECT_PORT, os.environ)
     api = f"http://{HOST}:{port}/api"
     server = Service(
         name=SERVER,
@@ -185,7 +204,7 @@ def _server(root: Path) -> dict[str, str]:
         port_variable=PREFECT_PORT,
     )
     variables = {**variables, "PREFECT_API_URL": api}
-    start(_folder(root), server, variables, root)
+    start(run_folder(root), server, {**variables, **more}, root)
     return variables
 
 
@@ -212,18 +231,10 @@ def _online(api: str, since: datetime) -> bool:
     return any(datetime.fromisoformat(one["last_heartbeat_time"]) > since for one in workers)
 
 
-def _mlflow(root: Path, tracking: str) -> str:
-    """Start MLflow's UI over the store of this checkout, or over the database that is named."""
-    port = _port(MLFLOW_PORT, os.environ)
-    store = root / "mlflow"
-    store.mkdir(exist_ok=True)
-    variables = {
-        **environment(root),
-        # in the environment, not on the command line: it may hold a password
-        "MLFLOW_BACKEND_STORE_URI": tracking or f"sqlite:///{store / 'mlflow.db'}",
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (store / "artifacts").as_uri(),
-        "MLFLOW_SERVE_ARTIFACTS": "false",
-    }
+def start_mlflow(root: Path, settings: Mapping[str, str]) -> str:
+    """Start MLflow's server with its own settings; gives its address."""
+    port = port_of(MLFLOW_PORT, os.environ)
+    variables = {**environment(root), **settings}
     service = Service(
         name=MLFLOW,
         command=[
@@ -234,12 +245,13 @@ def _mlflow(root: Path, tracking: str) -> str:
         port=port,
         port_variable=MLFLOW_PORT,
     )
-    start(_folder(root), service, variables, root)
+    start(run_folder(root), service, variables, root)
     return f"http://{HOST}:{port}"
 
 
-def _port(variable: str, variables: Mapping[str, str]) -> int:
-    text = variables.get(variable, str(PORTS[variable]))
+def port_of(variable: str, variables: Mapping[str, str], ports: Mapping[str, int] = PORTS) -> int:
+    """The port that a variable names, or its default."""
+    text = variables.get(variable, str(ports[variable]))
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ParameterError("is no port", where=variable, wanted="1 to 65535", got=text)
     return int(text)
@@ -250,7 +262,8 @@ def _without_password(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _folder(root: Path) -> Path:
+def run_folder(root: Path) -> Path:
+    """Of records and logs of all services of this checkout."""
     return root / ".plumbline" / "run"
 
 

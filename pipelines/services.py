@@ -90,6 +90,8 @@ def start(folder: Path, service: Service, environment: Mapping[str, str], root: 
             f"port {service.port} on {HOST}, wanted for {service.name}, is taken",
             hint=f"end what listens there, or set {service.port_variable} to a free port",
         )
+    # reap what was killed: PostgreSQL takes a dead process of the same number for a running one
+    _started[:] = [process for process in _started if process.poll() is None]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{service.name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -123,20 +125,31 @@ def _wait(folder: Path, service: Service, record: Record) -> None:
     raise StorageError(f"{service.name} {what}:\n{tail}\n", file=log)
 
 
-def stop(folder: Path, last: Sequence[str] = ()) -> list[str]:
-    """End all services of this checkout and whatever they started; `last` after the others.
+def stop(folder: Path, last: Sequence[Sequence[str]] = ()) -> list[str]:
+    """End all services of this checkout and whatever they started; those of each group of `last`
+    after the others, as what uses a server ends before the server.
 
     Returns the names of the services that were running.
     """
     records = {file.stem: running(folder, file.stem) for file in sorted(folder.glob("*.json"))}
     alive = {name: record for name, record in records.items() if record is not None}
-    keep = {alive[name].pid for name in last if name in alive}
-    _end([process for process in _marked(folder) if process.pid not in keep])
-    _end(_marked(folder))
+    for number in range(len(last) + 1):
+        later = [alive[name] for group in last[number:] for name in group if name in alive]
+        keep = {pid for record in later for pid in _family(record.pid)}
+        _end([process for process in _marked(folder) if process.pid not in keep])
     _started[:] = [process for process in _started if process.poll() is None]
     for name in records:
         (folder / f"{name}.json").unlink(missing_ok=True)
     return list(alive)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    try:
+        process = psutil.Process(pid)
+        return [pid, *(child.pid for child in process.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [pid]
 
 
 def _marked(folder: Path) -> list[psutil.Process]:

@@ -222,6 +222,11 @@ def test_databases_are_made_and_waited_for(
         if raw.startswith("postgresql")
     ]
     assert sorted(urlsplit(url).path.strip("/") for url in urls) == sorted(made)
+    # without a driver's name SQLAlchemy takes psycopg, which is not in the lock
+    assert {urlsplit(url).scheme for url in urls} == {
+        "postgresql+psycopg2",
+        "postgresql+asyncpg",
+    }
     # the server accepts connections before the script has run: wait for what it makes last
     assert services["postgres"]["healthcheck"]["test"][-1] in made[:-1]
 

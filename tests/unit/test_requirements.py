@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -57,8 +58,9 @@ def test_the_lock_holds_what_is_declared_and_what_that_needs(root: Path) -> None
     assert any(text.startswith("alembic") for text in problems(declared, lacking))
 
 
-def test_the_lock_for_benchmarks_adds_only_what_they_need(root: Path) -> None:
+@pytest.mark.parametrize("extra", ["bench", "stack"])
+def test_a_further_lock_adds_only_what_its_extra_needs(root: Path, extra: str) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    lock, more = locked(root / "requirements.lock"), locked(root / "requirements-bench.lock")
+    lock, more = locked(root / "requirements.lock"), locked(root / f"requirements-{extra}.lock")
     assert not set(lock) & set(more)
-    assert problems(project["optional-dependencies"]["bench"], lock | more) == set()
+    assert problems(project["optional-dependencies"][extra], lock | more) == set()

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 # before mlflow is imported: it starts its telemetry then
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# a server's client prints two addresses for each run that it ends
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # a server that is away is to be told in seconds; the defaults try for minutes
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
