@@ -34,6 +34,7 @@ MODULES = (
     "predict",
     "out_of_distribution",
     "serving",
+    "monitoring",
 )
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"

@@ -34,6 +34,7 @@ COMMANDS = {
     "ingest": "check new rows and append them to the data",
     "predict": "a prediction for every row of a file, by a registered model",
     "serve": "answer requests over HTTP by the champion, or another model",
+    "monitor": "compare what was served with what the model was fitted to",
     "versions": "every registered version, and who made which one champion",
     "promote": "make a version the champion; who and why are kept",
     "rollback": "make the former champion the champion again",
@@ -48,6 +49,7 @@ EXAMPLES = {
     "predict": "plumbline predict customers_of_june.csv --output predictions.csv\n"
     "  plumbline predict new/ --output new.parquet --model models:/customers/3",
     "serve": "plumbline serve\n  plumbline serve --model models:/customers/3 --port 8001",
+    "monitor": "plumbline monitor\n  plumbline monitor --model models:/customers/3",
     "versions": "plumbline versions",
     "promote": 'plumbline promote 3 --reason "fewer false alarms in May"\n'
     '  plumbline promote @challenger --reason "checked by hand"',
@@ -59,8 +61,8 @@ CODES = """exit codes:
   1  a defect of plumbline (with a traceback)
   2  something for you to fix; the message names the file, the key and the fix
   3  a gate stopped the run (validation, leakage, parity, require_clean,
-     or the server does not answer with a version), or a rebuild is not the
-     same; it names the report"""
+     or the server does not answer with a version), a rebuild is not the
+     same, or the monitor's rule fires; it names the report"""
 
 FILES = (
     "CSV, TSV, JSON lines (also .gz, .zst), Excel, a Parquet file or folder, or a folder of images "
@@ -153,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_ingest(commands)
     _add_predict(commands)
     _add_serve(commands)
+    _add_command(commands, "monitor", _monitor).add_argument("--model", help=MODEL)
     _add_preview(commands)
     _add_command(commands, "versions", _versions)
     _add_moves(commands)
@@ -371,6 +374,15 @@ def _serve(arguments: argparse.Namespace) -> None:
         port=arguments.port,
         without_token=arguments.without_token,
     )
+
+
+def _monitor(arguments: argparse.Namespace) -> None:
+    from plumbline.commands.monitor import monitor, refuse_firing
+
+    begun = time.perf_counter()
+    monitored = monitor(Paths(Path.cwd()), model=arguments.model)
+    print_report("monitor", monitored.report, time.perf_counter() - begun)
+    refuse_firing(monitored)
 
 
 def _init(arguments: argparse.Namespace) -> None:

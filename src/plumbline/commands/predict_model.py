@@ -58,17 +58,28 @@ def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
         DataError: the version's files are gone or broken.
         StorageError: the registry does not answer.
     """
-    address = named_address(address, paths)
+    folder, version = version_folder(named_address(address, paths), paths)
+    predictor = RowPredictor.load(folder)
+    return NamedPredictor(predictor=predictor, version=version or f"sha256:{predictor.sha256[:16]}")
+
+
+def version_folder(address: str, paths: Paths) -> tuple[Path, str | None]:
+    """The files of the model at an address, and NAME/VERSION; None where it is a folder.
+
+    Raises:
+        ParameterError: the address names nothing.
+        DataError: the version's files are gone.
+        StorageError: the registry does not answer.
+    """
     if not address.startswith(SCHEME):
         folder = Path(address)
         if not folder.is_dir():
             raise ParameterError("no such folder", where="--model", wanted=WANTED, got=address)
-        predictor = RowPredictor.load(folder)
-        return NamedPredictor(predictor=predictor, version=f"sha256:{predictor.sha256[:16]}")
+        return folder, None
     return _registered(address, paths)
 
 
-def _registered(address: str, paths: Paths) -> NamedPredictor:
+def _registered(address: str, paths: Paths) -> tuple[Path, str]:
     # MLflow takes seconds to import
     from plumbline.store.named import version_named
     from plumbline.store.registry import files_of
@@ -84,4 +95,4 @@ def _registered(address: str, paths: Paths) -> NamedPredictor:
             where=name,
             hint="name another version with --model, or run `plumbline register`",
         )
-    return NamedPredictor(predictor=RowPredictor.load(folder), version=name)
+    return folder, name

@@ -72,6 +72,7 @@ class DriftConfig:
     method: Literal["auto", "psi", "ks", "wasserstein", "jensenshannon"] = "auto"
     threshold: Positive | None = None
     max_rows: int = Field(default=20_000, ge=1, le=10_000_000)
+    reference_rows: int = Field(default=10_000, ge=0, le=1_000_000)
 
 
 @section

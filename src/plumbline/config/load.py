@@ -24,6 +24,7 @@ from plumbline.config.evaluation import (
     ReportConfig,
 )
 from plumbline.config.model import Dimension, ModelConfig, TrainConfig, TuneConfig
+from plumbline.config.monitor import MonitorConfig
 from plumbline.config.runtime import RuntimeConfig
 from plumbline.config.section import section
 from plumbline.config.serve import ServeConfig
@@ -55,6 +56,7 @@ class Config:
     register: RegisterConfig = Field(default_factory=RegisterConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     serve: ServeConfig = Field(default_factory=ServeConfig)
+    monitor: MonitorConfig = Field(default_factory=MonitorConfig)
     tuned: tuple[str, ...] = ()
 
     def replace(self, values: Mapping[str, Any]) -> Self:

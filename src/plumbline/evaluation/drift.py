@@ -58,13 +58,15 @@ class ColumnPair:
 @dataclass(frozen=True, kw_only=True)
 class ColumnDrift:
     """Evidently's verdict on one column. Method, score and threshold are None where there is
-    nothing to compare: a side without a value. `parts`: of a text, the verdict per descriptor."""
+    nothing to compare: a side without a value. `distance`: where both a test and a distance decide.
+    `parts`: of a text, the verdict per descriptor."""
 
     method: str | None
     score: float | None
     threshold: float | None
     drifted: bool
     missing: tuple[float, float]  # shares, reference and current
+    distance: float | None = None
     parts: Mapping[str, ColumnDrift] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class ColumnDrift:
             "method": self.method,
             "score": self.score,
             "threshold": self.threshold,
+            **({} if self.distance is None else {"distance": self.distance}),
             "drifted": self.drifted,
             "missing": {"reference": self.missing[0], "current": self.missing[1]},
             **({"descriptors": parts} if parts else {}),
@@ -101,7 +104,7 @@ def compare(
             score=verdict[1],
             threshold=verdict[2],
             drifted=verdict[3],
-            missing=(_missing(pair.reference), _missing(pair.current)),
+            missing=missing_shares(pair),
         )
     return drifts, page
 
@@ -145,6 +148,11 @@ def chance(results: Iterable[ColumnDrift]) -> Chance | None:
 _ColumnResult = tuple[str | None, float | None, float | None, bool]
 
 
+def missing_shares(pair: ColumnPair) -> tuple[float, float]:
+    """Of reference and current rows."""
+    return _missing(pair.reference), _missing(pair.current)
+
+
 def _missing(side: pl.Series) -> float:
     """Share of missing values; a side without rows misses all."""
     return side.null_count() / len(side) if len(side) else 1.0
@@ -155,7 +163,7 @@ def _column(pair: ColumnPair) -> tuple[pd.Series, pd.Series, bool] | None:
     a side has no value."""
     sides = (pair.reference, pair.current)
     if pair.type in NUMERIC:
-        reference, current = (_numbers(side, pair.type) for side in sides)
+        reference, current = (as_numbers(side, pair.type) for side in sides)
         if reference.notna().any() and current.notna().any():
             return reference, current, True
         return None
@@ -171,7 +179,7 @@ def _column(pair: ColumnPair) -> tuple[pd.Series, pd.Series, bool] | None:
     return kept[0], kept[1], False
 
 
-def _numbers(side: pl.Series, kind: ColumnType) -> pd.Series:
+def as_numbers(side: pl.Series, kind: ColumnType) -> pd.Series:
     """Float64; dates in days since 1970; what is not finite is missing."""
     values = side.cast(pl.Int64).cast(pl.Float64) / DAY if kind is ColumnType.DATE else side
     array = values.cast(pl.Float64).fill_null(math.nan).to_numpy()

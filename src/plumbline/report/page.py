@@ -13,6 +13,7 @@ from plumbline.report.about import about
 from plumbline.report.head import metadata, origin, rebuild_note
 from plumbline.report.read import Reports
 from plumbline.report.sections import SECTIONS
+from plumbline.report.sections.monitoring import monitoring_section
 from plumbline.report.text import breakable, coded, printable
 from plumbline.stopped import Stopped
 
@@ -30,19 +31,47 @@ def render(config: Config, reports: Reports, stopped: Stopped | None = None) -> 
     the page forbids scripts and requests to itself (Content-Security-Policy).
     """
     run = about(config, reports)
-    sections = [build(reports, run) for build in SECTIONS]
+    built = (build(reports, run) for build in SECTIONS)
     page = _environment().get_template("page.html")
     text = page.render(
         title=run.title,
         about=metadata(reports, run),
         origin=origin(reports),
         rebuild=rebuild_note(reports),
-        sections=sections,
+        sections=[section for section in built if section is not None],
         stopped=stopped,
         problem=reports.problem,
-        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        style=_style(),
+        kind="Model report",
+        writer="report",
     )
     return printable(text)
+
+
+def render_monitoring(title: str, history: Reports) -> str:
+    """The page of a folder with histories, which `plumbline monitor` writes."""
+    section = monitoring_section(history)
+    text = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            about=[],
+            origin=[],
+            rebuild=None,
+            sections=[] if section is None else [section],
+            stopped=None,
+            problem=history.problem,
+            style=_style(),
+            kind="Monitoring",
+            writer="monitor",
+        )
+    )
+    return printable(text)
+
+
+def _style() -> Markup:
+    return Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))
 
 
 @cache

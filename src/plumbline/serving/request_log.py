@@ -23,14 +23,17 @@ from typing import Protocol
 import polars as pl
 
 from plumbline.config.serve import ServeLogConfig
-from plumbline.errors import ParameterError, nearest
+from plumbline.errors import ParameterError, UserError, nearest
+from plumbline.evaluation.image_drift import MEASURED as MEASURED_IMAGE
+from plumbline.evaluation.image_drift import measure_images
 from plumbline.files import new_file
 from plumbline.serving.request_rows import Row
 from plumbline.serving.served import Served
 
 KEY = "PLUMBLINE_SERVE_LOG_KEY"  # environment: of the hashes
 REQUESTS, FEEDBACK = "requests", "feedback"  # folders; each has a folder per day
-INPUT, OUTPUT = "input.", "output."  # before the names of columns
+# before the names of columns; measured: an image, as drift compares it
+INPUT, OUTPUT, MEASURED = "input.", "output.", "measured."
 FILE_ROWS = 50_000  # a file of more is not written again
 NOTED_SECONDS = 60.0  # between two lines about a disk that refuses
 MB = 2**20
@@ -192,8 +195,10 @@ class RequestLog:
         }
         inputs = served.typed([row for one in records for row in one.rows])
         outputs = pl.concat([one.table for one in records])
+        shown = [one for one in inputs.iter_columns() if not self._hide.hides(one.name)]
         return pl.DataFrame(own).with_columns(
             *(self._hide(one).alias(f"{INPUT}{one.name}") for one in inputs.iter_columns()),
+            *(_measured(one) for one in shown if one.dtype == pl.Binary),
             *(one.alias(f"{OUTPUT}{one.name}") for one in outputs.iter_columns()),
         )
 
@@ -279,6 +284,10 @@ class _Hiding:
     def __init__(self, config: ServeLogConfig, key: bytes | None) -> None:
         self._mask, self._hash, self._key = frozenset(config.mask), frozenset(config.hash), key
 
+    def hides(self, name: str) -> bool:
+        """Whether the log must not tell what is in a column."""
+        return name in self._mask or name in self._hash
+
     def __call__(self, cells: pl.Series) -> pl.Series:
         """A column as the log has it; an image is the SHA-256 of its bytes."""
         if cells.name in self._mask:
@@ -296,6 +305,16 @@ class _Hiding:
         if cell is None:
             return None
         return hmac.digest(self._key, cell.encode(), "sha256").hex()[:32]
+
+
+def _measured(images: pl.Series) -> pl.Series:
+    """What drift compares of images; nothing where one cannot be read: the log goes on."""
+    try:
+        frame = measure_images(images.to_frame().lazy(), [images.name]).collect()
+        return frame[images.name].alias(f"{MEASURED}{images.name}")
+    except (UserError, pl.exceptions.PolarsError):
+        empty = [None] * len(images)
+        return pl.Series(f"{MEASURED}{images.name}", empty, dtype=MEASURED_IMAGE)
 
 
 def _label_frame(labels: Sequence[Label]) -> pl.DataFrame:

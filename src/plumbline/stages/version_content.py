@@ -61,7 +61,10 @@ def raw_model(config: Config, paths: Paths) -> RawModel:
     if images:  # an example is text; large images make it large
         sizes = pl.sum_horizontal(pl.col(images).bin.size().cast(pl.Int64).fill_null(MISSING_LAST))
         example = example.sort(sizes, maintain_order=True)
-    scores = paths.decision / out_of_distribution.FILE
+    beside = [
+        paths.decision / out_of_distribution.FILE,
+        *(paths.reports / name for name in (artifacts.REFERENCE, artifacts.HELD_OUT)),
+    ]
     example = example[:EXAMPLE_ROWS]
     expected, allowed = _evaluated(paths, example[ROW], schema.classes)
     return RawModel(
@@ -70,7 +73,7 @@ def raw_model(config: Config, paths: Paths) -> RawModel:
             paths.onnx / artifacts.CONTRACT,
             paths.model / artifacts.PREPROCESSOR,
             paths.decision / decision.FILE,
-            *([scores] if scores.exists() else []),
+            *(file for file in beside if file.exists()),
             paths.expectations,
         ],
         gaps={name for name, count in gaps.items() if count},

@@ -1,0 +1,1 @@
+"""What was served, window by window, against what the version was trained on."""
