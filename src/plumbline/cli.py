@@ -39,6 +39,7 @@ COMMANDS = {
     "promote": "make a version the champion; who and why are kept",
     "rollback": "make the former champion the champion again",
     "reproduce": "rebuild a registered version, and say whether it is the same",
+    "doctor": "what is wrong with this machine or checkout, and the fix",
 }
 EXAMPLES = {
     "preview": "plumbline preview customers.xlsx --sheet 2024 --output customers.csv",
@@ -55,6 +56,7 @@ EXAMPLES = {
     '  plumbline promote @challenger --reason "checked by hand"',
     "rollback": 'plumbline rollback --reason "wrong prices since Monday"',
     "reproduce": "plumbline reproduce customers@champion\n  plumbline reproduce customers/3",
+    "doctor": "plumbline doctor",
 }
 CODES = """exit codes:
   0  done
@@ -160,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_command(commands, "versions", _versions)
     _add_moves(commands)
     _add_reproduce(commands)
+    _add_command(commands, "doctor", _doctor)
     for name, about in ABOUT.items():
         stage = commands.add_parser(
             name,
@@ -313,6 +316,14 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     report = reproduce(arguments.version, paths, commit=arguments.commit)
     print_report("reproduce", report, time.perf_counter() - begun)
     refuse_difference(paths, report)
+
+
+def _doctor(_arguments: argparse.Namespace) -> int:
+    from plumbline.commands.doctor import doctor
+
+    text, wrong = doctor(Paths(Path.cwd()), shutil.get_terminal_size().columns)
+    print(text)
+    return 2 if wrong else 0
 
 
 def _preview(arguments: argparse.Namespace) -> None:

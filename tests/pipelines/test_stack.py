@@ -109,7 +109,7 @@ def test_postgresql_comes_back_after_it_was_killed(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         for folder in (tmp_path, *tmp_path.parents[:2]):
             folder.chmod(0o755)
-    port = stack.port_of(stack.POSTGRES_PORT, os.environ, stack.PORTS)
+    port = stack.port_of(stack.POSTGRES_PORT, os.environ)
     folder = tmp_path / ".plumbline" / "run"
     try:
         password = stack._start_postgres(tmp_path, tmp_path / "place", port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,15 +11,23 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from pipelines.dev_servers import COMMANDS, PORTS
+from pipelines.dev_servers import COMMANDS
+from prometheus_client.parser import text_string_to_metric_families
+
+from plumbline import cli
+from plumbline.config.ports import PORTS, POSTGRES_PORT
+from plumbline.serving.measures import Measures
 
 SERVICE_KEYS = {
     *("image", "build", "restart", "command", "environment", "ports", "volumes"),
-    *("depends_on", "healthcheck", "configs"),
+    *("depends_on", "healthcheck", "configs", "secrets", "profiles"),
 }
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
 VARIABLE = re.compile(r"\$\{(\w+)(:[-?])?([^}]*)\}")
-SECRETS = ("POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+SECRETS = (
+    *("POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    *("PLUMBLINE_SERVE_TOKEN", "GRAFANA_PASSWORD"),
+)
 PINNED = re.compile(r"[\w./-]+:v?\d+(\.\d+)+[\w.-]*")
 INSTRUCTIONS = {
     *("FROM", "ARG", "RUN", "WORKDIR", "COPY", "USER", "ENV", "CMD"),
@@ -62,7 +71,10 @@ def value(text: str, example: dict[str, str]) -> str:
 def test_only_known_keys(compose: dict[str, Any], services: dict[str, dict[str, Any]]) -> None:
     known = {"name", "services", "configs", "volumes", "networks", "secrets"}
     assert {key for key in compose if not key.startswith("x-")} <= known
-    assert set(services) == {"postgres", "objects", "mlflow", "prefect", "worker"}
+    assert set(services) == {
+        *("postgres", "objects", "mlflow", "prefect", "worker"),
+        *("serve", "prometheus", "grafana"),
+    }
     for name, service in services.items():
         assert set(service) <= SERVICE_KEYS, name
         assert all(isinstance(part, str) for part in service.get("command", [])), name
@@ -102,7 +114,7 @@ def test_what_is_waited_for_exists_and_can_be_healthy(
 def test_volumes_and_configs_are_declared(
     root: Path, compose: dict[str, Any], services: dict[str, dict[str, Any]]
 ) -> None:
-    used_volumes, used_configs = set(), set()
+    used_volumes, used_configs, used_secrets = set(), set(), set()
     for service in services.values():
         for volume in service.get("volumes", []):
             source, target = value(volume, {}).rsplit(":", 1)
@@ -112,6 +124,10 @@ def test_volumes_and_configs_are_declared(
             else:
                 used_volumes.add(source)
         used_configs |= {config["source"] for config in service.get("configs", [])}
+        used_secrets |= {secret["source"] for secret in service.get("secrets", [])}
+    assert used_secrets == set(compose["secrets"])
+    for config in compose["configs"].values():
+        assert "content" in config or (root / "infra" / config["file"]).is_file()
     assert used_volumes == set(compose["volumes"])
     assert used_configs == set(compose["configs"])
 
@@ -126,7 +142,7 @@ def test_ports_are_on_loopback(
             assert address == "127.0.0.1"
             assert inside.isdecimal()
             published.append(outside)
-    assert len(published) == len(set(published)) == 3
+    assert len(published) == len(set(published)) == 6
 
 
 def test_variables_are_in_the_example_and_secrets_are_required(
@@ -145,7 +161,8 @@ def test_variables_are_in_the_example_and_secrets_are_required(
 
 def test_the_same_names_as_the_local_run(example: dict[str, str]) -> None:
     for name, port in PORTS.items():
-        assert example[name] == str(port)
+        if name != POSTGRES_PORT:  # published to no one
+            assert example[name] == str(port)
 
 
 def test_addresses_name_services_and_their_ports(services: dict[str, dict[str, Any]]) -> None:
@@ -295,3 +312,62 @@ def test_only_what_is_copied_is_sent_to_the_builder(root: Path) -> None:
 def test_no_secret_in_git(text: str, root: Path) -> None:
     for content in (text, (root / "infra" / "Dockerfile").read_text()):
         assert not re.search(r"(?i)(password|secret|key)\w*[:=]\s*['\"]?[a-z0-9]{6,}", content)
+
+
+def metrics() -> set[str]:
+    """What /metrics of the service has, by name."""
+    measures = Measures()
+    measures.gauge("plumbline_queue_rows", "Rows that wait", lambda: 0.0)  # of the application
+    families = text_string_to_metric_families(measures.page().decode())
+    names = {}
+    for family in families:
+        ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+        names[family.name] = [f"{family.name}{end}" for end in ends.get(family.type, [""])]
+    every = {name for several in names.values() for name in several}
+    return {name for name in every if not name.endswith("_created")}
+
+
+def test_the_board_shows_what_the_service_measures(
+    root: Path, compose: dict[str, Any], services: dict[str, dict[str, Any]]
+) -> None:
+    folder = root / "infra" / "grafana"
+    board = json.loads((folder / "serving.json").read_text())
+    (source,) = yaml.safe_load((folder / "source.yaml").read_text())["datasources"]
+    known, shown, places = metrics(), set(), set()
+    for panel in board["panels"]:
+        assert panel["datasource"]["uid"] == source["uid"]
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        places.add((place["x"], place["y"]))
+        for target in panel["targets"]:
+            expression = target["expr"]
+            assert all(expression.count(a) == expression.count(b) for a, b in ("()", "[]", "{}"))
+            names = set(re.findall(r"\b(?:plumbline|process)_\w+", expression))
+            assert names and names <= known, names - known
+            shown |= names
+    assert len(places) == len(board["panels"]) == len({p["id"] for p in board["panels"]})
+    ours = {name for name in known if name.startswith("plumbline_")}
+    without = {re.sub("_(bucket|sum|count|total)$", "", name) for name in ours - shown}
+    assert without <= {re.sub("_(bucket|sum|count|total)$", "", name) for name in shown}
+    (provider,) = yaml.safe_load((folder / "boards.yaml").read_text())["providers"]
+    targets = [config["target"] for config in services["grafana"]["configs"]]
+    assert any(target.startswith(provider["options"]["path"]) for target in targets)
+
+
+def test_prometheus_asks_the_service_with_its_token(
+    root: Path, services: dict[str, dict[str, Any]]
+) -> None:
+    text = (root / "infra" / "prometheus.yaml").read_text()
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+    ((target,),) = [static["targets"] for static in job["static_configs"]]
+    name, port = target.split(":")
+    assert services[name]["ports"][0].endswith(f":{port}")
+    (secret,) = services["prometheus"]["secrets"]
+    assert job["authorization"]["credentials_file"] == f"/run/secrets/{secret['target']}"
+    assert "PLUMBLINE_SERVE_TOKEN" in services[name]["environment"]
+    (source,) = yaml.safe_load((root / "infra" / "grafana" / "source.yaml").read_text())[
+        "datasources"
+    ]
+    assert urlsplit(source["url"]).hostname in services["grafana"]["depends_on"]
+    command, *options = services["serve"]["command"]
+    assert command == "plumbline" and cli.COMMANDS[options[0]]
