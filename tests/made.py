@@ -46,6 +46,7 @@ RUNTIME: dict[str, Any] = {"threads": 1, "device": "cpu"}
 SHORT: dict[str, Any] = {  # few epochs, without the extra fits of the verdict
     "epochs": 3,
     "batch_size": 16,
+    "bag": 1,
     "learning_rate": 0.01,
     "learning_curve": [],
 }

@@ -169,6 +169,7 @@ def checkout(root: Path, model: str = "mlp") -> tuple[Config, Paths]:
         "train": {"epochs": 15, "batch_size": 32, "learning_rate": "tuned", "learning_curve": []},
         "evaluate": {"bootstrap": 50, "slices": ["note"]},
         "explain": {"rows": 8, "background": 10, "lime_rows": 1, "faithfulness_rows": 4},
+        "register": {"ask_server": False},  # another process, which has no such cells
     }
     paths.params.write_text(yaml.safe_dump(params, sort_keys=False))
     return load_config(paths.params), paths

@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 # enough for a good model; the settings that ship are for `make soak`
 QUICK: dict[str, dict[str, Any]] = {
     "tune": {"trials": 2, "epochs": 5},
-    "train": {"epochs": 30},
+    "train": {"epochs": 30, "bag": 2},
     "evaluate": {"bootstrap": 200},
     "explain": {"rows": 20, "background": 40, "lime_rows": 2, "faithfulness_rows": 10},
 }

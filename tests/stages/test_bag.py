@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,15 @@ from plumbline.examples import Examples
 from plumbline.files import read_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
-from plumbline.kinds import Part, Task
+from plumbline.kinds import ColumnType, Part, Role, Task
 from plumbline.preprocessing.bagged import load_transformer
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.stages import evaluate, export, normalize, split, train
+from plumbline.split import networks_of
+from plumbline.stages import evaluate, export, networks, normalize, split, train
 from plumbline.stages.inputs import load_part, load_spec, load_split, load_table
 from plumbline.store.bundle import load_bundle
-from plumbline.tables import NEVER, SplitIndex
+from plumbline.tables import NEVER, Column, Schema, SplitIndex
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROWS, NETWORKS = 300, 3
@@ -206,7 +209,7 @@ def test_a_killed_fit_ends_in_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, paths = fitted(tmp_path)
-    first, fit, fits = outputs(paths), train.fit_fresh, []
+    first, fit, fits = outputs(paths), networks.fit_fresh, []
 
     def killed(*given: Any, **more: Any) -> Any:
         fits.append(1)
@@ -219,10 +222,10 @@ def test_a_killed_fit_ends_in_the_same_bytes(
 
         return fit(*given, **{**more, "on_epoch": stop})
 
-    monkeypatch.setattr(train, "fit_fresh", killed)
+    monkeypatch.setattr(networks, "fit_fresh", killed)
     with pytest.raises(KeyboardInterrupt):
         train.run(config, paths)
-    monkeypatch.setattr(train, "fit_fresh", fit)
+    monkeypatch.setattr(networks, "fit_fresh", fit)
     train.run(config, paths)
     assert outputs(paths) == first
 
@@ -251,3 +254,38 @@ def test_where_a_bag_would_not_be_honest_the_model_is_a_single_network(
     assert load_split(paths).bag is None
     assert reason in dict(report.rows)["bag"]
     assert reason in read_json(paths.reports / artifacts.SPLIT)["bag"]["single"]
+
+
+def test_networks_side_by_side_are_those_of_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With as many threads each; and where the process of one dies, its network is fitted here."""
+
+    def fit(threads: int) -> dict[str, bytes]:
+        train.run(config.replace({"runtime.threads": threads}), paths)
+        return {name: content for name, content in outputs(paths).items() if "model" in name}
+
+    config, paths = made(tmp_path)
+    split.run(config, paths), normalize.run(config, paths)
+    alone = fit(1)
+    assert "network 2 of 3" in capfd.readouterr().err
+    assert fit(2) == alone
+    assert "network 2 of 3" not in capfd.readouterr().err
+    monkeypatch.setattr(networks, "_fit_apart", killed)
+    assert fit(2) == alone
+
+
+def killed(*given: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(300, 5), (2_000_000, 5), (2_000_001, 1)])
+def test_auto_makes_a_bag_where_cells_are_few(rows: int, expected: int) -> None:
+    columns = (
+        Column(name="x", type=ColumnType.NUMBER),
+        Column(name="y", type=ColumnType.CATEGORY, role=Role.TARGET),
+    )
+    schema = Schema(columns=columns, task=Task.BINARY)
+    part = np.array([Part.TEST] * 100 + [Part.TRAIN] * (rows - 9) + [Part.VAL] * 9, np.uint8)
+    assert networks_of("auto", part, schema) == expected
+    assert networks_of(3, part, schema) == 3

@@ -65,6 +65,7 @@ def checkout(
                 **{k: v for k, v in named.items() if v is not None},
             },
             "tune": {"trials": 0},
+            "train": {"bag": 1},
             "split": {"folds": 3, **data.split, **settings, "leakage": leakage or {}},
         }
     )

@@ -23,7 +23,7 @@ from plumbline.errors import DataError, ParameterError, UserError
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import TASKS, Task
 from plumbline.preprocessing.arrays import read_examples, write_examples
-from plumbline.stages import train
+from plumbline.stages import networks, train
 from plumbline.store.bundle import load_bundle
 from plumbline.training import review
 from plumbline.training.build import fit_fresh
@@ -304,7 +304,7 @@ class TestVerdict:
             fits.append((len(arguments[3]), options["greater_is_better"], scored))
             return fit_fresh(*arguments, **options)
 
-        monkeypatch.setattr(train, "fit_fresh", noted)
+        monkeypatch.setattr(networks, "fit_fresh", noted)
         monkeypatch.setattr(review, "fit_fresh", noted)
         run(paths)
         assert summary(paths)["monitor"] == "accuracy"

@@ -21,10 +21,15 @@ from plumbline.kinds import ColumnType, Task
 # keys, value, whether what stands there is left alone, why
 Setting = tuple[tuple[str, ...], Any, Callable[[Any], bool], str]
 
+
+def _is_small(batch_size: Any) -> bool:
+    return isinstance(batch_size, int) and 0 < batch_size <= 32
+
+
 # what tables of numbers do well with and images do not
 FOR_IMAGES: tuple[Setting, ...] = (
     (("tune", "trials"), 0, lambda v: v == 0, "fits of images take long; set it to search"),
-    (("train", "batch_size"), 32, lambda v: 0 < v <= 32, "images need more and smaller steps"),
+    (("train", "batch_size"), 32, _is_small, "images need more and smaller steps"),
     (("train", "augment", "shift"), 0.1, bool, "an image moved a little shows the same"),
 )
 IMAGES_ALONE: Setting = (

@@ -29,6 +29,8 @@ ScheduleName = Literal["constant", "step", "cosine", "onecycle", "cyclic", "plat
 Precision = Literal["fp32", "bf16", "fp16"]
 TargetTransform = Literal["auto", "none", "standard", "log", "quantile"]
 FrozenEpochs = Annotated[int, Field(ge=1, le=100_000)] | Literal["all"]  # the first so many
+BatchSize = Annotated[int, Field(ge=0, le=10_000_000)]
+Networks = Annotated[int, Field(ge=1, le=20)]
 RateFactor = Annotated[float, Field(gt=0, le=1000)]
 TuneSampler = Literal["tpe", "random", "grid", "cmaes"]
 TunePruner = Literal["none", "median", "hyperband", "successive_halving"]
@@ -203,11 +205,11 @@ class TrainConfig:
     step_epochs: int = Field(default=30, ge=1, le=100_000)
     plateau_epochs: int = Field(default=5, ge=1, le=100_000)
     decay: Share = 0.1
-    batch_size: int = Field(default=256, ge=0, le=10_000_000)
+    batch_size: Literal["auto"] | BatchSize = "auto"
     accumulate: int = Field(default=1, ge=1, le=100_000)
     epochs: int = Field(default=100, ge=1, le=100_000)
     patience: int = Field(default=16, ge=0, le=100_000)
-    bag: int = Field(default=1, ge=1, le=20)
+    bag: Literal["auto"] | Networks = "auto"
     monitor: MetricName | Literal["auto", "loss"] = "auto"
     l1: float = Field(default=0.0, ge=0, le=1000)
     clip_norm: Positive | None = 1.0

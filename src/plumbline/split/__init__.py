@@ -10,7 +10,7 @@ import numpy as np
 from plumbline.config.data import FoldMethod, SplitConfig, SplitMethod
 from plumbline.errors import DataError, ParameterError, choose
 from plumbline.kinds import IntArray, Part
-from plumbline.split.bag import bag_folds, why_single
+from plumbline.split.bag import bag_folds, networks_of, why_single
 from plumbline.split.folds import FOLDERS
 from plumbline.split.parts import SPLITTERS
 from plumbline.split.rows import SplitRows, hold, read_rows
@@ -23,6 +23,7 @@ __all__ = [
     "bag_folds",
     "hold",
     "make_split",
+    "networks_of",
     "read_rows",
     "resolve",
     "why_single",

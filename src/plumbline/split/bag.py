@@ -7,6 +7,7 @@ equal rows and groups stay together.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,18 @@ from plumbline.kinds import ByteArray, ColumnType, Part
 from plumbline.split.folds import FOLDERS
 from plumbline.split.rows import SplitRows
 from plumbline.tables import NEVER, Schema
+
+NETWORKS = 5  # of a bag that `auto` makes
+MOST_CELLS = 2_000_000  # training and validation rows times features, up to which it makes one
+
+
+def networks_of(wanted: int | Literal["auto"], part: ByteArray, schema: Schema) -> int:
+    """How many networks `train.bag` asks for. `auto`: `NETWORKS`, which helps where rows are few;
+    one above `MOST_CELLS` cells, where it helps little and takes long."""
+    if wanted != "auto":
+        return wanted
+    rows = int(((part == Part.TRAIN) | (part == Part.VAL)).sum())
+    return NETWORKS if rows * len(schema.features) <= MOST_CELLS else 1
 
 
 def why_single(config: SplitConfig, schema: Schema, start_from: str | None) -> str | None:

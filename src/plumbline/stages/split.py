@@ -19,6 +19,7 @@ from plumbline.split import (
     bag_folds,
     hold,
     make_split,
+    networks_of,
     read_rows,
     resolve,
     why_single,
@@ -66,8 +67,9 @@ def run(config: Config, paths: Paths) -> Report:
             file=config.data.path,
             hint=f"see {report.relative_to(paths.root)}",
         )
-    if config.train.bag > 1:
-        summary["bag"] = {"networks": split.networks, "single": single}
+    if split.bag is not None or single is not None:
+        auto = config.train.bag == "auto"
+        summary["bag"] = {"networks": split.networks, "single": single, "auto": auto}
     _write(paths, split, {**summary, "dropped_columns": dropped})
     return Report(
         rows=[
@@ -84,15 +86,16 @@ def _bagged(
     config: Config, settings: SplitConfig, schema: Schema, rows: SplitRows, split: SplitIndex
 ) -> tuple[SplitIndex, str | None]:
     """The split with the folds of the bag where `train.bag` asks for one, or why there is none."""
-    if config.train.bag == 1:
+    networks = networks_of(config.train.bag, split.part, schema)
+    if networks == 1:
         return split, None
     single = why_single(settings, schema, config.model.start_from)
     if single is not None:
         return split, single
     try:
-        folds = bag_folds(rows, split.part, settings, config.train.bag, config.seed)
+        folds = bag_folds(rows, split.part, settings, networks, config.seed)
     except DataError as error:  # it speaks of split.folds
-        return split, f"too few separate rows for {config.train.bag} folds ({error.what})"
+        return split, f"too few separate rows for {networks} folds ({error.what})"
     return replace(split, bag=folds), None
 
 

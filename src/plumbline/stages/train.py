@@ -10,34 +10,22 @@ from typing import Any
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
-from plumbline.examples import Examples, InputSpec
+from plumbline.examples import Examples
 from plumbline.files import read_json, write_text
-from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.models import build_on_meta
 from plumbline.models.architecture import describe
 from plumbline.models.parts import parts_of
-from plumbline.preprocessing.balance import resample
-from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
-from plumbline.stages.criterion import criterion_of
-from plumbline.stages.inputs import (
-    load_part,
-    load_spec,
-    load_split,
-    refuse_unfit,
-    resolve_metric,
-    with_tuned,
-)
-from plumbline.stages.start import load_start
+from plumbline.stages.inputs import load_spec, with_tuned
+from plumbline.stages.networks import NetworkFit, balanced, fit_networks, load_fold, monitor_of
 from plumbline.store.bundle import save_bundle
 from plumbline.store.bundle_files import WEIGHTS
 from plumbline.store.fitted import note_fit
-from plumbline.training.bag import Whole, network_checkpoints, network_folds, network_seed
-from plumbline.training.build import FreshFit, fit_fresh
+from plumbline.training.bag import Whole
+from plumbline.training.build import FreshFit
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.criteria import Criterion
-from plumbline.training.cross_validation import Fold
 from plumbline.training.device import choose_device, count_threads, device_name
 from plumbline.training.diagnosis import Diagnosis, Point, curve_json
 from plumbline.training.distributed import World, join
@@ -46,7 +34,6 @@ from plumbline.training.freeze import frozen_parameters
 from plumbline.training.launched import is_launched
 from plumbline.training.losses import fit_weights
 from plumbline.training.lr_finder import Sweep, sweep_csv
-from plumbline.training.progress import ProgressBar
 from plumbline.training.review import curves_csv, find_rate, review_fit
 from plumbline.training.sources import input_bytes
 from plumbline.training.transfer import Transfer, reasons
@@ -81,11 +68,8 @@ def run(config: Config, paths: Paths) -> Report:
 def _train(config: Config, paths: Paths) -> None:
     spec = load_spec(paths)
     preprocessor = read_json(paths.prepared / artifacts.PREPROCESSOR)
-    folds = _folds(config, paths, spec, preprocessor)
-    first, start = folds[0], folds[0].start
-    balanced = [resample(f.train, f.spec, config.normalize.balance, config.seed) for f in folds]
-    fitted = balanced[0]
-    criterion = _criterion(config, spec)
+    first = load_fold(config, paths, spec)
+    fitted, criterion = balanced(config, first), monitor_of(config, spec)
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
         every_epochs=config.runtime.checkpoint_epochs,
@@ -95,8 +79,8 @@ def _train(config: Config, paths: Paths) -> None:
         if world.is_main:
             checkpoints.clean_siblings()
             _tell_source(config, fitted, world)
-        fits = _fit_all(config, folds, balanced, criterion, world, checkpoints)
-        fresh = fits[0]
+        fits = fit_networks(config, paths, spec, first, world, checkpoints)
+        fresh = fits[0].fresh
         weights = fit_weights(config.train, spec.task, first.train.y, fitted.y, spec.n_outputs)
         diagnosis, points = review_fit(
             config,
@@ -107,11 +91,11 @@ def _train(config: Config, paths: Paths) -> None:
             per_class=weights,
             criterion=criterion,
             world=world,
-            start=start,
+            start=first.start,
         )
         finder = None
         if config.train.find_learning_rate:
-            finder = find_rate(config, first.spec, fitted, world, start)
+            finder = find_rate(config, first.spec, fitted, world, first.start)
         if not world.is_main:
             return
         values = {key: _at(config, key) for key in sorted(config.tune.space)}
@@ -131,7 +115,7 @@ def _train(config: Config, paths: Paths) -> None:
             architecture = describe(network, first.spec)
             artifacts.write(architecture, folder)
             if spec.networks:
-                artifacts.write(_bag_summary(folds, fits), folder)
+                artifacts.write(_bag_summary(fits), folder)
             summary = _summary(
                 config, paths, fresh, architecture, diagnosis, points, criterion, values, finder
             )
@@ -141,7 +125,7 @@ def _train(config: Config, paths: Paths) -> None:
             write_text(artifacts.inside(folder, artifacts.CURVES), curves)
             if finder is not None:
                 write_text(artifacts.inside(folder, artifacts.RATE_SWEEP), sweep_csv(finder))
-        whole = Whole.of(fits, spec)
+        whole = Whole.of([fit.fresh for fit in fits], spec)
         with sealed_dir(paths.model) as folder:
             save_bundle(
                 folder,
@@ -156,55 +140,17 @@ def _train(config: Config, paths: Paths) -> None:
         checkpoints.remove()
 
 
-def _folds(
-    config: Config, paths: Paths, spec: InputSpec, preprocessor: dict[str, Any]
-) -> list[Fold]:
-    """What the network is fitted on and stopped by; of a bag what each of its networks is."""
-    train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
-    if spec.networks:
-        folds = network_folds(train, val, spec, load_split(paths))
-    else:
-        start = None
-        if got := load_start(config, paths):
-            start = got[0].with_labels(TableTransformer.from_json(preprocessor).labels())
-        folds = [Fold(train=train, val=val, spec=spec, start=start)]
-    for fold in folds:
-        refuse_unfit(fold.train, fold.spec, "training")
-        refuse_unfit(fold.val, fold.spec, "validation")
-    return folds
-
-
-def _fit_all(
-    config: Config,
-    folds: list[Fold],
-    balanced: list[Examples],
-    criterion: Criterion | None,
-    world: World,
-    checkpoints: Checkpoints,
-) -> list[FreshFit]:
-    if len(folds) == 1:
-        return [_fit(config, folds[0], balanced[0], config.seed, criterion, world, checkpoints)]
-    fits = []
-    for number, (fold, train) in enumerate(zip(folds, balanced, strict=True)):
-        if world.is_main:
-            print(f"network {number + 1} of {len(folds)}", file=sys.stderr, flush=True)
-        seed = network_seed(config.seed, number)
-        own = network_checkpoints(checkpoints, number)
-        fits.append(_fit(config, fold, train, seed, criterion, world, own))
-    return fits
-
-
-def _bag_summary(folds: list[Fold], fits: list[FreshFit]) -> artifacts.BagSummary:
+def _bag_summary(fits: list[NetworkFit]) -> artifacts.BagSummary:
     return artifacts.BagSummary(
         networks=[
             {
-                "rows": len(fold.train),
-                "held_out": len(fold.val),
-                "epochs": len(fit.fitted.history),
-                "best_epoch": fit.fitted.best_epoch,
-                "best_score": fit.fitted.best_score,
+                "rows": fit.rows,
+                "held_out": fit.held_out,
+                "epochs": len(fit.fresh.fitted.history),
+                "best_epoch": fit.fresh.fitted.best_epoch,
+                "best_score": fit.fresh.fitted.best_score,
             }
-            for fold, fit in zip(folds, fits, strict=True)
+            for fit in fits
         ]
     )
 
@@ -235,49 +181,6 @@ def _key(config: Config, paths: Paths) -> str:
     if load_spec(paths).networks:
         files.append(paths.split / artifacts.SPLIT_INDEX)
     return fingerprint(content, (p for p in files if p.is_file()))
-
-
-def _fit(
-    config: Config,
-    fold: Fold,
-    train: Examples,
-    seed: int,
-    criterion: Criterion | None,
-    world: World,
-    checkpoints: Checkpoints,
-) -> FreshFit:
-    """Fit one network on `train`, the balanced rows of its fold."""
-    bar = ProgressBar(
-        epochs=config.train.epochs,
-        rows=len(train),
-        metric=criterion.name if criterion else None,
-        enabled=world.is_main,
-    )
-    with bar:
-        return fit_fresh(
-            config.model,
-            config.train,
-            fold.spec,
-            train,
-            fold.val,
-            seed=seed,
-            start=fold.start,
-            **(criterion.stopping(fold.spec.task) if criterion else {}),
-            world=world,
-            checkpoints=checkpoints,
-            on_epoch=bar,
-            on_step=bar.within,
-        )
-
-
-def _criterion(config: Config, spec: InputSpec) -> Criterion | None:
-    """What early stopping watches; None: the validation loss."""
-    name = config.train.monitor
-    if name == "loss":
-        return None
-    if name == "auto":
-        return criterion_of(resolve_metric(config.evaluate.metric, spec.task))
-    return criterion_of(resolve_metric(name, spec.task, "train.monitor"))
 
 
 def _summary(

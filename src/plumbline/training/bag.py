@@ -18,23 +18,20 @@ from plumbline.training.checkpoint import Checkpoints
 from plumbline.training.cross_validation import Fold
 
 
-def network_folds(train: Examples, val: Examples, spec: InputSpec, split: SplitIndex) -> list[Fold]:
-    """What each network is fitted on and stopped by, with the tensors that are its own.
+def network_fold(
+    train: Examples, val: Examples, spec: InputSpec, split: SplitIndex, network: int
+) -> Fold:
+    """What one network is fitted on and stopped by, with the tensors that are its own.
 
     Args:
         train, val: prepared for all networks, with `spec`.
     """
-    rows = Examples.concatenate([train, val])
+    names = spec.names_of_network(network)
+    rows = Examples.concatenate([train.renamed(names), val.renamed(names)])
     rows = rows.take(np.argsort(rows.rows, kind="stable"))
     assert split.bag is not None
-    number = split.bag[rows.rows]
-    folds = []
-    for network in range(spec.networks):
-        own, held_out = rows.renamed(spec.names_of_network(network)), number == network
-        folds.append(
-            Fold(train=own.take(~held_out), val=own.take(held_out), spec=spec.of_network(network))
-        )
-    return folds
+    held_out = split.bag[rows.rows] == network
+    return Fold(train=rows.take(~held_out), val=rows.take(held_out), spec=spec.of_network(network))
 
 
 def network_seed(seed: int, network: int) -> int:

@@ -18,6 +18,20 @@ from plumbline.kinds import Y_DTYPES, FloatArray, Task
 from plumbline.models.target import TargetTransform
 from plumbline.training.sources import UNLIMITED, BatchSource, open_source, resident
 
+STEPS = 32  # of an epoch that `batch_size: auto` makes, where it can
+SMALLEST, LARGEST = 32, 256  # rows of its batches
+
+
+def batch_size(config: TrainConfig, rows: int) -> int:
+    """Rows per batch, 0 for all in one. `auto`: a power of two from 32 to 256, the largest with
+    32 steps per epoch: patience counts epochs, and few steps are a short one."""
+    if config.batch_size != "auto":
+        return config.batch_size
+    size = LARGEST
+    while size > SMALLEST and rows < STEPS * size:
+        size //= 2
+    return size
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
@@ -87,7 +101,7 @@ class Plan:
         Raises:
             ParameterError: single-row batches for a model with batch normalization.
         """
-        batch = min(config.batch_size or rows, rows)
+        batch = min(batch_size(config, rows) or rows, rows)
         if has_batch_norm and batch == 1:
             raise ParameterError(
                 "batch normalization needs at least two rows per batch",

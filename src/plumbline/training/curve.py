@@ -12,7 +12,7 @@ from torch import Tensor
 from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
-from plumbline.training.batches import Rows
+from plumbline.training.batches import Rows, batch_size
 from plumbline.training.diagnosis import Point
 from plumbline.training.losses import choose_loss, loss_name
 
@@ -28,14 +28,15 @@ def learning_curve(
     The batch shrinks with the rows, so that every fit makes as many steps per epoch: else the
     smaller ones would be cut short, and more rows would always seem to help.
     """
+    whole = batch_size(config, len(train))
     order = np.random.default_rng([seed, len(train)]).permutation(len(train))
     points = []
     for share in sorted(config.learning_curve):
         rows = np.sort(order[: max(2, round(share * len(train)))])
         if len(rows) == len(train):
             break
-        least = min(config.batch_size, 2)  # batch normalization refuses a single row
-        batch = config.batch_size and max(least, round(share * config.batch_size))
+        least = min(whole, 2)  # batch normalization refuses a single row
+        batch = whole and max(least, round(share * whole))
         losses = fit_rows(train.take(rows), dataclasses.replace(config, batch_size=batch))
         points.append(Point(rows=len(rows), losses=losses))
     return points

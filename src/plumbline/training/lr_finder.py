@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,7 +15,7 @@ from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, Task
 from plumbline.models.parts import Parts
 from plumbline.models.target import TargetTransform
-from plumbline.training.batches import epoch_order
+from plumbline.training.batches import batch_size, epoch_order
 from plumbline.training.distributed import SINGLE_PROCESS, World
 from plumbline.training.loop import train_epoch
 from plumbline.training.schedule import Schedule
@@ -51,6 +52,7 @@ def sweep(
     parts: Parts = MappingProxyType({}),
 ) -> Sweep:
     """Run the test on a fresh model, which is spent afterwards."""
+    config = dataclasses.replace(config, batch_size=batch_size(config, len(train)))
     most = STEPS * config.accumulate * (config.batch_size or len(train))
     some = np.random.default_rng([seed, STEPS]).permutation(len(train))[:most]
     rows = train.take(np.sort(some))

@@ -56,19 +56,24 @@ def refuse_too_large(
         )
 
 
+def fitting_processes() -> int:
+    """How many processes fit into memory, by what torch alone needs in each; at least 1."""
+    return max(1, available_bytes(torch.device("cpu")) // PROCESS_BYTES)
+
+
 def refuse_too_many(processes: int, key: str) -> None:
     """Hold what each process needs for torch alone against the memory at hand.
 
     Raises:
         ParameterError: names `key`, which asks for so many.
     """
-    fitting = available_bytes(torch.device("cpu")) // PROCESS_BYTES
-    if processes > max(1, fitting):
+    fitting = fitting_processes()
+    if processes > fitting:
         raise ParameterError(
             "more processes than fit into memory",
             file="params.yaml",
             where=key,
-            wanted=f"at most {max(1, fitting)}",
+            wanted=f"at most {fitting}",
             got=processes,
             hint="lower it",
         )

@@ -157,3 +157,34 @@ class SearchBar(_Progress):
             self._first = done - 1  # told after a trial: this one is of this life
         words = f"best {self.metric} {best:.4f}" if best is not None else "no value yet"
         self._show(done, done, [words])
+
+
+class BagBar(_Progress):
+    """Sent (network, epochs done, or None at its end) by networks that are fitted side by side;
+    shows how many are done, and where the others are."""
+
+    unit, most, about = "network", "", "at most"
+
+    def __init__(
+        self, *, networks: int, epochs: int, enabled: bool = True, stream: TextIO | None = None
+    ) -> None:
+        super().__init__(networks, enabled=enabled, stream=stream)
+        self.epochs = epochs
+        self._running: dict[int, int] = {}
+        self._done = 0
+
+    def __call__(self, message: tuple[int, int | None]) -> None:
+        if not self.enabled:
+            return
+        network, epoch = message
+        if self._first is None:
+            self._first = ((epoch or 1) - 1) / self.epochs
+        if epoch is None:
+            self._running.pop(network, None)
+            self._done += 1
+        else:
+            self._running[network] = epoch
+        part = sum(self._running.values()) / self.epochs
+        words = [f"network {k + 1} in epoch {e}" for k, e in sorted(self._running.items())]
+        if words:
+            self._show(self._done, self._done + part, words)

@@ -16,7 +16,7 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.arrays import read_examples, write_examples
-from plumbline.training.batches import Plan, Rows, epoch_order
+from plumbline.training.batches import Plan, Rows, batch_size, epoch_order
 from plumbline.training.distributed import World
 
 CPU = torch.device("cpu")
@@ -41,6 +41,16 @@ def test_a_plan_takes_every_row_once(rows: int, batch: int, accumulate: int, nor
         assert min(sizes) > 1 and max(sizes) <= plan.batch + 1
     else:
         assert max(sizes) <= plan.batch
+
+
+@given(rows=st.integers(1, 20_000))
+def test_an_automatic_batch_leaves_an_epoch_enough_steps(rows: int) -> None:
+    config = short_fit(batch_size="auto")
+    size = batch_size(config, rows)
+    assert size in (32, 64, 128, 256)
+    assert size == 32 or rows >= 32 * size  # as many steps as asked for, where rows allow it
+    assert size == 256 or rows < 64 * size  # and no more than needed
+    assert Plan.of(rows, config).batch == min(size, rows)
 
 
 @given(n=st.integers(0, 50), start=st.integers(0, 9), size=st.integers(1, 7))

@@ -93,6 +93,8 @@ def _bag(reports: Reports, summary: Any) -> list[Block]:
     wanted = pick(reports.json(artifacts.SPLIT), "bag")
     if single := words(pick(wanted, "single")):
         note = f"The model is a single network: {single}."
+        if pick(wanted, "auto"):
+            return [Text(note)]
         return [Note(Status(state="warn", word="no bag"), note)]
     if not reports.exists(artifacts.BAG):
         return []

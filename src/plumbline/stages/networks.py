@@ -1,0 +1,181 @@
+"""The fits that make the model: one, or one for each network of a bag.
+
+On a processor the networks of a bag are fitted side by side, each on its share of the cores. Small
+networks hardly gain from a second thread, so two of them on two cores take little more than half
+the time of one after the other. Each process leaves the checkpoint of its finished fit; this one
+then goes through all of them in order, and does what is left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from plumbline import artifacts
+from plumbline.config import Config, Paths
+from plumbline.errors import UserError
+from plumbline.examples import Examples, InputSpec
+from plumbline.files import read_json
+from plumbline.kinds import Part
+from plumbline.preprocessing.balance import resample
+from plumbline.preprocessing.transform import TableTransformer
+from plumbline.stages.criterion import criterion_of
+from plumbline.stages.inputs import load_part, load_spec, load_split, refuse_unfit, resolve_metric
+from plumbline.stages.start import load_start
+from plumbline.training.bag import network_checkpoints, network_fold, network_seed
+from plumbline.training.build import FreshFit, fit_fresh
+from plumbline.training.checkpoint import Checkpoints
+from plumbline.training.criteria import Criterion
+from plumbline.training.cross_validation import Fold
+from plumbline.training.device import count_threads
+from plumbline.training.distributed import World, join
+from plumbline.training.memory import fitting_processes
+from plumbline.training.progress import BagBar, ProgressBar
+from plumbline.training.workers import Send, share_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkFit:
+    """One fit, and how many rows it was fitted on and stopped by."""
+
+    fresh: FreshFit
+    rows: int
+    held_out: int
+
+
+def load_fold(config: Config, paths: Paths, spec: InputSpec, network: int = 0) -> Fold:
+    """What the model is fitted on and stopped by; of a bag what one of its networks is."""
+    train, val = load_part(paths, Part.TRAIN), load_part(paths, Part.VAL)
+    if spec.networks:
+        fold = network_fold(train, val, spec, load_split(paths), network)
+    else:
+        start = None
+        if got := load_start(config, paths):
+            state = read_json(paths.prepared / artifacts.PREPROCESSOR)
+            start = got[0].with_labels(TableTransformer.from_json(state).labels())
+        fold = Fold(train=train, val=val, spec=spec, start=start)
+    refuse_unfit(fold.train, fold.spec, "training")
+    refuse_unfit(fold.val, fold.spec, "validation")
+    return fold
+
+
+def balanced(config: Config, fold: Fold) -> Examples:
+    """The rows that the fit sees."""
+    return resample(fold.train, fold.spec, config.normalize.balance, config.seed)
+
+
+def monitor_of(config: Config, spec: InputSpec) -> Criterion | None:
+    """What early stopping watches; None: the validation loss."""
+    name = config.train.monitor
+    if name == "loss":
+        return None
+    if name == "auto":
+        return criterion_of(resolve_metric(config.evaluate.metric, spec.task))
+    return criterion_of(resolve_metric(name, spec.task, "train.monitor"))
+
+
+def fit_networks(
+    config: Config,
+    paths: Paths,
+    spec: InputSpec,
+    first: Fold,
+    world: World,
+    checkpoints: Checkpoints,
+) -> list[NetworkFit]:
+    """Fit the network, or each network of the bag.
+
+    Args:
+        first: `load_fold` of the first.
+    """
+    if not spec.networks:
+        return [_fit(config, first, config.seed, world, checkpoints)]
+    threads = torch.get_num_threads()
+    count = _at_once(config, spec, world)
+    if count:
+        own = dataclasses.replace(config.runtime, threads=max(1, threads // count))
+        apart = dataclasses.replace(config, runtime=own)
+        tasks = [(apart, paths, checkpoints, network) for network in range(spec.networks)]
+        with BagBar(networks=spec.networks, epochs=config.train.epochs) as bar:
+            share_out(_fit_apart, tasks, count, bar)
+        torch.set_num_threads(own.threads)  # for what is left: the same sums
+    fits = []
+    for network in range(spec.networks):
+        fold = load_fold(config, paths, spec, network) if network else first
+        if world.is_main and not count:
+            print(f"network {network + 1} of {spec.networks}", file=sys.stderr, flush=True)
+        own_checkpoints = network_checkpoints(checkpoints, network)
+        seed = network_seed(config.seed, network)
+        fits.append(_fit(config, fold, seed, world, own_checkpoints, shown=not count))
+    torch.set_num_threads(threads)
+    return fits
+
+
+def _at_once(config: Config, spec: InputSpec, world: World) -> int:
+    """How many networks are fitted at once; 0: they are fitted here, one after the other."""
+    if world.size > 1 or world.device.type != "cpu":
+        return 0
+    count = min(spec.networks, count_threads(config.runtime, 1), fitting_processes())
+    return count if count > 1 else 0
+
+
+def _fit_apart(
+    config: Config, paths: Paths, checkpoints: Checkpoints, network: int, send: Send
+) -> None:
+    """In a process of its own: fit one network, whose checkpoint is the result."""
+    spec = load_spec(paths)
+    try:
+        with join(config.runtime, config.data.max_memory_mb) as world:
+            _fit(
+                config,
+                load_fold(config, paths, spec, network),
+                network_seed(config.seed, network),
+                world,
+                network_checkpoints(checkpoints, network),
+                shown=False,
+                on_epoch=lambda epoch, row: send((network, epoch)),
+            )
+    except UserError:
+        return  # met again, and told, by the process that waits
+    finally:
+        send((network, None))
+
+
+def _fit(
+    config: Config,
+    fold: Fold,
+    seed: int,
+    world: World,
+    checkpoints: Checkpoints,
+    *,
+    shown: bool = True,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> NetworkFit:
+    train, criterion = balanced(config, fold), monitor_of(config, fold.spec)
+    stopping: dict[str, Any] = criterion.stopping(fold.spec.task) if criterion else {}
+    bar = ProgressBar(
+        epochs=config.train.epochs,
+        rows=len(train),
+        metric=criterion.name if criterion else None,
+        enabled=world.is_main and shown,
+    )
+    with bar:
+        fresh = fit_fresh(
+            config.model,
+            config.train,
+            fold.spec,
+            train,
+            fold.val,
+            seed=seed,
+            start=fold.start,
+            **stopping,
+            world=world,
+            checkpoints=checkpoints,
+            on_epoch=on_epoch or bar,
+            on_step=bar.within,
+        )
+    return NetworkFit(fresh=fresh, rows=len(fold.train), held_out=len(fold.val))
