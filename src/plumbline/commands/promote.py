@@ -38,7 +38,10 @@ def promote(which: str, reason: str, paths: Paths) -> Report:
         version = _version(store, config.data.name, which)
         current = registry.champion(store, version.model)
         if current is not None and current.number == version.number:
-            return _report(f"{_named(version)} is the champion; nothing changed", noticed, paths)
+            text = f"{_named(version)} is the champion; nothing changed"
+            if noticed is None:
+                return Report(rows=[("champion", text)], outputs=[])
+            return _report(text, noticed, paths)
         _check_files(store, version)
         asks = config.register.ask_server
         server = [("server", ask_server(store, version, config, paths))] if asks else []

@@ -58,7 +58,7 @@ def read_content(
         tags=tags,
         dataset={
             "name": data["name"],
-            "digest": lineage["data"][:36],
+            "digest": short(lineage["data"]),
             "source_type": "local",
             "source": json.dumps({"uri": data["path"]}),
         },

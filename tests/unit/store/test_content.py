@@ -72,7 +72,7 @@ def test_undefined_values_are_left_out_of_curves(tmp_path: Path) -> None:
     result = read(tmp_path)
     assert [step for _, step, _ in result.curves] == [1, 2, 3]
     assert {key for key, _, _ in result.curves} == {"training/train_loss"}
-    assert result.dataset["digest"] == "d" * 36
+    assert result.dataset["digest"] == "d" * 12
     assert result.tags["mlflow.source.git.commit"] == "c0ffee"
 
 
