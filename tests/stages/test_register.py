@@ -524,6 +524,8 @@ def test_a_person_s_choice_is_left_alone(paths: Paths) -> None:
     client(paths).set_registered_model_alias("toy", "champion", "2")
     register.run(make_config(promote="review"), paths)
     assert aliases(paths)["champion"] == "2"
+    note = client(paths).get_run(result(paths)["run_id"]).data.tags["mlflow.note.content"]
+    assert note.index("by hand in MLflow") < note.index("Decision: a person decides")
 
 
 def drop_a_column(paths: Paths) -> None:

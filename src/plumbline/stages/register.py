@@ -37,6 +37,7 @@ from plumbline.store.rebuildable import (
 )
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
+from plumbline.words import champion_words
 
 BEFORE = STAGES[: STAGES.index("register")]
 
@@ -112,11 +113,17 @@ def _describe(store: Store, version: Version, decided: Mapping[str, Any], paths:
     metrics = artifacts.read(artifacts.Metrics, paths.root)
     model = artifacts.read(artifacts.TrainingSummary, paths.root).model
     words = decision_words(decided["decision"])
+    history = [dataclasses.asdict(move) for move in moves.moves_of(store, version.model)]
     tracking.describe_run(
         store,
         version.run_id,
         run_name(version.number, model, comparison, metrics),
-        run_note(comparison, decided["decision"], decided["reasons"]),
+        run_note(
+            comparison,
+            decided["decision"],
+            decided["reasons"],
+            champion_words(version.number, history),
+        ),
         {tracking.SHOWN_DECISION: words},
     )
     registry.show_decision(store, version, words)

@@ -92,10 +92,18 @@ def model_card(source: CardSource) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def run_note(comparison: Comparison, decision: str, reasons: Sequence[str]) -> str:
-    """The description of a run: the verdict, then the decision with its reasons."""
+def run_note(
+    comparison: Comparison, decision: str, reasons: Sequence[str], moved: str | None = None
+) -> str:
+    """The description of a run: the verdict, then the decision with its reasons.
+
+    Args:
+        moved: `words.champion_words` of its version.
+    """
     lines = [sentence(comparison.text), f"**Decision: {decision_words(decision)}**"]
     lines.append("\n".join(f"- {markdown(reason)}" for reason in reasons))
+    if moved is not None:
+        lines.insert(1, f"**Champion {markdown(moved)}**")
     lines.append("The page with all results is the artifact `reports/index.html`.")
     return "\n\n".join(line for line in lines if line)
 
