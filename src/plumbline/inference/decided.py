@@ -21,6 +21,7 @@ from plumbline.kinds import BoolArray, DoubleArray, IntArray, TargetKind
 State = Mapping[str, float | None]
 PREDICTED = "predicted"  # name of the column
 SET = "prediction_set"
+FEW_ROWS = 32
 
 
 def predicted_classes(prediction: DoubleArray, threshold: float | None = None) -> IntArray:
@@ -41,14 +42,18 @@ def _values(p: DoubleArray, threshold: float | None, column: int | None) -> NDAr
 DECIDE = {TargetKind.CLASSES: _classes, TargetKind.NUMBERS: _values}
 
 
+def _numbers(values: NDArray[Any]) -> pl.Series:
+    return pl.Series(np.ascontiguousarray(values, dtype=np.float64), nan_to_null=True)
+
+
 def as_labels(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
     """Class numbers (n,) as labels."""
     return pl.Series(list(classes), dtype=pl.String).gather(values.astype(np.int64))
 
 
 def as_numbers(values: NDArray[Any], classes: Sequence[str]) -> pl.Series:
-    """Values (n,) as they are."""
-    return pl.Series(values.astype(np.float64))
+    """Values (n,) as they are; null where they are none."""
+    return _numbers(values)
 
 
 SHOWN = {TargetKind.CLASSES: as_labels, TargetKind.NUMBERS: as_numbers}
@@ -76,6 +81,9 @@ Columns = dict[str, pl.Series]
 
 def _set_columns(state: State, prediction: DoubleArray, classes: Sequence[str]) -> Columns:
     inside = prediction_sets(state, prediction)
+    if len(inside) <= FEW_ROWS:  # an expression costs more than its work
+        sets = [[name for name, held in zip(classes, row, strict=True) if held] for row in inside]
+        return {SET: pl.Series(sets, dtype=pl.List(pl.String))}
     held = pl.DataFrame(dict(zip(map(str, range(len(classes))), inside.T, strict=True)))
     labels = [
         pl.when(pl.col(str(i))).then(pl.lit(name, pl.String)) for i, name in enumerate(classes)
@@ -84,7 +92,7 @@ def _set_columns(state: State, prediction: DoubleArray, classes: Sequence[str]) 
 
 
 def _interval_columns(state: State, prediction: DoubleArray, classes: Sequence[str]) -> Columns:
-    return {name: pl.Series(v) for name, v in prediction_intervals(state, prediction).items()}
+    return {name: _numbers(v) for name, v in prediction_intervals(state, prediction).items()}
 
 
 # by the name of the method in decision.json
@@ -108,7 +116,7 @@ def prediction_columns(prediction: DoubleArray, target: TargetSpec, decision: De
     decided = DECIDE[spec.target](prediction, decision.threshold, spec.column)
     columns = {PREDICTED: SHOWN[spec.target](decided, target.classes)}
     for number, name in enumerate(target.classes):
-        columns[f"p_{name}"] = pl.Series(prediction[:, number])
+        columns[f"p_{name}"] = _numbers(prediction[:, number])
     if decision.conformal is not None:
         method = str(decision.conformal["method"])
         if method not in CONFORMAL_COLUMNS:
@@ -120,7 +128,4 @@ def prediction_columns(prediction: DoubleArray, target: TargetSpec, decision: De
                 hint="use the version of plumbline that registered the model, or a newer one",
             )
         columns |= CONFORMAL_COLUMNS[method](decision.conformal, prediction, target.classes)
-    return {
-        name: values.fill_nan(None) if values.dtype.is_float() else values
-        for name, values in columns.items()
-    }
+    return columns

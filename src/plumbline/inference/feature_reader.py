@@ -7,6 +7,7 @@ model was trained with: text as a CSV file has it, native values as a Parquet fi
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,10 +20,14 @@ from plumbline.images import ImageReader
 from plumbline.images.cells import has_images, image_bytes
 from plumbline.images.files import FilesRead, read_files
 from plumbline.kinds import ColumnType
+from plumbline.preprocessing.row import WHITE
 from plumbline.tables import Column
 
 Extra = Literal["refuse", "ignore"]  # what becomes of a column that the training data had not
 PROBLEMS = {"row": pl.Int64, "column": pl.String, "value": pl.String, "reason": pl.String}
+FEW_ROWS = 32
+AS_THEY_ARE = {ColumnType.INTEGER: pl.Int64(), ColumnType.BOOLEAN: pl.Boolean()}
+TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
 MOST_CHARACTERS = 200  # of a value that is listed
 NATIVE = "numbers, booleans, text, dates, times"
 
@@ -43,6 +48,8 @@ class FeatureReader:
         self.optional = frozenset(c.name for c in columns if c.name in optional)
         self.known = frozenset({*known, *(c.name for c in columns)})
         self._images = [c for c in columns if c.type is ColumnType.IMAGE]
+        self._names = [c.name for c in columns]
+        self._words = {c.name: frozenset(c.format.words()) for c in columns}
 
     def check(self, kinds: Mapping[str, pl.DataType], extra: Extra = "refuse") -> None:
         """Refuse columns (name -> type) that the model cannot read.
@@ -81,8 +88,11 @@ class FeatureReader:
 
     def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame with missing cells in the columns that it lacks."""
-        absent = [c.name for c in self.columns if c.name not in frame.columns]
-        return frame.with_columns(pl.lit(None).alias(name) for name in absent)
+        present = set(frame.columns)
+        absent = [c.name for c in self.columns if c.name not in present]
+        return (
+            frame if not absent else frame.with_columns(pl.lit(None).alias(name) for name in absent)
+        )
 
     def with_files(
         self, frame: pl.DataFrame, folder: Path | None
@@ -118,7 +128,26 @@ class FeatureReader:
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns in their types; a cell that cannot be read is null."""
         kinds = frame.schema
-        return frame.select(typed(c, kinds[c.name]) for c in self.columns)
+        if len(frame) > FEW_ROWS:
+            return frame.select(typed(c, kinds[c.name]) for c in self.columns)
+        # of few rows the expressions cost more than their work
+        left = [c for c in self.columns if not self._is_typed(c, frame[c.name])]
+        own = frame if frame.columns == self._names else frame.select(self._names)
+        if not left:
+            return own
+        return own.with_columns(frame.select(typed(c, kinds[c.name]) for c in left).get_columns())
+
+    def _is_typed(self, column: Column, cells: pl.Series) -> bool:
+        """Whether cells are as `typed` would give them."""
+        if column.type is ColumnType.NUMBER:
+            numbers = cells.to_list() if cells.dtype == pl.Float64 else [math.nan]
+            return all(number is None or math.isfinite(number) for number in numbers)
+        if column.type in AS_THEY_ARE:
+            return cells.dtype == AS_THEY_ARE[column.type]
+        if column.type not in TEXTUAL or column.labels or cells.dtype != pl.String:
+            return False
+        words = self._words[column.name]
+        return all(c is None or (c.strip(WHITE) == c and c not in words) for c in cells.to_list())
 
     def problems(self, frame: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
         """Cells that cannot be read: `row`, `column`, `value`, `reason`, by row. The bytes of
@@ -128,7 +157,8 @@ class FeatureReader:
             values: the frame's rows, `typed`.
         """
         parts = []
-        given = frame.select(c.name for c in self.columns).null_count().row(0)
+        own = frame if frame.columns == self._names else frame.select(self._names)
+        given = own.null_count().row(0)
         read = values.null_count().row(0)
         for column, before, after in zip(self.columns, given, read, strict=True):
             if before == after:  # the rest is most of what the prediction of one row takes
@@ -146,6 +176,8 @@ class FeatureReader:
 
 
 def _by_row(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    if not parts:
+        return pl.DataFrame(schema=PROBLEMS)
     return pl.concat([pl.DataFrame(schema=PROBLEMS), *parts]).sort("row", maintain_order=True)
 
 

@@ -23,6 +23,7 @@ from plumbline.inference.version_files import VersionFiles
 from plumbline.kinds import IntArray
 from plumbline.preprocessing.bagged import each_transformer, load_transformer
 from plumbline.preprocessing.scalars import ScalarPreparer
+from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
 
 
@@ -160,14 +161,15 @@ class RowPredictor:
         good = _others(len(frame), problems)
         try:
             kept = _rows(values, good)
-            inputs = self._transformer.transform_frame(kept, good).inputs
+            inputs = self._inputs(kept, good)
         except DataError:  # an image: they are opened here, once
             problems = pl.concat([problems, self._reader.broken_images(frame)])
             problems = problems.unique(["row", "column"])
             good = _others(len(frame), problems)
             kept = _rows(values, good)
-            inputs = self._transformer.transform_frame(kept, good).inputs
-        problems = _with_reasons(problems.sort("row", "column"), refused)
+            inputs = self._inputs(kept, good)
+        if len(problems):
+            problems = _with_reasons(problems.sort("row", "column"), refused)
         table = self._table(inputs, kept)
         finite = _finite(table, self.spec.target.classes)
         if not finite.all():
@@ -180,6 +182,12 @@ class RowPredictor:
             positions = pl.Series(place).replace(-1, None)
             table = table.select(pl.all().gather(positions))
         return table, problems
+
+    def _inputs(self, values: pl.DataFrame, rows: IntArray) -> Inputs:
+        """The tensors of typed rows; of one row by the way that is short for one."""
+        if len(values) == 1 and isinstance(self._transformer, TableTransformer):
+            return self._transformer.transform_one(values.row(0, named=True))
+        return self._transformer.transform_frame(values, rows).inputs
 
     def _table(self, inputs: Inputs, values: pl.DataFrame) -> pl.DataFrame:
         """What is outputs of prepared rows: a column each.
@@ -218,8 +226,8 @@ def _others(rows: int, problems: pl.DataFrame) -> IntArray:
 
 def _finite(table: pl.DataFrame, classes: Sequence[str]) -> pl.Series:
     """The rows whose probabilities or value are numbers."""
-    outputs = table.select([f"p_{name}" for name in classes] or [PREDICTED])
-    return outputs.select(pl.all_horizontal(pl.all().is_finite().fill_null(False))).to_series()
+    outputs = [table[name].to_numpy() for name in [f"p_{name}" for name in classes] or [PREDICTED]]
+    return pl.Series(np.isfinite(outputs).all(axis=0))
 
 
 def _overflowing(values: pl.DataFrame, rows: IntArray) -> pl.DataFrame:
