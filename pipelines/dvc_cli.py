@@ -136,7 +136,7 @@ def _dvc(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that it can be ended with all that it started
         )
-        lines = _listen(process, say)
+        lines = listen(process, say)
         reply = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else None
     if process.returncode == 0:
         return reply
@@ -148,7 +148,7 @@ def _dvc(
     raise CommandError(message, code=None, retryable=reply["retryable"])
 
 
-def _listen(process: subprocess.Popen[bytes], say: Callable[[str], None]) -> list[str]:
+def listen(process: subprocess.Popen[bytes], say: Callable[[str], None]) -> list[str]:
     """Hand on what a process prints until it ends; gives the last lines."""
     with _guard:
         _running.add(process)

@@ -38,10 +38,10 @@ def run_name() -> str:
     given = flow_run.parameters or {}
     stages = f" {', '.join(given['targets'])}" if given.get("targets") else ""
     force = " (forced)" if given.get("force") else ""
-    return f"{_data_name(Path.cwd())} {datetime.now(UTC):%Y-%m-%d %H:%M}{stages}{force}"
+    return f"{data_name(Path.cwd())} {datetime.now(UTC):%Y-%m-%d %H:%M}{stages}{force}"
 
 
-def _data_name(root: Path) -> str:
+def data_name(root: Path) -> str:
     """`data.name` of params.yaml; a file that cannot be read is for the stages to refuse."""
     try:
         return str(

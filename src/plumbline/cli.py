@@ -22,7 +22,7 @@ from plumbline.kinds import TASKS, Task
 from plumbline.machine import refusal_behind
 from plumbline.outcome import Outcome
 from plumbline.results import summary
-from plumbline.stages import ABOUT, print_report
+from plumbline.stages import ABOUT, Report, print_report
 from plumbline.stopped import forget_stopped
 from plumbline.training.launched import is_launched
 
@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": "a prediction for every row of a file, by a registered model",
     "serve": "answer requests over HTTP by the champion, or another model",
     "monitor": "compare what was served with what the model was fitted to",
+    "retrain": "append labeled rows of the service's log, then run the graph",
     "versions": "every registered version, and who made which one champion",
     "promote": "make a version the champion; who and why are kept",
     "rollback": "make the former champion the champion again",
@@ -51,6 +52,7 @@ EXAMPLES = {
     "  plumbline predict new/ --output new.parquet --model models:/customers/3",
     "serve": "plumbline serve\n  plumbline serve --model models:/customers/3 --port 8001",
     "monitor": "plumbline monitor\n  plumbline monitor --model models:/customers/3",
+    "retrain": "plumbline retrain",
     "versions": "plumbline versions",
     "promote": 'plumbline promote 3 --reason "fewer false alarms in May"\n'
     '  plumbline promote @challenger --reason "checked by hand"',
@@ -158,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_serve(commands)
     _add_command(commands, "monitor", _monitor).add_argument("--model", help=MODEL)
+    _add_retrain(commands)
     _add_preview(commands)
     _add_command(commands, "versions", _versions)
     _add_moves(commands)
@@ -385,6 +388,30 @@ def _serve(arguments: argparse.Namespace) -> None:
         port=arguments.port,
         without_token=arguments.without_token,
     )
+
+
+def _add_retrain(commands: Any) -> None:
+    retrain = _add_command(commands, "retrain", _retrain)
+    retrain.add_argument("--now", action="store_true", help="whatever the cool-down says")
+    retrain.add_argument(
+        "--rows-only", action="store_true", help="append the rows and run nothing (for the flow)"
+    )
+
+
+def _retrain(arguments: argparse.Namespace) -> int:
+    from plumbline.commands.retrain import append_labeled, run_graph
+
+    begun = time.perf_counter()
+    paths = Paths(Path.cwd())
+    appended = append_labeled(paths, now=arguments.now)
+    rows = [("labeled rows", appended.why), *(appended.report.rows if appended.report else ())]
+    print_report("retrain", Report(rows=rows), time.perf_counter() - begun)
+    if arguments.rows_only or not appended.due:
+        return 0
+    code = run_graph(paths)
+    if code:
+        print("retraining failed: the champion is as it was, and goes on serving", file=sys.stderr)
+    return code
 
 
 def _monitor(arguments: argparse.Namespace) -> None:

@@ -651,6 +651,25 @@ def test_a_smaller_or_faster_version_is_measured(paths: Paths) -> None:
         assert any(" against " in reason for reason in outcome["reasons"])
 
 
+def test_the_newest_rows_alone_can_decide(paths: Paths) -> None:
+    """Rows that came last are at the end of the data; the test part is rows 200 to 399."""
+    register.run(make_config(recent_rows=150), paths)
+    train(paths, make_config(), skill=1.0)
+    register.run(make_config(recent_rows=150), paths)
+    reasons = result(paths)["reasons"]
+    assert any("among the last 150 rows" in reason for reason in reasons)
+    assert any("on 150 test rows" in reason for reason in reasons)
+    register.run(make_config(), paths)  # it is champion by now, and stays so
+    train(paths, make_config(), skill=0.5)
+    index = pl.read_parquet(paths.split / "index.parquet")
+    moved_parts = index.with_columns(part=pl.col("part").reverse())
+    moved_parts.write_parquet(paths.split / "index.parquet")
+    normalize.run(make_config(), paths)
+    register.run(make_config(recent_rows=20), paths)
+    assert result(paths)["decision"] == "review"
+    assert "none of the test rows" in " ".join(result(paths)["reasons"])
+
+
 def test_another_split_is_told(paths: Paths) -> None:
     register.run(make_config(), paths)
     index = pl.read_parquet(paths.split / "index.parquet")

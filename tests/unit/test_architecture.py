@@ -18,7 +18,7 @@ from plumbline.stages import STAGES, load_stage
 from plumbline.stages.tune import CANNOT_MATTER
 
 SHARED_SECTIONS = {"seed", "data", "model", "runtime"}
-OTHER_SECTIONS = {"serve", "monitor"}  # of commands that are no stage
+OTHER_SECTIONS = {"serve", "monitor", "retrain"}  # of commands that are no stage
 
 
 @pytest.fixture(scope="module")

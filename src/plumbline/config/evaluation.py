@@ -106,6 +106,7 @@ class RegisterConfig:
     benefit: Literal["size", "latency"] | None = None
     min_benefit: Share = 0.2
     margin: Positive = 0.01
+    recent_rows: PositiveInt | None = None
     approvals: int = Field(default=1, ge=1, le=20)
     ask_server: bool = True
     require_clean: bool = False

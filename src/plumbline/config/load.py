@@ -25,6 +25,7 @@ from plumbline.config.evaluation import (
 )
 from plumbline.config.model import Dimension, ModelConfig, TrainConfig, TuneConfig
 from plumbline.config.monitor import MonitorConfig
+from plumbline.config.retrain import RetrainConfig
 from plumbline.config.runtime import RuntimeConfig
 from plumbline.config.section import section
 from plumbline.config.serve import ServeConfig
@@ -57,6 +58,7 @@ class Config:
     report: ReportConfig = Field(default_factory=ReportConfig)
     serve: ServeConfig = Field(default_factory=ServeConfig)
     monitor: MonitorConfig = Field(default_factory=MonitorConfig)
+    retrain: RetrainConfig = Field(default_factory=RetrainConfig)
     tuned: tuple[str, ...] = ()
 
     def replace(self, values: Mapping[str, Any]) -> Self:

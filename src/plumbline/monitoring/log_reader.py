@@ -56,12 +56,12 @@ class LogReader:
 
     def __init__(self, folder: Path, version: str) -> None:
         self._version = version
-        self._labels = _read_labels(folder)
+        self._labels = read_labels(folder)
         self._files: list[LogFile] = []
         self._last: tuple[Path, pl.DataFrame] | None = None
         self.columns: dict[str, pl.DataType] = {}
         times, labeled = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for path in _files(folder / REQUESTS):
+        for path in log_files(folder / REQUESTS):
             rows = self._own(path, [*KEYS, "time", "version"])
             if rows is None or not len(rows):
                 continue
@@ -122,21 +122,35 @@ class LogReader:
         return self._last[1]
 
     def _own(self, path: Path, columns: list[str] | None) -> pl.DataFrame | None:
-        """The version's rows of a file; None where it was removed meanwhile, as old days are."""
-        try:
-            rows = pl.read_parquet(path, columns=columns)
-            return rows.filter(pl.col("version") == self._version)
-        except FileNotFoundError:
-            return None
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise _broken(path, error) from None
+        """The version's rows of a file; None where it is gone."""
+        rows = read_log_file(path, columns)
+        return None if rows is None else rows.filter(pl.col("version") == self._version)
 
 
-def _files(folder: Path) -> list[Path]:
+def read_log_file(path: Path, columns: list[str] | None) -> pl.DataFrame | None:
+    """A file of the log; None where it was removed meanwhile, as old days are.
+
+    Raises:
+        DataError: it is broken.
+    """
+    try:
+        return pl.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        return None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"cannot be read as a part of the service's log: {error}",
+            file=path,
+            hint="move the file away; what it held is lost to monitoring",
+        ) from None
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The files of a kind, the oldest day first."""
     return sorted(file for file in folder.glob("date=*/*.parquet") if not file.name.startswith("."))
 
 
-def _read_labels(folder: Path) -> pl.DataFrame:
+def read_labels(folder: Path) -> pl.DataFrame:
     """The last label of each row, and when it came."""
     frames = [
         pl.DataFrame(
@@ -148,13 +162,10 @@ def _read_labels(folder: Path) -> pl.DataFrame:
             }
         )
     ]
-    for path in _files(folder / FEEDBACK):
-        try:
-            frames.append(pl.read_parquet(path, columns=frames[0].columns))
-        except FileNotFoundError:
-            continue
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise _broken(path, error) from None
+    for path in log_files(folder / FEEDBACK):
+        labels = read_log_file(path, frames[0].columns)
+        if labels is not None:
+            frames.append(labels.select(frames[0].columns))
     whole = pl.concat(frames).sort("time", maintain_order=True)
     return whole.unique(list(KEYS), keep="last", maintain_order=True).rename({"time": LABELED})
 
@@ -168,11 +179,3 @@ def _together(frames: Sequence[pl.DataFrame], schema: dict[str, pl.DataType]) ->
     """Frames with some of the columns as one with all of them, in order."""
     empty = pl.DataFrame(schema=schema)
     return pl.concat([empty, *frames], how="diagonal_relaxed").select(list(schema))
-
-
-def _broken(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"cannot be read as a part of the service's log: {error}",
-        file=path,
-        hint="move the file away; what it held is lost to monitoring",
-    )

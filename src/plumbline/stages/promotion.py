@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import GateError
 from plumbline.evaluation.gate import GateDecision, GateResult, Rules, accept_first, decide_version
 from plumbline.evaluation.slices import Slice
+from plumbline.examples import Examples
 from plumbline.kinds import Part
 from plumbline.stages.champion import (
     Unfit,
@@ -37,7 +40,7 @@ def decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapp
     rules = _rules(config, paths)
     while True:
         current = registry.champion(store, version.model)
-        known = _known(store, version, current, rules)
+        known = _known(store, version, current, rules, config.register.recent_rows)
         settled = known is not None and version.tags.get(registry.SETTLED) == "true"
         decided = known or _ask_gate(store, version, current, rules, config, paths)
         if _number(registry.champion(store, version.model)) == _number(current):
@@ -72,7 +75,11 @@ def _rules(config: Config, paths: Paths) -> Rules:
 
 
 def _known(
-    store: Store, version: Version, current: Version | None, rules: Rules
+    store: Store,
+    version: Version,
+    current: Version | None,
+    rules: Rules,
+    recent_rows: int | None,
 ) -> dict[str, Any] | None:
     """What the gate said of the version, where that still holds: it is the champion, or champion
     and rules are the same, or a person moved the champion away from it."""
@@ -85,7 +92,11 @@ def _known(
     by_person = bool(history) and history[-1].how != "gate"
     if by_person and any(move.after == version.number for move in history):
         return known
-    now = {"against": _number(current), "rules": dataclasses.asdict(rules)}
+    now = {
+        "against": _number(current),
+        "rules": dataclasses.asdict(rules),
+        "recent_rows": recent_rows,
+    }
     return known if all(known.get(name) == value for name, value in now.items()) else None
 
 
@@ -105,7 +116,12 @@ def _ask_gate(
         former = [m.after for m in moves.moves_of(store, version.model) if m.after is not None]
         gone = former[-1] if former and current is None else None
         result, against = accept_first(rules, former=gone), None
-    return {**result.to_json(), "against": against, "rules": dataclasses.asdict(rules)}
+    return {
+        **result.to_json(),
+        "against": against,
+        "rules": dataclasses.asdict(rules),
+        "recent_rows": config.register.recent_rows,
+    }
 
 
 def _server_answer(store: Store, version: Version, config: Config, paths: Paths) -> dict[str, str]:
@@ -143,8 +159,14 @@ def _compare(
     store: Store, version: Version, baseline: Version, rules: Rules, config: Config, paths: Paths
 ) -> GateResult:
     """Score both on the same test rows; a person decides where that cannot be done."""
-    test = load_part(paths, Part.TEST)
+    test = _compared_rows(config, paths)
     name = f"version {baseline.number}"
+    if not len(test):
+        reason = (
+            f"none of the test rows is among the last {config.register.recent_rows:,} rows of the "
+            "data (register.recent_rows)"
+        )
+        return GateResult(decision=GateDecision.REVIEW, reasons=(reason,))
     folder = registry.files_of(store, baseline)
     try:
         contract_of(folder)
@@ -160,8 +182,12 @@ def _compare(
     new, old = scored.candidate, champion.candidate
     if rules.benefit is not None:
         new, old = measure_costs(rules.benefit, scored, champion)
-    result = decide_version(test.y, new, old, _slices(config, paths), rules, config.seed)
+    result = decide_version(test.y, new, old, _slices(config, paths, test), rules, config.seed)
     reasons = [f"champion is {name}"]
+    if config.register.recent_rows is not None:
+        reasons.append(
+            f"compared on the test rows among the last {config.register.recent_rows:,} rows"
+        )
     if baseline.tags.get(SPLIT) != hash_of_split(paths):
         reasons.append(
             "the champion was trained on another split and may have seen some of these rows: "
@@ -170,15 +196,24 @@ def _compare(
     return dataclasses.replace(result, reasons=(*reasons, *result.reasons))
 
 
-def _slices(config: Config, paths: Paths) -> list[Slice]:
-    """The slices that the evaluate stage showed, as positions in the test rows."""
+def _compared_rows(config: Config, paths: Paths) -> Examples:
+    """The test rows, or those among the newest rows of the data, which `ingest` puts at its end."""
+    test, recent = load_part(paths, Part.TEST), config.register.recent_rows
+    if recent is None:
+        return test
+    table, _ = load_table(config, paths)
+    return test.take(np.asarray(test.rows) >= table.rows - table.test_rows - recent)
+
+
+def _slices(config: Config, paths: Paths, test: Examples) -> list[Slice]:
+    """The slices that the evaluate stage showed, as positions in the rows that are compared."""
     shown_slices = artifacts.read(artifacts.SliceScores, paths.root).slices
     columns = list(dict.fromkeys(one["column"] for one in shown_slices))
     wanted = {(one["column"], one["value"]) for one in shown_slices}
     if not columns:
         return []
     table, schema = load_table(config, paths)
-    train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
+    train = load_part(paths, Part.TRAIN)
     smallest = config.evaluate.min_slice_rows
     slices = slice_rows(table, schema, columns, train, test, auto=False, min_rows=smallest)
     return [one for one in slices if (one.column, one.value) in wanted]

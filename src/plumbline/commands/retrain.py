@@ -1,0 +1,174 @@
+"""`plumbline retrain`: labeled rows of the log become a new data version, and the graph runs.
+
+What was appended is noted by the keys of its rows. A note of what is about to be appended is
+written before: a run that is killed between the two is finished by the next.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from plumbline.commands.data_lock import replacing_data
+from plumbline.commands.ingest import ingest
+from plumbline.commands.repro import repro
+from plumbline.config import Config, Paths, load_config
+from plumbline.data.load import load_expectations
+from plumbline.errors import DataError, GateError
+from plumbline.files import exclusive, new_file, read_json, write_json
+from plumbline.monitoring.labeled_rows import as_data, choose_rows, labeled_rows
+from plumbline.monitoring.log_reader import KEYS
+from plumbline.stages import Report
+
+STATE, TAKEN = "retraining.json", "appended.parquet"  # in the folder of the history
+ROWS, PENDING = "labeled_rows.parquet", "pending.parquet"
+KEY_TYPES = {"request_id": pl.String(), "row": pl.Int32()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appended:
+    """Whether there is something to train on; `why` says it in words."""
+
+    due: bool
+    rows: int
+    why: str
+    report: Report | None = None
+
+
+def append_labeled(paths: Paths, *, now: bool = False, clock: float | None = None) -> Appended:
+    """Append labeled rows of the log to the data, unless it is too early or there are too few.
+
+    Args:
+        now: whatever the cool-down says.
+        clock: seconds since 1970; None: it is.
+
+    Raises:
+        DataError: the log lacks what a row of the data needs, or is broken.
+        GateError: rows fail a critical expectation.
+        StorageError: another retraining is under way, or something reads the data.
+    """
+    config = load_config(paths.params)
+    clock = time.time() if clock is None else clock
+    with exclusive(paths.locks / "retrain", "'plumbline retrain'"):
+        place = paths.root / config.monitor.folder
+        until = _cool_until(place / STATE, config.retrain.cooldown_hours)
+        if until is not None and clock < until and not now:
+            moment = dt.datetime.fromtimestamp(until, dt.UTC)
+            return Appended(
+                due=False, rows=0, why=f"too early: not again before {moment:%Y-%m-%d %H:%M} UTC"
+            )
+        return _append(config, paths, place, clock)
+
+
+def note_outcome(paths: Paths, outcome: str, message: str) -> None:
+    """Keep how the last retraining ended."""
+    file = paths.root / load_config(paths.params).monitor.folder / STATE
+    write_json(file, {**_state(file), "outcome": outcome, "message": message})
+
+
+def _append(config: Config, paths: Paths, place: Path, clock: float) -> Appended:
+    work = paths.state / "retrain"
+    if (work / PENDING).exists():  # a killed run had begun with these
+        return _appended(config, paths, place, clock, _ingest(paths, work, place))
+    rows = labeled_rows(paths.root / config.serve.log.folder)
+    new = choose_rows(rows, _taken(place), config.retrain, config.monitor, round(clock * 1e6))
+    if len(new) < config.retrain.min_rows:
+        return Appended(
+            due=False,
+            rows=0,
+            why=f"too few: {len(new):,} labeled rows that the data have not, "
+            f"{config.retrain.min_rows:,} wanted (retrain.min_rows)",
+        )
+    schema = load_expectations(paths.expectations, config.data).schema
+    hidden = {*config.serve.log.mask, *config.serve.log.hash}
+    _write(as_data(new, schema, hidden), work / ROWS)
+    _write(new.select(KEYS), work / PENDING)
+    return _appended(config, paths, place, clock, _ingest(paths, work, place))
+
+
+def _ingest(paths: Paths, work: Path, place: Path) -> tuple[int, Report | None]:
+    """Append what is pending, and note it; how many rows, and what `ingest` says."""
+    keys = pl.read_parquet(work / PENDING)
+    report: Report | None = None
+    try:
+        with replacing_data(paths, "'plumbline retrain'"):
+            report = ingest(work / ROWS, paths)
+    except DataError as error:
+        if "holds no new row" not in error.what:
+            (work / PENDING).unlink()  # nothing was appended: the next run chooses anew
+            raise
+    except GateError:
+        (work / PENDING).unlink()
+        raise
+    _write(pl.concat([_taken(place), keys]), place / TAKEN)
+    (work / PENDING).unlink()
+    return len(keys), report
+
+
+def _appended(
+    config: Config, paths: Paths, place: Path, clock: float, done: tuple[int, Report | None]
+) -> Appended:
+    rows, report = done
+    begun = dt.datetime.fromtimestamp(clock, dt.UTC).isoformat(timespec="seconds")
+    state = {"begun": begun, "rows": rows, "policy": config.retrain.rows, "outcome": "running"}
+    write_json(place / STATE, {**state, "message": ""})
+    why = f"{rows:,} labeled rows of the log are part of the data now"
+    return Appended(due=True, rows=rows, why=why, report=report)
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    with new_file(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd")
+
+
+def _taken(place: Path) -> pl.DataFrame:
+    """Keys of the rows that were appended before."""
+    if not (place / TAKEN).exists():
+        return pl.DataFrame(schema=KEY_TYPES)
+    try:
+        return pl.read_parquet(place / TAKEN).select(
+            pl.col(n).cast(t) for n, t in KEY_TYPES.items()
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"cannot be read: {error}",
+            file=place / TAKEN,
+            hint="move the file away; rows of the log that the data have may be appended again",
+        ) from None
+
+
+def _state(file: Path) -> dict[str, Any]:
+    try:
+        state = read_json(file)
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _cool_until(file: Path, hours: float) -> float | None:
+    """When the next may begin, in seconds since 1970; a failed one cools down as well."""
+    try:
+        begun = dt.datetime.fromisoformat(_state(file)["begun"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return begun.timestamp() + hours * 3600
+
+
+def run_graph(paths: Paths) -> int:
+    """Run the graph on what was appended; returns the exit code of the stage that failed.
+
+    Raises:
+        StorageError: DVC itself failed.
+    """
+    try:
+        code = repro(paths.root, [], force=False)
+    except Exception as error:
+        note_outcome(paths, "failed", str(error))
+        raise
+    note_outcome(paths, "failed" if code else "done", f"a stage ended with {code}" if code else "")
+    return code

@@ -1,0 +1,197 @@
+"""Labeled rows of the log become a new data version, once; then the graph runs, or says why not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from tests.behaviour.test_ingest import data, lines, version, write
+
+from plumbline import cli
+from plumbline.commands import retrain
+from plumbline.commands.retrain import append_labeled
+from plumbline.config import Paths
+from plumbline.config.monitor import MonitorConfig
+from plumbline.config.retrain import RetrainConfig
+from plumbline.errors import DataError, GateError
+from plumbline.kinds import ColumnType, Role, Task
+from plumbline.monitoring.labeled_rows import as_data, choose_rows
+from plumbline.tables import Column, Schema
+
+NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+@pytest.fixture
+def shop(checkout: Path, tmp_path: Path) -> Path:
+    file = write(tmp_path / "shop.csv", lines(60))
+    assert cli.main(["init", "--data", str(file), "--target", "bought"]) == 0
+    set_params(checkout, min_rows=10)
+    return checkout
+
+
+def set_params(checkout: Path, **values: Any) -> None:
+    params = yaml.safe_load((checkout / "params.yaml").read_text())
+    params.setdefault("retrain", {}).update(values)
+    (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def log(checkout: Path, rows: int, labeled: int, seed: int = 1, age: int = 40) -> None:
+    """A part of the service's log, with labels of the first rows."""
+    rng = np.random.default_rng(seed)
+    ids = [f"{seed:016x}{i:016x}" for i in range(rows)]
+    keys = {"request_id": ids, "row": pl.Series([0] * rows, dtype=pl.Int32)}
+    requests = pl.DataFrame(
+        {
+            **keys,
+            "time": [NOW - dt.timedelta(minutes=rows - i) for i in range(rows)],
+            "version": ["shop/1"] * rows,
+            "input.age": pl.Series([age + i % 9 for i in range(rows)], dtype=pl.Int64),
+            "input.income": rng.uniform(1, 90_000, rows).round(1),
+            "input.city": rng.choice(["A", "B", "C"], rows),
+        }
+    )
+    labels = pl.DataFrame({**keys, "label": ["ny"[i % 2] for i in range(rows)]})
+    labels = labels.with_columns(pl.lit(NOW).alias("time"))[:labeled]
+    for kind, frame in (("requests", requests), ("feedback", labels)):
+        place = checkout / "logs" / "serving" / kind / f"date={NOW:%Y-%m-%d}"
+        place.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(place / f"{seed}.parquet")
+
+
+def test_labeled_rows_are_appended_once(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Path] = []
+    monkeypatch.setattr(retrain, "repro", lambda root, *_, **__: runs.append(root) or 0)
+    before = version(shop)
+    log(shop, rows=30, labeled=20)
+    assert cli.main(["retrain"]) == 0
+    assert "20 labeled rows" in capsys.readouterr().out
+    assert len(data(shop)) == 80 and data(shop)[:60] == lines(60) and version(shop) != before
+    assert data(shop)[60].startswith("40,") and data(shop)[60].endswith(",n")
+    assert len(runs) == 1
+    assert cli.main(["retrain"]) == 0
+    assert "too early" in capsys.readouterr().out
+    assert cli.main(["retrain", "--now"]) == 0
+    assert "too few: 0 labeled rows" in capsys.readouterr().out
+    log(shop, rows=30, labeled=15, seed=2)
+    assert cli.main(["retrain", "--now", "--rows-only"]) == 0
+    assert len(data(shop)) == 95 and len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    "killed_at", ["labeled_rows.parquet", "pending.parquet", "appended.parquet"]
+)
+def test_a_killed_run_is_finished_by_the_next_and_no_row_is_appended_twice(
+    shop: Path, killed_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frame = retrain._write
+
+    def dies(frame: pl.DataFrame, path: Path) -> None:
+        if path.name == killed_at:
+            raise KeyboardInterrupt
+        write_frame(frame, path)
+
+    log(shop, rows=20, labeled=20)
+    with monkeypatch.context() as patched:
+        patched.setattr(retrain, "_write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            append_labeled(Paths(shop))
+    log(shop, rows=20, labeled=20, seed=2)
+    assert append_labeled(Paths(shop)).due
+    append_labeled(Paths(shop), now=True)
+    assert len(data(shop)) == len(set(data(shop))) == 100
+
+
+def test_rows_that_break_an_expectation_stop_it(shop: Path) -> None:
+    before = (data(shop), version(shop))
+    log(shop, rows=20, labeled=20, age=4000)
+    with pytest.raises(GateError, match="column 'age'"):
+        append_labeled(Paths(shop))
+    assert (data(shop), version(shop)) == before
+    assert not (shop / ".plumbline/retrain/pending.parquet").exists()
+
+
+def test_a_stage_that_fails_leaves_the_champion_and_says_so(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrain, "repro", lambda *_, **__: 3)
+    log(shop, rows=20, labeled=20)
+    assert cli.main(["retrain"]) == 3
+    assert "the champion is as it was" in capsys.readouterr().err
+    state = (shop / "monitoring" / "retraining.json").read_text()
+    assert '"failed"' in state and "a stage ended with 3" in state
+
+
+def made(rows: int) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "request_id": [f"{i:032x}" for i in range(rows)],
+            "row": pl.Series([0] * rows, dtype=pl.Int32),
+            "time": [NOW - dt.timedelta(hours=rows - i) for i in range(rows)],
+        }
+    )
+
+
+def chosen_rows(logged: pl.DataFrame, taken: pl.DataFrame | None = None, **config: Any) -> set[str]:
+    taken = logged[:0] if taken is None else taken
+    now = round(NOW.replace(tzinfo=dt.UTC).timestamp() * 1e6)
+    monitor = MonitorConfig(window_hours=2)
+    kept = choose_rows(
+        logged, taken.select("request_id", "row"), RetrainConfig(**config), monitor, now
+    )
+    return set(kept["request_id"])
+
+
+def test_which_rows_are_taken() -> None:
+    rows = made(400)
+    names = rows["request_id"].to_list()
+    assert chosen_rows(rows) == set(names)
+    assert chosen_rows(rows, rows[:300]) == set(names[300:])
+    assert chosen_rows(rows, rows="window", windows=5) == set(names[-10:])
+    sample = chosen_rows(rows, rows="reservoir", max_rows=100)
+    assert len(sample) == 100
+    later = chosen_rows(made(800), rows="reservoir", max_rows=100)
+    assert 25 < len(sample & later) < 75  # half of the sample goes when as many rows have come
+
+
+@pytest.mark.parametrize(
+    ("column", "hidden", "words"),
+    [
+        (Column(name="c", type=ColumnType.IMAGE), (), "hashes of images"),
+        (Column(name="c", type=ColumnType.NUMBER), ("c",), "masks or hashes"),
+        (Column(name="g", type=ColumnType.CATEGORY, role=Role.GROUP), (), "group of the rows"),
+    ],
+)
+def test_what_the_log_has_not_got_is_named(
+    column: Column, hidden: tuple[str, ...], words: str
+) -> None:
+    target = Column(name="y", type=ColumnType.CATEGORY, role=Role.TARGET)
+    schema = Schema(columns=(column, target), task=Task.BINARY, classes=("n", "y"))
+    rows = made(3).with_columns(pl.lit("x").alias("input.c"), pl.lit("n").alias("label"))
+    with pytest.raises(DataError, match=f"column '{column.name}'.*{words}"):
+        as_data(rows, schema, hidden)
+
+
+def test_what_the_model_does_not_read_is_filled() -> None:
+    schema = Schema(
+        columns=(
+            Column(name="id", type=ColumnType.CATEGORY, role=Role.ID),
+            Column(name="when", type=ColumnType.DATE, role=Role.TIME),
+            Column(name="note", type=ColumnType.TEXT, role=Role.IGNORE),
+            Column(name="x", type=ColumnType.INTEGER),
+            Column(name="y", type=ColumnType.NUMBER, role=Role.TARGET),
+        ),
+        task=Task.REGRESSION,
+    )
+    rows = made(2).with_columns(pl.Series("input.x", [1.0, None]), pl.lit("2.5").alias("label"))
+    frame = as_data(rows, schema, ())
+    assert frame["id"].to_list() == [f"{i:032x}-0" for i in range(2)]
+    assert frame["when"].to_list() == rows["time"].to_list()
+    assert frame["note"].null_count() == 2 and frame["x"].to_list() == [1, None]
+    assert frame["y"].to_list() == [2.5, 2.5]
