@@ -23,7 +23,7 @@ from plumbline import telemetry
 from plumbline.config.ports import MLFLOW_PORT, PORTS, PREFECT_PORT
 from plumbline.errors import ParameterError, PlumblineError, StorageError
 
-POOL = "plumbline"
+POOL, TRAINING_QUEUE = "plumbline", "training"
 WORK = ("worker", "start", "--pool", POOL, "--type", "process")
 SERVER, WORKER, MLFLOW = "prefect-server", "prefect-worker", "mlflow-ui"
 STORES = ("postgres", "objects")  # of the stack
@@ -63,7 +63,7 @@ def flow(root: Path, rest: list[str]) -> int:
 def deploy(root: Path) -> None:
     """Start server, work pool and worker, and register the deployments of prefect.yaml."""
     shown = start_worker(root)
-    print(f"Prefect   {shown.removesuffix('/api')}  (deployment training/weekly-training)")
+    print(f"Prefect   {shown.removesuffix('/api')}/deployments")
     print(f"logs      {run_folder(root).relative_to(root)}/")
     print(f"run now   PREFECT_API_URL={shown} prefect deployment run training/weekly-training")
     print("end       make deploy-down")
@@ -84,15 +84,22 @@ def start_worker(root: Path, server_only: Mapping[str, str] | None = None) -> st
         healthy=lambda: again or _online(api, begun),
     )
     start(run_folder(root), service, variables, root)
-    _prefect(variables, root, "--no-prompt", "deploy", "--all")
+    _register(variables, root)
     return _without_password(api)
+
+
+def _register(variables: Mapping[str, str], root: Path) -> None:
+    """Register the deployments; trainings run one at a time, whichever deployment they are of."""
+    _prefect(variables, root, "--no-prompt", "deploy", "--all")
+    limit = ("work-queue", "set-concurrency-limit", TRAINING_QUEUE, "1", "--pool", POOL)
+    _prefect(variables, root, *limit)
 
 
 def worker(root: Path) -> None:
     """Register the deployments and become their worker, in the foreground: for containers."""
     variables = _server(root)
     _prefect(variables, root, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-    _prefect(variables, root, "--no-prompt", "deploy", "--all")
+    _register(variables, root)
     os.execve(BIN / "prefect", [str(BIN / "prefect"), *WORK], variables)
 
 
