@@ -71,7 +71,7 @@ def test_labeled_rows_are_appended_once(
     before = version(shop)
     log(shop, rows=30, labeled=20)
     assert cli.main(["retrain"]) == 0
-    assert "20 labeled rows" in capsys.readouterr().out
+    assert "20 rows of the log are part" in capsys.readouterr().out
     assert len(data(shop)) == 80 and data(shop)[:60] == lines(60) and version(shop) != before
     assert data(shop)[60].startswith("40,") and data(shop)[60].endswith(",n")
     assert len(runs) == 1

@@ -117,7 +117,9 @@ def _appended(
     begun = dt.datetime.fromtimestamp(clock, dt.UTC).isoformat(timespec="seconds")
     state = {"begun": begun, "rows": rows, "policy": config.retrain.rows, "outcome": "running"}
     write_json(place / STATE, {**state, "message": ""})
-    why = f"{rows:,} labeled rows of the log are part of the data now"
+    why = f"{rows:,} rows of the log are part of the data now"
+    if report is None:
+        why = f"the data have the {rows:,} labeled rows of the log already"
     return Appended(due=True, rows=rows, why=why, report=report)
 
 
