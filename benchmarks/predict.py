@@ -136,7 +136,7 @@ def make_version(folder: Path) -> None:
     )
     transformer = TableTransformer(schema, NormalizeConfig()).fit(raw, seed=0)
     spec = transformer.spec_
-    model = build_model(ModelConfig(name="mlp", width=256, depth=2), spec, seed=0)
+    model = build_model(ModelConfig(name="mlp", number_embedding="periodic"), spec, seed=0)
     graph = to_onnx(model, spec, target=None, temperature=1.0, opset=18, metadata={})
     version = folder / "version"
     version.mkdir()

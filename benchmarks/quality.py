@@ -34,6 +34,7 @@ from plumbline.evaluation.metrics import METRICS, all_scores, score
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import sha256
 from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.models.embeddings import choose_embedding
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.split import make_split, read_rows, resolve
@@ -160,6 +161,8 @@ def prepare(
         )
         for p in (Part.VAL, Part.TEST)
     )
+    embedding = choose_embedding(config.model.number_embedding, len(train))
+    config = replace(config, model=replace(config.model, number_embedding=embedding))
     frame = table.frame.select(c.name for c in schema.features).collect().to_pandas()
     for column in frame.select_dtypes("object").columns:
         frame[column] = frame[column].astype("category")

@@ -99,7 +99,7 @@ class Version:
             kept = tuple(c for c in self.schema.columns if c.name not in features)
             self.schema, self.rows = replace(self.schema, columns=kept), self.rows.drop(features)
         rows = np.arange(ROWS)
-        self.transformer = TableTransformer(self.schema, NormalizeConfig())
+        self.transformer = TableTransformer(self.schema, NormalizeConfig(linear_channel="curved"))
         self.examples = self.transformer.fit_transform(self.rows.lazy(), rows, seed=0)
         spec = self.transformer.spec_
         model = build_model(small_model(), spec, seed=0)

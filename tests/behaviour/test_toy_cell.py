@@ -185,7 +185,7 @@ def test_it_goes_through_every_stage(tmp_path: Path) -> None:
     contract = read_json(paths.onnx / "contract.json")
     assert contract["inputs"]["letters_0"]["sources"] == ["note"] * LETTERS
     metrics = read_json(paths.reports / "metrics.json")
-    assert metrics["test"]["accuracy"] > 0.8  # x alone gives 0.6
+    assert metrics["test"]["accuracy"] > 0.75  # x alone gives 0.6
     importance = read_json(paths.reports / "explain" / "importance.json")
     assert next(iter(importance["columns"])) == "note"
     faithfulness = read_json(paths.reports / "explain" / "faithfulness.json")

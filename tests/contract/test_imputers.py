@@ -61,6 +61,7 @@ def test_the_same_number_as_the_peer(name: str, column: str) -> None:
 def test_gaps_take_the_value_and_are_marked(name: str, scale: str) -> None:
     """Imputed before scaling, so a gap and the value itself give the same number."""
     config = NormalizeConfig(
+        linear_channel="none",
         scale=scale,  # type: ignore[arg-type]
         impute=name,  # type: ignore[arg-type]
         impute_constant=2.0,
@@ -78,13 +79,15 @@ def test_gaps_take_the_value_and_are_marked(name: str, scale: str) -> None:
 
 
 def test_a_column_without_gaps_has_no_indicator_and_still_takes_gaps() -> None:
-    fitted = TableTransformer(SCHEMA, NormalizeConfig()).fit(frame(np.arange(9.0)), seed=0)
+    fitted = TableTransformer(SCHEMA, NormalizeConfig(linear_channel="none")).fit(
+        frame(np.arange(9.0)), seed=0
+    )
     assert tensor(fitted.spec_, "num").features == ("x",)
     out = fitted.transform(frame(np.array([4.0, np.nan])), np.arange(2))
     assert out.inputs["num"][0, 0] == out.inputs["num"][1, 0]
 
 
 def test_the_indicator_can_be_left_out_for_one_column() -> None:
-    config = NormalizeConfig(columns={"x": ColumnConfig(indicator=False)})
+    config = NormalizeConfig(linear_channel="none", columns={"x": ColumnConfig(indicator=False)})
     fitted = TableTransformer(SCHEMA, config).fit(frame(np.array([1.0, 2, 5, np.nan])), seed=0)
     assert tensor(fitted.spec_, "num").features == ("x",)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file
 from tests.made import outputs, write_table
 
 from plumbline import artifacts
@@ -273,6 +274,20 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(
     assert "network 2 of 3" not in capfd.readouterr().err
     monkeypatch.setattr(networks, "_fit_apart", killed)
     assert fit(2) == alone
+
+
+def test_a_fit_starts_from_the_first_network_of_a_bag(tmp_path: Path) -> None:
+    _, bag = fitted(tmp_path / "bag")
+    model = {"name": "mlp", "width": 16, "depth": 1, "dropout": 0.1, "start_from": str(bag.model)}
+    _, paths = fitted(tmp_path / "own", model=model, train={"freeze": {"backbone": "all"}})
+    assert load_spec(paths).networks == 0
+    start = artifacts.read(artifacts.TrainingSummary, paths.root).start
+    assert start is not None and not start["left"]
+    theirs, ours = (load_file(p / "weights.safetensors") for p in (bag.model, paths.model))
+    kept = [name for name in ours if name.startswith("hidden.")]
+    assert kept
+    for name in kept:
+        assert np.array_equal(ours[name], theirs[f"members.0.network.{name}"])
 
 
 def killed(*given: Any) -> None:

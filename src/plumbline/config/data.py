@@ -41,7 +41,7 @@ FoldMethod = Literal[
 Scaler = Literal[
     "auto", "zscore", "minmax", "log", "robust", "soft_clip", "quantile", "yeo_johnson", "none"
 ]
-LinearChannel = Literal["none", "curved", "all"]
+LinearChannel = Literal["auto", "none", "curved", "all"]
 Imputer = Literal["mean", "median", "mode", "constant"]
 Encoder = Literal["ordinal", "onehot", "target_mean", "frequency"]
 Dates = Literal["parts", "cyclic", "both", "drop"]
@@ -198,7 +198,7 @@ class NormalizeConfig:
     """How columns become numbers. `columns` overrides by name: {age: {scale: log}}."""
 
     scale: Scaler = "auto"
-    linear_channel: LinearChannel = "curved"
+    linear_channel: LinearChannel = "auto"
     impute: Imputer = "median"
     impute_constant: float = Field(default=0.0, ge=-1e9, le=1e9)
     indicator: bool = True

@@ -99,7 +99,7 @@ class ModelConfig:
     activation: Activation = "relu"
     initialization: Initialization = "default"
     normalization: Normalization = "none"
-    number_embedding: NumberEmbedding = "periodic"
+    number_embedding: NumberEmbedding | Literal["auto"] = "auto"
     embedding_dim: int = Field(default=16, ge=1, le=1024)
     frequencies: int = Field(default=24, ge=1, le=1024)
     frequency_scale: float = Field(default=0.3, gt=0, le=1000)

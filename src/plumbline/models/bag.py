@@ -6,12 +6,15 @@ B rows, K members of a network, C outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from plumbline.examples import InputSpec
 from plumbline.models.target import InverseTarget, TargetTransform
+
+T = TypeVar("T")  # a tensor, of torch or numpy
 
 
 class BagMember(nn.Module):
@@ -68,6 +71,12 @@ def make_bag(
             for k, network in enumerate(networks)
         ]
     )
+
+
+def first_weights(weights: Mapping[str, T]) -> dict[str, T]:
+    """The weights of a bag's first network, as that calls them."""
+    prefix = "members.0.network."
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def bag_weights(

@@ -9,12 +9,13 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plumbline.config.model import ModelConfig
+from plumbline.config.model import ModelConfig, NumberEmbedding
 from plumbline.kinds import FloatArray
 
 
@@ -36,6 +37,16 @@ with absent("sklearn.tree"):
     from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 
 Edges = Sequence[Sequence[float]]
+
+
+FEW_ROWS = 10_000  # training rows below which `auto` takes the piecewise-linear embedding
+
+
+def choose_embedding(wanted: NumberEmbedding | Literal["auto"], rows: int) -> NumberEmbedding:
+    """`model.number_embedding` by name. `auto`: few rows do not tell frequencies, but quantiles."""
+    if wanted != "auto":
+        return wanted
+    return "piecewise_linear" if rows < FEW_ROWS else "periodic"
 
 
 def number_edges(config: ModelConfig, x: FloatArray) -> list[list[float]] | None:

@@ -20,6 +20,7 @@ from plumbline.preprocessing.summary import NumberSummary
 QUANTILES = 1000  # stored points of the quantile scaler; fewer where there are fewer values
 SHAPE_ROWS = 100_000  # sample values from which a shape is judged or a power fitted
 POWERS = (-5.0, 5.0)  # of Yeo-Johnson; float32's largest value stays finite under any of them
+FEW_ROWS = 10_000  # training rows below which every number has a linear channel
 SOFT_LIMIT = 10.0  # deviations that soft clipping approaches
 HOPELESS = 1e30  # above every likelihood, and finite, as the search subtracts them
 
@@ -252,13 +253,22 @@ def fit_scaler(method: str, summary: NumberSummary) -> ScaleState:
     return {"method": name, **choose(SCALERS, name, "normalize.scale").fit(summary)}
 
 
+def choose_linear_channel(which: str, rows: int) -> str:
+    """`normalize.linear_channel` by name; `auto`: `all` below `FEW_ROWS` training rows, which do
+    not tell a line from a curve, else `curved`."""
+    if which != "auto":
+        return which
+    return "all" if rows < FEW_ROWS else "curved"
+
+
 def fit_linear_channel(which: str, scale: ScaleState, summary: NumberSummary) -> ScaleState | None:
     """The uncurved number that goes beside a scaled one, softly clipped, or None.
 
     Args:
         which: `none`; `curved`, where the scale bends the column; `all`, for every column of more
-            than two values.
+            than two values; `auto`, by the rows of the summary.
     """
+    which = choose_linear_channel(which, summary.rows)
     bent = SCALERS[scale["method"]].curve is not None
     if which == "none" or scale["method"] == "soft_clip" or (which == "curved" and not bent):
         return None

@@ -12,13 +12,15 @@ from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.examples import Examples
 from plumbline.files import read_json, write_text
+from plumbline.kinds import Part
 from plumbline.manifest import sealed_dir
 from plumbline.models import build_on_meta
 from plumbline.models.architecture import describe
 from plumbline.models.parts import parts_of
 from plumbline.stages import Report
-from plumbline.stages.inputs import load_spec, with_tuned
+from plumbline.stages.inputs import load_part, load_spec, with_tuned
 from plumbline.stages.networks import NetworkFit, balanced, fit_networks, load_fold, monitor_of
+from plumbline.stages.start import with_number_embedding
 from plumbline.store.bundle import save_bundle
 from plumbline.store.bundle_files import WEIGHTS
 from plumbline.store.fitted import note_fit
@@ -66,6 +68,7 @@ def run(config: Config, paths: Paths) -> Report:
 
 
 def _train(config: Config, paths: Paths) -> None:
+    config = with_number_embedding(config, paths, len(load_part(paths, Part.TRAIN)))
     spec = load_spec(paths)
     preprocessor = read_json(paths.prepared / artifacts.PREPROCESSOR)
     first = load_fold(config, paths, spec)

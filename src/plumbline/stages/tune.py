@@ -14,10 +14,11 @@ from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.preprocessing.decoded import DecodedImages
+from plumbline.preprocessing.scale import choose_linear_channel
 from plumbline.stages import Report
 from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import load_part, load_spec, load_split, load_table, resolve_metric
-from plumbline.stages.start import load_start
+from plumbline.stages.start import load_start, with_number_embedding
 from plumbline.tables import Schema, SplitIndex, Table
 from plumbline.training.checkpoint import fingerprint
 from plumbline.training.cross_validation import prepare_fold, score_folds
@@ -74,6 +75,10 @@ def _search(
     *,
     verbose: bool = True,
 ) -> SearchResult:
+    rows = len(split.rows(Part.TRAIN))  # of which the folds may be a sample
+    config = with_number_embedding(config, paths, rows)
+    linear = choose_linear_channel(config.normalize.linear_channel, rows)
+    config = config.replace({"normalize.linear_channel": linear})
     workers, criterion = config.tune.workers, criterion_of(metric)
     device = choose_device(config.runtime)
     set_up(device, max(1, count_threads(config.runtime, 1) // workers))

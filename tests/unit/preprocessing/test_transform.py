@@ -19,7 +19,7 @@ from plumbline.tables import Column, Schema
 
 NUMBER, INTEGER, BOOLEAN = ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN
 CATEGORY, TEXT, DATE = ColumnType.CATEGORY, ColumnType.TEXT, ColumnType.DATE
-PLAIN = NormalizeConfig(numbers_as_categories=False)
+PLAIN = NormalizeConfig(numbers_as_categories=False, linear_channel="none")
 
 
 def schema(*classes: str, **kinds: ColumnType) -> Schema:
@@ -103,7 +103,7 @@ def test_a_column_can_be_made_a_category_or_kept_from_it() -> None:
 
 def test_as_category_of_different_values_has_no_codes() -> None:
     own = {"x": ColumnConfig(as_category=True)}
-    made = fit(NormalizeConfig(columns=own), NUMBER, np.arange(50.0))
+    made = fit(NormalizeConfig(columns=own, linear_channel="none"), NUMBER, np.arange(50.0))
     assert tensor(made.spec_, "cat").features == () and tensor(made.spec_, "num").features == ("x",)
 
 

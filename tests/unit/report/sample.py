@@ -308,7 +308,9 @@ def _architecture(made: Made) -> dict[str, Any]:
     """What the stage writes of a small network over the sample's columns."""
     task = Task.of(made.task)
     spec = spec_of(task=task, num_names=tuple(made.columns), classes=tuple(made.classes))
-    config = ModelConfig(name="tabm_mini", width=64, depth=4, members=4)
+    config = ModelConfig(
+        name="tabm_mini", number_embedding="periodic", width=64, depth=4, members=4
+    )
     return to_json(describe(build_on_meta(config, spec), spec))
 
 
