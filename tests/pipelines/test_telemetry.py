@@ -78,3 +78,23 @@ def test_every_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_telemetry_disabled() and not is_telemetry_enabled()
     assert os.environ["DVC_NO_ANALYTICS"] and os.environ["GX_ANALYTICS_ENABLED"] == "false"
     assert get_current_settings().__class__().server.analytics_enabled is False
+
+
+SESSION = """
+from onnx import TensorProto, helper
+from plumbline.inference.onnx_predictor import open_session
+x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 1]) for n in "xy")
+graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+open_session(model.SerializeToString())
+"""
+
+
+def test_onnx_runtime_keeps_no_file_of_events(root: Path, tmp_path: Path) -> None:
+    """Also where no command of ours set the switch: MLflow loads a version in any process."""
+    home = tmp_path / "home"
+    home.mkdir()
+    places = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    own = {**variables(root, tmp_path), **places}
+    subprocess.run([sys.executable, "-c", SESSION], env=own, check=True)
+    assert not [path for path in home.rglob("*") if "onnx" in path.name.lower()]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
+
+# before it is imported: it begins a file of usage events then, also where MLflow loads a version
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 from plumbline.examples import Inputs, count_rows
