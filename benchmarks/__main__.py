@@ -22,6 +22,7 @@ MODULES = (
     "throughput",
     "gpu",
     "quality",
+    "wins",
     "texts",
     "fashion",
     "channels",

@@ -29,6 +29,7 @@ from plumbline.evaluation.metrics import METRICS, score
 from plumbline.examples import Examples
 from plumbline.kinds import DoubleArray, IntArray, Part, Task
 from plumbline.leakage import Evidence
+from plumbline.models.embeddings import choose_embedding
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.plain import PlainReader
 from plumbline.preprocessing.transform import TableTransformer
@@ -136,12 +137,14 @@ def network(evidence: Evidence, config: Config, setting: NormalizeConfig) -> lis
             else transformer.transform(frame, rows)
         )
     task, metric, losses = schema.task, schema.task.spec.metric, []
+    train = arrays[Part.TRAIN]
+    embedding = choose_embedding(config.model.number_embedding, len(train))
     for seed in range(SEEDS):
         fresh = fit_fresh(
-            config.model,
+            replace(config.model, number_embedding=embedding),
             config.train,
             transformer.spec_,
-            arrays[Part.TRAIN],
+            train,
             arrays[Part.VAL],
             seed=seed,
             score=lambda y, p: score(metric, y, p, task),

@@ -36,6 +36,7 @@ from plumbline.inference.feature_reader import FeatureReader
 from plumbline.inference.out_of_distribution import OutOfDistribution
 from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.kinds import DoubleArray, FloatArray, Part
+from plumbline.models.embeddings import choose_embedding
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.split import make_split, read_rows, resolve
@@ -260,8 +261,9 @@ def _fitted(
 
 def _fit(config: Config, spec: InputSpec, train: Examples, val: Examples, seed: int) -> nn.Module:
     metric = resolve_metric("auto", spec.task)
+    embedding = choose_embedding(config.model.number_embedding, len(train))
     fresh = fit_fresh(
-        config.model,
+        replace(config.model, number_embedding=embedding),
         replace(config.train, epochs=EPOCHS, patience=PATIENCE, learning_curve=[]),
         spec,
         train,

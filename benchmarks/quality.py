@@ -25,7 +25,7 @@ import pandas as pd
 
 from benchmarks.result import Figure, Result, Table, no_data
 from plumbline.config import Config, load_config
-from plumbline.config.data import DataConfig
+from plumbline.config.data import DataConfig, SplitConfig
 from plumbline.config.model import ModelName
 from plumbline.data.canonical import make_canonical
 from plumbline.data.infer import Wishes, infer
@@ -33,13 +33,14 @@ from plumbline.data.read import open_table, scan
 from plumbline.evaluation.metrics import METRICS, all_scores, score
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import sha256
-from plumbline.kinds import DoubleArray, IntArray, Part
+from plumbline.kinds import ByteArray, DoubleArray, IntArray, Part
 from plumbline.models.embeddings import choose_embedding
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
-from plumbline.split import make_split, read_rows, resolve
+from plumbline.split import SplitRows, make_split, read_rows, resolve
 from plumbline.stages.inputs import resolve_metric
 from plumbline.tables import Schema
+from plumbline.tables import Table as DataTable
 from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.device import count_threads, set_up
 from plumbline.training.distributed import CPU
@@ -113,7 +114,19 @@ def run() -> Result:
     )
 
 
-def prepare(
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One data set, read, inferred and split as the graph would."""
+
+    config: Config
+    table: DataTable
+    schema: Schema
+    rows: SplitRows
+    split: SplitConfig  # with its methods resolved
+    part: ByteArray
+
+
+def opened(
     name: str,
     file: Path,
     test: Path | None,
@@ -122,9 +135,9 @@ def prepare(
     positive: str | None = None,
     seed: int = 0,
     drop: Collection[str] = (),
-) -> Task:
-    """Read, infer, split and normalize, as init and the first stages do; `drop` names columns
-    that are no features."""
+) -> Opened:
+    """Read, infer and split, as init and the first stages do; `drop` names columns that are no
+    features."""
     defaults = load_config(ROOT / "params.yaml")
     plain = make_canonical(file, ROOT / ".plumbline" / "bench", target=target)
     form = plain.form
@@ -151,7 +164,30 @@ def prepare(
     schema = replace(result.schema, columns=kept)
     table = open_table(data, schema, Path("/"))
     rows = read_rows(table, schema, data, config.split)
-    part = make_split(rows, resolve(rows, config.split), config.seed).part
+    split = resolve(rows, config.split)
+    part = make_split(rows, split, config.seed).part
+    embedding = choose_embedding(config.model.number_embedding, int((part == Part.TRAIN).sum()))
+    config = replace(config, model=replace(config.model, number_embedding=embedding))
+    return Opened(config=config, table=table, schema=schema, rows=rows, split=split, part=part)
+
+
+def prepare(
+    name: str,
+    file: Path,
+    test: Path | None,
+    target: str,
+    *,
+    positive: str | None = None,
+    seed: int = 0,
+    drop: Collection[str] = (),
+) -> Task:
+    """`opened`, and normalized."""
+    return normalized(opened(name, file, test, target, positive=positive, seed=seed, drop=drop))
+
+
+def normalized(data: Opened) -> Task:
+    """The transformer fitted on training rows, and all parts as it makes them."""
+    config, table, schema, part = data.config, data.table, data.schema, data.part
     transformer = TableTransformer(schema, config.normalize)
     fitted = np.flatnonzero(part == Part.TRAIN)
     train = transformer.fit_transform(take_rows(table, fitted), fitted, config.seed)
@@ -161,8 +197,6 @@ def prepare(
         )
         for p in (Part.VAL, Part.TEST)
     )
-    embedding = choose_embedding(config.model.number_embedding, len(train))
-    config = replace(config, model=replace(config.model, number_embedding=embedding))
     frame = table.frame.select(c.name for c in schema.features).collect().to_pandas()
     for column in frame.select_dtypes("object").columns:
         frame[column] = frame[column].astype("category")
@@ -172,7 +206,7 @@ def prepare(
     for arrays in (train, val, held):
         y[arrays.rows] = arrays.y
     return Task(
-        name=name,
+        name=config.data.name,
         config=config,
         schema=schema,
         spec=transformer.spec_,
@@ -180,7 +214,7 @@ def prepare(
         val=val,
         test=held,
         frame=frame,
-        target=y.astype(np.int64) if result.task.has_classes else y,
+        target=y.astype(np.int64) if config.data.task.has_classes else y,
     )
 
 
