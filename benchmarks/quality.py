@@ -30,7 +30,7 @@ from plumbline.config.model import ModelName
 from plumbline.data.canonical import make_canonical
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import open_table, scan
-from plumbline.evaluation.metrics import METRICS, all_scores, score
+from plumbline.evaluation.metrics import all_scores
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import sha256
 from plumbline.kinds import ByteArray, DoubleArray, IntArray, Part
@@ -38,7 +38,8 @@ from plumbline.models.embeddings import choose_embedding
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.split import SplitRows, make_split, read_rows, resolve
-from plumbline.stages.inputs import resolve_metric
+from plumbline.stages.criterion import criterion_of
+from plumbline.stages.inputs import resolve_monitor
 from plumbline.tables import Schema
 from plumbline.tables import Table as DataTable
 from plumbline.training.build import FreshFit, fit_fresh
@@ -319,7 +320,10 @@ def family(name: ModelName) -> Fit:
     def fit(task: Task, seed: int) -> DoubleArray:
         config, spec = task.config, task.spec
         set_up(CPU, count_threads(config.runtime, 1))
-        metric = resolve_metric("auto", spec.task)
+        monitor = resolve_monitor(config, spec)
+        stopping: dict[str, Any] = {}
+        if monitor != "loss":
+            stopping = criterion_of(monitor).stopping(spec.task)
 
         def fit_for(epochs: int) -> FreshFit:
             return fit_fresh(
@@ -329,8 +333,7 @@ def family(name: ModelName) -> Fit:
                 task.train,
                 task.val,
                 seed=seed,
-                score=lambda y, p: score(metric, y, p, spec.task),
-                greater_is_better=METRICS[metric].greater_is_better,
+                **stopping,
             )
 
         epochs = config.train.epochs

@@ -163,6 +163,17 @@ class TestOutputs:
         assert metadata["train"]["learning_rate"] == 0.0123
         assert metadata["values"] == {"train.learning_rate": 0.0123}
 
+    @pytest.mark.parametrize(
+        ("task", "texts", "wanted"),
+        [(Task.BINARY, 1, "loss"), (Task.BINARY, 0, "roc_auc"), (Task.REGRESSION, 1, "rmse")],
+    )
+    def test_the_loss_of_classes_is_watched_where_texts_are_read(
+        self, tmp_path: Path, task: Task, texts: int, wanted: str
+    ) -> None:
+        paths = made_checkout(tmp_path, made_spec(task, texts=texts), train={"epochs": 1})
+        run(paths)
+        assert summary(paths)["monitor"] == wanted
+
     @pytest.mark.parametrize("monitor", ["loss", "log_loss", "auto"])
     def test_the_monitor_is_chosen(self, tmp_path: Path, monitor: str) -> None:
         paths = made_checkout(tmp_path, made_spec(), train={"monitor": monitor})

@@ -25,7 +25,7 @@ from plumbline.kinds import Part
 from plumbline.preprocessing.balance import resample
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages.criterion import criterion_of
-from plumbline.stages.inputs import load_part, load_spec, load_split, refuse_unfit, resolve_metric
+from plumbline.stages.inputs import load_part, load_spec, load_split, refuse_unfit, resolve_monitor
 from plumbline.stages.start import load_start
 from plumbline.training.bag import network_checkpoints, network_fold, network_seed
 from plumbline.training.build import FreshFit, fit_fresh
@@ -71,12 +71,8 @@ def balanced(config: Config, fold: Fold) -> Examples:
 
 def monitor_of(config: Config, spec: InputSpec) -> Criterion | None:
     """What early stopping watches; None: the validation loss."""
-    name = config.train.monitor
-    if name == "loss":
-        return None
-    if name == "auto":
-        return criterion_of(resolve_metric(config.evaluate.metric, spec.task))
-    return criterion_of(resolve_metric(name, spec.task, "train.monitor"))
+    name = resolve_monitor(config, spec)
+    return None if name == "loss" else criterion_of(name)
 
 
 def fit_networks(
