@@ -119,7 +119,7 @@ def measure(
         alarms[ROWS] = [*in_alarm, *(n for n, drift in outputs.items() if drift.drifted), *service]
     elif service:
         alarms[ROWS] = service
-    if len(labeled) >= settings["min_labels"]:
+    if len(labeled) >= settings["min_labels"] and len(_held_out(version)):
         drifts, performance = _of_labels(version, labeled, limits, settings["loss_rise"])
         record |= {name: drift.to_json() for name, drift in drifts.items()}
         record[PERFORMANCE] = performance
@@ -212,11 +212,16 @@ def _labeled(version: WatchedVersion, rows: pl.DataFrame) -> pl.DataFrame:
     return own.drop_nulls()
 
 
+def _held_out(version: WatchedVersion) -> pl.DataFrame:
+    """Held-out rows whose truth is known, without their flags."""
+    return version.reference.held_out.drop(FLAG, strict=False).drop_nulls()
+
+
 def _of_labels(
     version: WatchedVersion, labeled: pl.DataFrame, limits: Mapping[str, float], loss_rise: float
 ) -> tuple[Drifts, dict[str, Any]]:
     """Whether labels and errors are distributed as they were, and the performance."""
-    schema, held_out = version.schema, version.reference.held_out.drop_nulls()
+    schema, held_out = version.schema, _held_out(version)
     before, after = (_predictions(version, side) for side in (held_out, labeled))
     loss = str(METRICS[schema.task.spec.metric].row_loss)
     losses = [ROW_LOSSES[loss](*side) for side in (before, after)]

@@ -23,6 +23,7 @@ from plumbline.commands.monitor import Monitored, monitor, refuse_firing
 from plumbline.config import Paths
 from plumbline.errors import DataError, GateError
 from plumbline.inference.version_files import EXTRA
+from plumbline.kinds import Task
 from plumbline.monitoring import alerts
 from plumbline.monitoring.history import History
 
@@ -148,6 +149,27 @@ def test_labels_that_come_late_renew_their_windows(
     fires = monitor(paths, now=after(2))
     assert "performance" in alarms(fires) and [one.kind for one in fires.firings] == ["labels"]
     assert history(paths)[0] == first
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
+def test_every_task_has_a_performance(
+    task: Task, tmp_path: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = made_version(tmp_path / "own", task, only="price")
+    use(own, monkeypatch)
+    log = ServedLog(own, paths.root / "logs/serving", NAME)
+    same, other = draw(own, ROWS, 0), draw(own, ROWS, 1)
+    keys = [log.send(same, *day(0)), log.send(other, *day(1))]
+    log.label(keys[0], same["y"].to_list(), time=day(1)[0])
+    far = [float(v) + 9 for v in other["y"]] if task is Task.REGRESSION else ["a"] * ROWS
+    log.label(keys[1], far, time=day(1)[0])
+    monitor(paths, now=after(1))
+    first, second = history(paths)
+    assert first["alarms"] == {"rows": [], "labels": []}
+    assert first["performance"]["metrics"][task.spec.metric]["reference"] is not None
+    assert "target" in second["alarms"]["labels"]
+    if task is Task.REGRESSION:
+        assert set(second["alarms"]["labels"]) == {"target", "concept", "performance"}
 
 
 def predicted(paths: Paths, keys: list[tuple[str, int]]) -> list[float]:
