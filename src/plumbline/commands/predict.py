@@ -22,7 +22,7 @@ import polars as pl
 
 from plumbline.commands.predict_input import list_files, open_sources
 from plumbline.commands.predict_model import NamedPredictor, load_predictor
-from plumbline.commands.predict_pieces import MEMORY_MB, Pieces, write_table
+from plumbline.commands.predict_pieces import BATCHES, MEMORY_MB, Pieces, write_table
 from plumbline.config import Paths
 from plumbline.data.options import ReadingOptions
 from plumbline.errors import DataError, ParameterError
@@ -148,7 +148,7 @@ def _key(source: Path, named: NamedPredictor, extra: Extra, reading: ReadingOpti
         for one in list_files(source)
         for file in ([one] if one.is_file() else sorted(one.rglob("*.parquet")))
     ]
-    own = [version("plumbline"), MEMORY_MB, named.version, named.predictor.key, extra]
+    own = [version("plumbline"), MEMORY_MB, BATCHES, named.version, named.predictor.key, extra]
     return sha256(json.dumps([files, own, asdict(reading)]).encode()).hexdigest()
 
 

@@ -29,7 +29,7 @@ from plumbline.kinds import ColumnType, Role
 from plumbline.tables import batches, rows_at_once
 
 MEMORY_MB = 512  # of which the rows that are read ahead take a part
-BATCHES = 8  # of a reader, in a piece
+BATCHES = 4  # of a reader, in a piece
 WORKERS = 4  # pieces at once: each takes memory
 FILE, ROW, VERSION = "file", "row", "version"
 # what a spreadsheet takes for a formula (OWASP, "CSV Injection"), and what it then does not
