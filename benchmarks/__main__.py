@@ -34,6 +34,7 @@ MODULES = (
     "shap_values",
     "predict",
     "out_of_distribution",
+    "page",
     "serving",
     "monitoring",
 )
