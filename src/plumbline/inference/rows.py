@@ -6,6 +6,7 @@ It needs the files of a version and nothing else; imports no torch, MLflow or Gr
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -186,7 +187,8 @@ class RowPredictor:
     def _inputs(self, values: pl.DataFrame, rows: IntArray) -> Inputs:
         """The tensors of typed rows; of one row by the way that is short for one."""
         if len(values) == 1 and isinstance(self._transformer, TableTransformer):
-            return self._transformer.transform_one(values.row(0, named=True))
+            with contextlib.suppress(ValueError):  # a date that Python does not know: year 12345
+                return self._transformer.transform_one(values.row(0, named=True))
         return self._transformer.transform_frame(values, rows).inputs
 
     def _table(self, inputs: Inputs, values: pl.DataFrame) -> pl.DataFrame:

@@ -180,6 +180,15 @@ def test_a_row_lacks_a_column_and_unknown_ones_may_be_ignored(client: TestClient
     assert client.post("/predict", json={"rows": [{**GOOD, "dropped": 1}]}).status_code == 200
 
 
+def test_a_date_that_python_does_not_know_is_one_all_the_same(client: TestClient) -> None:
+    """Of the year 12345, which polars reads: alone and in a batch alike."""
+    row = {**GOOD, "day": "02/05/+12345"}
+    alone, several = (client.post("/predict", json={"rows": [row] * n}) for n in (1, 2))
+    assert alone.status_code == several.status_code == 200
+    (one,), (first, _) = alone.json()["predictions"], several.json()["predictions"]
+    assert one["probabilities"] == pytest.approx(first["probabilities"], abs=1e-6)
+
+
 def bomb() -> str:
     content = io.BytesIO()
     Image.new("1", (9_000, 9_000)).save(content, "PNG")
