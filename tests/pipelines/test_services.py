@@ -113,11 +113,12 @@ def test_the_interface_opens_at_the_last_run_and_version(
     monkeypatch.setattr(
         dev_servers, "fetch", lambda url, **_: known if "run_id=ab12" in url else None
     )
+    page = "?workflowType=machine_learning"  # not MLflow's pages for language models
     assert dev_servers._last_run(tmp_path, "http://h:1") == {
-        "runs": "http://h:1/#/experiments/7/runs",
-        "run": "http://h:1/#/experiments/7/runs/ab12",
-        "model": "http://h:1/#/models/shop%20sales",
-        "version": "http://h:1/#/models/shop%20sales/versions/3",
+        "runs": f"http://h:1/#/experiments/7/runs{page}",
+        "run": f"http://h:1/#/experiments/7/runs/ab12{page}",
+        "model": f"http://h:1/#/models/shop%20sales{page}",
+        "version": f"http://h:1/#/models/shop%20sales/versions/3{page}",
     }
     monkeypatch.setattr(dev_servers, "fetch", lambda url, **_: None)  # another store, or no answer
     assert dev_servers._last_run(tmp_path, "http://h:1") == {}

@@ -100,7 +100,9 @@ def test_where_there_is_no_postgresql_it_is_said(
 
 
 @pytest.mark.usefixtures("own_ports")
-def test_postgresql_comes_back_after_it_was_killed(tmp_path: Path) -> None:
+def test_postgresql_comes_back_after_it_was_killed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As root it runs as another user, who reads pytest's folders once they are opened."""
     try:
         postgres.programs()
@@ -109,6 +111,7 @@ def test_postgresql_comes_back_after_it_was_killed(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         for folder in (tmp_path, *tmp_path.parents[:2]):
             folder.chmod(0o755)
+    monkeypatch.setenv("PYTHONPATH", str(root))  # the folder of this test holds no pipelines
     port = stack.port_of(stack.POSTGRES_PORT, os.environ)
     folder = tmp_path / ".plumbline" / "run"
     try:

@@ -43,8 +43,7 @@ def post(firing: Firing, version: str, *, seconds: float) -> str | None:
     address = os.environ.get(WEBHOOK)
     if not address:
         return None
-    late = f"the webhook did not answer within {seconds:g} s"
-    answer = [late]
+    answer = [_late(seconds)]
     content = message(firing, version)
 
     def run() -> None:
@@ -54,6 +53,10 @@ def post(firing: Firing, version: str, *, seconds: float) -> str | None:
     thread.start()
     thread.join(seconds)
     return answer[0] or None
+
+
+def _late(seconds: float) -> str:
+    return f"the webhook did not answer within {seconds:g} s"
 
 
 def _post(address: str, content: dict[str, object], seconds: float) -> str | None:
@@ -70,5 +73,7 @@ def _post(address: str, content: dict[str, object], seconds: float) -> str | Non
             return None
     except urllib.error.HTTPError as error:
         return f"the webhook answered with {error.code}"
+    except TimeoutError:
+        return _late(seconds)
     except (OSError, ValueError, http.client.HTTPException) as error:
         return f"the webhook cannot be reached ({type(error).__name__})"

@@ -103,13 +103,13 @@ class Holder:
                 f"version {fetched.version} is refused and {self.current.version} goes on: {error}"
             )
             return
+        if self._taken is not None:
+            self._taken(fetched)  # first, so that a kill leaves none that answered and is not noted
         before, self.current = self.current.version, served
         self._fetched, self._failed, self._problem = fetched, fetched, None
         self.measures.serves(served.version)
         self.measures.swaps.labels("taken").inc()
         logger.warning("version %s answers in place of %s", served.version, before)
-        if self._taken is not None:
-            self._taken(fetched)
 
     def _load(self, fetched: Fetched) -> Served:
         try:
