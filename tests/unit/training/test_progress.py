@@ -8,7 +8,7 @@ import re
 import pytest
 
 from plumbline.training import progress
-from plumbline.training.progress import ProgressBar, SearchBar
+from plumbline.training.progress import BagBar, ProgressBar, SearchBar
 
 ROW = {"epoch": 1, "learning_rate": 0.1, "train_loss": 0.61234, "val_loss": 0.7, "val_score": 0.91}
 
@@ -177,3 +177,21 @@ class TestSearch:
             clock.now += 1
             bar(2, 0.5)
         assert stream.getvalue() == "trial 1 of 4: no value yet, about 33 s left\n"
+
+
+def test_a_bag_says_where_its_networks_are_and_what_is_left(clock: Clock) -> None:
+    stream = io.StringIO()
+    with BagBar(networks=4, epochs=10, stream=stream) as bar:
+        clock.now += 1
+        bar((0, 1))
+        clock.now += 39
+        for network, epoch in ((1, 1), (0, 5), (1, 5)):
+            bar((network, epoch))
+        assert re.search(
+            r"^network 0 of 4: network 1 in epoch \d, .*at most \d+ s left", stream.getvalue()
+        )
+        clock.now += 20
+        bar((0, None))
+        bar((1, 9))
+        assert "network 1 of 4: network 2 in epoch" in shown(stream)
+        assert "network 1 in" not in shown(stream)
