@@ -249,6 +249,7 @@ class Load:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # mlflow leaves its SQLite pool open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.soak
 def test_the_champion_changes_under_load_and_a_killed_service_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_where_there_is_no_postgresql_it_is_said(
 
 
 @pytest.mark.usefixtures("own_ports")
+@pytest.mark.soak
 def test_postgresql_comes_back_after_it_was_killed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
