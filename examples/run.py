@@ -1,6 +1,6 @@
 """Run an example: `python examples/run.py fraud`.
 
-It clones this checkout into `examples/work/NAME` and runs there what the example's README says:
+It clones this checkout into `examples/runs/NAME` and runs there what the example's README says:
 `plumbline init`, a few settings, `plumbline repro`. Your own checkout is not touched.
 """
 
@@ -36,7 +36,7 @@ def main() -> int:
     if not data.exists():
         print(f"{data} is not there: see examples/{arguments.name}/README.md", file=sys.stderr)
         return 2
-    work = HERE / "work" / arguments.name
+    work = HERE / "runs" / arguments.name
     clone(work)
     options = options_of(example["init"])
     source = prepare(data, example, work)
