@@ -116,10 +116,11 @@ def test_the_page_says_what_the_search_gained(tmp_path: Path) -> None:
     assert gain != 0
 
 
-def test_twice_the_same(tmp_path: Path) -> None:
-    one, other = (checkout(tmp_path / name) for name in ("one", "other"))
-    tune.run(*one), tune.run(*other)
-    assert written(one[1]) == written(other[1])
+def test_twice_the_same_and_with_folds_side_by_side(tmp_path: Path) -> None:
+    (config, one), (_, other) = (checkout(tmp_path / name) for name in ("one", "other"))
+    tune.run(config, one)
+    tune.run(config.replace({"runtime.threads": FOLDS}), other)  # a process and a thread for each
+    assert written(one) == written(other)
 
 
 def test_a_shared_database_keeps_the_trials_and_the_search_goes_on_from_them(

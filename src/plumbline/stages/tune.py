@@ -21,9 +21,11 @@ from plumbline.stages.inputs import load_part, load_spec, load_split, load_table
 from plumbline.stages.start import load_start, with_number_embedding
 from plumbline.tables import Schema, SplitIndex, Table
 from plumbline.training.checkpoint import fingerprint
-from plumbline.training.cross_validation import prepare_fold, score_folds
+from plumbline.training.cross_validation import fit_beside, prepare_fold, score_folds
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
+from plumbline.training.fold_processes import FoldProcesses
+from plumbline.training.memory import fitting_processes
 from plumbline.training.progress import SearchBar
 from plumbline.training.search import (
     Reporter,
@@ -79,9 +81,12 @@ def _search(
     config = with_number_embedding(config, paths, rows)
     linear = choose_linear_channel(config.normalize.linear_channel, rows)
     config = config.replace({"normalize.linear_channel": linear})
-    workers, criterion = config.tune.workers, criterion_of(metric)
-    device = choose_device(config.runtime)
-    set_up(device, max(1, count_threads(config.runtime, 1) // workers))
+    criterion, parts = criterion_of(metric), _folds(config, split)
+    world = World(device=choose_device(config.runtime), compile=config.runtime.compile)
+    threads = max(1, count_threads(config.runtime, 1) // config.tune.workers)
+    at_once = min(len(parts), threads) if world.device.type == "cpu" else 1
+    # the same for a fold that is fitted alone for want of memory: the same sums
+    set_up(world.device, threads // at_once)
     start, kept = load_start(config, paths) or (None, None)
     decoded = decoded_images(paths, schema)
     folds = [
@@ -96,14 +101,22 @@ def _search(
             kept=kept,
             decoded=decoded,
         )
-        for number, (fitted, scored) in enumerate(_folds(config, split))
+        for number, (fitted, scored) in enumerate(parts)
     ]
 
     def evaluate(values: Values, report: Reporter) -> list[float]:
-        world = World(device=device, compile=config.runtime.compile)
-        return score_folds(config.replace(values), folds, criterion, report, world)
+        return score_folds(config.replace(values), folds, criterion, report, world, others)
 
-    with SearchBar(trials=trials_of(config.tune), metric=metric, enabled=verbose) as bar:
+    with (
+        FoldProcesses(
+            fit_beside,
+            [(fold, criterion) for fold in folds],
+            world,
+            count=min(at_once - 1, fitting_processes()),
+            threads=threads // at_once,
+        ) as others,
+        SearchBar(trials=trials_of(config.tune), metric=metric, enabled=verbose) as bar,
+    ):
         return search(
             evaluate,
             config.tune,

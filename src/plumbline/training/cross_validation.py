@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from plumbline.tables import Schema, Table
 from plumbline.training.build import fit_fresh
 from plumbline.training.criteria import Criterion
 from plumbline.training.distributed import World
+from plumbline.training.divergence import DivergedError
+from plumbline.training.fold_processes import FoldProcesses, Outcome, Turn
 from plumbline.training.loop import predict
 from plumbline.training.search import Reporter
 from plumbline.training.transfer import Start
@@ -77,49 +80,120 @@ def _sample(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
+def fit_fold(
+    config: Config,
+    fold: Fold,
+    criterion: Criterion,
+    world: World,
+    on_epoch: Callable[[int, dict[str, float]], None],
+) -> float:
+    """Fit in one fold; its score, no number where it has none (one class in a small fold, say)."""
+    how = dataclasses.replace(config.train, epochs=config.tune.epochs)
+    val, spec = fold.val, fold.spec
+    fresh = fit_fresh(
+        config.model,
+        how,
+        spec,
+        resample(fold.train, spec, config.normalize.balance, config.seed),
+        val,
+        seed=config.seed,
+        start=fold.start,
+        **criterion.stopping(spec.task),
+        world=world,
+        on_epoch=on_epoch,
+    )
+    prediction = predict(fresh.fitted.model, val, spec.task, how, target=fresh.target, world=world)
+    return criterion.of(val.y, prediction, spec.task)
+
+
+def fit_beside(
+    config: Config,
+    given: tuple[Fold, Criterion],
+    world: World,
+    after_epoch: Callable[[], None],
+) -> float:
+    """`fit_fold` in a process beside the one that reports."""
+    fold, criterion = given
+    return fit_fold(config, fold, criterion, world, lambda epoch, row: after_epoch())
+
+
 def score_folds(
-    config: Config, folds: list[Fold], criterion: Criterion, report: Reporter, world: World
+    config: Config,
+    folds: list[Fold],
+    criterion: Criterion,
+    report: Reporter,
+    world: World,
+    others: FoldProcesses | None = None,
 ) -> list[float]:
     """Fit in every fold; the score of each that has one.
 
     Within the first fold the validation score after each epoch is reported, then the mean of
-    the folds done: so a hopeless trial ends early, and trials are compared at equal steps.
+    the folds done: so a hopeless trial ends early, and trials are compared at equal steps. Folds
+    that others fit meanwhile are reported in the same order, as if one came after the other.
     """
-    how = dataclasses.replace(config.train, epochs=config.tune.epochs)
-    scores: list[float] = []
-    for number, fold in enumerate(folds):
-        val, spec = fold.val, fold.spec
+    ordered = _InOrder(len(folds), config.tune.epochs, report)
+    turn = Turn(config, len(folds))
+    fold = turn.take()  # the first, whose epochs are reported, is fitted here
+    with others.helping(turn) if others else contextlib.nullcontext():
+        while not ordered.is_complete:
 
-        def on_epoch(epoch: int, row: dict[str, float], number: int = number) -> None:
-            if number == 0 and np.isfinite(row["val_score"]):
-                report(epoch, row["val_score"])
+            def on_epoch(epoch: int, row: dict[str, float], fold: int | None = fold) -> None:
+                if fold == 0 and np.isfinite(row["val_score"]):
+                    report(epoch, row["val_score"])
+                ordered.add(turn.arrived())
 
-        fresh = fit_fresh(
-            config.model,
-            how,
-            spec,
-            resample(fold.train, spec, config.normalize.balance, config.seed),
-            val,
-            seed=config.seed,
-            start=fold.start,
-            **criterion.stopping(spec.task),
-            world=world,
-            on_epoch=on_epoch,
-        )
-        prediction = predict(
-            fresh.fitted.model, val, spec.task, how, target=fresh.target, world=world
-        )
-        value = criterion.of(val.y, prediction, spec.task)
-        if not np.isfinite(value):  # one class in a small fold, say
-            continue
-        scores.append(value)
-        if number + 1 < len(folds):
-            report(config.tune.epochs + number + 1, float(np.mean(scores)))
-    if not scores:
+            if fold is not None:
+                ordered.add([(fold, _outcome(config, folds[fold], criterion, world, on_epoch))])
+            elif (outcome := turn.wait()) is not None:
+                ordered.add([outcome])
+            fold = turn.take()
+    if not ordered.scores:
         raise DataError(
             f"{criterion.name} cannot be computed in any fold: each scores rows of one class",
             file="params.yaml",
             where="split.folds",
             hint="lower it, or raise tune.max_rows",
         )
-    return scores
+    return ordered.scores
+
+
+def _outcome(
+    config: Config,
+    fold: Fold,
+    criterion: Criterion,
+    world: World,
+    on_epoch: Callable[[int, dict[str, float]], None],
+) -> Outcome:
+    try:
+        return fit_fold(config, fold, criterion, world, on_epoch)
+    except DivergedError as error:  # or an earlier fold's, which came meanwhile
+        return error
+
+
+class _InOrder:
+    """Outcomes of folds, reported in the order of the folds, however they come."""
+
+    def __init__(self, folds: int, epochs: int, report: Reporter) -> None:
+        self.scores: list[float] = []
+        self._folds, self._epochs, self._report = folds, epochs, report
+        self._next = 0
+        self._early: dict[int, Outcome] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        return self._next == self._folds
+
+    def add(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
+        """Raises: DivergedError: of the first fold that did, in its turn."""
+        self._early.update(outcomes)
+        while self._next in self._early:
+            self._pass_on(self._early.pop(self._next))
+
+    def _pass_on(self, outcome: Outcome) -> None:
+        self._next += 1
+        if isinstance(outcome, DivergedError):
+            raise outcome
+        if np.isfinite(outcome):
+            self.scores.append(outcome)
+            if not self.is_complete:
+                self._report(self._epochs + self._next, float(np.mean(self.scores)))
