@@ -21,6 +21,7 @@ MODULES = (
     "graph",
     "throughput",
     "gpu",
+    "defaults",
     "quality",
     "wins",
     "texts",

@@ -102,7 +102,7 @@ def sums() -> Iterator[Data]:
     rng, shape = np.random.default_rng(3), (3000, 5)
     made = {
         "lognormal": rng.lognormal(size=shape),
-        "mostly zero": rng.lognormal(size=shape) * (rng.random(shape) < 0.3),
+        "mostly_zero": rng.lognormal(size=shape) * (rng.random(shape) < 0.3),
         "two-sided": rng.standard_t(3, size=shape),
     }
     for name, x in made.items():

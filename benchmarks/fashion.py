@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from benchmarks.quality import DATA, SEEDS, Task, prepare
+from benchmarks.quality import DATA, SEEDS, Task, normalized, opened
 from benchmarks.result import Figure, Result, Table, no_data, together
 from plumbline.config.model import ModelName, TrainConfig
 from plumbline.evaluation.metrics import METRICS, all_scores, score
@@ -75,7 +75,7 @@ def prepared() -> Task:
             pixels, classes = idx(PARTS[part])
             frame = {"image": [png(x) for x in pixels], "label": [f"c{c}" for c in classes]}
             pl.DataFrame(frame).write_parquet(file)
-        return prepare("fashion_mnist", files["train"], files["test"], "label")
+        return normalized(opened("fashion_mnist", files["train"], files["test"], "label"))
 
 
 def fit(

@@ -63,9 +63,22 @@ SHOWN = ("accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One data set, read, inferred and split as the graph would."""
+
+    config: Config
+    table: DataTable
+    schema: Schema
+    rows: SplitRows
+    split: SplitConfig  # with its methods resolved
+    part: ByteArray
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One data set, split and prepared as the graph would."""
 
+    opened: Opened
     name: str
     config: Config
     schema: Schema
@@ -82,7 +95,7 @@ def run() -> Result:
     if not DATA.is_dir():
         return no_data("Quality of each family at its defaults")
     tasks = [
-        prepare(name, DATA / file, DATA / test if test else None, target)
+        normalized(opened(name, DATA / file, DATA / test if test else None, target))
         for name, file, test, target in SETS
     ]
     made = fit_all(tasks)
@@ -113,18 +126,6 @@ def run() -> Result:
             "long that `train.epochs` of them would be more, it has as many epochs as fit",
         ],
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """One data set, read, inferred and split as the graph would."""
-
-    config: Config
-    table: DataTable
-    schema: Schema
-    rows: SplitRows
-    split: SplitConfig  # with its methods resolved
-    part: ByteArray
 
 
 def opened(
@@ -172,20 +173,6 @@ def opened(
     return Opened(config=config, table=table, schema=schema, rows=rows, split=split, part=part)
 
 
-def prepare(
-    name: str,
-    file: Path,
-    test: Path | None,
-    target: str,
-    *,
-    positive: str | None = None,
-    seed: int = 0,
-    drop: Collection[str] = (),
-) -> Task:
-    """`opened`, and normalized."""
-    return normalized(opened(name, file, test, target, positive=positive, seed=seed, drop=drop))
-
-
 def normalized(data: Opened) -> Task:
     """The transformer fitted on training rows, and all parts as it makes them."""
     config, table, schema, part = data.config, data.table, data.schema, data.part
@@ -207,6 +194,7 @@ def normalized(data: Opened) -> Task:
     for arrays in (train, val, held):
         y[arrays.rows] = arrays.y
     return Task(
+        opened=data,
         name=config.data.name,
         config=config,
         schema=schema,

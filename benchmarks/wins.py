@@ -19,48 +19,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.channels import sums
+from benchmarks.defaults import CONTENDERS, OURS
 from benchmarks.honest import ROWS, data_sets
 from benchmarks.planted import Data
-from benchmarks.quality import (
-    ROOT,
-    SEEDS,
-    Fit,
-    Opened,
-    Task,
-    catboost,
-    code,
-    histogram,
-    linear,
-    normalized,
-    opened,
-    xgboost,
-)
+from benchmarks.quality import ROOT, SEEDS, Task, code, normalized, opened
 from benchmarks.result import Figure, Result, Table
 from plumbline.evaluation.metrics import METRICS, score
-from plumbline.kinds import DoubleArray
-from plumbline.preprocessing.frames import take_rows
-from plumbline.preprocessing.transform import TableTransformer
-from plumbline.split import bag_folds, networks_of
 from plumbline.stages.inputs import resolve_metric
-from plumbline.tables import NEVER
-from plumbline.training.bag import network_seed
-from plumbline.training.build import fit_fresh
-from plumbline.training.device import count_threads, set_up
-from plumbline.training.distributed import CPU
-from plumbline.training.loop import predict
 
 JOURNAL = ROOT / ".plumbline" / "wins.jsonl"
 MINUTES = float(os.environ.get("PLUMBLINE_BENCH_MINUTES", "inf"))
-OURS = "plumbline"
-PEERS: dict[str, Fit] = {
-    "CatBoost": catboost,
-    "XGBoost": xgboost,
-    "HistGradientBoosting": histogram,
-    "linear (scikit-learn)": linear,
-}
+PEERS = [name for name in CONTENDERS if name != OURS]
 WANTED = 0.7  # share of the tables on which we are to be ahead of CatBoost
 Scores = dict[str, dict[str, list[float]]]  # table -> contender -> a score per seed
 
@@ -78,7 +48,8 @@ def run() -> Result:
                 if key not in known:
                     if time.monotonic() - begun > 60 * MINUTES:
                         continue
-                    known[key] = compare(opened(name, file, None, target, seed=seed), seed)
+                    task = normalized(opened(name, file, None, target, seed=seed))
+                    known[key] = compare(task, seed)
                     with JOURNAL.open("a") as journal:
                         journal.write(json.dumps({key: known[key]}) + "\n")
                 metrics[name] = str(known[key]["metric"])
@@ -103,7 +74,7 @@ def tables() -> Iterator[Data]:
         yield data
         if len(data.frame) > LARGE:
             few = data.frame.sample(FEW, seed=0)
-            yield replace(data, name=f"{data.name}, {FEW} rows", frame=few)
+            yield replace(data, name=f"{data.name}_{FEW}", frame=few)
     yield from sums()
 
 
@@ -118,53 +89,13 @@ def write(data: Data, folder: Path) -> Path:
     return file
 
 
-def compare(data: Opened, seed: int) -> dict[str, float | str]:
+def compare(task: Task, seed: int) -> dict[str, float | str]:
     """The test score of each contender."""
-    task = normalized(data)
     metric = resolve_metric("auto", task.spec.task)
     values: dict[str, float | str] = {"metric": metric}
-    for name, fit in PEERS.items():
+    for name, fit in CONTENDERS.items():
         values[name] = score(metric, task.test.y, fit(task, seed), task.spec.task)
-    values[OURS] = score(metric, task.test.y, bag(data, task, metric, seed), task.spec.task)
     return values
-
-
-def bag(data: Opened, task: Task, metric: str, seed: int) -> DoubleArray:
-    """The mean of the networks that `train.bag` asks for."""
-    config, schema, kind = data.config, data.schema, task.spec.task
-    set_up(CPU, count_threads(config.runtime, 1))
-    networks = networks_of(config.train.bag, data.part, schema)
-    if networks == 1:
-        fits = [(task.train.rows, task.val.rows)]
-    else:
-        fold = bag_folds(data.rows, data.part, data.split, networks, config.seed)
-        pool = np.sort(np.concatenate([task.train.rows, task.val.rows]))
-        held = fold[pool]
-        assert (held != NEVER).any()
-        fits = [(pool[held != k], pool[held == k]) for k in range(networks)]
-    predictions = []
-    for number, (fitted, held_out) in enumerate(fits):
-        transformer = TableTransformer(schema, config.normalize)
-        train = transformer.fit_transform(take_rows(data.table, fitted), fitted, config.seed)
-        val, test = (
-            transformer.transform(take_rows(data.table, rows), rows)
-            for rows in (held_out, task.test.rows)
-        )
-        fresh = fit_fresh(
-            config.model,
-            config.train,
-            transformer.spec_,
-            train,
-            val,
-            seed=network_seed(seed, number),
-            score=lambda y, p: score(metric, y, p, kind),
-            greater_is_better=METRICS[metric].greater_is_better,
-        )
-        predictions.append(
-            predict(fresh.fitted.model, test, kind, config.train, target=fresh.target)
-        )
-    mean: DoubleArray = np.mean(predictions, axis=0)
-    return mean
 
 
 def result(made: Scores, metrics: dict[str, str]) -> Result:

@@ -175,7 +175,7 @@ class TestPartsOfAText:
         assert_array_equal(self.masker.pool(np.array([[1.0, 2, 3, 4, 99, 99]])), [[1, 5, 4]])
 
     def test_the_rest_of_the_row_stays(self) -> None:
-        masker = Masker.inside("text_0", self.masker, ["num", "text_0"])
+        masker = Masker.inside({"text_0": self.masker}, ["num", "text_0"])
         row = {"num": np.array([[1.5, 2.5]]), "text_0": self.own}
         other = {"num": np.array([[9.0, 9.0]]), "text_0": self.other}
         mixed = masker.mix(np.array([[False, True, False]] * 2), row, other)

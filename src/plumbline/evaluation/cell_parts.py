@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from plumbline.evaluation.attribution import ENUMERATED, exact_shapley, sampled_shapley
 from plumbline.evaluation.explanation import Case
@@ -30,7 +29,7 @@ from plumbline.evaluation.gradients import (
 )
 from plumbline.evaluation.lime_local import explain_row
 from plumbline.evaluation.masker import Masker, TensorMasker
-from plumbline.examples import take_inputs
+from plumbline.examples import Inputs, take_inputs
 from plumbline.kinds import DoubleArray
 from plumbline.models.input_gradients import attention_map
 
@@ -41,15 +40,15 @@ class OpenCell:
 
     Attributes:
         position: of its row among the explained ones.
-        absent: (1, *shape), the cell without any part.
-        spread: how gradients of its tensor are scaled.
+        maskers: by tensor that the cell is read as, one per network of a bag: the same players.
+        absent: by tensor (1, *shape), the cell without any part.
+        spread: how gradients of its tensors are scaled.
     """
 
     column: str
-    tensor: str
     position: int
-    masker: TensorMasker
-    absent: NDArray[Any]
+    maskers: Mapping[str, TensorMasker]
+    absent: Inputs
     spread: Spread
 
 
@@ -80,8 +79,8 @@ def explain_cells(
 def _explain(case: Case, cell: AnyCell, effort: CellEffort) -> CellExplanation[AnyCell]:
     i = cell.position
     row, outputs = take_inputs(case.rows, slice(i, i + 1)), case.outputs[i : i + 1]
-    none = {**row, cell.tensor: cell.absent}
-    masker = Masker.inside(cell.tensor, cell.masker, row)
+    none = {**row, **cell.absent}
+    masker = Masker.inside(cell.maskers, row)
     arguments = (case.predict, row, none, masker, outputs)
     seed = int(np.random.SeedSequence((case.seed, int(case.numbers[i]))).generate_state(1)[0])
     shap = (
@@ -91,16 +90,16 @@ def _explain(case: Case, cell: AnyCell, effort: CellEffort) -> CellExplanation[A
     )
     local = explain_row(*arguments[:4], int(outputs[0]), samples=effort.samples, seed=seed)
     inside = (row, none, masker, outputs)
-    spreads = {cell.tensor: cell.spread}
+    spreads = dict.fromkeys(cell.maskers, cell.spread)
     values = {
         "shap": shap.values[0],
         "lime": local.weights,
         "integrated_gradients": integrated_gradients(case.deployed, *inside, CELL_STEPS)[0],
         "saliency": saliency(case.deployed, row, case.background, masker, outputs, spreads)[0],
     }
-    attended = attention_map(case.architecture, cell.tensor, torch.tensor(row[cell.tensor]))
+    attended = _attention(case, cell, row)
     if attended is not None:
-        values["attention"] = cell.masker.pool(attended[0].double().numpy())
+        values["attention"] = attended
     error = shap.std_error
     return CellExplanation(
         cell=cell,
@@ -114,6 +113,19 @@ def _explain(case: Case, cell: AnyCell, effort: CellEffort) -> CellExplanation[A
             for method, own in values.items()
         },
     )
+
+
+def _attention(case: Case, cell: OpenCell, row: Inputs) -> DoubleArray | None:
+    """To each part, the mean over the networks that read the cell; None where an encoder has
+    none."""
+    pooled = []
+    for tensor, masker in cell.maskers.items():
+        attended = attention_map(case.architecture, tensor, torch.tensor(row[tensor]))
+        if attended is None:
+            return None
+        pooled.append(masker.pool(attended[0].double().numpy()))
+    mean: DoubleArray = np.mean(pooled, axis=0)
+    return mean
 
 
 def faithfulness_of(

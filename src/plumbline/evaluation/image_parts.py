@@ -5,6 +5,7 @@ H, W height and width in pixels, C channels, B training images, M patches.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,30 +28,37 @@ class OpenImage(OpenCell):
 
 
 def open_image(
-    column: str, tensor: str, position: int, own: ByteArray, absent: ByteArray
+    column: str, position: int, own: Mapping[str, ByteArray], absent: Mapping[str, ByteArray]
 ) -> OpenImage | None:
     """The patches of an image; None where it is missing.
 
     Args:
-        own: (C, H, W) the pixels that the row has.
-        absent: (C, H, W) what an absent patch looks like (`absent_image`).
+        own: by tensor, one per network of a bag, (C, H, W) the pixels that the row has. The first
+            one says what the patches are; where another is of other size, so are they in it.
+        absent: by tensor (C, H, W) what an absent patch looks like (`absent_image`).
     """
-    if not own.any():
+    first = next(iter(own.values()))
+    if not first.any():
         return None
-    height, width = own.shape[1:]
-    down, across = patch_edges(height, width)
-    owner = patch_of(down)[:, None] * (len(across) - 1) + patch_of(across)
-    count = (len(down) - 1) * (len(across) - 1)
+    down, across = patch_edges(*first.shape[1:])
+    shape = (len(down) - 1, len(across) - 1)
+    names = tuple(map(str, range(shape[0] * shape[1])))
     return OpenImage(
         column=column,
-        tensor=tensor,
         position=position,
-        masker=PatchMasker(owner, tuple(map(str, range(count)))),
-        absent=absent[None],
+        maskers={t: PatchMasker(_owners(p, shape), names) for t, p in own.items()},
+        absent={tensor: absent[tensor][None] for tensor in own},
         spread=spread_of_images,
         edges=(down, across),
-        pixels=own,
+        pixels=first,
     )
+
+
+def _owners(pixels: ByteArray, shape: tuple[int, int]) -> IntArray:
+    """(H, W) the patch that each pixel belongs to, of so many down and across."""
+    _, height, width = pixels.shape
+    rows, columns = patch_of(_edges(height, shape[0])), patch_of(_edges(width, shape[1]))
+    return rows[:, None] * shape[1] + columns
 
 
 def patch_edges(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -61,11 +69,14 @@ def patch_edges(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, ..
     ((0, 2, 4), (0, 2, 3, 5, 7, 9, 10, 12, 14, 16, 18, 19, 21, 23, 25, 26, 28))
     """
     side = max((height * width / PATCHES) ** 0.5, 1.0)
-    return _edges(height, side), _edges(width, side)
+    return _edges(height, _fitting(height, side)), _edges(width, _fitting(width, side))
 
 
-def _edges(length: int, side: float) -> tuple[int, ...]:
-    count = max(1, round(length / side))
+def _fitting(length: int, side: float) -> int:
+    return max(1, round(length / side))
+
+
+def _edges(length: int, count: int) -> tuple[int, ...]:
     return tuple(np.linspace(0, length, count + 1).round().astype(int).tolist())
 
 

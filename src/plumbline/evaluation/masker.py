@@ -202,14 +202,19 @@ class Masker:
         )
 
     @classmethod
-    def inside(cls, tensor: str, own: TensorMasker, tensors: Iterable[str]) -> Self:
-        """The players of one tensor alone; the other tensors keep the row's values."""
-        nobody = np.empty(0, dtype=np.int64)
+    def inside(cls, cell: Mapping[str, TensorMasker], tensors: Iterable[str]) -> Self:
+        """The players of one cell alone; the other tensors keep the row's values.
+
+        Args:
+            cell: by tensor that the cell is read as; all have the same players.
+        """
+        names = next(iter(cell.values())).names
+        nobody, everyone = np.empty(0, dtype=np.int64), np.arange(len(names))
         fixed: dict[str, tuple[TensorMasker, IntArray]] = {
             name: (FixedMasker(), nobody) for name in tensors
         }
-        everyone = np.arange(len(own.names))
-        return cls(names=own.names, parts={**fixed, tensor: (own, everyone)})
+        own = {name: (masker, everyone) for name, masker in cell.items()}
+        return cls(names=names, parts={**fixed, **own})
 
     def __len__(self) -> int:
         return len(self.names)

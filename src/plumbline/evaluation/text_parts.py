@@ -5,6 +5,7 @@ L tokens, M parts of a cell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,52 +46,64 @@ class OpenText(OpenCell):
 
 def open_text(
     column: str,
-    tensor: str,
     position: int,
     text: str | None,
-    tokenizer: TextTokenizer,
-    own: IntArray,
+    tokenizers: Mapping[str, TextTokenizer],
+    own: Mapping[str, IntArray],
     *,
     cut: bool,
 ) -> OpenText | None:
-    """The words of a text that the tokenizer reads, as runs where there are more than
-    `MOST_PARTS`; None where it reads none.
+    """The words of a text that a tokenizer reads, as runs where there are more than
+    `MOST_PARTS`; None where none is read.
 
     Args:
-        own: (L,) the ids that the row has.
+        tokenizers: by tensor, one per network of a bag.
+        own: by tensor (L,) the ids that the row has.
         cut: an absent word is cut out; otherwise it becomes unknown tokens (`cuts`).
     """
     whole = text or ""
-    ids, spans = tokenizer.spans(text)
-    assert np.array_equal(ids, own[own != PADDING]), "the row was made from another text"
-    words = split_words(whole[: int(spans[-1, 1])]) if len(ids) else []
+    spans = {tensor: _spans(tokenizers[tensor], text, own[tensor]) for tensor in own}
+    end = max((int(each[-1, 1]) for each in spans.values() if len(each)), default=0)
+    words = split_words(whole[:end])
     if not words:
         return None
     starts = np.array([start for start, _ in words])
-    word = np.maximum(np.searchsorted(starts, spans[:, 0], side="right") - 1, 0)  # (T,)
-    with_token = np.unique(word)
+    word = {
+        tensor: np.maximum(np.searchsorted(starts, each[:, 0], side="right") - 1, 0)
+        for tensor, each in spans.items()
+    }
+    with_token = np.unique(np.concatenate(list(word.values())))
     count = min(len(with_token), MOST_PARTS)
     part_of = np.arange(len(with_token)) * count // len(with_token)
-    owner = np.full(tokenizer.length, -1, dtype=np.int64)
-    owner[: len(ids)] = part_of[np.searchsorted(with_token, word)]
     # a word without a token belongs to the part before it
     begins = [int(starts[with_token[part_of == k][0]]) for k in range(count)]
     begins[0] = int(starts[0])
     ends = [*begins[1:], words[-1][1]]
-    masker = TokenMasker(owner, tuple(map(str, range(count))), cut=cut)
-    known = masker.pool((own != UNKNOWN).astype(np.float64)) > 0
+    maskers, known = {}, np.zeros(count, dtype=bool)
+    for tensor, each in word.items():
+        owner = np.full(tokenizers[tensor].length, -1, dtype=np.int64)
+        owner[: len(each)] = part_of[np.searchsorted(with_token, each)]
+        masker = TokenMasker(owner, tuple(map(str, range(count))), cut=cut)
+        maskers[tensor] = masker
+        known |= masker.pool((own[tensor] != UNKNOWN).astype(np.float64)) > 0
     nobody = np.zeros((1, count), dtype=bool)
     return OpenText(
         column=column,
-        tensor=tensor,
         position=position,
-        masker=masker,
-        absent=masker.mix(nobody, own[None], own[None]),
+        maskers=maskers,
+        absent={t: masker.mix(nobody, own[t][None], own[t][None]) for t, masker in maskers.items()},
         spread=spread_of_tokens,
         parts=tuple(_part(whole, *each) for each in zip(begins, ends, known.tolist(), strict=True)),
         size=len(whole.rstrip()),
         read=words[-1][1],
     )
+
+
+def _spans(tokenizer: TextTokenizer, text: str | None, own: IntArray) -> IntArray:
+    """(T, 2) where each token that is read stands in the text."""
+    ids, spans = tokenizer.spans(text)
+    assert np.array_equal(ids, own[own != PADDING]), "the row was made from another text"
+    return spans
 
 
 def cuts(background: IntArray) -> bool:

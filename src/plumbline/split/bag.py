@@ -23,14 +23,17 @@ MOST_CELLS = 2_000_000  # training and validation rows times features, up to whi
 
 def networks_of(wanted: int | Literal["auto"], part: ByteArray, schema: Schema) -> int:
     """How many networks `train.bag` asks for. `auto`: `NETWORKS`, which helps where rows are few;
-    one above `MOST_CELLS` cells, where it helps little and takes long."""
+    one above `MOST_CELLS` cells, where it helps little and takes long, and of images, whose
+    networks take five times as long to fit."""
     if wanted != "auto":
         return wanted
+    if schema.of_type(ColumnType.IMAGE):
+        return 1
     rows = int(((part == Part.TRAIN) | (part == Part.VAL)).sum())
     return NETWORKS if rows * len(schema.features) <= MOST_CELLS else 1
 
 
-def why_single(config: SplitConfig, schema: Schema, start_from: str | None) -> str | None:
+def why_single(config: SplitConfig, start_from: str | None) -> str | None:
     """Why the model is a single network though `train.bag` is above 1; None where it is a bag.
 
     Args:
@@ -41,10 +44,6 @@ def why_single(config: SplitConfig, schema: Schema, start_from: str | None) -> s
         return "the rows are split in time: networks would learn from rows after those they stop by"
     if config.method == "predefined":
         return "the data say which rows validate (split.method: predefined)"
-    for kind in (ColumnType.TEXT, ColumnType.IMAGE):
-        for column in schema.features:
-            if column.type is kind:
-                return f"column '{column.name}' holds {kind} cells, which a bag cannot read yet"
     if start_from is not None:
         return "the fit starts from another network (model.start_from)"
     return None

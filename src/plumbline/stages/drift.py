@@ -11,6 +11,7 @@ from plumbline.evaluation.described import Pairs, describe
 from plumbline.evaluation.drift import Chance, ColumnDrift, ColumnPair, chance, compare
 from plumbline.evaluation.reference import TARGET_TYPES, Reference, prediction_column
 from plumbline.evaluation.text_drift import UNKNOWN_TOKENS, unknown_tokens
+from plumbline.examples import TensorSpec
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part
 from plumbline.manifest import sealed_dir
@@ -92,16 +93,28 @@ def _some(rows: IntArray, config: Config) -> IntArray:
 
 def _add_unknown_tokens(compared: Pairs, schema: Schema, config: Config, paths: Paths) -> None:
     """Of each text the share of unknown tokens, in validation and test rows: training rows made
-    the tokenizer."""
+    the tokenizer. Of a bag the first network's, and the rows that it was held out from."""
     texts = [c.name for c in schema.features if c.type is ColumnType.TEXT]
     if not texts:
         return
     for tensor in load_spec(paths).of_kind("text"):
-        ids = (load_part(paths, part).inputs[tensor.name] for part in (Part.VAL, Part.TEST))
+        if tensor.network:
+            continue
+        ids = [load_part(paths, part).inputs[tensor.name] for part in (Part.VAL, Part.TEST)]
+        if tensor.network is not None:
+            ids[0] = _held_out(tensor, paths)
         kept = (own[_some(np.arange(len(own)), config)] for own in ids)
         before, after = (pl.Series(unknown_tokens(own), nan_to_null=True) for own in kept)
         for name in (text for text in texts if text in tensor.sources):
             compared.add_part(name, UNKNOWN_TOKENS, before, after)
+
+
+def _held_out(tensor: TensorSpec, paths: Paths) -> IntArray:
+    """What rows that the tensor's network was not fitted on hold of it."""
+    bag = load_split(paths).bag
+    assert bag is not None
+    parts = [load_part(paths, part) for part in (Part.TRAIN, Part.VAL)]
+    return np.concatenate([p.inputs[tensor.name][bag[p.rows] == tensor.network] for p in parts])
 
 
 def _predictions(frame: pl.DataFrame, config: Config, schema: Schema) -> ColumnPair:

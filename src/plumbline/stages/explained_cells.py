@@ -19,11 +19,13 @@ from plumbline.evaluation.explanation_budget import CellEffort, plan_cells
 from plumbline.evaluation.faithfulness import DRAWS, deletions
 from plumbline.evaluation.image_parts import OpenImage, count_patches, open_image
 from plumbline.evaluation.text_parts import MOST_PARTS, OpenText, cuts, open_text
-from plumbline.examples import InputSpec
+from plumbline.examples import InputSpec, TensorSpec
 from plumbline.images import as_data_uri
 from plumbline.kinds import ByteArray, ColumnType
+from plumbline.preprocessing.bagged import each_transformer, load_transformer
 from plumbline.preprocessing.preparers import PREPARER_OF
 from plumbline.preprocessing.text import TextPreparer
+from plumbline.preprocessing.tokenizer import TextTokenizer
 from plumbline.preprocessing.transform import TableTransformer
 
 Written = TypeVar("Written", bound=CellExplanations)
@@ -34,9 +36,13 @@ CUT, AS_UNKNOWN = "cut out", "unknown token"  # what becomes of an absent word
 MEAN_IMAGE = "mean of the training images"  # what an absent patch shows
 
 
-def columns_of(spec: InputSpec, kind: str) -> dict[str, str]:
-    """Columns of a kind that the model reads, with the tensor of each."""
-    return {tensor.sources[0]: tensor.name for tensor in spec.of_kind(kind)}
+def columns_of(spec: InputSpec, kind: str) -> dict[str, list[TensorSpec]]:
+    """Columns of a kind that the model reads, with the tensor of each, one per network of a
+    bag."""
+    columns: dict[str, list[TensorSpec]] = {}
+    for tensor in spec.of_kind(kind):
+        columns.setdefault(tensor.sources[0], []).append(tensor)
+    return columns
 
 
 def plan_words(cost: float, spec: InputSpec, rows: int, fewest: int, samples: int) -> CellEffort:
@@ -84,27 +90,37 @@ def explain_words(
     """
     tensors = columns_of(spec, "text")
     columns, others = _ranked(tensors, picks, ranking)
-    absent = {c: CUT if cuts(case.background[tensors[c]]) else AS_UNKNOWN for c in columns}
+    absent = {
+        column: CUT if any(cuts(case.background[t.name]) for t in tensors[column]) else AS_UNKNOWN
+        for column in columns
+    }
+    networks = each_transformer(load_transformer(preprocessor)) if columns else ()
+    tokenizers = {
+        column: {t.name: _tokenizer(networks[t.network or 0], column) for t in tensors[column]}
+        for column in columns
+    }
     opened: list[tuple[Pick, OpenText]] = []
-    if columns:
-        preparer = TableTransformer.from_json(preprocessor).preparers_[PREPARER_OF[ColumnType.TEXT]]
-        assert isinstance(preparer, TextPreparer)
-        for pick in picks:
-            for column in columns:
-                cell = open_text(
-                    column,
-                    tensors[column],
-                    pick.position,
-                    pick.values[column],
-                    preparer.tokenizers_[column],
-                    case.rows[tensors[column]][pick.position],
-                    cut=absent[column] == CUT,
-                )
-                if cell is not None:
-                    opened.append((pick, cell))
+    for pick in picks:
+        for column, own in tokenizers.items():
+            cell = open_text(
+                column,
+                pick.position,
+                pick.values[column],
+                own,
+                {tensor: case.rows[tensor][pick.position] for tensor in own},
+                cut=absent[column] == CUT,
+            )
+            if cell is not None:
+                opened.append((pick, cell))
     explained = explain_cells(case, [cell for _, cell in opened], effort)
     rows = [_text(case, pick, cell) for (pick, _), cell in zip(opened, explained, strict=True)]
     return _written(WordExplanations, case, rows, explained, absent, others, budget)
+
+
+def _tokenizer(transformer: TableTransformer, column: str) -> TextTokenizer:
+    preparer = transformer.preparers_[PREPARER_OF[ColumnType.TEXT]]
+    assert isinstance(preparer, TextPreparer)
+    return preparer.tokenizers_[column]
 
 
 def explain_patches(
@@ -128,8 +144,8 @@ def explain_patches(
     opened: list[tuple[Pick, OpenImage]] = []
     for pick in picks:
         for column in columns:
-            tensor, at = tensors[column], pick.position
-            cell = open_image(column, tensor, at, case.rows[tensor][at], absent[tensor])
+            own = {t.name: case.rows[t.name][pick.position] for t in tensors[column]}
+            cell = open_image(column, pick.position, own, absent)
             if cell is not None:
                 opened.append((pick, cell))
     explained = explain_cells(case, [cell for _, cell in opened], effort)
@@ -164,7 +180,7 @@ def _written(
 
 
 def _ranked(
-    tensors: Mapping[str, str], picks: Sequence[Pick], ranking: Sequence[str]
+    tensors: Mapping[str, Any], picks: Sequence[Pick], ranking: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Which columns are opened, and which are not."""
     ranked = [column for column in ranking if column in tensors]

@@ -59,13 +59,14 @@ def _prepare(config: Config, paths: Paths, kept: dict[str, Any] | None) -> list[
     part = split.part
     folds = range(split.networks)
     fitted = [split.rows(Part.TRAIN) if split.bag is None else split.bag_fold(k)[0] for k in folds]
+    decoded = DecodedImages()
     transformers = [
         TableTransformer(
             schema,
             config.normalize,
             max_memory_mb=config.data.max_memory_mb,
             kept=kept,
-            decoded=DecodedImages(),  # what the statistics come from is decoded once
+            decoded=decoded,  # what the statistics come from is decoded once
         ).fit(take_rows(table, own), config.seed, own)
         for own in fitted
     ]

@@ -18,7 +18,7 @@ MOST_SIDE = 64  # pixels
 
 def picture_mistakes(spec: InputSpec, inputs: Inputs, predictions: PartPredictions) -> Mistakes:
     """Of the test rows, `inputs` are their tensors. No rows where the model reads no image."""
-    tensors = spec.of_kind("image")
+    tensors = [t for t in spec.of_kind("image") if not t.network]  # of a bag the first network's
     shown = tensors[:MOST_COLUMNS]
     count = MOST_PICTURES // len(shown) if shown else 0
     positions, mistakes = worst_mistakes(predictions, count)

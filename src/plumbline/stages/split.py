@@ -89,7 +89,7 @@ def _bagged(
     networks = networks_of(config.train.bag, split.part, schema)
     if networks == 1:
         return split, None
-    single = why_single(settings, schema, config.model.start_from)
+    single = why_single(settings, config.model.start_from)
     if single is not None:
         return split, single
     try:

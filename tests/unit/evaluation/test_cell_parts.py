@@ -53,7 +53,8 @@ def fitted(method: str, length: int = 60) -> TextTokenizer:
 def opened(
     tokenizer: TextTokenizer, text: str | None, position: int = 0, *, cut: bool = False
 ) -> OpenText | None:
-    return open_text("t", "text_0", position, text, tokenizer, tokenizer([text])[0], cut=cut)
+    own = {"text_0": tokenizer([text])[0]}
+    return open_text("t", position, text, {"text_0": tokenizer}, own, cut=cut)
 
 
 def whole(*arguments: Any, cut: bool = False) -> OpenText:
@@ -73,8 +74,26 @@ def test_a_part_that_is_cut_out_leaves_the_text_without_it(method: str, text: st
     for k, part in enumerate(cell.parts):
         present = np.arange(count)[None] != k
         rest = cell.parts[k + 1].start if k + 1 < count else len(text)
-        mixed = cell.masker.mix(present, own, cell.absent)
+        mixed = cell.maskers["text_0"].mix(present, own, cell.absent["text_0"])
         assert_array_equal(mixed, tokenizer([text[: part.start] + text[rest:]]))
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_networks_that_read_other_tokens_have_the_same_words(cut: bool) -> None:
+    """A word that one of them does not reach is left out of the other alone."""
+    text = "free entry, call 08712-460-324 to claim ok"
+    tokenizers = {"text_0_1": fitted("words", length=3), "text_0_2": fitted("characters")}
+    own = {name: tokenizer([text])[0] for name, tokenizer in tokenizers.items()}
+    cell = open_text("t", 0, text, tokenizers, own, cut=cut)
+    assert cell is not None and cell.read == len(text)
+    names = {masker.names for masker in cell.maskers.values()}
+    assert names == {tuple(map(str, range(len(cell.parts))))}
+    present = np.arange(len(cell.parts))[None] != len(cell.parts) - 1
+    mixed = {n: m.mix(present, own[n][None], own[n][None])[0] for n, m in cell.maskers.items()}
+    assert_array_equal(mixed["text_0_1"], own["text_0_1"])
+    assert not np.array_equal(mixed["text_0_2"], own["text_0_2"])
+    nothing = {n: m.mix(~present, own[n][None], own[n][None])[0] for n, m in cell.maskers.items()}
+    assert set(nothing["text_0_1"].tolist()) <= {UNKNOWN, PADDING}
 
 
 def test_long_and_empty_texts_are_bounded() -> None:
@@ -192,4 +211,4 @@ def test_an_absent_word_is_unknown_where_the_model_knows_what_that_means() -> No
     tokenizer = fitted("words")
     cell = whole(tokenizer, "free neverseen prize!")
     assert [part.known for part in cell.parts] == [True, False, True]
-    assert_array_equal(cell.absent[0, :5], [UNKNOWN] * 4 + [PADDING])
+    assert_array_equal(cell.absent["text_0"][0, :5], [UNKNOWN] * 4 + [PADDING])

@@ -60,12 +60,30 @@ def test_an_absent_patch_shows_the_mean_and_no_image_is_missing_for_it() -> None
     assert absent[0, 0, 0] == 50 and absent[0, 5, 0] == 75
     black = np.zeros((1, 14, 14), dtype=np.uint8)
     black[0, 0, 0] = 200
-    cell = open_image("i", "image_0", 0, black, absent_image(images[2:]))
+    cell = open_image("i", 0, {"image_0": black}, {"image_0": absent_image(images[2:])})
     assert cell is not None
     present = np.ones((1, 49), dtype=bool)
     present[0, 0] = False
-    assert cell.masker.mix(present, black[None], cell.absent).any()
-    assert open_image("i", "image_0", 2, images[2], absent) is None
+    assert cell.maskers["image_0"].mix(present, black[None], cell.absent["image_0"]).any()
+    assert open_image("i", 2, {"image_0": images[2]}, {"image_0": absent}) is None
+
+
+def test_networks_that_read_other_sizes_have_the_same_patches() -> None:
+    own = {"a": np.full((1, 28, 14), 9, np.uint8), "b": np.full((1, 56, 32), 9, np.uint8)}
+    absent = {name: np.ones_like(pixels) for name, pixels in own.items()}
+    cell = open_image("i", 0, own, absent)
+    assert cell is not None
+    down, across = (len(each) - 1 for each in cell.edges)
+    present = np.ones((1, down * across), dtype=bool)
+    present[0, across + 1] = False  # second row, second column
+    for name, masker in cell.maskers.items():
+        mixed = masker.mix(present, own[name][None], cell.absent[name])[0, 0]
+        rows, columns = np.nonzero(mixed == 1)
+        height, width = mixed.shape
+        share = len(rows) / mixed.size * down * across
+        assert share == pytest.approx(1, abs=0.4)
+        assert rows.mean() / height == pytest.approx(1.5 / down, abs=0.05)
+        assert columns.mean() / width == pytest.approx(1.5 / across, abs=0.08)
 
 
 def made(n: int, seed: int) -> tuple[Any, Any, Any]:
@@ -116,8 +134,8 @@ def case(encoder: str, model: str, steps: int = 20, n: int = 4) -> tuple[Case, A
 
 
 def explained(own: Case) -> list[CellExplanation[OpenImage]]:
-    absent, rows = absent_image(own.background["image_0"]), own.rows["image_0"]
-    cells = [open_image("i", "image_0", i, row, absent) for i, row in enumerate(rows)]
+    absent, rows = {"image_0": absent_image(own.background["image_0"])}, own.rows["image_0"]
+    cells = [open_image("i", i, {"image_0": row}, absent) for i, row in enumerate(rows)]
     effort = CellEffort(rows=len(rows), pairs=2, samples=100)
     return explain_cells(own, [cell for cell in cells if cell is not None], effort)
 
