@@ -17,6 +17,7 @@ from typing import Any
 from plumbline import outcome, telemetry
 from plumbline.commands.reading import add_reading
 from plumbline.config import Paths
+from plumbline.config.presets import PRESETS
 from plumbline.errors import PlumblineError, PlumblineWarning
 from plumbline.kinds import TASKS, Task
 from plumbline.machine import refusal_behind
@@ -217,6 +218,11 @@ def _add_init(commands: Any) -> None:
         nargs="*",
         metavar="WORD",
         help="the words for a missing cell, beside an empty one (else NA NaN nan null ?)",
+    )
+    init.add_argument(
+        "--preset",
+        choices=list(PRESETS),
+        help="how much time the model is given; without --data the data stay as they are",
     )
     init.add_argument(
         "--update", action="store_true", help="propose changes to expectations.yaml, write none"
@@ -431,6 +437,8 @@ def _init(arguments: argparse.Namespace) -> None:
     paths = Paths(Path.cwd())
     if arguments.update:
         report = init.update(paths)
+    elif arguments.preset and not arguments.data:
+        report = init.set_preset(paths, arguments.preset)
     else:
         request = init.request_of(arguments)
         with replacing_data(paths, "'plumbline init'"):

@@ -18,7 +18,7 @@ import polars as pl
 
 from plumbline.commands.data_versions import add_data, cached_files
 from plumbline.commands.inferred import columns_table, task_words
-from plumbline.commands.parameters import write_parameters
+from plumbline.commands.parameters import write_parameters, write_preset
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig, FormatConfig
 from plumbline.data.canonical import Canonical, make_canonical
@@ -55,6 +55,7 @@ class Request:
     name: str | None = None
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     missing: list[str] | None = None  # words for a missing cell
+    preset: str | None = None  # one of `PRESETS`
 
 
 def init(request: Request, paths: Paths) -> Report:
@@ -87,9 +88,8 @@ def init(request: Request, paths: Paths) -> Report:
     )
     kept = _keep_before(paths)
     write_text(paths.expectations, to_yaml(inferred.expectations))
-    changed = write_parameters(
-        paths.params, config, {n: c.type for n, c in inferred.expectations.columns.items()}
-    )
+    types = {n: c.type for n, c in inferred.expectations.columns.items()}
+    changed = write_parameters(paths.params, config, types, request.preset)
     _forget_others(paths, files)
     load_expectations(paths.expectations, load_config(paths.params).data)
     add_data(paths.root)
@@ -119,6 +119,15 @@ def _to_keep(paths: Paths, name: str) -> list[tuple[str, str]]:
         ("to rebuild", f"{begin}git add {files} && git commit -m 'Use {name}'"),
         ("", "dvc push data.dvc    # your own storage: README.md, 'Where data go'"),
     ]
+
+
+def set_preset(paths: Paths, name: str) -> Report:
+    """Write a preset into params.yaml and leave the data as they are."""
+    load_config(paths.params)
+    changed = write_preset(paths.params, name)
+    load_config(paths.params)
+    rows = [("params", note) for note in changed] or [("params", f"the preset {name} already")]
+    return Report(rows=[*rows, ("next", "plumbline repro")], outputs=[paths.params])
 
 
 def update(paths: Paths) -> Report:

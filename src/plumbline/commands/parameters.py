@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from yaml import safe_dump
 
 from plumbline.config.data import DataConfig
 from plumbline.config.model import ModelConfig, TrainConfig, TuneConfig
+from plumbline.config.presets import PRESETS, SPACE, preset_values
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, Task
 
@@ -48,19 +49,16 @@ AUGMENTED: dict[ColumnType, tuple[str, ...]] = {
 }
 
 
-def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnType]) -> list[str]:
+def write_parameters(
+    path: Path, data: DataConfig, columns: Mapping[str, ColumnType], preset: str | None = None
+) -> list[str]:
     """Write the `data` section; set back what was about other data. Says what was set back.
 
     Args:
         columns: name -> type of the columns of the new data.
+        preset: one of `PRESETS`, written as well.
     """
-    yaml: Any = YAML()
-    yaml.width = 10**6
-    yaml.preserve_quotes = True
-    yaml.representer.add_representer(
-        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    document = yaml.load(path.read_text(encoding="utf-8"))
+    document = _read(path)
     earlier = str(document["data"]["name"])
     section = dataclasses.asdict(data)
     for key, value in section.items():
@@ -75,14 +73,76 @@ def write_parameters(path: Path, data: DataConfig, columns: Mapping[str, ColumnT
     changed = _set_back(document, data.task, columns, earlier)
     features = {kind for name, kind in columns.items() if name != data.target}
     changed += _without_types(document, features)
+    decided: Collection[str] = ()
+    if preset is not None:
+        changed += _apply_preset(document, preset)
+        decided = PRESETS[preset]
     if ColumnType.IMAGE in features:
-        changed += _set(document, *FOR_IMAGES)
+        changed += _set(document, *(s for s in FOR_IMAGES if ".".join(s[0]) not in decided))
     if features == {ColumnType.IMAGE}:
         changed += _set(document, IMAGES_ALONE)
-    text = io.StringIO()
-    yaml.dump(document, text)
-    write_text(path, text.getvalue())
+    _write(path, document)
     return changed
+
+
+def write_preset(path: Path, name: str) -> list[str]:
+    """Write one of `PRESETS`; says what changed."""
+    document = _read(path)
+    changed = _apply_preset(document, name)
+    _write(path, document)
+    return changed
+
+
+def _apply_preset(document: Any, name: str) -> list[str]:
+    """Write a preset into params.yaml as loaded; says what changed."""
+    changed = []
+    for key, value in preset_values(name).items():
+        section, own = key.split(".")
+        if document[section][own] != value:
+            document[section][own] = _flow(value)
+            changed.append(f"{key} set to {value}: preset {name}")
+    space = document["tune"]["space"]
+    for key, values in SPACE.items():
+        if name == "best" and key not in space:
+            space[key] = _flow(values)
+            changed.append(f"tune.space searches {key}: preset {name}")
+        elif name != "best" and space.get(key) == values:
+            del space[key]
+            changed.append(f"tune.space searches {key} no more: preset {name}")
+    return changed
+
+
+def _flow(value: Any) -> Any:
+    """As YAML on one line."""
+    if isinstance(value, Mapping):
+        mapping = CommentedMap({key: _flow(own) for key, own in value.items()})
+        mapping.fa.set_flow_style()
+        return mapping
+    if isinstance(value, list):
+        sequence = CommentedSeq(value)
+        sequence.fa.set_flow_style()
+        return sequence
+    return value
+
+
+def _yaml() -> Any:
+    yaml: Any = YAML()
+    yaml.width = 10**6
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def _read(path: Path) -> Any:
+    return _yaml().load(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, document: Any) -> None:
+    text = io.StringIO()
+    _yaml().dump(document, text)
+    write_text(path, text.getvalue())
 
 
 def _set(document: Any, *wanted: Setting) -> list[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.commands.parameters import AUGMENTED, write_parameters
+from plumbline.commands.parameters import AUGMENTED, write_parameters, write_preset
 from plumbline.config import load_config
+from plumbline.config.presets import PRESETS, SPACE, preset_values
 from plumbline.kinds import ColumnType
 from plumbline.training.augment import AUGMENTATIONS
 
@@ -97,3 +98,42 @@ def test_no_augmentation_stays_on_that_the_new_data_have_no_cells_for(
         assert all(getattr(load_config(file).train.augment, name) for name in names)
         write_parameters(file, data, {"a": ColumnType.NUMBER})
         assert not any(getattr(load_config(file).train.augment, name) for name in names)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_preset_says_what_it_changes_and_good_takes_all_of_it_back(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    shipped = file.read_text(encoding="utf-8")
+    changed = write_preset(file, name)
+    config = load_config(file)
+    assert len(changed) == len(PRESETS[name]) + (len(SPACE) if name == "best" else 0)
+    for key, value in PRESETS[name].items():
+        assert any(line.startswith(f"{key} set to {value}") for line in changed)
+        section, own = key.split(".")
+        assert value == "tuned" or getattr(getattr(config, section), own) == value
+    assert write_preset(file, name) == []
+    if name == "best":
+        assert set(SPACE) <= set(config.tuned)
+    write_preset(file, "good")
+    assert load_config(file) == load_config(root / "params.yaml")
+    assert file.read_text(encoding="utf-8").split() == shipped.split()
+
+
+def test_a_preset_wins_over_what_init_sets_for_images(root: Path, tmp_path: Path) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    data = replace(load_config(file).data, target="label")
+    columns = {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY}
+    write_parameters(file, data, columns, "best")
+    assert load_config(file).tune.trials == PRESETS["best"]["tune.trials"]
+    assert load_config(file).train.batch_size == 32
+    write_parameters(file, data, columns)
+    assert load_config(file).tune.trials == 0
+
+
+def test_the_docs_show_what_each_preset_sets(root: Path) -> None:
+    text = (root / "docs" / "training.md").read_text(encoding="utf-8")
+    each = [preset_values(name) for name in PRESETS]
+    for key in each[0]:
+        assert f"| `{key}` | " + " | ".join(str(own[key]) for own in each) + " |" in text
