@@ -9,8 +9,8 @@ from pathlib import Path
 from plumbline.config import Paths, load_config
 from plumbline.errors import DataError, ParameterError
 from plumbline.inference.rows import RowPredictor
+from plumbline.store.address import SCHEME
 
-SCHEME = "models:"
 WANTED = "models:/NAME@ALIAS, models:/NAME/VERSION, or a folder with a version's files"
 
 

@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from plumbline.commands.predict_model import SCHEME, WANTED, named_address
+from plumbline.commands.predict_model import WANTED, named_address
 from plumbline.config import Paths, load_config
 from plumbline.config.serve import ServeConfig
 from plumbline.errors import ParameterError, StorageError
+from plumbline.store.address import SCHEME
 
 TOKEN = "PLUMBLINE_SERVE_TOKEN"
 PORTS = range(65_536)

@@ -12,7 +12,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from plumbline.commands.serve_alias import named_by_server
 from plumbline.config import Paths
 from plumbline.errors import DataError, StorageError, UserError
 from plumbline.files import read_json, write_json
@@ -39,6 +41,7 @@ class RegisteredSource:
         digest = hashlib.sha256(f"{self._uri} {address}".encode()).hexdigest()[:12]
         self._folder = paths.state / "serving" / digest
         self._state: object = None
+        self._begun: object = None
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -48,7 +51,8 @@ class RegisteredSource:
 
     def begin(self) -> None:
         """Begin to fetch; `first` waits for it. Imports go on meanwhile."""
-        if self._kept() is None or self._database() is None or self._database() != self._noted():
+        self._begun = self._now()
+        if self._kept() is None or self._begun is None or self._begun != self._noted():
             self._process = self._start()
 
     def first(self) -> tuple[Fetched, str | None]:
@@ -59,8 +63,8 @@ class RegisteredSource:
         """
         kept = self._kept()
         if kept is not None and self._process is None:
-            self._state = self._database()
-            return kept, None  # the registry's database is as it was when this was fetched
+            self._state = self._begun
+            return kept, None  # the registry says what it did when this was fetched
         try:
             return self._finish(), None
         except UserError as error:
@@ -106,7 +110,7 @@ class RegisteredSource:
 
     def __call__(self) -> Fetched | None:
         """The version that the address names now; None where nothing has changed."""
-        state = self._database()
+        state = self._now()
         if state is None and self._uri.startswith(SQLITE):
             raise StorageError("the registry's file was removed", file=self._file)
         if state is not None and state == self._state:
@@ -115,7 +119,7 @@ class RegisteredSource:
         return self._finish()
 
     def _start(self) -> subprocess.Popen[str]:
-        self._begun = self._database()
+        self._begun = self._now()
         self._folder.mkdir(parents=True, exist_ok=True)
         module = "plumbline.commands.serve_fetch"
         return subprocess.Popen(
@@ -160,11 +164,14 @@ class RegisteredSource:
     def _noted(self) -> object:
         return read_json(self._folder / "kept.json").get("database")
 
-    def _database(self) -> list[int] | None:
-        """Changes whenever the registry does, where that is a file; None: only asking helps."""
+    def _now(self) -> list[Any] | None:
+        """Changes whenever the address names something else; None: only a fetch can tell. Cheap,
+        unlike a fetch, which imports MLflow."""
+        if self._uri.startswith(("http://", "https://")):
+            return named_by_server(self._uri, self.address)
         if not self._uri.startswith(SQLITE):
             return None
-        state = []
+        state: list[Any] = []
         for name in (self._file, f"{self._file}-wal"):
             try:
                 status = Path(name).stat()

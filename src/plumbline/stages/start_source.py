@@ -12,9 +12,10 @@ from plumbline.artifacts import StartSource
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import read_json
+from plumbline.store.address import SCHEME
 from plumbline.store.bundle_files import METADATA, WEIGHTS, read_metadata, read_weights
 from plumbline.store.lineage import UNKNOWN, data_hash, split_hash
-from plumbline.store.named import SCHEME, version_named
+from plumbline.store.named import version_named
 from plumbline.store.registry import Version, fetch_bundle
 from plumbline.store.tracking import open_store
 

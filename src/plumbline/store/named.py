@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from plumbline.errors import ParameterError
+from plumbline.store.address import REGISTERED
 from plumbline.store.registry import Version, names_of, version_at
 from plumbline.store.tracking import Store
-
-SCHEME = "models:"
-REGISTERED = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))")
 
 
 def version_named(store: Store, address: str, *, where: str, file: str | None = None) -> Version:

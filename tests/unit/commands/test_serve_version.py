@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 
 from plumbline.commands import serve_version
+from plumbline.commands.serve_alias import PATH
 from plumbline.commands.serve_version import RegisteredSource
 from plumbline.config import Paths
 from plumbline.errors import DataError, StorageError
@@ -57,7 +62,7 @@ def test_a_registry_that_is_removed_while_it_serves_is_said_without_a_process(
     database = tmp_path / "mlflow" / "mlflow.db"
     database.write_bytes(b"x")
     keep(source, "toy/1")
-    state = source._database()
+    state = source._now()
     assert state is not None
     kept = {"folder": str(source._folder / "1-abc"), "version": "toy/1", "database": state}
     write_json(source._folder / "kept.json", kept)
@@ -144,3 +149,77 @@ def test_where_no_version_answers_it_does_not_start(
     with pytest.raises(DataError, match="does not answer"):
         source.first_answering(load)
     assert source._kept() is None
+
+
+class Registry(BaseHTTPRequestHandler):
+    """An MLflow server that says which version the alias names."""
+
+    answer: ClassVar[tuple[int, Any]] = (200, None)
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        type(self).seen.append(f"{self.path} {self.headers.get('Authorization')}")
+        status, content = type(self).answer
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/elsewhere")
+        self.end_headers()
+        self.wfile.write(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+    def log_message(self, *given: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Registry]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    Registry.seen.clear()
+    yield Registry
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def version(number: str, run: str) -> tuple[int, Any]:
+    return 200, {"model_version": {"name": "toy", "version": number, "run_id": run}}
+
+
+def test_a_server_is_asked_before_anything_is_fetched(
+    registry: type[Registry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which costs a request, and not a process that imports MLflow every few seconds."""
+    registry.answer = version("1", "a")
+    source = RegisteredSource(ADDRESS, Paths(tmp_path))
+    fetched: list[str] = []
+
+    def finish() -> Fetched:
+        fetched.append(registry.answer[1]["model_version"]["version"])
+        source._state = source._begun
+        return Fetched(folder=tmp_path, version=f"toy/{fetched[-1]}")
+
+    monkeypatch.setattr(source, "_start", lambda: setattr(source, "_begun", source._now()))
+    monkeypatch.setattr(source, "_finish", finish)
+    assert source() is not None and source() is None and source() is None
+    registry.answer = version("2", "b")
+    assert source() is not None and source() is None
+    registry.answer = version("2", "c")  # deleted, and made anew
+    assert source() is not None and source() is None
+    assert fetched == ["1", "2", "2"]
+    assert set(registry.seen) == {f"{PATH}?name=toy&alias=champion Bearer secret"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(404, {}), (500, b"x"), (200, b"no JSON"), (200, {"model_version": 3}), (302, {}), (200, [])],
+)
+def test_a_server_that_does_not_say_is_left_to_the_fetch(
+    registry: type[Registry], tmp_path: Path, answer: tuple[int, Any]
+) -> None:
+    registry.answer = answer
+    assert RegisteredSource(ADDRESS, Paths(tmp_path))._now() is None
+    assert RegisteredSource("models:/toy/1", Paths(tmp_path))._now() is None
+    assert len(registry.seen) == 1
