@@ -382,7 +382,8 @@ class ParityResult:
 @dataclass(frozen=True, kw_only=True)
 class Registered:
     """The version in the registry and what the gate decided of it; `history`: who moved the alias
-    champion, when, why and from which version (`store.moves.Move`)."""
+    champion, when, why and from which version (`store.moves.Move`). `server`: what came of asking
+    the service with it, in words; empty where it was not asked."""
 
     FILE: ClassVar[str] = f"reports/{REGISTERED}"
     STAGE: ClassVar[str] = "register"
@@ -395,6 +396,7 @@ class Registered:
     alias: str
     lineage: Mapping[str, str]
     history: Sequence[Mapping[str, Any]] = field(default=(), metadata={ADDED: True})
+    server: str = field(default="", metadata={ADDED: True})
 
 
 R = TypeVar("R", bound=Record)

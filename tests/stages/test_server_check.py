@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def test_a_version_with_a_column_of_every_type_answers_all_questions(
     hidden = {"mask": ["note"], "hash": ["maker"], "folder": str(tmp_path / "logs")}
     strict = config(rate_per_second=0.1, max_rows=1, port=1, host="0.0.0.0", log=hidden)
     words = check_server(folder, "toy version 1", strict, Paths(tmp_path))
-    assert words.startswith("answers with it (10 requests, ")
+    timed = r"answers with it \(one row in [\d.]+\sms over HTTP; 10 requests, [\d.]+ s\)"
+    assert re.fullmatch(timed, words)
     result = read_json(tmp_path / ".plumbline" / "server_check.json")
     status = {one["question"]: one["status"] for one in result["exchanges"]}
     assert status["the registered example"] == status["the registered example, again"] == 200

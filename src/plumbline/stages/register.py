@@ -61,6 +61,7 @@ def run(config: Config, paths: Paths) -> Report:
             n: version.tags[f"plumbline.{n}"] for n in NAMES if f"plumbline.{n}" in version.tags
         },
         history=[dataclasses.asdict(move) for move in moves.moves_of(store, version.model)],
+        server=decided.get("server", ""),
     )
     write_json(paths.root / "mlflow" / "registered.json", artifacts.to_json(result))
     report = artifacts.write(result, paths.reports)
@@ -71,7 +72,7 @@ def run(config: Config, paths: Paths) -> Report:
             ("version", f"{version.model} {version.number}"),
             ("decision", str(decided["decision"])),
             *(("", reason) for reason in decided["reasons"]),
-            *([("server", decided["server"])] if "server" in decided else []),
+            *([("server", result.server)] if result.server else []),
             *([("noticed", moves.describe(noticed))] if noticed else []),
             *rebuild_rows(result.lineage),
         ],

@@ -22,7 +22,7 @@ import plumbline
 from plumbline.config import Config, Paths
 from plumbline.errors import GateError
 from plumbline.files import write_json
-from plumbline.numbers import plural
+from plumbline.numbers import number, plural
 from plumbline.stages.server_questions import Dialog, ServerFault, ask_all
 
 RESULT = "server_check.json"
@@ -75,7 +75,10 @@ def check_server(folder: Path, name: str, config: Config, paths: Paths) -> str:
             hint="Fix the cause and run this again; with register.ask_server: false no server is "
             "asked",
         )
-    return f"answers with it ({plural(len(dialog.exchanges), 'request')}, {result['seconds']} s)"
+    assert dialog.row_seconds is not None
+    one_row = f"one row in {number(1000 * dialog.row_seconds, 2)} ms"
+    asked = plural(len(dialog.exchanges), "request")
+    return f"answers with it ({one_row} over HTTP; {asked}, {result['seconds']} s)"
 
 
 @contextmanager

@@ -8,9 +8,11 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 SECONDS = 60.0  # for an answer
+TIMED = 20  # requests of one row
 SHOWN = 300  # characters of an answer in a message
 LONG_TEXT = "x" * 10_000
 LARGEST: dict[str, Any] = {"number": 1e308, "integer": 2**63 - 1, "boolean": True}
@@ -41,10 +43,11 @@ class Dialog:
 
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
+        self.row_seconds: float | None = None  # until one row was answered, the median
 
     def open(self, port: int, token: str) -> None:
         """Name the server. Args: token: that it wants."""
-        self._port = port
+        self.address = port, token
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
     def ask(self, question: str, path: str, body: Any, *wanted: int) -> Any:
@@ -56,7 +59,7 @@ class Dialog:
         """
         method = "GET" if body is None else "POST"
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.address[0], timeout=SECONDS)
         begun = time.perf_counter()
         try:
             connection.request(method, path, content, self._headers)
@@ -111,6 +114,11 @@ def ask_all(dialog: Dialog, most_rows: int) -> None:
     if _predict(dialog, "the registered example, again", rows) != first:
         raise ServerFault("the registered example was answered with other predictions than before")
     dialog.ask("GET /metrics", "/metrics", None, 200)
+    timed = Dialog()
+    timed.open(*dialog.address)
+    for _ in range(TIMED):
+        _predict(timed, "one row of it", rows[:1])
+    dialog.row_seconds = median(one.seconds for one in timed.exchanges)
 
 
 def _predict(dialog: Dialog, question: str, rows: Sequence[Row]) -> list[Row]:

@@ -63,6 +63,7 @@ def lineage(reports: Reports, about: About) -> Section:
         ("version", pick(register, "version")),
         ("alias", pick(register, "alias")),
         ("MLflow run", pick(register, "run_id")),
+        ("the service", pick(register, "server")),
     ]
     made_from = {key: _written(v) for key, v in entries(pick(register, "lineage"))}
     metadata += lineage_words(made_from)[:20]
