@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from tests.made import curves, made_checkout, made_spec, outputs, plumbline, write_params
+from tests.made import (
+    curves,
+    made_checkout,
+    made_examples,
+    made_spec,
+    outputs,
+    plumbline,
+    write_params,
+)
 
+from plumbline import artifacts
 from plumbline.config import Paths
-from plumbline.files import sha256
-from plumbline.kinds import Task
+from plumbline.examples import InputSpec, bagged_name
+from plumbline.files import sha256, write_json
+from plumbline.kinds import Part, Task
+from plumbline.preprocessing.arrays import write_examples
+from plumbline.tables import SplitIndex
 
 SPEC = made_spec(Task.MULTICLASS)
 MODEL = {"name": "mlp", "normalization": "batch", "dropout": 0.2, "width": 64}
@@ -40,6 +54,7 @@ ENCODERS = {
 }
 CHANGED = {"mask_tokens": 0.1, "flip": 0.5, "shift": 0.1, "erase": 0.2}
 HOW = {"checkpoint_steps": 7, "threads": 1}
+NETWORKS = 3
 CHECKPOINTS = ".plumbline/checkpoints"
 
 
@@ -54,6 +69,25 @@ def checkout(
     return made_checkout(folder, spec, model=model, train=train, runtime={**HOW, **how}, rows=rows)
 
 
+def bag_checkout(folder: Path, **how: Any) -> Paths:
+    """Of a bag of three networks, fitted side by side in two processes."""
+    paths = checkout(folder, epochs=6, threads=2, **how)
+    spec, size = InputSpec.of_bag([SPEC] * NETWORKS), (600, 200)
+    for number, (part, count) in enumerate(zip(("train", "val"), size, strict=True)):
+        own = made_examples(SPEC, count, number + 1)
+        inputs = {bagged_name(n, k): a for k in range(NETWORKS) for n, a in own.inputs.items()}
+        shutil.rmtree(paths.prepared / part)
+        rows = own.rows + number * size[0]
+        write_examples(paths.prepared / part, replace(own, inputs=inputs, rows=rows))
+    write_json(paths.prepared / artifacts.INPUT_SPEC, spec.to_json())
+    part = np.repeat([Part.TRAIN, Part.VAL], size).astype(np.uint8)
+    bag = (np.arange(sum(size)) % NETWORKS).astype(np.uint8)
+    paths.split.mkdir(parents=True)
+    folds = np.zeros((sum(size), 0), np.uint8)
+    artifacts.write_split(SplitIndex(part=part, folds=folds, bag=bag), paths.split)
+    return paths
+
+
 @dataclass(frozen=True)
 class Unbroken:
     """What a run that nobody killed wrote, and how long it took."""
@@ -63,8 +97,8 @@ class Unbroken:
     seconds: float
 
 
-def run_unbroken(folder: Path, **how: Any) -> Unbroken:
-    paths = checkout(folder, **how)
+def run_unbroken(folder: Path, make: Callable[..., Paths] = checkout, **how: Any) -> Unbroken:
+    paths = make(folder, **how)
     begun = time.monotonic()
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr
@@ -84,6 +118,11 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 @pytest.fixture(scope="module")
 def of_cells(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     return run_unbroken(tmp_path_factory.mktemp("cells"), cells=True)
+
+
+@pytest.fixture(scope="module")
+def of_bag(tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    return run_unbroken(tmp_path_factory.mktemp("bag"), bag_checkout)
 
 
 @contextmanager
@@ -209,6 +248,18 @@ def test_one_process_at_a_random_moment(tmp_path: Path, of_cells: Unbroken, seed
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr
     assert outputs(paths) == of_cells.outputs
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
+def test_a_bag_at_a_random_moment(tmp_path: Path, of_bag: Unbroken, seed: int) -> None:
+    """With the processes that fit its networks side by side."""
+    paths = bag_checkout(tmp_path)
+    pause = random.Random(seed).uniform(0, of_bag.seconds)
+    surely(lambda pause: kill_once(paths, pause, from_checkpoint=False), pause)
+    done = plumbline(paths.root, "train")
+    assert done.returncode == 0, done.stderr
+    assert outputs(paths) == of_bag.outputs
 
 
 @pytest.mark.soak
