@@ -16,7 +16,7 @@ from plumbline.evaluation.cell_parts import (
 )
 from plumbline.evaluation.explanation import Case, Pick
 from plumbline.evaluation.explanation_budget import CellEffort, plan_cells
-from plumbline.evaluation.faithfulness import DRAWS, deletions
+from plumbline.evaluation.faithfulness import DRAWS, FEW, deletions
 from plumbline.evaluation.image_parts import OpenImage, count_patches, open_image
 from plumbline.evaluation.text_parts import MOST_PARTS, OpenText, cuts, open_text
 from plumbline.examples import InputSpec, TensorSpec
@@ -46,8 +46,9 @@ def columns_of(spec: InputSpec, kind: str) -> dict[str, list[TensorSpec]]:
 
 
 def plan_words(cost: float, spec: InputSpec, rows: int, fewest: int, samples: int) -> CellEffort:
-    """Rows whose texts are opened, and how much is asked about each text."""
-    return _plan(cost, spec, "text", MOST_PARTS, rows, fewest, samples)
+    """Rows whose texts are opened, and how much is asked about each text. Never fewer than tell
+    how faithful a method is: to read a text costs little."""
+    return _plan(cost, spec, "text", MOST_PARTS, rows, max(fewest, FEW), samples)
 
 
 def plan_patches(cost: float, spec: InputSpec, rows: int, fewest: int, samples: int) -> CellEffort:
