@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import io
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,9 @@ def typed_rows(task: Task) -> pl.DataFrame:
     )
 
 
+ALL_BUT_IMAGES = ("price", "count", "member", "day", "maker", "note")
+
+
 class Version:
     """A version's files, and the torch model that they are of."""
 
@@ -89,13 +93,14 @@ class Version:
         self,
         folder: Path,
         task: Task,
-        only: str | None = None,
+        only: str | Collection[str] | None = None,
         scale: float = 1.0,
     ) -> None:
-        """Args: only: the only feature; None: all of them. scale: a factor on all weights."""
+        """Args: only: the features that there are; None: all. scale: a factor on all weights."""
         self.folder, self.schema, self.rows = folder, schema_of(task), typed_rows(task)
         if only is not None:
-            features = [c.name for c in self.schema.features if c.name != only]
+            names = [only] if isinstance(only, str) else only
+            features = [c.name for c in self.schema.features if c.name not in names]
             kept = tuple(c for c in self.schema.columns if c.name not in features)
             self.schema, self.rows = replace(self.schema, columns=kept), self.rows.drop(features)
         rows = np.arange(ROWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import ClassVar
@@ -15,6 +16,9 @@ IntArray = NDArray[np.int64]
 ByteArray = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]
 ObjectArray = NDArray[np.object_]
+# a cell as its column's type has it; a date in microseconds since 1970; None where it is missing
+Cell = float | int | str | bytes | None
+Cells = Mapping[str, Sequence[Cell]]  # of few rows, by column
 
 
 class Kind(StrEnum):

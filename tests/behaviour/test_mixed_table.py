@@ -27,6 +27,7 @@ from plumbline.files import read_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.preprocessing.arrays import read_examples
+from plumbline.preprocessing.few_rows import RowTransformer
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import STAGES, load_stage
 from plumbline.store.bundle import load_bundle
@@ -151,7 +152,7 @@ def test_it_goes_through_every_stage(shop: Path, finished: Paths) -> None:
     for position in (0, 5):
         row = frame.row(int(train_rows.rows[position]), named=True)
         row["photo"] = row["photo"] and row["photo"]["bytes"]
-        one = transformer.transform_one(row)
+        one = RowTransformer(transformer)(row)
         for name, array in one.items():
             assert_array_equal(array[0], train_rows.inputs[name][position])
         decision = Decision.read(paths.decision)

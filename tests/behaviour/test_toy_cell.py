@@ -6,7 +6,7 @@ masker: nothing in `src` knows of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from plumbline.kinds import ColumnType, IntArray
 from plumbline.models import MODELS
 from plumbline.models.encoders import ENCODERS, Encoder
 from plumbline.preprocessing.arrays import read_examples
+from plumbline.preprocessing.few_rows import RowTransformer
 from plumbline.preprocessing.preparers import PREPARER_OF, PREPARERS, Given
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import STAGES, load_stage
@@ -89,7 +90,7 @@ class Letters:
             for j, name in enumerate(self.names)
         )
 
-    def _apply(self, columns: Mapping[str, list[Any]]) -> dict[str, Any]:
+    def _apply(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         result = {}
         for tensor, name in zip(self.tensors_, self.names, strict=True):
             given = codes(columns[name])
@@ -104,8 +105,9 @@ class Letters:
     def labels(self) -> dict[str, Any]:
         return {}
 
-    def apply_one(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return self._apply({name: [values.get(name)] for name in self.names})
+    @classmethod
+    def few_rows(cls, networks: Sequence[Self]) -> Any:
+        return lambda cells: [own._apply(cells) for own in networks]
 
     def to_json(self) -> dict[str, Any]:
         return {"known": sorted(self.known)}
@@ -208,7 +210,7 @@ def test_it_goes_through_every_stage(tmp_path: Path) -> None:
     train_rows = read_examples(paths.prepared / "train", bundle.spec.names)
     number = int(train_rows.rows[5])
     row = pl.read_csv(paths.data / "t.csv", infer_schema=False).row(number, named=True)
-    one = transformer.transform_one(row)
+    one = RowTransformer(transformer)(row)
     for name, array in one.items():
         assert_array_equal(array[0], train_rows.inputs[name][5])
     graph = OnnxPredictor((paths.onnx / "model.onnx").read_bytes())

@@ -47,13 +47,13 @@ def test_rows_elsewhere_are_farther_and_of_training_rows_99_percent_are_within_1
 ) -> None:
     features, classes = made(500, 0)
     arrays, unit = fit_distance(method, features, classes if with_classes else None, seed=0)
-    own, more = (DISTANCES[method](arrays, x) / unit for x in (features, made(500, 1)[0]))
+    own, more = (DISTANCES[method](arrays)(x) / unit for x in (features, made(500, 1)[0]))
     assert np.mean(own <= 1) == pytest.approx(0.99, abs=0.003)
     assert np.mean(more <= 1) > 0.9
     # far in a direction that training rows hardly have, and far along the others
     rng = np.random.default_rng(5)
     for away in (rng.normal(size=features.shape), 20 + 0 * features):
-        far = DISTANCES[method](arrays, (features + away).astype(np.float32)) / unit
+        far = DISTANCES[method](arrays)((features + away).astype(np.float32)) / unit
         assert np.median(far) > 1.5
 
 
@@ -77,7 +77,7 @@ def test_a_distance_is_finite(method: str, extreme: str) -> None:
     other = features.copy()
     other[0] = np.resize([np.nan, np.inf, -np.inf, 3e38], features.shape[1])
     for rows in (features, other):
-        distances = DISTANCES[method](arrays, rows) / unit
+        distances = DISTANCES[method](arrays)(rows) / unit
         assert distances.shape == (len(rows),) and np.isfinite(distances).all()
         assert (distances >= 0).all()
 

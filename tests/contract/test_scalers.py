@@ -198,6 +198,23 @@ def test_laws(name: str, values: list[float]) -> None:
         assert_allclose(inverse_scale(scaled, state) / size, x / size, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_few_rows_are_the_same_rows_of_many(name: str) -> None:
+    """To the byte, also at the ends and at the very values that were learned from."""
+    states = [fit_scaler(name, summarize(values)) for values in SHAPES.values()]
+    columns = [
+        np.concatenate(
+            [[-FLOAT32_MAX, FLOAT32_MAX, 0.0], v[:30], [v.min(), v.max()], v[:30] * 1.01]
+        )
+        for v in (np.resize(values, 60) for values in SHAPES.values())
+    ]
+    x = np.column_stack(columns)
+    many = ColumnScaler(states)(x.copy())
+    for start in range(0, len(x), 7):
+        few = ColumnScaler(states)(x[start : start + 7].copy())
+        assert few.tobytes() == many[start : start + 7].tobytes()
+
+
 def test_a_scaler_of_many_columns_is_a_scaler_of_each() -> None:
     names = [*NAMES, *NAMES]
     x = rng.lognormal(1, 1, (200, len(names)))

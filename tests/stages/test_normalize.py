@@ -19,6 +19,7 @@ from plumbline.config.load import parse_config
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
+from plumbline.preprocessing.few_rows import RowTransformer
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report, normalize
 from plumbline.stages.inputs import load_part, load_spec, load_table
@@ -126,13 +127,13 @@ def test_the_state_prepares_a_file_and_a_row_alike(tmp_path: Path) -> None:
     for part in PARTS.values():
         examples = load_part(paths, part)
         for i in (0, len(examples) - 1):
-            one = made.transform_one(frame.row(int(examples.rows[i]), named=True))
+            one = RowTransformer(made)(frame.row(int(examples.rows[i]), named=True))
             assert one.keys() == examples.inputs.keys()
             for name, array in examples.inputs.items():
                 assert one[name].tobytes() == array[i].tobytes()
             sent = rows().row(int(examples.rows[i]), named=True)  # as JSON would carry it
             sent["age"] = float(sent["age"])
-            assert made.transform_one(sent)["num"].tobytes() == one["num"].tobytes()
+            assert RowTransformer(made)(sent)["num"].tobytes() == one["num"].tobytes()
 
 
 def _csv(folder: Path) -> str:

@@ -23,7 +23,7 @@ from plumbline.inference.column_ranges import (
     numbers_of,
     surprise,
 )
-from plumbline.inference.feature_distances import DISTANCES, Arrays, bounded, whiten
+from plumbline.inference.feature_distances import DISTANCES, Arrays, bounded, whitening
 from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray
 from plumbline.tables import Column
 
@@ -56,7 +56,7 @@ def fit_distance(
         classes: (n,) class numbers; None for values.
     """
     arrays = FITS[method](features, classes, seed)
-    distances = DISTANCES[method](arrays, features)
+    distances = DISTANCES[method](arrays)(features)
     return arrays, max(float(np.quantile(distances, UNIT_SHARE)), LEAST_UNIT)
 
 
@@ -97,7 +97,7 @@ def _mahalanobis(features: FloatArray, classes: IntArray | None, seed: int) -> A
 def _neighbors(features: FloatArray, classes: IntArray | None, seed: int) -> Arrays:
     values = bounded(features)
     arrays = _directions(values, values - values.mean(axis=0))
-    rows = np.column_stack(whiten(arrays, features))
+    rows = np.column_stack(whitening(arrays)(features))
     some = np.random.default_rng(seed).permutation(len(rows))[:MOST_REFERENCES]
     return {**arrays, "reference": rows[np.sort(some)].astype(np.float32)}
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import ColumnType, DoubleArray, IntArray
+from plumbline.kinds import Cells, ColumnType, DoubleArray, IntArray
 
 MICROSECONDS = 1e6  # in a second
 MOST_EXCESS = 100.0  # of one cell: scores stay finite
@@ -78,6 +78,21 @@ class ColumnRanges:
             made[:, numeric] = self._outside(made[:, numeric])
         return made
 
+    def excesses_of(self, cells: Cells) -> DoubleArray:
+        """As `excesses`, of the cells of few rows by column."""
+        made = np.zeros((len(next(iter(cells.values()))), len(self.columns)))
+        if len(self._numeric):
+            names = [self.columns[place].name for place in self._numeric]
+            numbers = np.array([cells[name] for name in names], dtype=np.float64).T
+            numbers /= self._units
+            made[:, self._numeric] = self._outside(numbers)
+        for place, own, known in self._texts:
+            made[:, place] = [
+                own.missing if cell is None else 0.0 if known is None or cell in known else own.new
+                for cell in cells[own.name]
+            ]
+        return made
+
     def _unlike(self, own: ColumnRange, column: pl.Series) -> DoubleArray:
         """(n,): of the cells of a column that holds no numbers."""
         missing = column.is_null().to_numpy()
@@ -96,7 +111,7 @@ class ColumnRanges:
             away = np.maximum(np.maximum(low - cells, cells - high), 0.0) / width
         away = np.minimum(away, MOST_EXCESS)
         away = np.where((high > low) | (away == 0), away, new)
-        excess: DoubleArray = np.where(np.isnan(cells), missing, np.nan_to_num(away))
+        excess: DoubleArray = np.where(np.isnan(cells), missing, away)
         return excess
 
     @cached_property
@@ -110,6 +125,21 @@ class ColumnRanges:
         own = [self.columns[place] for place in self._numeric]
         rows = [[c.low, c.high, c.new, c.missing] for c in own]
         return np.array(rows, dtype=np.float64).T
+
+    @cached_property
+    def _units(self) -> DoubleArray:
+        """(numeric columns,): what numbers are divided by; dates come in microseconds."""
+        kinds = [self.types[self.columns[place].name] for place in self._numeric]
+        return np.array([MICROSECONDS if kind is ColumnType.DATE else 1.0 for kind in kinds])
+
+    @cached_property
+    def _texts(self) -> list[tuple[int, ColumnRange, frozenset[object] | None]]:
+        """Place of each column that holds no numbers, and its values."""
+        return [
+            (place, own, None if own.values is None else frozenset(own.values))
+            for place, own in enumerate(self.columns)
+            if self.types[own.name] not in NUMERIC
+        ]
 
     @cached_property
     def _values(self) -> dict[str, pl.Series]:

@@ -77,6 +77,7 @@ def prediction_intervals(state: State, prediction: DoubleArray) -> dict[str, Dou
 
 
 Columns = dict[str, pl.Series]
+Rows = list[dict[str, Any]]
 
 
 def _set_columns(state: State, prediction: DoubleArray, classes: Sequence[str]) -> Columns:
@@ -102,6 +103,28 @@ CONFORMAL_COLUMNS: dict[str, Callable[[State, DoubleArray, Sequence[str]], Colum
 }
 
 
+def _set_rows(state: State, prediction: DoubleArray, classes: Sequence[str]) -> Rows:
+    inside = prediction_sets(state, prediction).tolist()
+    sets = [[name for name, held in zip(classes, row, strict=True) if held] for row in inside]
+    return [{SET: one} for one in sets]
+
+
+def _interval_rows(state: State, prediction: DoubleArray, classes: Sequence[str]) -> Rows:
+    ends = prediction_intervals(state, prediction)
+    both = zip(ends["low"].tolist(), ends["high"].tolist(), strict=True)
+    return [{"low": _known(low), "high": _known(high)} for low, high in both]
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
+CONFORMAL_ROWS: dict[str, Callable[[State, DoubleArray, Sequence[str]], Rows]] = {
+    "lac": _set_rows,
+    "absolute": _interval_rows,
+}
+
+
 def prediction_columns(prediction: DoubleArray, target: TargetSpec, decision: Decision) -> Columns:
     """`predicted`, then `p_<class>`, then `prediction_set` (labels), or `low` and `high` (null
     where no interval can be promised), as the table of predictions has them.
@@ -118,14 +141,35 @@ def prediction_columns(prediction: DoubleArray, target: TargetSpec, decision: De
     for number, name in enumerate(target.classes):
         columns[f"p_{name}"] = _numbers(prediction[:, number])
     if decision.conformal is not None:
-        method = str(decision.conformal["method"])
-        if method not in CONFORMAL_COLUMNS:
-            raise DataError(
-                "prediction sets are made by a method that this version does not know",
-                file="decision.json",
-                wanted=", ".join(CONFORMAL_COLUMNS),
-                got=method,
-                hint="use the version of plumbline that registered the model, or a newer one",
-            )
-        columns |= CONFORMAL_COLUMNS[method](decision.conformal, prediction, target.classes)
+        made = CONFORMAL_COLUMNS[_method(decision.conformal)]
+        columns |= made(decision.conformal, prediction, target.classes)
     return columns
+
+
+def prediction_rows(prediction: DoubleArray, target: TargetSpec, decision: Decision) -> Rows:
+    """As `prediction_columns`, a dict per row: of few rows, and finite predictions."""
+    spec, classes = target.task.spec, target.classes
+    decided = DECIDE[spec.target](prediction, decision.threshold, spec.column).tolist()
+    names = [f"p_{name}" for name in classes]
+    rows = [
+        {PREDICTED: classes[one] if classes else one, **dict(zip(names, own, strict=False))}
+        for one, own in zip(decided, prediction.tolist(), strict=True)
+    ]
+    if decision.conformal is not None:
+        made = CONFORMAL_ROWS[_method(decision.conformal)]
+        for row, more in zip(rows, made(decision.conformal, prediction, classes), strict=True):
+            row.update(more)
+    return rows
+
+
+def _method(conformal: Mapping[str, Any]) -> str:
+    method = str(conformal["method"])
+    if method not in CONFORMAL_COLUMNS:
+        raise DataError(
+            "prediction sets are made by a method that this version does not know",
+            file="decision.json",
+            wanted=", ".join(CONFORMAL_COLUMNS),
+            got=method,
+            hint="use the version of plumbline that registered the model, or a newer one",
+        )
+    return method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import onnxruntime
 
 from plumbline.examples import Inputs, count_rows
 from plumbline.inference import BATCH_ROWS, FEATURES, PREDICTION, Featured, batches
-from plumbline.kinds import DoubleArray
+from plumbline.kinds import DoubleArray, FloatArray
 
 DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8}
 
@@ -40,7 +41,7 @@ class OnnxPredictor:
         parts = [self._run(batch, PREDICTION) for batch in batches(inputs, self._batch_rows)]
         return np.concatenate([part[0] for part in parts]).astype(np.float64)
 
-    @property
+    @cached_property
     def has_features(self) -> bool:
         """Whether the graph gives the network's features; those of before do not."""
         return any(output.name == FEATURES for output in self._session.get_outputs())
@@ -50,6 +51,15 @@ class OnnxPredictor:
         for batch in batches(inputs, self._batch_rows):
             prediction, features = self._run(batch, PREDICTION, FEATURES)
             yield prediction.astype(np.float64), features
+
+    def at_once(self, inputs: Inputs) -> tuple[DoubleArray, FloatArray | None]:
+        """Predictions and features, if the graph gives them, of few rows."""
+        outputs = [PREDICTION, FEATURES] if self.has_features else [PREDICTION]
+        if inputs.keys() == self._inputs.keys():
+            prediction, *features = self._session.run(outputs, inputs)
+        else:
+            prediction, *features = self._run(inputs, *outputs)
+        return prediction.astype(np.float64), features[0] if features else None
 
     def _run(self, batch: Inputs, *outputs: str) -> list[Any]:
         rows, feed = count_rows(batch), {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,8 +21,8 @@ import polars as pl
 from plumbline.errors import DataError
 from plumbline.files import read_json, write_json
 from plumbline.inference.column_ranges import ColumnRanges
-from plumbline.inference.feature_distances import DISTANCES
-from plumbline.kinds import DoubleArray, FloatArray
+from plumbline.inference.feature_distances import DISTANCES, Distances
+from plumbline.kinds import Cells, DoubleArray, FloatArray
 
 FILE = "out_of_distribution.json"
 FORMAT = 1
@@ -50,7 +51,11 @@ class OutOfDistribution:
 
     def distances(self, features: FloatArray) -> DoubleArray:
         """(n, D) features to (n,) distances, in units."""
-        return DISTANCES[self.method](self.arrays, features) / self.unit
+        return self._distances(features) / self.unit
+
+    @cached_property
+    def _distances(self) -> Distances:
+        return DISTANCES[self.method](self.arrays)
 
     def scores(self, distances: DoubleArray, frame: pl.DataFrame) -> DoubleArray:
         """(n,) scores of rows.
@@ -62,6 +67,13 @@ class OutOfDistribution:
         if not self.ranges.columns:
             return distances
         scores: DoubleArray = distances + self.ranges.excesses(frame).sum(axis=1)
+        return scores
+
+    def scores_of(self, distances: DoubleArray, cells: Cells) -> DoubleArray:
+        """As `scores`, of the cells of few rows by column."""
+        if not self.ranges.columns:
+            return distances
+        scores: DoubleArray = distances + self.ranges.excesses_of(cells).sum(axis=1)
         return scores
 
     def columns(self, scores: DoubleArray) -> dict[str, pl.Series]:

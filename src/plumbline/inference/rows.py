@@ -19,12 +19,13 @@ from plumbline.errors import DataError
 from plumbline.examples import Inputs, InputSpec
 from plumbline.inference.decided import PREDICTED, prediction_columns
 from plumbline.inference.feature_reader import MOST_CHARACTERS, PROBLEMS, Extra, FeatureReader
+from plumbline.inference.few_rows import FewRows
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.version_files import VersionFiles
-from plumbline.kinds import IntArray
+from plumbline.kinds import ColumnType, IntArray
 from plumbline.preprocessing.bagged import each_transformer, load_transformer
+from plumbline.preprocessing.few_rows import RowTransformer
 from plumbline.preprocessing.scalars import ScalarPreparer
-from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
 
 
@@ -44,6 +45,11 @@ class RowPredictor:
             {*files.columns, *(c.name for c in self.schema.columns)},
             files.optional,
         )
+        self._rows = RowTransformer(self._transformer, self.columns)
+        self.few: FewRows | None = None  # images are opened where refusals name them
+        if all(column.type is not ColumnType.IMAGE for column in self.columns):
+            target = self.spec.target
+            self.few = FewRows(self._rows, self._graph, target, self.decision, self._unusual)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -186,9 +192,9 @@ class RowPredictor:
 
     def _inputs(self, values: pl.DataFrame, rows: IntArray) -> Inputs:
         """The tensors of typed rows; of one row by the way that is short for one."""
-        if len(values) == 1 and isinstance(self._transformer, TableTransformer):
+        if len(values) == 1:
             with contextlib.suppress(ValueError):  # a date that Python does not know: year 12345
-                return self._transformer.transform_one(values.row(0, named=True))
+                return self._rows(values.row(0, named=True))
         return self._transformer.transform_frame(values, rows).inputs
 
     def _table(self, inputs: Inputs, values: pl.DataFrame) -> pl.DataFrame:

@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plumbline.examples import TensorSpec
-from plumbline.kinds import DoubleArray, FloatArray, IntArray
+from plumbline.kinds import Cell, DoubleArray, FloatArray, IntArray
 from plumbline.preprocessing.columns import CategoryState, NumberState
 from plumbline.preprocessing.encode import lookup
 from plumbline.preprocessing.preparer import Labels
-from plumbline.preprocessing.row import category_of
 from plumbline.preprocessing.scale import ColumnScaler
 from plumbline.preprocessing.summary import FLOAT32_MAX, clean
-from plumbline.tables import CellFormat
 
 NUM, CAT = "num", "cat"  # names of the tensors
 BLOCK_ROWS = 4096  # rows whose numbers fit the processor's cache
+FEW_ROWS = 32  # of which a search of numpy's costs more than a look into a dict
 
 # (number of the category, its codes (n,), its values (n, w)) -> values (n, w) in their place
 Replace = Callable[[int, IntArray, DoubleArray], DoubleArray]
@@ -35,24 +34,31 @@ class Encoding:
         self._numbers, self._categories = numbers, categories
         self._fill = np.array([s.fill for s in numbers])
         self._scaled = [j for j, s in enumerate(numbers) if s.scale is not None]
-        self._scaler = ColumnScaler([s.scale for s in numbers if s.scale is not None])
         self._linear = [j for j, s in enumerate(numbers) if s.linear is not None]
-        self._linear_scaler = ColumnScaler([s.linear for s in numbers if s.linear is not None])
-        self._clip = np.array(
-            [numbers[j].clip or FLOAT32_MAX for j in (*self._scaled, *self._linear)]
-        )
-        self._width = len(self._scaled) + len(self._linear)
+        scales = [s.scale for s in numbers if s.scale is not None]
+        scales += [s.linear for s in numbers if s.linear is not None]
+        self._scaler = ColumnScaler(scales)
+        self._read = np.array([*self._scaled, *self._linear], dtype=np.int64)
+        self._most = np.array([numbers[j].clip or FLOAT32_MAX for j in self._read.tolist()])
+        self._least = -self._most
+        self._width = len(self._read)
         self._marked = [j for j, s in enumerate(numbers) if s.indicator]
         self._lookups: list[tuple[int, DoubleArray, IntArray]] = []
         for j, s in enumerate(numbers):
             if s.values is not None:
                 order = np.argsort(s.values)
                 self._lookups.append((j, np.array(s.values)[order], order.astype(np.int64) + 1))
+        self._places = [
+            dict(zip(ordered.tolist(), codes.tolist(), strict=True))
+            for _, ordered, codes in self._lookups
+        ]
         self._embedded = [j for j, s in enumerate(categories) if s.encode == "ordinal"]
         self._tabled = [
             (j, np.array(s.table)) for j, s in enumerate(categories) if s.encode != "ordinal"
         ]
-        self._codes: list[dict[str | None, int]] = [
+        self._columns = self._width + len(self._marked)
+        self._columns += sum(table.shape[1] for _, table in self._tabled)
+        self._codes: list[dict[Cell, int]] = [
             {value: k + 1 for k, value in enumerate(s.values)} for s in categories
         ]
 
@@ -109,32 +115,46 @@ class Encoding:
         flat = [(name, v) for name, values in coded for v in (None, *map(str, values))]
         return {CAT: flat} if flat else {}
 
-    def codes_of_row(
-        self, values: Mapping[str, Any], formats: Mapping[str, CellFormat]
-    ) -> list[IntArray]:
-        """The codes of one row's categories, m arrays (1,)."""
-        return [
-            np.array([code.get(category_of(values.get(s.source), formats[s.source]), 0)])
+    def owners(self, numbers: Sequence[int], categories: Sequence[int]) -> dict[str, IntArray]:
+        """Whose each feature of the tensors is, where the columns are those of several networks.
+
+        Args:
+            numbers: (k,) whose each number is.
+            categories: (m,) whose each category is.
+        """
+        num = [numbers[j] for j in (*self._scaled, *self._linear, *self._marked)]
+        num += [categories[j] for j, table in self._tabled for _ in range(table.shape[1])]
+        cat = [numbers[j] for j, _, _ in self._lookups]
+        cat += [categories[j] for j in self._embedded]
+        return {NUM: np.array(num, dtype=np.int64), CAT: np.array(cat, dtype=np.int64)}
+
+    def codes(self, cells: Mapping[str, Sequence[Cell]]) -> IntArray:
+        """The codes (m, n) of some rows' texts."""
+        codes = [
+            [code.get(cell, 0) for cell in cells[s.source]]
             for s, code in zip(self._categories, self._codes, strict=True)
         ]
+        return np.array(codes, dtype=np.int64)
 
     def __call__(
-        self, x: DoubleArray, codes: Sequence[IntArray], replace: Replace | None = None
+        self,
+        x: DoubleArray,
+        codes: IntArray,
+        replace: Replace | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """(n, k) raw numbers and m code arrays (n,) -> the tensors that have features.
+        """(n, k) raw numbers and (m, n) codes -> the tensors that have features.
 
         Args:
             replace: what stands in place of a category's numbers.
         """
         n = len(x)
-        width = self._width + len(self._marked) + sum(t.shape[1] for _, t in self._tabled)
-        num = np.empty((n, width), dtype=np.float32)
+        num = np.empty((n, self._columns), dtype=np.float32)
         cat = np.empty((n, len(self._lookups) + len(self._embedded)), dtype=np.int64)
         for start in range(0, n, BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             self._encode_numbers(x[block], num[block], cat[block])
-        for column, j in enumerate(self._embedded, start=len(self._lookups)):
-            cat[:, column] = codes[j]
+        if self._embedded:
+            cat[:, len(self._lookups) :] = codes[self._embedded].T
         end = self._width + len(self._marked)
         for j, table in self._tabled:
             values = table[codes[j]]
@@ -148,13 +168,18 @@ class Encoding:
     def _encode_numbers(self, x: DoubleArray, num: FloatArray, cat: IntArray) -> None:
         """(n, k) raw numbers -> their columns of `num` and `cat`, in place."""
         x, missing = clean(x)
-        for column, (j, ordered, code) in enumerate(self._lookups):
-            cat[:, column] = lookup(x[:, j], ordered, code) * ~missing[:, j]
+        if self._lookups and len(x) <= FEW_ROWS:
+            looked_up = [j for j, _, _ in self._lookups]
+            for row, numbers in enumerate(x[:, looked_up].tolist()):
+                pairs = zip(self._places, numbers, strict=True)
+                cat[row, : len(numbers)] = [places.get(number, 0) for places, number in pairs]
+            cat[:, : len(looked_up)] *= ~missing[:, looked_up]
+        else:
+            for column, (j, ordered, code) in enumerate(self._lookups):
+                cat[:, column] = lookup(x[:, j], ordered, code) * ~missing[:, j]
         x = np.where(missing, self._fill, x)
-        end, count = self._width, len(self._scaled)
-        linear = self._linear_scaler(x[:, self._linear])  # first: scaling may overwrite x
-        scaled = self._scaler(x[:, self._scaled] if count < x.shape[1] else x)
-        num[:, :count] = np.clip(scaled, -self._clip[:count], self._clip[:count])
-        num[:, count:end] = np.clip(linear, -self._clip[count:], self._clip[count:])
+        end = self._width
+        scaled = np.maximum(self._scaler(x[:, self._read]), self._least)
+        np.minimum(scaled, self._most, out=num[:, :end], casting="same_kind")
         if self._marked:
             num[:, end : end + len(self._marked)] = missing[:, self._marked]

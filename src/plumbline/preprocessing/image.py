@@ -17,8 +17,7 @@ from plumbline.examples import TensorSpec
 from plumbline.images import ImageReader, ImageShape, read_images
 from plumbline.kinds import ByteArray, IntArray
 from plumbline.preprocessing.decoded import DecodedImages
-from plumbline.preprocessing.preparer import Given, Labels, Tensors
-from plumbline.preprocessing.row import category_of
+from plumbline.preprocessing.preparer import FewRows, Given, Labels, Tensors
 from plumbline.preprocessing.table_reader import check_present
 
 Cell = str | bytes | None
@@ -149,15 +148,11 @@ class ImagePreparer:
     def apply(self, batch: pl.DataFrame, rows: IntArray, positions: IntArray | None) -> Tensors:
         return self._tensors({name: batch[name].to_list() for name in self.pixels_}, rows)
 
-    def apply_one(self, values: Mapping[str, Any]) -> Tensors:
-        return self._tensors(
-            {name: [self._cell_of(name, values.get(name))] for name in self.pixels_}, None
-        )
+    @classmethod
+    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+        return lambda cells: [own._tensors(cells, None) for own in networks]
 
-    def _cell_of(self, name: str, value: Any) -> Cell:
-        return value if isinstance(value, bytes) else category_of(value, self._formats[name])
-
-    def _tensors(self, cells: Mapping[str, list[Cell]], rows: IntArray | None) -> Tensors:
+    def _tensors(self, cells: Mapping[str, Sequence[Any]], rows: IntArray | None) -> Tensors:
         made: Tensors = {}
         for tensor in self.tensors_:
             name = tensor.sources[0]

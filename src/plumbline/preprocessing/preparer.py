@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from plumbline.config.data import NormalizeConfig
 from plumbline.examples import TensorSpec
-from plumbline.kinds import IntArray
+from plumbline.kinds import Cells, IntArray
 from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.tables import Column, Schema
 
 Tensors = dict[str, NDArray[Any]]
 # by tensor of codes: what each row of its table stands for, as (feature, value), None the unknown
 Labels = dict[str, list[tuple[str, str | None]]]
+FewRows = Callable[[Cells], list[Tensors]]  # the tensors of each network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +88,9 @@ class Preparer(Protocol):
             DataError: a cell is not what its column holds; names the row, `rows` (n,).
         """
 
-    def apply_one(self, values: Mapping[str, Any]) -> Tensors:
-        """The tensors of one row given as column -> value, read as the cells of a file are.
-
-        Raises:
-            DataError: a value that its column cannot hold.
-        """
+    @classmethod
+    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+        """What applies the preparers of some networks to few rows, without a frame."""
 
     def labels(self) -> Labels:
         """What the codes in the tensors stand for; nothing where no tensor has codes."""

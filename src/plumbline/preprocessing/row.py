@@ -1,4 +1,4 @@
-"""One row given as column -> value, read as the same cells of a file are.
+"""Rows given as column -> value, whose cells are read as the same cells of a file are.
 
 Native values, plain numbers and ISO dates take a short way; every other text goes through the very
 expressions that read a file, so that both give the same.
@@ -7,6 +7,7 @@ expressions that read a file, so that both give the same.
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from plumbline.cells import FALSE, TRUE, describe, typed, unreadable
+from plumbline.cells import EXACT, FALSE, TRUE, describe, typed, unreadable
 from plumbline.errors import DataError
-from plumbline.kinds import ColumnType
+from plumbline.kinds import Cell, ColumnType
 from plumbline.tables import CellFormat, Column
 
 # Unicode's white space, which reading a file strips; Python's own has four more
@@ -25,82 +26,149 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
 _ISO = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 _EPOCH = dt.datetime(1970, 1, 1)
-_WORDS = {**dict.fromkeys(TRUE, 1.0), **dict.fromkeys(FALSE, 0.0)}
-Quick = Callable[[str], float | None]  # None: ask the expressions of a file
+_MICROSECOND = dt.timedelta(microseconds=1)
+INTEGERS = range(-(2**63), 2**63)
+_WORDS = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
+Quick = Callable[[str], Cell]  # of a text that is not missing; None: ask the expressions of a file
+
+
+class _Unread(Exception):
+    """A text that only the expressions of a file read."""
+
+
+class _Wrong(Exception):
+    """A value that is not of its column's type."""
 
 
 class RowReader:
-    """Reads the numbers and dates of rows; dates as microseconds since 1970."""
+    """Reads cells of rows as their columns' types have them: finite numbers, whole numbers, truth
+    values, texts; dates as microseconds since 1970, images as their bytes or path; None where
+    missing."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = list(columns)
-        self._words = [frozenset(c.format.words()) for c in columns]
-        self._quick = [_quick(c) for c in columns]
-        self._native = [_NATIVE.get(c.type, number_of) for c in columns]
+        self.columns = tuple(columns)
+        self._reads = [(c.name, _READS[c.type](c)) for c in columns]
         text = pl.String()
         self._slow = [
             (
-                typed(c, text).to_physical().cast(pl.Float64).alias(f"{j} value"),
+                typed(c, text).to_physical().alias(f"{j} value"),
                 unreadable(c, text).alias(f"{j} bad"),
             )
             for j, c in enumerate(columns)
         ]
 
-    def __call__(self, values: Mapping[str, Any]) -> list[float]:
-        """The numbers of a row in the order of the columns, NaN where missing.
+    def __call__(self, values: Mapping[str, Any]) -> list[Cell]:
+        """The cells of a row in the order of the columns.
 
         Raises:
             DataError: a value is not of its column's type, or not written in its format.
         """
-        numbers = [np.nan] * len(self._columns)
+        get = values.get
+        cells: list[Cell] = []
         left: dict[int, str] = {}
-        for j, column in enumerate(self._columns):
-            value = values.get(column.name)
-            if value is None:
-                continue
-            if isinstance(value, str):
-                cell = value.strip(WHITE)
-                number = np.nan if cell in self._words[j] else self._quick[j](cell)
-                if number is None:
-                    left[j] = value
-                    continue
-            else:
-                number = self._native[j](value)
-                if number is None:
-                    raise wrong_value(column, value)
-            numbers[j] = number
+        for name, read in self._reads:
+            value = get(name)
+            if value is not None:
+                try:
+                    value = read(value)
+                except _Unread:
+                    left[len(cells)] = str(value)
+                except _Wrong:
+                    raise wrong_value(self.columns[len(cells)], value) from None
+            cells.append(value)
         if left:
-            self._read(left, numbers)
-        return numbers
+            self._read(left, cells)
+        return cells
 
-    def _read(self, left: Mapping[int, str], numbers: list[float]) -> None:
+    def _read(self, left: Mapping[int, str], cells: list[Cell]) -> None:
         """Cells as a file has them."""
-        cells = pl.DataFrame({self._columns[j].name: [text] for j, text in left.items()})
-        row = cells.select(e for j in left for e in self._slow[j]).row(0, named=True)
+        frame = pl.DataFrame({self.columns[j].name: [text] for j, text in left.items()})
+        row = frame.select(e for j in left for e in self._slow[j]).row(0, named=True)
         for j, text in left.items():
             if row[f"{j} bad"]:
-                raise wrong_value(self._columns[j], text)
-            value = row[f"{j} value"]
-            numbers[j] = np.nan if value is None else value
+                raise wrong_value(self.columns[j], text)
+            cells[j] = row[f"{j} value"]
 
 
-def _quick(column: Column) -> Quick:
-    """The short way for texts that are read alike in every file of the format."""
-    form = column.format
-    plain = form.is_plain
-    if column.type is ColumnType.BOOLEAN:
-        return lambda text: _WORDS.get(text.lower())
-    if column.type is ColumnType.DATE:
-        return _iso if form.date is None else lambda text: None
-    pattern = _INTEGER if column.type is ColumnType.INTEGER else _NUMBER
-    return lambda text: float(text) if plain and pattern.fullmatch(text) else None
+Read = Callable[[Any], Cell]  # of a value that is there; may raise _Unread and _Wrong
 
 
-def _iso(text: str) -> float | None:
+def _reader(column: Column, quick: Quick, native: Callable[[object], Cell]) -> Read:
+    """Texts by `quick`, other values by `native`, which gives None where it is of another type."""
+    words = frozenset(column.format.words())
+
+    def read(value: Any) -> Cell:
+        if isinstance(value, str):
+            cell = value.strip(WHITE)
+            if cell in words:
+                return None
+            made = quick(cell)
+            if made is None:
+                raise _Unread
+        else:
+            made = native(value)
+            if made is None:
+                raise _Wrong
+        return None if isinstance(made, float) and not math.isfinite(made) else made
+
+    return read
+
+
+def _number(column: Column) -> Read:
+    plain = column.format.is_plain
+    read = _reader(
+        column,
+        lambda text: float(text) if plain and _NUMBER.fullmatch(text) else None,
+        number_of,
+    )
+
+    def quick(value: Any) -> Cell:
+        if type(value) is float:
+            return value if math.isfinite(value) else None
+        return read(value)
+
+    return quick
+
+
+def _integer(column: Column) -> Read:
+    plain = column.format.is_plain
+    return _reader(
+        column,
+        lambda text: int(text) if plain and _INTEGER.fullmatch(text) else None,
+        whole_of,
+    )
+
+
+def _boolean(column: Column) -> Read:
+    return _reader(column, lambda text: _WORDS.get(text.lower()), boolean_of)
+
+
+def _date(column: Column) -> Read:
+    return _reader(column, _iso if column.format.date is None else lambda text: None, date_of)
+
+
+def _text(column: Column) -> Read:
+    form, words = column.format, frozenset(column.format.words())
+
+    def read(value: Any) -> Cell:
+        if isinstance(value, str):
+            cell = value.strip(WHITE)
+            return None if cell in words else cell
+        return category_of(value, form)
+
+    return read
+
+
+def _image(column: Column) -> Read:
+    text = _text(column)
+    return lambda value: value if isinstance(value, bytes) else text(value)
+
+
+def _iso(text: str) -> int | None:
     if not _ISO.fullmatch(text):
         return None
     try:
-        return date_of(dt.datetime.fromisoformat(text))
+        return (dt.datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
     except ValueError:
         return None
 
@@ -115,30 +183,36 @@ def number_of(value: object) -> float | None:
         return np.inf
 
 
-def boolean_of(value: object) -> float | None:
-    """1 or 0 from a truth value or a number; NaN is missing."""
+def whole_of(value: object) -> float | None:
+    """A whole number; NaN is missing, None if it is none."""
+    if isinstance(value, int | np.integer):  # a truth value is one
+        return int(value) if value in INTEGERS else None
     number = number_of(value)
-    return number if number in (0.0, 1.0) or number is None or np.isnan(number) else None
+    if number is None or math.isnan(number):
+        return number
+    return int(number) if number.is_integer() and abs(number) < EXACT else None
+
+
+def boolean_of(value: object) -> float | None:
+    """A truth value from one or from 1 and 0; NaN is missing, None if it is none."""
+    number = number_of(value)
+    if number is None or math.isnan(number):
+        return number
+    return bool(number) if number in (0.0, 1.0) else None
 
 
 def date_of(value: object) -> float | None:
     """Microseconds since 1970, UTC where a zone is given; NaN where missing, None if no date."""
     if isinstance(value, np.datetime64):
         us = value.astype("datetime64[us]")
-        return np.nan if np.isnat(us) else float(us.astype(np.int64))
+        return np.nan if np.isnat(us) else int(us.astype(np.int64))
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         value = dt.datetime(value.year, value.month, value.day)
     if not isinstance(value, dt.datetime):
         return None
     if value.tzinfo is not None:
         value = value.astimezone(dt.UTC).replace(tzinfo=None)
-    return float((value - _EPOCH) // dt.timedelta(microseconds=1))
-
-
-_NATIVE: dict[ColumnType, Callable[[object], float | None]] = {
-    ColumnType.BOOLEAN: boolean_of,
-    ColumnType.DATE: date_of,
-}
+    return (value - _EPOCH) // _MICROSECOND
 
 
 def category_of(value: object, form: CellFormat) -> str | None:
@@ -173,3 +247,14 @@ def wrong_value(column: Column, value: object, *, row: int | None = None) -> Dat
         hint="write it as the data are written, or change the column's type or format in "
         "expectations.yaml",
     )
+
+
+_READS: dict[ColumnType, Callable[[Column], Read]] = {
+    ColumnType.NUMBER: _number,
+    ColumnType.INTEGER: _integer,
+    ColumnType.BOOLEAN: _boolean,
+    ColumnType.DATE: _date,
+    ColumnType.CATEGORY: _text,
+    ColumnType.TEXT: _text,
+    ColumnType.IMAGE: _image,
+}

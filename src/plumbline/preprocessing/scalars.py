@@ -6,7 +6,7 @@ encoded category is numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -31,7 +31,8 @@ from plumbline.preprocessing.columns import (
 from plumbline.preprocessing.crossfit import CrossFit
 from plumbline.preprocessing.dates import is_cyclic
 from plumbline.preprocessing.encode import ENCODERS, EncoderInput, standardize
-from plumbline.preprocessing.preparer import Given, Labels, Tensors
+from plumbline.preprocessing.preparer import FewRows, Given, Labels, Tensors
+from plumbline.preprocessing.scalar_rows import ScalarRows
 from plumbline.preprocessing.summary import (
     SAMPLE_VALUES_PER_MB,
     CategoryCounts,
@@ -166,7 +167,6 @@ class ScalarPreparer:
         settings = {c.name: settings_of(self.config, c) for c in self._columns if c.name in used}
         self._source = TableReader(self.schema, settings, [(s.source, s.part) for s in numbers])
         self._code_exprs = [code_expression(s) for s in categories]
-        self._formats = {c.name: c.format for c in self.schema.columns}
         self._encoding = Encoding(numbers, categories)
         self.tensors_ = self._encoding.tensors()
 
@@ -176,7 +176,7 @@ class ScalarPreparer:
         return [*self._source.raw(frame, categories=False), *self._code_exprs]
 
     def apply(self, batch: pl.DataFrame, rows: IntArray, positions: IntArray | None) -> Tensors:
-        codes = [batch[s.source].to_numpy() for s in self.categories_]
+        codes = np.array([batch[s.source].to_numpy() for s in self.categories_], dtype=np.int64)
         replace: Replace | None = None
         if positions is not None and self._training is not None:
             fold = np.full(len(batch), -1, dtype=np.int64)
@@ -187,9 +187,9 @@ class ScalarPreparer:
             replace = partial(self._training.out_of_fold, fold)
         return self._encoding(self._source.number_matrix(batch, rows), codes, replace)
 
-    def apply_one(self, values: Mapping[str, Any]) -> Tensors:
-        codes = self._encoding.codes_of_row(values, self._formats)
-        return self._encoding(self._source.number_row(values), codes)
+    @classmethod
+    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+        return ScalarRows([(own.numbers_, own.categories_) for own in networks])
 
     def labels(self) -> Labels:
         return self._encoding.labels()

@@ -7,17 +7,18 @@ that one row costs as few calls as a million.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from plumbline.errors import choose
-from plumbline.kinds import DoubleArray
+from plumbline.kinds import DoubleArray, IntArray
 from plumbline.preprocessing.summary import NumberSummary
 
 QUANTILES = 1000  # stored points of the quantile scaler; fewer where there are fewer values
+FEW_VALUES = 32  # of a column, interpolated together with those of the others
 SHAPE_ROWS = 100_000  # sample values from which a shape is judged or a power fitted
 POWERS = (-5.0, 5.0)  # of Yeo-Johnson; float32's largest value stays finite under any of them
 FEW_ROWS = 10_000  # training rows below which every number has a linear channel
@@ -140,28 +141,74 @@ def yeo_johnson_inverse(y: DoubleArray, power: float) -> DoubleArray:
     return np.copysign(np.expm1(log), y)
 
 
-Parameters = dict[str, DoubleArray]  # name -> (k,)
+Curve = Callable[[DoubleArray], DoubleArray]  # (n, k) -> (n, k)
 
 
-def _log_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
+def _log_curve(states: list[ScaleState]) -> Curve:
+    shift = _vector(states, "shift")
     # values below all training values meet the curve's left end, just short of its pole
-    return np.log1p(np.maximum(x - _vector(states, "shift"), -0.999))
+    return lambda x: np.log1p(np.maximum(x - shift, -0.999))
 
 
-def _yeo_johnson_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
-    return yeo_johnson(x, _vector(states, "power"))
+def _yeo_johnson_curve(states: list[ScaleState]) -> Curve:
+    power = _vector(states, "power")
+    return lambda x: yeo_johnson(x, power)
 
 
-def _soft_clip_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
-    z = (x - _vector(states, "median")) / _vector(states, "spread")
-    return z / np.hypot(1.0, z / SOFT_LIMIT)
+def _soft_clip_curve(states: list[ScaleState]) -> Curve:
+    median, spread = _vector(states, "median"), _vector(states, "spread")
+
+    def curve(x: DoubleArray) -> DoubleArray:
+        z = (x - median) / spread
+        return z / np.hypot(1.0, z / SOFT_LIMIT)
+
+    return curve
 
 
-def _quantile_curve(x: DoubleArray, states: list[ScaleState]) -> DoubleArray:
-    out = np.empty_like(x)
-    for j, state in enumerate(states):
-        out[:, j] = np.interp(x[:, j], state["quantiles"], state["scores"])
-    return out
+def _quantile_curve(states: list[ScaleState]) -> Curve:
+    points = [(np.array(s["quantiles"]), np.array(s["scores"])) for s in states]
+    few = _Interpolation(points)
+
+    def curve(x: DoubleArray) -> DoubleArray:
+        if len(x) <= FEW_VALUES:
+            return few(x)
+        out = np.empty_like(x)
+        for j, (quantiles, scores) in enumerate(points):
+            out[:, j] = np.interp(x[:, j], quantiles, scores)
+        return out
+
+    return curve
+
+
+class _Interpolation:
+    """What `numpy.interp` gives, of k columns at once: for few rows, of which a call per column
+    takes longer than the work.
+
+    Args:
+        points: of each column the ascending values, and what is there.
+    """
+
+    def __init__(self, points: Sequence[tuple[DoubleArray, DoubleArray]]) -> None:
+        self._x = np.concatenate([x for x, _ in points])
+        self._y = np.concatenate([y for _, y in points])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._slope = np.append(np.diff(self._y) / np.diff(self._x), 0.0)
+        sizes = np.array([len(x) for x, _ in points])
+        self._slope[np.cumsum(sizes) - 1] = 0.0  # on from the last value of a column
+        self._first = np.array([x[0] for x, _ in points])
+        # numpy orders complex numbers by their real part, then by the other: one search does all
+        self._keys = np.empty(len(self._x), dtype=np.complex128)
+        self._column = np.arange(len(points), dtype=np.float64)
+        self._keys.real, self._keys.imag = np.repeat(self._column, sizes), self._x
+
+    def __call__(self, x: DoubleArray) -> DoubleArray:
+        """(n, k) finite values -> (n, k)."""
+        x = np.maximum(x, self._first)
+        keys = np.empty(x.shape, dtype=np.complex128)
+        keys.real, keys.imag = self._column, x
+        place = self._keys.searchsorted(keys, side="right") - 1
+        values: DoubleArray = self._slope[place] * (x - self._x[place]) + self._y[place]
+        return values
 
 
 def _vector(states: list[ScaleState], name: str) -> DoubleArray:
@@ -189,14 +236,14 @@ def _quantile_inverse(y: DoubleArray, state: ScaleState) -> DoubleArray:
 
 @dataclass(frozen=True, kw_only=True)
 class Scaler:
-    """How one method learns, and its curve where it has one.
+    """How one method learns, and its curve where it has one, of columns that have these states.
 
     `ordered`: it learns from the sorted values, not from moments and ends alone.
     """
 
     fit: Callable[[NumberSummary], ScaleState]
     ordered: bool = True
-    curve: Callable[[DoubleArray, list[ScaleState]], DoubleArray] | None = None
+    curve: Callable[[list[ScaleState]], Curve] | None = None
     inverse: Callable[[DoubleArray, ScaleState], DoubleArray] | None = None
 
 
@@ -293,11 +340,17 @@ class ColumnScaler:
         for name, scaler in SCALERS.items():
             where = [j for j, s in enumerate(states) if s["method"] == name]
             if scaler.curve is not None and where:
-                self._curves.append((np.array(where), scaler.curve, [states[j] for j in where]))
+                self._curves.append((_span(where), scaler.curve([states[j] for j in where])))
 
     def __call__(self, x: DoubleArray) -> DoubleArray:
         """(n, k) finite values -> (n, k) scaled, infinite beyond float64; may overwrite `x`."""
-        for where, curve, states in self._curves:
-            x[:, where] = curve(x[:, where], states)
+        for where, curve in self._curves:
+            x[:, where] = curve(x[:, where])
         with np.errstate(over="ignore"):
             return (x - self._center) / self._scale
+
+
+def _span(places: list[int]) -> IntArray | slice:
+    """Places as a slice, where they follow each other: an array would be copied."""
+    first, last = places[0], places[-1]
+    return slice(first, last + 1) if len(places) == last - first + 1 else np.array(places)

@@ -58,7 +58,7 @@ class NumberSummary:
 
 def clean(x: DoubleArray) -> tuple[DoubleArray, BoolArray]:
     """Numbers cut to the range of float32, and where they are missing (NaN or infinite)."""
-    return np.clip(x, -FLOAT32_MAX, FLOAT32_MAX), ~np.isfinite(x)
+    return np.minimum(np.maximum(x, -FLOAT32_MAX), FLOAT32_MAX), ~np.isfinite(x)
 
 
 def position_hash(start: int, stop: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

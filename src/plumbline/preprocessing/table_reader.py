@@ -1,9 +1,8 @@
-"""Reads raw values off a frame or a row: numbers, codes, target, weight."""
+"""Reads raw values off a frame: numbers, codes, target, weight."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,7 +19,7 @@ from plumbline.kinds import (
 )
 from plumbline.preprocessing.columns import NUMERIC, CategoryState, Settings
 from plumbline.preprocessing.dates import date_names, date_numbers
-from plumbline.preprocessing.row import RowReader, wrong_value
+from plumbline.preprocessing.row import wrong_value
 from plumbline.preprocessing.summary import FLOAT32_MAX
 from plumbline.tables import Column, Schema, internal
 
@@ -41,7 +40,7 @@ def check_present(kinds: Mapping[str, pl.DataType], names: Sequence[str]) -> Non
 
 
 class TableReader:
-    """Reads raw numbers off a frame or a row: (n, k) float64, NaN where missing."""
+    """Reads raw numbers off a frame: (n, k) float64, NaN where missing."""
 
     def __init__(
         self,
@@ -55,7 +54,6 @@ class TableReader:
         self.number_names = [c.name for c in self._numbers]
         self.date_names = [c.name for c in self._dates]
         self.category_names = [c.name for c in features if c.type is ColumnType.CATEGORY]
-        self._row = RowReader([*self._numbers, *self._dates])
         if numbers is None:
             numbers = [(name, None) for name in self.number_names]
             numbers += [
@@ -110,16 +108,6 @@ class TableReader:
             date_numbers(batch[name].to_numpy(), self._parts[name]) for name in self.date_names
         ]
         return np.concatenate([x, *dates], axis=1) if dates else x
-
-    def number_row(self, values: Mapping[str, Any]) -> DoubleArray:
-        """The raw numbers of one row, (1, k)."""
-        numbers = np.array([self._row(values)])
-        split = len(self.number_names)
-        dates = [
-            date_numbers(numbers[:, split + j], self._parts[name])
-            for j, name in enumerate(self.date_names)
-        ]
-        return np.concatenate([numbers[:, :split], *dates], axis=1)
 
 
 def _bad(column: Column) -> str:

@@ -10,8 +10,7 @@ import polars as pl
 from plumbline.config.data import NormalizeConfig
 from plumbline.examples import TensorSpec
 from plumbline.kinds import IntArray
-from plumbline.preprocessing.preparer import Given, Labels, Tensors
-from plumbline.preprocessing.row import category_of
+from plumbline.preprocessing.preparer import FewRows, Given, Labels, Tensors
 from plumbline.preprocessing.table_reader import check_present
 from plumbline.preprocessing.tokenizer import MOST_CHARACTERS, SPECIAL, TextTokenizer
 
@@ -106,15 +105,11 @@ class TextPreparer:
     def apply(self, batch: pl.DataFrame, rows: IntArray, positions: IntArray | None) -> Tensors:
         return self._tensors({name: batch[name].to_list() for name in self.tokenizers_})
 
-    def apply_one(self, values: Mapping[str, Any]) -> Tensors:
-        return self._tensors(
-            {
-                name: [category_of(values.get(name), self._formats[name])]
-                for name in self.tokenizers_
-            }
-        )
+    @classmethod
+    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+        return lambda cells: [own._tensors(cells) for own in networks]
 
-    def _tensors(self, texts: Mapping[str, list[str | None]]) -> Tensors:
+    def _tensors(self, texts: Mapping[str, Sequence[Any]]) -> Tensors:
         return {
             tensor.name: self.tokenizers_[tensor.sources[0]](texts[tensor.sources[0]])
             for tensor in self.tensors_

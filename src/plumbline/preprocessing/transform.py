@@ -1,4 +1,4 @@
-"""Rows of a table -> tensors. Fitted on training rows; one code for a file and for a row."""
+"""Rows of a table -> tensors. Fitted on training rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plumbline.config.data import NormalizeConfig
 from plumbline.errors import DataError
-from plumbline.examples import Examples, Inputs, InputSpec, TargetSpec
+from plumbline.examples import Examples, InputSpec, TargetSpec
 from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role
 from plumbline.preprocessing.columns import check_columns
 from plumbline.preprocessing.decoded import DecodedImages
@@ -207,21 +207,6 @@ class TableTransformer:
         if weight is not None and weight in batch.columns:
             weights = read_weights(batch[weight], rows)
         return Examples(inputs=inputs, y=y, rows=rows.astype(np.int64), weight=weights)
-
-    def transform_one(self, values: Mapping[str, Any]) -> Inputs:
-        """One row given as column -> value: its tensors, (1, *shape) each.
-
-        Texts are read by the columns' formats, as those of a file are; native values as they
-        are. Absent features count as missing.
-
-        Raises:
-            DataError: not fitted, or a value that its column cannot hold.
-        """
-        self._check_fitted()
-        inputs: dict[str, NDArray[Any]] = {}
-        for preparer in self.preparers_.values():
-            inputs |= preparer.apply_one(values)
-        return inputs
 
     # -- state
 

@@ -72,6 +72,10 @@ def apply(made: ImagePreparer, cells: list[Any]) -> Any:
     return made.apply(pl.DataFrame({"photo": cells}), rows, None)["image_0"]
 
 
+def of_row(made: ImagePreparer, cell: Any) -> Any:
+    return ImagePreparer.few_rows([made])({"photo": [cell]})[0]["image_0"]
+
+
 def names(count: int = COUNT) -> list[Any]:
     return [f"{j}.png" for j in range(count)]
 
@@ -108,8 +112,8 @@ def test_a_row_alone_is_the_row_of_the_file(folder: Path, cells: list[Any]) -> N
         content = None if cell is None else (folder / cell).read_bytes()
         for own in (made, again):
             for value in (cell, content):
-                assert_array_equal(own.apply_one({"photo": value})["image_0"][0], together[row])
-    assert (made.apply_one({})["image_0"] == 0).all()
+                assert_array_equal(of_row(own, value)[0], together[row])
+    assert (of_row(made, None) == 0).all()
 
 
 def test_batches_change_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +128,7 @@ def test_bytes_and_paths_are_learned_alike(folder: Path) -> None:
     contents = [(folder / name).read_bytes() for name in names()]
     assert fitted(None, contents).to_json() == fitted(folder, names()).to_json()
     with pytest.raises(DataError, match=r"column 'photo'.*no files are read here"):
-        fitted(None, contents).apply_one({"photo": "0.png"})
+        of_row(fitted(None, contents), "0.png")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_an_image_that_cannot_be_read_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r"^gone.png: column 'photo', row 1: no such file"):
         apply(made, ["0.png", "gone.png"])
     with pytest.raises(DataError, match=r"^gone.png: column 'photo': no such file"):
-        made.apply_one({"photo": "gone.png"})
+        of_row(made, "gone.png")
 
 
 def shapes(*sizes: tuple[int, int], channels: int = 3) -> list[ImageShape]:

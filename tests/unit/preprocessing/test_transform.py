@@ -14,6 +14,7 @@ from tests.made import tensor
 from plumbline.config.data import ColumnConfig, NormalizeConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ColumnType, Role, Task
+from plumbline.preprocessing.few_rows import RowTransformer
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
 
@@ -251,9 +252,9 @@ def test_numbers_as_text_are_read_or_refused() -> None:
     with pytest.raises(DataError, match=r"column 'x', row 2.*wanted a number, got '1,5'"):
         ask(made, ["1", "2", "1,5"], pl.String)
     with pytest.raises(DataError, match=r"column 'x': a value of another kind.*got 'dear'"):
-        made.transform_one({"x": "dear"})
+        RowTransformer(made)({"x": "dear"})
     with pytest.raises(DataError, match=r"column 'x'.*wanted true or false, got 'perhaps'"):
-        fit(PLAIN, BOOLEAN, [True, False]).transform_one({"x": "perhaps"})
+        RowTransformer(fit(PLAIN, BOOLEAN, [True, False]))({"x": "perhaps"})
 
 
 def test_an_absent_column_is_refused_in_a_file_and_missing_in_a_row() -> None:
@@ -262,7 +263,7 @@ def test_an_absent_column_is_refused_in_a_file_and_missing_in_a_row() -> None:
     with pytest.raises(DataError, match=r"column 'x': is absent, and 1 more.*got 'columns y'"):
         made.transform(pl.LazyFrame({"y": [0.0]}), np.arange(1))
     assert_array_equal(
-        made.transform_one({})["num"], made.transform_one({"x": None, "z": None})["num"]
+        RowTransformer(made)({})["num"], RowTransformer(made)({"x": None, "z": None})["num"]
     )
 
 

@@ -30,6 +30,7 @@ from plumbline.data.read import conform, scan
 from plumbline.errors import DataError
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import TASKS, ColumnType, Role, Task
+from plumbline.preprocessing.few_rows import RowTransformer
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
 
@@ -176,7 +177,7 @@ def test_one_row_is_the_same_row_of_a_file(
 
     together = made.transform(in_file(both), np.arange(len(both)))
     for i, values in enumerate(both.iter_rows(named=True)):
-        one = made.transform_one(values)
+        one = RowTransformer(made)(values)
         assert one.keys() == together.inputs.keys()
         for name, array in together.inputs.items():
             assert one[name].tobytes() == array[i].tobytes()
