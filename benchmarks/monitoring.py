@@ -31,7 +31,9 @@ from plumbline.inference.rows import RowPredictor
 from plumbline.kinds import ColumnType
 from plumbline.monitoring.rule import ROWS as RULE_ROWS
 from plumbline.monitoring.rule import firing, level_of_tests
-from plumbline.serving.request_log import FEEDBACK, FILE_ROWS, INPUT, OUTPUT, REQUESTS
+from plumbline.serving.day_files import FILE_ROWS
+from plumbline.serving.log_lines import INPUT, OUTPUT
+from plumbline.serving.request_log import FEEDBACK, REQUESTS
 
 ROWS, DAYS = 1_000_000, 10
 PROMISED_SECONDS = 60.0

@@ -69,8 +69,8 @@ class ServedLog:
                 if row.get("photo") is not None:
                     row["photo"] = base64.b64encode(row["photo"]).decode()
             parsed = self._served.parse(request)
-            table, wrong = self._served.predict(parsed)
-            assert not wrong
+            predictions = self._served.predict(parsed)
+            assert not predictions.wrong
             request_id = f"{self._requests:032x}"
             self._requests += 1
             self._log.add(
@@ -80,7 +80,7 @@ class ServedLog:
                     seconds=seconds,
                     served=self._served,
                     rows=parsed,
-                    table=table,
+                    predictions=predictions,
                     size=100,
                 )
             )

@@ -25,7 +25,7 @@ from plumbline.monitoring.version import WatchedVersion
 from plumbline.monitoring.windows import Window, time_number, time_text, window_name, windows
 from plumbline.report.page import render_monitoring
 from plumbline.report.read import Reports
-from plumbline.serving.request_log import OUTPUT
+from plumbline.serving.log_lines import OUTPUT
 from plumbline.stages import Report
 
 SECOND = 1_000_000  # microseconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import ipaddress
 import logging
 import os
@@ -54,6 +55,8 @@ def serve(
             host=config.host if host is None else host,
             port=config.port if port is None else port,
         )
+    # the log's thread works beside answers; on all cores at once it would hold them up
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     token = os.environ.get(TOKEN) or None
     _check_token(config.host, token, without_token)
     address = named_address(model, paths)
@@ -119,6 +122,8 @@ def serve(
         signal.signal(number, _ended)
     url = f"http://{_shown(listening)}"
     print(f"serving {holder.current.version} on {url} (try {url}/docs)", flush=True)
+    gc.collect()
+    gc.freeze()  # else a full collection looks at all that is there while requests wait
     server.run(sockets=[listening])
 
 

@@ -14,7 +14,8 @@ from plumbline.errors import DataError
 from plumbline.kinds import ColumnType, Role
 from plumbline.monitoring.log_reader import KEYS, LABEL, log_files, read_labels, read_log_file
 from plumbline.monitoring.windows import HOUR
-from plumbline.serving.request_log import INPUT, REQUESTS
+from plumbline.serving.log_lines import INPUT
+from plumbline.serving.request_log import REQUESTS
 from plumbline.tables import Column, Schema
 
 TIME = "time"

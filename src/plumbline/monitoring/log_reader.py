@@ -12,7 +12,8 @@ import polars as pl
 from plumbline.errors import DataError
 from plumbline.kinds import DoubleArray, IntArray
 from plumbline.monitoring.windows import NEVER, Window
-from plumbline.serving.request_log import FEEDBACK, OUTPUT, REQUESTS
+from plumbline.serving.log_lines import OUTPUT
+from plumbline.serving.request_log import FEEDBACK, REQUESTS
 
 KEYS = ("request_id", "row")
 LABEL, LABELED = "label", "labeled"

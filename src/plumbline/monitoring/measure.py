@@ -22,7 +22,7 @@ from plumbline.monitoring.log_reader import LABEL, WindowRows
 from plumbline.monitoring.rule import LABELS, ROWS, level_of_tests
 from plumbline.monitoring.version import WatchedVersion
 from plumbline.monitoring.windows import Window, time_text, window_name
-from plumbline.serving.request_log import INPUT, MEASURED, OUTPUT
+from plumbline.serving.log_lines import INPUT, MEASURED, OUTPUT
 from plumbline.tables import Column
 
 PREDICTION, TARGET, CONCEPT, PERFORMANCE = "prediction", "target", "concept", "performance"

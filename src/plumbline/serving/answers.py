@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import polars as pl
 
 PROBABILITY = "p_"
 
 
-def answer_rows(table: pl.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The columns of a table of predictions; those of the classes in one object
-    `probabilities`."""
+def answer_rows(
+    predictions: Sequence[Mapping[str, Any]], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows of a table of predictions; the columns of the classes in one object `probabilities`."""
     of_class = {f"{PROBABILITY}{name}": name for name in classes}
     answers = []
-    for row in table.iter_rows(named=True):
+    for row in predictions:
         answer: dict[str, Any] = {}
         probabilities: dict[str, float] = {}
         for name, value in row.items():

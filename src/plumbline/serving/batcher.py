@@ -1,7 +1,8 @@
-"""One thread that answers: requests that wait together are predicted together.
+"""Requests that wait together are predicted together.
 
-Nothing waits for others to come: the thread takes what is there, up to a number of rows, so that a
-lone request is answered at once and a crowd in large batches.
+Nothing waits for others to come: what is there is taken, up to a number of rows, so that a lone
+request is answered at once and a crowd in batches. A thread predicts; few rows of a version that is
+quick are predicted in the event loop itself, since passing them to a thread and back takes longer.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from plumbline.inference.feature_reader import Extra
-from plumbline.serving.refused import CellError, Refused, refuse_cells
+from plumbline.serving.refused import Refused, refuse_cells
 from plumbline.serving.request_rows import Row
-from plumbline.serving.served import Served
+from plumbline.serving.served import Predictions, Served
+
+SOON_ROWS, SOON_BYTES = 16, 2**16  # predicted in the event loop at once, and sent in a request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Answer:
 
     served: Served
     rows: Sequence[Row]
-    table: pl.DataFrame
+    predictions: Predictions
 
 
 Work = Callable[[Served], Any]
@@ -60,7 +61,8 @@ class _Job:
 
 
 class Batcher:
-    """Predicts in a thread of its own, by the version that is current when a batch begins.
+    """Predicts in a thread of its own, or between two events, by the version that is current when
+    a batch begins.
 
     Args:
         current: the version.
@@ -79,7 +81,8 @@ class Batcher:
     ) -> None:
         self._current, self._on_batch = current, on_batch
         self._batch_rows, self._queue_rows = batch_rows, queue_rows
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[_Job] = deque()  # for the thread
+        self._soon: deque[_Job] = deque()  # for the event loop
         self._rows = 0
         self._changed = threading.Condition()
         self._closing = False
@@ -95,21 +98,33 @@ class Batcher:
         self._thread.start()
 
     def close(self) -> None:
-        """Answer what was taken, then end."""
+        """Answer what was taken, then end. The event loop has to run on until then."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
 
     def predict(
-        self, rows: Sequence[Mapping[str, Any]], extra: Extra = "refuse"
+        self, rows: Sequence[Mapping[str, Any]], extra: Extra = "refuse", size: int = 0
     ) -> asyncio.Future[Answer]:
         """Take rows; the future holds the answer, or raises `Refused`.
+
+        Args:
+            size: of the request, in bytes.
 
         Raises:
             Refused: 503, the queue is full.
         """
-        return self._submit(rows, extra, None)
+        job = self._job(rows, extra, None)
+        if len(rows) > SOON_ROWS or size > SOON_BYTES or not self._current().is_quick:
+            return self._submit(job)
+        with self._changed:
+            self._check_room(job)
+            self._rows += job.size
+        if not self._soon:
+            job.loop.call_soon(self._answer_soon)
+        self._soon.append(job)
+        return job.future
 
     def run(self, work: Work) -> asyncio.Future[Any]:
         """Take other work with the version, by itself.
@@ -117,49 +132,64 @@ class Batcher:
         Raises:
             Refused: 503, the queue is full.
         """
-        return self._submit((), "refuse", work)
+        return self._submit(self._job((), "refuse", work))
 
-    def _submit(
-        self, rows: Sequence[Mapping[str, Any]], extra: Extra, work: Work | None
-    ) -> asyncio.Future[Any]:
+    def _job(self, rows: Sequence[Mapping[str, Any]], extra: Extra, work: Work | None) -> _Job:
         loop = asyncio.get_running_loop()
-        job = _Job(rows=rows, extra=extra, work=work, loop=loop, future=loop.create_future())
+        return _Job(rows=rows, extra=extra, work=work, loop=loop, future=loop.create_future())
+
+    def _check_room(self, job: _Job) -> None:
+        if self._closing or (self._rows and self._rows + job.size > self._queue_rows):
+            raise Refused(
+                503,
+                f"the queue is full: {self._rows} rows wait, at most {self._queue_rows} may "
+                "(serve.queue_rows); send the request again",
+                retry_after=1,
+            )
+
+    def _submit(self, job: _Job) -> asyncio.Future[Any]:
+        """For the thread."""
         with self._changed:
-            if self._closing or (self._rows and self._rows + job.size > self._queue_rows):
-                raise Refused(
-                    503,
-                    f"the queue is full: {self._rows} rows wait, at most {self._queue_rows} may "
-                    "(serve.queue_rows); send the request again",
-                    retry_after=1,
-                )
+            self._check_room(job)
             self._waiting.append(job)
             self._rows += job.size
             self._changed.notify()
         return job.future
+
+    def _answer_soon(self) -> None:
+        """In the event loop: a batch; what came meanwhile is the next, after other events."""
+        jobs, rows = self._take(self._soon, min(SOON_ROWS, self._batch_rows))
+        with self._changed:
+            self._rows -= rows
+        self._answer(jobs)
+        _settle(jobs)
+        if self._soon:
+            jobs[0].loop.call_soon(self._answer_soon)
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()
-                jobs = self._take()
+                jobs, rows = self._take(self._waiting, self._batch_rows)
+                self._rows -= rows
             if not jobs:
                 return
             self._answer(jobs)
             jobs[0].loop.call_soon_threadsafe(_settle, jobs)
 
-    def _take(self) -> list[_Job]:
-        """The jobs of the next batch; work that is no prediction is a batch of its own."""
+    def _take(self, waiting: deque[_Job], most: int) -> tuple[list[_Job], int]:
+        """The jobs of the next batch, and its rows; work that is no prediction is a batch of its
+        own."""
         jobs: list[_Job] = []
         rows = 0
-        while self._waiting:
-            job = self._waiting[0]
-            if jobs and (job.work or jobs[0].work or rows + job.size > self._batch_rows):
+        while waiting:
+            job = waiting[0]
+            if jobs and (job.work or jobs[0].work or rows + job.size > most):
                 break
-            jobs.append(self._waiting.popleft())
+            jobs.append(waiting.popleft())
             rows += job.size
-        self._rows -= rows
-        return jobs
+        return jobs, rows
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
         served = self._current()
@@ -206,14 +236,11 @@ def _parsed(served: Served, job: _Job) -> list[Row] | None:
 def _predict(served: Served, parsed: Sequence[tuple[_Job, list[Row]]]) -> None:
     """Predict the rows of some requests at once; a request with a cell that cannot be read is
     refused, and others are answered."""
-    table, wrong = served.predict([row for _, rows in parsed for row in rows])
+    predictions = served.predict([row for _, rows in parsed for row in rows])
     start = 0
     for job, rows in parsed:
-        own = [_shifted(cell, start) for cell in wrong if start <= cell.row < start + len(rows)]
-        job.error = refuse_cells(own) if own else None
-        job.result = Answer(served=served, rows=rows, table=table[start : start + len(rows)])
-        start += len(rows)
-
-
-def _shifted(cell: CellError, start: int) -> CellError:
-    return CellError(row=cell.row - start, column=cell.column, reason=cell.reason, value=cell.value)
+        stop = start + len(rows)
+        own = predictions.part(start, stop)
+        job.error = refuse_cells(own.wrong) if own.wrong else None
+        job.result = Answer(served=served, rows=rows, predictions=own)
+        start = stop

@@ -52,7 +52,7 @@ def explain_rows(served: Served, rows: Sequence[Row], evaluations: int) -> list[
     Raises:
         Refused: 422, a cell cannot be read, or there are too many columns for so few evaluations.
     """
-    table, wrong = served.predict(rows)
+    table, wrong = served.predict_table(rows)
     if wrong:
         raise refuse_cells(wrong)
     names = [column.name for column in served.parser.columns]
@@ -112,6 +112,6 @@ def _values(
             name = names[position]
             shown[name] = row[name]
             steps.append(dict(shown))
-    table, _ = served.predict(steps)
+    table, _ = served.predict_table(steps)
     values = table[output].cast(pl.Float64).to_numpy()
     return np.asarray(values).reshape(len(permutations), len(names) + 1)

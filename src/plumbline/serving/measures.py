@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter as Counted
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import polars as pl
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -81,18 +80,19 @@ class Measures:
         """Count a batch."""
         self._batches.observe(rows)
 
-    def predicted(self, table: pl.DataFrame) -> None:
-        """Count predictions."""
-        self._rows.inc(len(table))
-        values = table[PREDICTED].drop_nulls()
-        if values.dtype == pl.String:
-            for name, count in Counted(values.to_list()).items():
-                self._classes.labels(name).inc(count)
-        else:
-            for value in values:
+    def predicted(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Count predictions: rows of a table of them."""
+        self._rows.inc(len(answers))
+        outside = 0
+        for answer in answers:
+            value = answer[PREDICTED]
+            if isinstance(value, str):
+                self._classes.labels(value).inc()
+            elif value is not None:
                 self._values.observe(value)
-        if OUTSIDE in table.columns:
-            self._outside.inc(int(table[OUTSIDE].fill_null(False).sum()))
+            outside += bool(answer.get(OUTSIDE))
+        if outside:
+            self._outside.inc(outside)
 
     def serves(self, version: str) -> None:
         """Say which version answers from now on."""

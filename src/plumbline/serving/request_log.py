@@ -10,15 +10,14 @@ import datetime as dt
 import hashlib
 import hmac
 import logging
-import os
 import shutil
 import threading
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -26,15 +25,13 @@ from plumbline.config.serve import ServeLogConfig
 from plumbline.errors import ParameterError, UserError, nearest
 from plumbline.evaluation.image_drift import MEASURED as MEASURED_IMAGE
 from plumbline.evaluation.image_drift import measure_images
-from plumbline.files import new_file
+from plumbline.serving.day_files import DayFiles
+from plumbline.serving.log_lines import INPUT, MEASURED, OUTPUT, OWN
 from plumbline.serving.request_rows import Row
-from plumbline.serving.served import Served
+from plumbline.serving.served import Predictions, Served
 
 KEY = "PLUMBLINE_SERVE_LOG_KEY"  # environment: of the hashes
 REQUESTS, FEEDBACK = "requests", "feedback"  # folders; each has a folder per day
-# before the names of columns; measured: an image, as drift compares it
-INPUT, OUTPUT, MEASURED = "input.", "output.", "measured."
-FILE_ROWS = 50_000  # a file of more is not written again
 NOTED_SECONDS = 60.0  # between two lines about a disk that refuses
 MB = 2**20
 logger = logging.getLogger("plumbline.serving")
@@ -42,19 +39,15 @@ logger = logging.getLogger("plumbline.serving")
 
 @dataclass(frozen=True, kw_only=True)
 class LoggedRequest:
-    """A request that was answered. `size`: of its body, in bytes."""
+    """A request that was answered. `rows`: parsed; `size`: of its body, in bytes."""
 
     request_id: str
     time: dt.datetime
     seconds: float
     served: Served
     rows: Sequence[Row]
-    table: pl.DataFrame
+    predictions: Predictions
     size: int
-
-    @property
-    def day(self) -> dt.date:
-        return self.time.date()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +58,19 @@ class Label:
     row: int
     label: str
     time: dt.datetime
+
+
+@dataclass(kw_only=True)
+class _Batch:
+    """What one version answered on one day and is not written yet: lines of JSON, and requests that
+    went the long way. `size`: in bytes."""
+
+    served: Served
+    day: dt.date
+    lines: list[bytes] = field(default_factory=list)
+    records: list[LoggedRequest] = field(default_factory=list)
+    rows: int = 0
+    size: int = 0
 
 
 class _Counted(Protocol):
@@ -94,15 +100,15 @@ class RequestLog:
         self._hide = _Hiding(config, key)
         self._dropped, self._refused = dropped, refused
         self._most = config.max_queue_mb * MB
-        self._records: list[LoggedRequest] = []
+        self._batches: list[_Batch] = []
         self._labels: list[Label] = []
         self._size = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
         self._files = {
-            REQUESTS: _DayFiles(folder / REQUESTS),
-            FEEDBACK: _DayFiles(folder / FEEDBACK),
+            REQUESTS: DayFiles(folder / REQUESTS),
+            FEEDBACK: DayFiles(folder / FEEDBACK),
         }
         self._noted = 0.0
         self.problem: str | None = None
@@ -120,16 +126,36 @@ class RequestLog:
 
     def add(self, record: LoggedRequest) -> None:
         """Keep a record, if it fits."""
+        predictions, served, lines, size = record.predictions, record.served, b"", record.size
+        if predictions.cells is not None:
+            lines = served.log_lines.pack(
+                record.request_id,
+                record.time,
+                record.seconds,
+                predictions.cells,
+                predictions.answers,
+            )
+            size = len(lines)
+        day = record.time.date()
         with self._lock:
-            if self._size + record.size > self._most:
+            if self._size + size > self._most:
                 self._dropped.inc(len(record.rows))
                 return
-            self._size += record.size
-            self._records.append(record)
+            batch = self._batches[-1] if self._batches else None
+            if batch is None or batch.served is not served or batch.day != day:
+                batch = _Batch(served=served, day=day)
+                self._batches.append(batch)
+            if lines:
+                batch.lines.append(lines)
+            else:
+                batch.records.append(record)
+            batch.rows += len(record.rows)
+            batch.size += size
+            self._size += size
 
     def label(self, labels: Sequence[Label]) -> bool:
         """Keep labels; False where they do not fit."""
-        size = sum(len(one.label) + 100 for one in labels)
+        size = sum(map(_size, labels))
         with self._lock:
             if self._size + size > self._most:
                 self._dropped.inc(len(labels))
@@ -147,22 +173,19 @@ class RequestLog:
     def flush(self) -> None:
         """Write what is there. Where the disk refuses, it stays for the next time."""
         with self._lock:
-            records, labels = list(self._records), list(self._labels)
+            batches, self._batches = self._batches, []
+            labels, self._labels = self._labels, []
         try:
-            for (_, day), group in groupby(records, key=lambda one: (id(one.served), one.day)):
-                some = list(group)
-                frame = self._frame_or_none(some)
+            while batches:  # what is written is not written again, whatever becomes of others
+                frame = self._frame_or_none(batches[0])
                 if frame is not None:
-                    self._files[REQUESTS].append(day, frame)
-                with self._lock:  # what is written is not written again, whatever becomes of others
-                    del self._records[: len(some)]
-                    self._size -= sum(one.size for one in some)
-            for day, marks in groupby(labels, key=lambda one: one.time.date()):
+                    self._files[REQUESTS].append(batches[0].day, frame)
+                self._free(batches.pop(0).size)
+            for day, marks in groupby(list(labels), key=lambda one: one.time.date()):
                 own = list(marks)
                 self._files[FEEDBACK].append(day, _label_frame(own))
-                with self._lock:
-                    del self._labels[: len(own)]
-                    self._size -= sum(len(one.label) + 100 for one in own)
+                del labels[: len(own)]
+                self._free(sum(map(_size, own)))
             self._remove_old()
             self.problem = None
         except Exception as error:  # whatever is wrong with the log, answers go on
@@ -171,36 +194,41 @@ class RequestLog:
             if time.monotonic() - self._noted > NOTED_SECONDS:
                 self._noted = time.monotonic()
                 logger.warning("%s; it is tried again, and answers go on", self.problem)
+        finally:
+            with self._lock:
+                self._batches = batches + self._batches
+                self._labels = labels + self._labels
 
-    def _frame_or_none(self, records: Sequence[LoggedRequest]) -> pl.DataFrame | None:
-        """Records that make no frame are dropped and counted: kept, they would stop all others."""
+    def _free(self, size: int) -> None:
+        with self._lock:
+            self._size -= size
+
+    def _frame_or_none(self, batch: _Batch) -> pl.DataFrame | None:
+        """Requests that make no frame are dropped and counted: kept, they would stop all others."""
         try:
-            return self._frame(records)
+            return self._frame(batch)
         except Exception:
-            self._dropped.inc(sum(len(one.rows) for one in records))
+            self._dropped.inc(batch.rows)
             logger.exception("requests that cannot be logged")
             return None
 
-    def _frame(self, records: Sequence[LoggedRequest]) -> pl.DataFrame:
-        """The rows of requests that one version answered: inputs as the model read them, outputs
-        as they were answered."""
-        served = records[0].served
-        rows = [(one, number) for one in records for number in range(len(one.rows))]
-        own = {
-            "request_id": pl.Series([one.request_id for one, _ in rows], dtype=pl.String),
-            "row": pl.Series([number for _, number in rows], dtype=pl.Int32),
-            "time": pl.Series([one.time for one, _ in rows], dtype=pl.Datetime("us")),
-            "seconds": pl.Series([one.seconds for one, _ in rows], dtype=pl.Float64),
-            "version": pl.Series([served.version] * len(rows), dtype=pl.String),
-        }
-        inputs = served.typed([row for one in records for row in one.rows])
-        outputs = pl.concat([one.table for one in records])
-        shown = [one for one in inputs.iter_columns() if not self._hide.hides(one.name)]
-        return pl.DataFrame(own).with_columns(
-            *(self._hide(one).alias(f"{INPUT}{one.name}") for one in inputs.iter_columns()),
-            *(_measured(one) for one in shown if one.dtype == pl.Binary),
-            *(one.alias(f"{OUTPUT}{one.name}") for one in outputs.iter_columns()),
+    def _frame(self, batch: _Batch) -> pl.DataFrame:
+        """The rows by time: inputs as the model read them, outputs as they were answered."""
+        served = batch.served
+        frames = [served.log_lines.frame(batch.lines)] if batch.lines else []
+        frames += [_frame_of(served, batch.records)] if batch.records else []
+        whole = pl.concat(frames).sort("time", maintain_order=True)
+        inputs = [one for one in whole.iter_columns() if one.name.startswith(INPUT)]
+        return whole.select(
+            *OWN,
+            pl.lit(served.version).alias("version"),
+            *(self._hide(one, one.name.removeprefix(INPUT)) for one in inputs),
+            *(_measured(one) for one in inputs if self._shows_image(one)),
+            *(one for one in whole.columns if one.startswith(OUTPUT)),
         )
+
+    def _shows_image(self, cells: pl.Series) -> bool:
+        return cells.dtype == pl.Binary and not self._hide.hides(cells.name.removeprefix(INPUT))
 
     def _remove_old(self) -> None:
         first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=self._config.keep_days)
@@ -234,48 +262,27 @@ def check_hidden(config: ServeLogConfig, known: Collection[str], key: bytes | No
         )
 
 
-class _DayFiles:
-    """The files of a folder, one at a time per day: appended to by being written anew, whole,
-    until it is large."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._day: dt.date | None = None
-        self._number = 0
-        self._path: Path | None = None
-        self._rows = 0
-
-    def append(self, day: dt.date, rows: pl.DataFrame) -> None:
-        """Add rows to the file of a day; to another where a column has become of another type, or
-        somebody removed or damaged the file."""
-        before = self._before(day)
-        if before is not None and not _fits(before.schema, rows.schema):
-            before = None
-        if before is None:
-            name = f"{time.time_ns():x}-{os.getpid()}-{self._number}.parquet"
-            path, whole = self._folder / f"date={day}" / name, rows
-            self._number += 1
-        else:
-            assert self._path is not None
-            path, whole = self._path, pl.concat([before, rows], how="diagonal_relaxed")
-        with new_file(path) as temporary:
-            whole.write_parquet(temporary, compression="zstd", statistics=False)
-        self._path, self._day, self._rows = path, day, len(whole)
-
-    def _before(self, day: dt.date) -> pl.DataFrame | None:
-        """The rows of the file that is added to."""
-        if self._path is None or day != self._day or self._rows >= FILE_ROWS:
-            return None
-        try:
-            return pl.read_parquet(self._path)
-        except (FileNotFoundError, pl.exceptions.PolarsError):
-            return None
-
-
-def _fits(before: pl.Schema, rows: pl.Schema) -> bool:
-    """Whether the columns that both have are of the same types, but for empty ones."""
-    both = ((before[name], kind) for name, kind in rows.items() if name in before)
-    return all(one == other or pl.Null in (one, other) for one, other in both)
+def _frame_of(served: Served, records: Sequence[LoggedRequest]) -> pl.DataFrame:
+    """The rows of requests that were predicted as a table."""
+    rows = [(one, number) for one in records for number in range(len(one.rows))]
+    own: list[list[Any]] = [
+        [one.request_id for one, _ in rows],
+        [number for _, number in rows],
+        [one.time for one, _ in rows],
+        [one.seconds for one, _ in rows],
+    ]
+    inputs = served.typed([row for one in records for row in one.rows])
+    answers = [answer for one in records for answer in one.predictions.answers]
+    return pl.DataFrame(
+        [
+            *(pl.Series(n, c, dtype=k) for (n, k), c in zip(OWN.items(), own, strict=True)),
+            *(one.alias(f"{INPUT}{one.name}") for one in inputs.iter_columns()),
+            *(
+                pl.Series(f"{OUTPUT}{name}", [answer[name] for answer in answers], dtype=kind)
+                for name, kind in served.outputs.items()
+            ),
+        ]
+    )
 
 
 class _Hiding:
@@ -288,14 +295,15 @@ class _Hiding:
         """Whether the log must not tell what is in a column."""
         return name in self._mask or name in self._hash
 
-    def __call__(self, cells: pl.Series) -> pl.Series:
-        """A column as the log has it; an image is the SHA-256 of its bytes."""
-        if cells.name in self._mask:
+    def __call__(self, cells: pl.Series, name: str) -> pl.Series:
+        """A column, of this name in the data, as the log has it; an image is the SHA-256 of its
+        bytes."""
+        if name in self._mask:
             return pl.Series(cells.name, [None] * len(cells), dtype=pl.String)
         if cells.dtype == pl.Binary:
             digests = [None if v is None else hashlib.sha256(v).hexdigest() for v in cells]
             cells = pl.Series(cells.name, digests, dtype=pl.String)
-        if cells.name in self._hash:
+        if name in self._hash:
             texts = cells.cast(pl.String)
             cells = pl.Series(cells.name, [self._digest(v) for v in texts], dtype=pl.String)
         return cells
@@ -309,12 +317,16 @@ class _Hiding:
 
 def _measured(images: pl.Series) -> pl.Series:
     """What drift compares of images; nothing where one cannot be read: the log goes on."""
+    name = f"{MEASURED}{images.name.removeprefix(INPUT)}"
     try:
         frame = measure_images(images.to_frame().lazy(), [images.name]).collect()
-        return frame[images.name].alias(f"{MEASURED}{images.name}")
+        return frame[images.name].alias(name)
     except (UserError, pl.exceptions.PolarsError):
-        empty = [None] * len(images)
-        return pl.Series(f"{MEASURED}{images.name}", empty, dtype=MEASURED_IMAGE)
+        return pl.Series(name, [None] * len(images), dtype=MEASURED_IMAGE)
+
+
+def _size(label: Label) -> int:
+    return len(label.label) + 100
 
 
 def _label_frame(labels: Sequence[Label]) -> pl.DataFrame:

@@ -40,6 +40,12 @@ DTYPES: dict[type, pl.DataType] = {
     bytes: pl.Binary(),
     dt.datetime: pl.Datetime("us"),
 }
+PLAIN = {
+    ColumnType.NUMBER: (str, float),
+    ColumnType.BOOLEAN: (str, bool),
+    ColumnType.CATEGORY: (str,),
+    ColumnType.TEXT: (str,),
+}
 Row = dict[str, Any]
 
 
@@ -65,6 +71,8 @@ class RowParser:
         self.optional = frozenset(optional)
         self._known, self._max_pixels = frozenset(known), max_pixels
         self._missing = {c.name: _numbers(c.format.words()) for c in columns}
+        # cells of these types are taken as they are, but for the numbers that mean a missing one
+        self._plain = [(c, PLAIN.get(c.type, ()), self._missing[c.name]) for c in columns]
         self._images = ImageReader(None)
 
     def parse(self, rows: Sequence[Mapping[str, Any]], extra: Extra = "refuse") -> list[Row]:
@@ -77,7 +85,11 @@ class RowParser:
         parsed, wrong = [], []
         for number, given in enumerate(rows):
             row: Row = {}
-            for column in self.columns:
+            for column, kinds, missing in self._plain:
+                value = given.get(column.name)
+                if type(value) in kinds and value not in missing:
+                    row[column.name] = value
+                    continue
                 try:
                     row[column.name] = self._cell(column, given)
                 except ValueError as error:
@@ -168,7 +180,7 @@ def _numbers(words: Collection[str]) -> frozenset[float]:
     for word in words:
         with suppress(ValueError):
             numbers.add(float(word))
-    return frozenset(numbers)
+    return frozenset(number for number in numbers if number == number)
 
 
 def _native(column: Column, value: float) -> Any:

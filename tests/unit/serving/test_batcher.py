@@ -49,8 +49,8 @@ def test_a_batch_gives_each_request_its_own_rows(served: Served) -> None:
             assert isinstance(result, Refused) and result.cells[0].row == 0
             continue
         assert isinstance(result, Answer)
-        alone, wrong = served.predict(served.parse(one))
-        assert result.table.equals(alone) and not wrong
+        alone = served.predict(served.parse(one))
+        assert result.predictions.answers == alone.answers and not alone.wrong
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(served: Served) -> None:
@@ -63,15 +63,15 @@ def test_closing_answers_what_was_taken(served: Served) -> None:
     async def run() -> list[Any]:
         hold, entered = threading.Event(), threading.Event()
 
-        def current() -> Served:
+        def work(served: Served) -> None:
             entered.set()
             hold.wait()
-            return served
 
-        batcher = Batcher(current, batch_rows=1, queue_rows=10, on_batch=lambda rows: None)
+        batcher = Batcher(lambda: served, batch_rows=1, queue_rows=100, on_batch=lambda rows: None)
         batcher.start()
-        futures = [batcher.predict(rows(i)) for i in range(3)]
+        futures: list[Any] = [batcher.run(work)]
         entered.wait()
+        futures += [batcher.predict(rows(*range(40))), batcher.predict(rows(1))]
         closing = asyncio.get_running_loop().run_in_executor(None, batcher.close)
         hold.set()
         results = list(await asyncio.gather(*futures))
@@ -96,3 +96,21 @@ def test_a_defect_of_one_request_fails_no_other(
     monkeypatch.setattr(Served, "predict", broken)
     results, _ = asyncio.run(crowd(served, [rows(1), rows(13), rows(2)]))
     assert [type(one) for one in results] == [Answer, RuntimeError, Answer]
+
+
+def test_few_rows_do_not_wait_for_what_takes_long(served: Served) -> None:
+    async def run() -> None:
+        hold, sizes = threading.Event(), list[int]()
+        batcher = Batcher(lambda: served, batch_rows=256, queue_rows=100, on_batch=sizes.append)
+        batcher.start()
+        long = batcher.run(lambda served: hold.wait())
+        crowd = [batcher.predict(rows(i)) for i in range(3)]
+        large = batcher.predict(rows(1), size=10**6)  # for the thread
+        await asyncio.gather(*crowd)
+        assert sizes == [3] and not long.done() and not large.done()
+        hold.set()
+        await asyncio.gather(long, large)
+        batcher.close()
+        assert batcher.waiting == 0
+
+    asyncio.run(run())

@@ -12,14 +12,16 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_series_equal
 from starlette.testclient import TestClient
-from tests.version import Version, png
+from tests.version import ALL_BUT_IMAGES, Version, as_text, png
 
 from plumbline.config.serve import ServeConfig, ServeLogConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import Task
-from plumbline.serving import request_log
+from plumbline.serving import day_files, request_log
 from plumbline.serving.app import Service, create_app
+from plumbline.serving.day_files import DayFiles
 from plumbline.serving.holder import Fetched, Holder
 from plumbline.serving.logged import read_log
 from plumbline.serving.measures import Measures
@@ -32,6 +34,13 @@ ROW |= {"price": "1.234,50 €", "count": 3, "maker": "A"}
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
     return Version(tmp_path_factory.mktemp("version") / "one", Task.BINARY)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    """Without images: few rows take the short way."""
+    folder = tmp_path_factory.mktemp("version") / "plain"
+    return Version(folder, Task.BINARY, only=ALL_BUT_IMAGES)
 
 
 def service(version: Version, folder: Path, **log: Any) -> Service:
@@ -78,6 +87,31 @@ def test_what_was_sent_and_answered_is_read_with_its_labels(
     assert (
         "private" not in str(rows.to_dicts()) and read_log(tmp_path / "none", *today()).is_empty()
     )
+
+
+def test_rows_that_took_the_short_way_are_logged_as_those_of_the_long_one(
+    plain: Version, tmp_path: Path
+) -> None:
+    """Every cell as the model read it, every answer, by time; hidden columns are hidden."""
+    some = as_text(plain.rows).drop("id", "y").head(12)
+    odd = {"price": "1.234.567,1 €", "maker": '"\u2028\\\n', "note": "日本 🙂"}
+    sent = [*some.to_dicts(), {**some.row(0, named=True), **odd}]
+    with TestClient(create_app(service(plain, tmp_path, mask=["note"], hash=["maker"]))) as client:
+        send(client, sent[0])
+        send(client, *sent)  # in three ways: alone, few, and many
+        send(client, *sent * 3)
+    rows = read_log(tmp_path, *today())
+    table = pl.DataFrame([sent[0], *sent * 4])
+    typed = plain.predictor.typed(table)
+    assert len(rows) == len(table) and rows["row"].to_list() == [0, *range(13), *range(39)]
+    for name in ("price", "count", "member", "day"):
+        assert_series_equal(rows[f"input.{name}"], typed[name], check_names=False)
+    assert rows["input.note"].null_count() == len(rows)
+    assert rows["input.maker"].drop_nulls().str.len_chars().unique().to_list() == [32]
+    outputs = rows.select(c for c in rows.columns if c.startswith("output."))
+    answers = plain.predictor.predict(table.select(c.name for c in plain.predictor.columns))
+    assert outputs.rename(lambda name: name.removeprefix("output.")).schema == answers.schema
+    assert rows["output.predicted"].to_list() == answers["predicted"].to_list()
 
 
 def test_an_image_is_logged_as_its_hash(version: Version, tmp_path: Path) -> None:
@@ -150,7 +184,7 @@ def test_what_does_not_fit_into_the_queue_is_counted(
 def test_files_are_written_anew_until_they_are_large_and_old_days_go(
     version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_log, "FILE_ROWS", 2)
+    monkeypatch.setattr(day_files, "FILE_ROWS", 2)
     old = tmp_path / "requests" / "date=2020-01-01"
     old.mkdir(parents=True)
     own = service(version, tmp_path, flush_seconds=1000.0)
@@ -186,7 +220,7 @@ def frame(**columns: Any) -> pl.DataFrame:
 def test_a_column_that_becomes_of_another_type_begins_a_new_file(tmp_path: Path) -> None:
     """Versions of a day may have a column as a number, a text, a date, and not at all."""
     day = dt.datetime.now(dt.UTC).date()
-    files = request_log._DayFiles(tmp_path / "requests")
+    files = DayFiles(tmp_path / "requests")
     moment = dt.datetime(2024, 5, 2)
     for cell in (1, 2, None, 2.5, True, moment, "x", [["y"]]):
         files.append(day, frame(a=cell, b=1))
@@ -200,7 +234,7 @@ def test_a_column_that_becomes_of_another_type_begins_a_new_file(tmp_path: Path)
 
 def test_a_column_that_is_a_whole_number_for_one_version_is_a_number(tmp_path: Path) -> None:
     day = dt.datetime.now(dt.UTC).date()
-    files = request_log._DayFiles(tmp_path / "requests")
+    files = DayFiles(tmp_path / "requests")
     for cell in (1, 2.5, None):
         files.append(day, frame(a=cell))
     assert read_log(tmp_path, *today())["a"].to_list() == [1.0, 2.5, None]
@@ -228,7 +262,8 @@ def test_a_request_that_makes_no_frame_stops_no_other(version: Version, tmp_path
     assert own.log is not None
     with TestClient(create_app(own)) as client:
         send(client, ROW)
-        own.log._records[0] = replace(own.log._records[0], rows=[{"price": object()}])
+        records = own.log._batches[0].records
+        records[0] = replace(records[0], rows=[{"price": object()}])
         own.log.flush()
         send(client, ROW)
         own.log.flush()
