@@ -21,10 +21,13 @@ import polars as pl
 
 from benchmarks.result import Figure, Result, Table
 from benchmarks.size import Taken, make_rows
+from plumbline.kinds import ColumnType, Role, Task
+from plumbline.tables import Column, Schema
 
 ROWS = 5_000_000
 BATCH = 10_000
 TRAINING_ROWS = 20_000
+LABELS = ("no", "yes")
 PROMISED_GB = 1.0
 
 
@@ -114,26 +117,11 @@ def make_version(folder: Path) -> None:
     from plumbline.export.onnx_graph import contract, to_onnx
     from plumbline.files import write_json
     from plumbline.inference.decision import Decision
-    from plumbline.kinds import ColumnType, Role, Task
     from plumbline.models import build_model
     from plumbline.preprocessing.transform import TableTransformer
-    from plumbline.tables import Column, Schema
 
     raw = pl.scan_parquet(folder / "rows.parquet").head(TRAINING_ROWS)
-    types = {True: ColumnType.NUMBER, False: ColumnType.CATEGORY}
-    schema = Schema(
-        columns=tuple(
-            Column(
-                name=name,
-                type=types[dtype.is_numeric()],
-                role=Role.TARGET if name == "y" else Role.FEATURE,
-                labels=("no", "yes") if name == "y" else (),
-            )
-            for name, dtype in raw.collect_schema().items()
-        ),
-        task=Task.BINARY,
-        classes=("no", "yes"),
-    )
+    schema = raw_schema(raw.collect_schema())
     transformer = TableTransformer(schema, NormalizeConfig()).fit(raw, seed=0)
     spec = transformer.spec_
     model = build_model(ModelConfig(name="mlp", number_embedding="periodic"), spec, seed=0)
@@ -149,6 +137,24 @@ def make_version(folder: Path) -> None:
     providers = ["CPUExecutionProvider"]
     loaded = onnx.load_from_string(graph)
     mlflow.onnx.save_model(loaded, folder / "pyfunc", onnx_execution_providers=providers)
+
+
+def raw_schema(kinds: pl.Schema) -> Schema:
+    """Of the rows that `size.make_rows` makes."""
+    types = {True: ColumnType.NUMBER, False: ColumnType.CATEGORY}
+    return Schema(
+        columns=tuple(
+            Column(
+                name=name,
+                type=types[dtype.is_numeric()],
+                role=Role.TARGET if name == "y" else Role.FEATURE,
+                labels=LABELS if name == "y" else (),
+            )
+            for name, dtype in kinds.items()
+        ),
+        task=Task.BINARY,
+        classes=LABELS,
+    )
 
 
 def peer(folder: Path) -> None:

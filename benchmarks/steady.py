@@ -24,12 +24,13 @@ NAME = "made"
 JSON = {"content-type": "application/json"}
 
 
-def make_registry(folder: Path) -> Callable[[str], None]:
-    """An MLflow registry with a version's files as versions 1 and 2; gives what moves the alias."""
+def make_registry(folder: Path, version: str) -> Callable[[str], None]:
+    """An MLflow registry with the files of a version, a folder in `folder`, as versions 1 and 2;
+    gives what moves the alias."""
     from plumbline.store import tracking
 
     registered = folder / "registered"  # as MLflow keeps one
-    shutil.copytree(folder / "version", registered / "extra_files")
+    shutil.copytree(folder / version, registered / "extra_files")
     (registered / "extra_files" / "model.onnx").rename(registered / "model.onnx")
     client = tracking.open_store(folder).client
     client.create_registered_model(NAME)
