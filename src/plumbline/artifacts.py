@@ -140,7 +140,9 @@ class TuningSummary:
     """How the values were found; everything from `greater_is_better` on is None without a search.
 
     `selected` and `best` are numbers of trials: the one whose values are taken, and the one with
-    the best score. `gain_over_default` has `mean` and `std_error`, by fold.
+    the best score. `gain_over_default` has `mean` and `std_error`, by fold. `front`: of score and
+    size, each with `number`, `value` and what is small; None with one objective. `size`: of the
+    selected trial's network, what was counted of it. `stopped_by`: trials, patience or minutes.
     """
 
     FILE: ClassVar[str] = f"reports/{TUNING}"
@@ -157,6 +159,11 @@ class TuningSummary:
     objective: str | None = None
     folds: int | None = None
     pruned: int | None = None
+    too_large: int | None = None
+    stopped_by: str | None = None
+    second_objective: str | None = None
+    front: Sequence[Mapping[str, Any]] | None = None
+    size: Mapping[str, int] | None = None
     selected: int | None = None
     best: int | None = None
     fold_scores: Sequence[float] | None = None

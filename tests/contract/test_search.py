@@ -1,32 +1,50 @@
-"""Every sampler and pruner searches a space, repeats itself, and goes on where it was killed."""
+"""Every sampler, pruner, objective and limit of params.yaml: a search stays in its space, repeats
+itself, ends where it should and goes on where it was killed."""
 
 from __future__ import annotations
 
 import logging
 import math
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import optuna
 import pytest
+import yaml
 
-from plumbline.config.model import Dimension, TuneConfig
+from plumbline.config import model as parameters
+from plumbline.config.load import parse_config
+from plumbline.config.model import TuneConfig
 from plumbline.errors import ParameterError
+from plumbline.models.size import SIZES
 from plumbline.training.divergence import DivergedError
 from plumbline.training.samplers import PRUNERS, SAMPLERS, grid_points
-from plumbline.training.search import Reporter, SearchResult, Values, forget_unfinished, search
+from plumbline.training.search import Reporter, search, trials_of
+from plumbline.training.search_result import SearchResult, TrialRow, Values
+from plumbline.training.trial_storage import forget_unfinished
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
-SPACE = {
-    "train.learning_rate": Dimension(type="float", low=1e-4, high=1e-1, log=True),
-    "train.weight_decay": Dimension(type="float", low=0.0, high=1.0),
-    "model.depth": Dimension(type="int", low=1, high=4),
-    "model.name": Dimension(type="categorical", choices=["mlp", "resmlp"]),
+PARAMETERS = Path(__file__).parents[2] / "params.yaml"
+NUMBERS: dict[str, Any] = {
+    "train.learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+    "train.weight_decay": {"type": "float", "low": 0.0, "high": 1.0},
 }
-NUMBERS = {k: d for k, d in SPACE.items() if d.type == "float"}
+SPACE: dict[str, Any] = {
+    **NUMBERS,
+    "model.depth": {"type": "int", "low": 1, "high": 4},
+    "model.name": {"type": "categorical", "choices": ["mlp", "resmlp"]},
+}
+# of size and score, which pull against each other
+TWO: dict[str, Any] = {**NUMBERS, "model.depth": {"type": "int", "low": 1, "high": 9}}
+BOTH = [name for name in SAMPLERS if name != "cmaes"]  # samplers of two objectives
 
 
 class Killed(BaseException):
@@ -34,40 +52,83 @@ class Killed(BaseException):
 
 
 def bowl(values: Values, report: Reporter) -> list[float]:
-    """Best at a rate of 0.01 and a decay of 0.3; three folds; reports as it goes."""
+    """Best at a rate of 0.01 and a decay of 0.3; six folds; reports as it goes."""
     loss = abs(math.log10(float(values["train.learning_rate"])) + 2)
     loss += abs(float(values["train.weight_decay"]) - 0.3)
-    for step in range(1, 6):
-        report(step, loss + 1 / step)
-    return [loss, loss + 0.1, loss - 0.1]
+    for epoch in range(1, 6):
+        report.check_time()
+        report.epoch(epoch, loss + 1 / epoch)
+    scores = [loss + apart for apart in (0.0, 0.1, -0.1, 0.2, -0.2, 0.0)]
+    for number in range(len(scores) - 1):
+        report.fold(number, scores[: number + 1])
+    return scores
 
 
-def run(folder: Path, seed: int = 0, evaluate: object = bowl, **settings: object) -> SearchResult:
-    sampler = settings.get("sampler", "tpe")
-    space = NUMBERS if sampler == "cmaes" else SPACE
-    config = TuneConfig(**{"trials": 12, "epochs": 5, "space": space, **settings})  # type: ignore[arg-type]
+def sizes(values: Values) -> dict[parameters.Size, int]:
+    """A network whose size is that of its depth."""
+    depth = int(values.get("model.depth", 1))
+    return {"parameters": 100 * depth, "multiply_adds": 70 * depth}
+
+
+def tune_config(**settings: Any) -> TuneConfig:
+    """The section of params.yaml with other settings."""
+    raw = yaml.safe_load(PARAMETERS.read_text(encoding="utf-8"))
+    space = NUMBERS if settings.get("sampler") == "cmaes" else SPACE
+    raw["model"]["dropout"] = 0.1
+    trials = 8 if settings.get("sampler") == "gp" else 12  # of a model of scores that takes long
+    raw["tune"] |= {"trials": trials, "epochs": 5, "space": space, **settings}
+    return parse_config(raw).tune
+
+
+def run(
+    folder: Path,
+    seed: int = 0,
+    evaluate: Any = bowl,
+    *,
+    clock: Any = time.monotonic,
+    **settings: Any,
+) -> SearchResult:
     forget_unfinished(folder, "k")
+    config = tune_config(**settings)
     return search(
-        evaluate,  # type: ignore[arg-type]
+        evaluate,
         config,
         key="k",
         folder=folder,
         seed=seed,
         greater_is_better=False,
+        sizes=lambda values: {size: sizes(values)[size] for size in config.sizes},
+        clock=clock,
     )
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    ("named", "there"),
+    [
+        (parameters.TuneSampler, SAMPLERS),
+        (parameters.TunePruner, PRUNERS),
+        (parameters.Size, SIZES),
+    ],
+)
+def test_params_yaml_takes_each_choice_and_no_other(named: Any, there: dict[str, Any]) -> None:
+    assert set(get_args(named)) == set(there)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [*((name, "median") for name in SAMPLERS), *(("tpe", name) for name in PRUNERS)],
+)
 def test_a_search_stays_in_its_space_and_repeats(sampler: str, pruner: str, tmp_path: Path) -> None:
     result = run(tmp_path / "a", sampler=sampler, pruner=pruner)
     again = run(tmp_path / "b", sampler=sampler, pruner=pruner)
     assert result == again
-    assert len(result.trials) == 12
-    assert result.trials[0].values == {k: SPACE[k].center for k in result.trials[0].values}
+    assert len(result.trials) == tune_config(sampler=sampler).trials
+    space = tune_config(sampler=sampler).space
+    assert result.default == result.trials[0]
+    assert result.trials[0].values == {k: dimension.center for k, dimension in space.items()}
     for trial in result.trials:
         for key, value in trial.values.items():
-            dimension = SPACE[key]
+            dimension = space[key]
             if dimension.choices:
                 assert value in dimension.choices
             else:
@@ -86,7 +147,7 @@ def test_another_seed_searches_elsewhere(sampler: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_killed_search_ends_as_an_unbroken_one(sampler: str, tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", sampler=sampler)
-    for at in (1, 4, 9):
+    for at in (1, 7):
         calls = 0
 
         def dies(values: Values, report: Reporter) -> list[float]:
@@ -127,12 +188,19 @@ def test_two_workers_at_once_try_different_values(sampler: str, tmp_path: Path) 
             both.wait(timeout=30)
         return bowl(values, report)
 
-    space = NUMBERS if sampler == "cmaes" else SPACE
-    settings: dict[str, Any] = {"sampler": sampler, "pruner": "none", "workers": 2}
-    config = TuneConfig(trials=4, epochs=5, space=space, **settings)
+    settings: dict[str, Any] = {"sampler": sampler, "pruner": "none", "workers": 2, "trials": 4}
+    config = tune_config(**settings)
 
     def work() -> SearchResult:
-        return search(waits, config, key="k", folder=tmp_path, seed=0, greater_is_better=False)
+        return search(
+            waits,
+            config,
+            key="k",
+            folder=tmp_path,
+            seed=0,
+            greater_is_better=False,
+            sizes=sizes,
+        )
 
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(work), pool.submit(work)]:
@@ -142,19 +210,20 @@ def test_two_workers_at_once_try_different_values(sampler: str, tmp_path: Path) 
     assert result.default == result.trials[0]
 
 
-def test_pruning_ends_hopeless_trials(tmp_path: Path) -> None:
-    steps: list[int] = []
+@pytest.mark.parametrize("pruner", [name for name in PRUNERS if name != "none"])
+def test_pruning_ends_hopeless_trials(pruner: str, tmp_path: Path) -> None:
+    """Whatever the pruner: some trials do not come to their last fold, and the best does."""
+    whole: list[float] = []
 
     def counted(values: Values, report: Reporter) -> list[float]:
-        def answer(step: int, value: float) -> None:
-            steps.append(step)
-            report(step, value)
+        scores = bowl(values, report)
+        whole.append(scores[0])
+        return scores
 
-        return bowl(values, answer)
-
-    result = run(tmp_path, evaluate=counted, trials=20)
-    pruned = [t for t in result.trials if t.state == "pruned"]
-    assert pruned and len(steps) < 20 * 5
+    result = run(tmp_path, evaluate=counted, trials=20, pruner=pruner, sampler="random")
+    states = [t.state for t in result.trials]
+    assert states.count("complete") == len(whole) < 20
+    assert states.count("pruned") == 20 - len(whole)
     assert result.best.value is not None and result.best.value < 0.8
 
 
@@ -186,11 +255,127 @@ def test_the_default_point_is_kept_where_the_gain_is_noise(tmp_path: Path) -> No
 
 
 def test_a_grid_is_tried_once_through(tmp_path: Path) -> None:
-    space = {
-        "train.learning_rate": Dimension(type="float", low=1e-4, high=1e-2, log=True),
-        "train.weight_decay": Dimension(type="float", low=0.0, high=1.0, step=0.5),
-    }
-    assert grid_points(space["train.weight_decay"]) == [0.0, 0.5, 1.0]
+    space = {**NUMBERS, "train.weight_decay": {**NUMBERS["train.weight_decay"], "step": 0.5}}
+    points = grid_points(tune_config(space=space).space["train.weight_decay"])
+    assert points == [0.0, 0.5, 1.0]
     result = run(tmp_path, sampler="grid", space=space, trials=100, pruner="none")
     tried = {tuple(t.values.values()) for t in result.trials[1:]}
     assert len(tried) == 15 and len(result.trials) == 16
+
+
+def front_of(trials: list[TrialRow], key: str) -> set[tuple[float, int]]:
+    """By comparing each with each."""
+    points = {(t.value or 0.0, t.size[key]) for t in trials}
+    return {
+        one for one in points if not any(o[0] <= one[0] and o[1] <= one[1] for o in points - {one})
+    }
+
+
+def costly(values: Values, report: Reporter) -> list[float]:
+    """The deeper, the better, by less and less."""
+    scores = bowl(values, report)
+    return list(np.add(scores, 4 / int(values["model.depth"])))
+
+
+@pytest.mark.parametrize("second", get_args(parameters.Size))
+@pytest.mark.parametrize("sampler", BOTH)
+def test_of_two_objectives_there_is_a_front_and_the_smallest_good_one_is_selected(
+    sampler: str, second: str, tmp_path: Path
+) -> None:
+    settings = {"sampler": sampler, "second_objective": second, "pruner": "none", "space": TWO}
+    settings["trials"] = 8 if sampler == "gp" else 24
+    result = run(tmp_path / "a", evaluate=costly, **settings)
+    assert result == run(tmp_path / "b", evaluate=costly, **settings)
+    assert {(t.value, t.size[second]) for t in result.front} == front_of(result.complete, second)
+    assert [t.size[second] for t in result.front] == sorted(t.size[second] for t in result.front)
+    assert len(result.front) > 1 and result.best in result.front
+    assert result.selected in result.front  # here no two trials differ by noise
+    assert result.importance and result.trials[0] == result.default
+
+
+def test_the_smallest_of_those_within_noise_is_selected(tmp_path: Path) -> None:
+    """Depth says nothing about the score, which noise makes best somewhere."""
+
+    def noisy(values: Values, report: Reporter) -> list[float]:
+        tiny = 1e-3 * float(values["train.weight_decay"])
+        return [1.0 + tiny, 0.9 - 2 * tiny, 1.1 - tiny]
+
+    two = {"second_objective": "parameters", "pruner": "none", "space": TWO}
+    result = run(tmp_path, evaluate=noisy, trials=24, sampler="random", **two)
+    least = min(t.size["parameters"] for t in result.trials)
+    assert result.best.size["parameters"] > least == result.selected.size["parameters"]
+
+
+def test_what_cannot_have_two_objectives_is_refused() -> None:
+    for settings in ({"sampler": "cmaes", "pruner": "none"}, {"pruner": "median"}):
+        with pytest.raises(ParameterError, match="second_objective needs"):
+            tune_config(second_objective="parameters", **settings)
+
+
+@pytest.mark.parametrize(("limit", "most"), [("max_parameters", 200), ("max_multiply_adds", 140)])
+@pytest.mark.parametrize("sampler", BOTH)
+def test_too_large_networks_are_not_fitted(
+    sampler: str, limit: str, most: int, tmp_path: Path
+) -> None:
+    depths: list[int] = []
+
+    def counted(values: Values, report: Reporter) -> list[float]:
+        depths.append(int(values["model.depth"]))
+        return costly(values, report)
+
+    result = run(tmp_path, evaluate=counted, sampler=sampler, space=TWO, **{limit: most})
+    assert depths and max(depths) <= 2
+    states = [t.state for t in result.trials]
+    assert states[0] == "too_large" and states.count("too_large") == len(states) - len(depths)
+    assert result.default is None and result.selected == result.best
+
+
+def test_a_limit_below_every_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"max_parameters.*at least 100 parameters"):
+        run(tmp_path, max_parameters=10)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_patience_ends_a_search_that_finds_no_better(sampler: str, tmp_path: Path) -> None:
+    most = 9 if sampler == "gp" else 20
+    whole = run(tmp_path / "whole", sampler=sampler, pruner="none", trials=most)
+    result = run(tmp_path / "short", sampler=sampler, pruner="none", trials=most, patience=4)
+    values = [t.value for t in whole.trials if t.value is not None]
+    bests = list(np.minimum.accumulate(values))
+    wanted = next((k + 5 for k in range(len(bests) - 4) if bests[k + 4] == bests[k]), len(bests))
+    assert len(result.trials) == wanted
+    assert result.stopped_by == ("patience" if wanted < len(values) else "trials")
+    if sampler in ("random", "grid"):  # the others draw more at random in longer searches
+        assert result.trials == whole.trials[:wanted]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_minutes_end_a_search_with_what_it_has(sampler: str, tmp_path: Path) -> None:
+    """The trial that is running is dropped; the first is not, however long it takes."""
+    whole = run(tmp_path / "whole", sampler=sampler, pruner="none")
+    seconds = 0.0
+
+    def slow(values: Values, report: Reporter) -> list[float]:
+        nonlocal seconds
+        seconds += 50
+        return bowl(values, report)
+
+    result = run(
+        tmp_path / "short",
+        evaluate=slow,
+        sampler=sampler,
+        pruner="none",
+        clock=lambda: seconds,
+        minutes=2.7,
+    )
+    assert result.stopped_by == "minutes" and result.trials == whole.trials[:3]
+    if sampler != "gp":  # without the limit it goes on
+        assert run(tmp_path / "short", sampler=sampler, pruner="none") == whole
+    first = run(
+        tmp_path / "first", evaluate=slow, sampler=sampler, clock=lambda: seconds, minutes=0.01
+    )
+    assert first.trials == whole.trials[:1]
+
+
+def test_a_grid_smaller_than_the_trials_ends(tmp_path: Path) -> None:
+    assert trials_of(tune_config(sampler="grid", trials=500)) == 5 * 5 * 4 * 2 + 1

@@ -6,7 +6,6 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 from tests.made import made_examples, made_spec, short_fit, small_model
 
 from plumbline.config import Config
@@ -15,7 +14,8 @@ from plumbline.config.model import TuneConfig
 from plumbline.kinds import Task
 from plumbline.stages.criterion import criterion_of
 from plumbline.training.cross_validation import Fold, score_folds
-from plumbline.training.distributed import World
+from plumbline.training.distributed import SINGLE_PROCESS
+from plumbline.training.search import TrialReports
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,12 +39,15 @@ def test_every_report_of_a_trial_reaches_the_pruner(folds: int) -> None:
     study = optuna.create_study(direction="maximize")
 
     def objective(trial: Any) -> float:
-        def report(step: int, value: float) -> None:
-            answer.append((step, value))
-            trial.report(value, step)
+        report = trial.report
 
-        world = World(device=torch.device("cpu"))
-        scores = score_folds(config, parts, criterion_of("roc_auc"), report, world)
+        def noted(value: float, step: int) -> None:
+            answer.append((step, value))
+            report(value, step)
+
+        trial.report = noted
+        reports = TrialReports(trial, config.tune)
+        scores = score_folds(config, parts, criterion_of("roc_auc"), reports, SINGLE_PROCESS)
         return sum(scores) / len(scores)
 
     study.optimize(objective, n_trials=1)

@@ -12,20 +12,32 @@ import optuna
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
-from tests.made import RUNTIME, SHORT, SMALL, write_table
+from tests.made import (
+    RUNTIME,
+    SHORT,
+    SMALL,
+    made_examples,
+    made_spec,
+    small_model,
+    write_table,
+)
 
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
+from plumbline.config.model import TextEncoderConfig
 from plumbline.errors import ParameterError
 from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
+from plumbline.models import learn_inputs
+from plumbline.models.size import SIZES, count_multiply_adds
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.report.page import render
 from plumbline.report.read import Reports
 from plumbline.stages import tune
 from plumbline.stages.inputs import load_table
-from plumbline.training.cross_validation import prepare_fold
+from plumbline.training.cross_validation import Fold, network_sizes, prepare_fold
+from plumbline.training.samplers import PRUNERS, SAMPLERS
 
 N = 120
 FOLDS = 2
@@ -198,3 +210,75 @@ def test_a_fold_is_prepared_within_the_memory_that_data_allow(tmp_path: Path) ->
         numbers.append(made.transform(take_rows(table, rows[5000:]), rows[5000:]).inputs["num"])
     assert_array_equal(val.inputs["num"], numbers[0])
     assert (numbers[0] != numbers[1]).any()
+
+
+SIZED = {**SPACE, "model.width": {"type": "int", "low": 4, "high": 64, "log": True}}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"sampler": name, "trials": 3} for name in SAMPLERS),
+        *({"pruner": name, "trials": 3} for name in PRUNERS),
+        *({"second_objective": size, "pruner": "none", "trials": 6} for size in SIZES),
+        {"max_parameters": 200, "trials": 6},
+        {"max_multiply_adds": 200, "trials": 6},
+        {"minutes": 1e-6, "trials": 4},
+        {"patience": 1, "trials": 20},
+    ],
+    ids=str,
+)
+def test_every_choice_of_params_yaml_ends_on_the_page(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    sampler = settings.get("sampler")
+    space = SPACE if sampler == "cmaes" else SIZED
+    config, paths = checkout(tmp_path, **{**settings, "space": space})
+    tune.run(config, paths)
+    best, trials = written(paths)
+    summary = read_json(paths.reports / "tuning" / "summary.json")
+    page = render(config, Reports(paths.reports))
+    assert best["values"].keys() == space.keys() and best["score"] is not None
+    assert summary["trials"] == len(trials) <= config.tune.trials
+    if second := config.tune.second_objective:
+        assert "Pareto front" in page
+        sizes = [int(trial[second]) for trial in trials]
+        assert min(sizes) <= summary["size"][second] <= max(sizes)
+        assert [p["value"] for p in summary["front"]] == sorted(
+            p["value"] for p in summary["front"]
+        )
+    for size, most in config.tune.limits.items():
+        large = [trial for trial in trials if int(trial[size]) > most]
+        assert 0 < len(large) == summary["too_large"] < len(trials)
+        assert all(trial["state"] == "too_large" for trial in large)
+        assert "too large to be fitted" in page
+    limit = next((key for key in ("minutes", "patience") if key in settings), "trials")
+    assert summary["stopped_by"] == limit
+    assert (len(trials) < config.tune.trials) == (limit != "trials")
+    assert f"tune.{limit}" in page or limit == "trials"
+
+
+def test_what_a_network_takes_is_what_the_fitted_one_has(tmp_path: Path) -> None:
+    """Of each family, and counted by hand for a plain one."""
+    spec = made_spec(numbers=3, cardinalities=())
+    fold = Fold(train=made_examples(spec, 40), val=made_examples(spec, 40), spec=spec)
+    config, _ = checkout(tmp_path, second_objective="multiply_adds", pruner="none")
+    plain = {"model.number_embedding": "none", "model.width": 8, "model.depth": 1}
+    config = config.replace({**plain, "tune.max_parameters": 10**6})
+    sizes = network_sizes(config, fold)
+    assert sizes == {"parameters": 3 * 8 + 8 + 8 * 2 + 2, "multiply_adds": 3 * 8 + 8 * 2}
+
+
+@pytest.mark.parametrize("encoder", ["mean", "cnn", "rnn", "lstm", "gru", "transformer"])
+def test_multiply_adds_of_texts_grow_with_the_encoder(encoder: str) -> None:
+    """Recurrent layers and attention are fused on a processor, and count nothing there."""
+    spec = made_spec(numbers=0, cardinalities=(), texts=1)
+    rows = made_examples(spec, 10)
+    counts = []
+    for width in (8, 16):
+        text = TextEncoderConfig(encoder=encoder, width=width, embedding_dim=8)  # type: ignore[arg-type]
+        model = small_model(text=text)
+        learned = learn_inputs(model, spec, rows.inputs)
+        counts.append(count_multiply_adds(model, spec, learned, rows.inputs))
+    head = 16 * 8  # at least: what follows the encoder reads 8 features more
+    assert counts[1] - counts[0] >= head + (0 if encoder == "mean" else 1)

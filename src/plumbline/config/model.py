@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from plumbline.config.image import ImageEncoderConfig
 from plumbline.config.section import (
     Positive,
+    PositiveInt,
     Share,
     ShareOrZero,
     Text,
@@ -32,8 +33,9 @@ FrozenEpochs = Annotated[int, Field(ge=1, le=100_000)] | Literal["all"]  # the f
 BatchSize = Annotated[int, Field(ge=0, le=10_000_000)]
 Networks = Annotated[int, Field(ge=1, le=20)]
 RateFactor = Annotated[float, Field(gt=0, le=1000)]
-TuneSampler = Literal["tpe", "random", "grid", "cmaes"]
-TunePruner = Literal["none", "median", "hyperband", "successive_halving"]
+TuneSampler = Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2"]
+TunePruner = Literal["none", "median", "hyperband", "successive_halving", "wilcoxon"]
+Size = Literal["parameters", "multiply_adds"]
 MetricName = Literal[
     "accuracy",
     "balanced_accuracy",
@@ -158,15 +160,45 @@ class TuneConfig:
     """The search. Values come from `space`; every key `section.name` can be a dimension."""
 
     trials: int = Field(default=8, ge=0, le=10_000)
+    minutes: Positive | None = None
+    patience: int = Field(default=0, ge=0, le=10_000)
     sampler: TuneSampler = "tpe"
     pruner: TunePruner = "median"
     objective: Literal["kfold", "holdout"] = "kfold"
     metric: MetricName | Literal["auto"] = "auto"
+    second_objective: Size | None = None
+    max_parameters: PositiveInt | None = None
+    max_multiply_adds: PositiveInt | None = None
     epochs: int = Field(default=20, ge=1, le=10_000)
     max_rows: int = Field(default=2000, ge=100, le=1_000_000_000)
     workers: int = Field(default=1, ge=1, le=256)
     storage: Text | None = None
     space: dict[str, Dimension] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.second_objective is None:
+            return self
+        if self.pruner != "none":
+            raise ValueError("second_objective needs pruner: none: trials are pruned by one score")
+        if self.sampler == "cmaes":
+            raise ValueError("second_objective needs another sampler than cmaes")
+        return self
+
+    @property
+    def limits(self) -> dict[Size, int]:
+        """The largest network that is fitted."""
+        limits: dict[Size, int | None] = {
+            "parameters": self.max_parameters,
+            "multiply_adds": self.max_multiply_adds,
+        }
+        return {key: limit for key, limit in limits.items() if limit is not None}
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """What is counted of each trial's network."""
+        counted = {*self.limits, *([self.second_objective] if self.second_objective else [])}
+        return tuple(size for size in get_args(Size) if size in counted)
 
 
 @section

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from typing import Any
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
+from plumbline.config.model import Size
 from plumbline.errors import UserError
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part
@@ -21,27 +23,29 @@ from plumbline.stages.inputs import load_part, load_spec, load_split, load_table
 from plumbline.stages.start import load_start, with_number_embedding
 from plumbline.tables import Schema, SplitIndex, Table
 from plumbline.training.checkpoint import fingerprint
-from plumbline.training.cross_validation import fit_beside, prepare_fold, score_folds
+from plumbline.training.cross_validation import (
+    fit_beside,
+    network_sizes,
+    prepare_fold,
+    score_folds,
+)
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
 from plumbline.training.fold_processes import FoldProcesses
 from plumbline.training.memory import fitting_processes
 from plumbline.training.progress import SearchBar
-from plumbline.training.search import (
-    Reporter,
-    SearchResult,
-    Values,
-    forget_unfinished,
-    search,
-    std_error,
-    trials_of,
-)
+from plumbline.training.search import Reporter, search, trials_of
+from plumbline.training.search_result import SearchResult, Values, std_error
+from plumbline.training.trial_storage import forget_unfinished
 from plumbline.training.trials import trials_csv
 from plumbline.training.workers import run_side_by_side
 
 PARTS = (Part.TRAIN, Part.VAL)  # whose rows folds have
 # keys of `train` that the search replaces, or that cannot change its result
 CANNOT_MATTER = ("bag", "epochs", "find_learning_rate", "learning_curve")
+
+# keys of `tune` that no trial depends on
+UNRELATED = ("workers", "storage", "minutes", "patience")
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -107,6 +111,9 @@ def _search(
     def evaluate(values: Values, report: Reporter) -> list[float]:
         return score_folds(config.replace(values), folds, criterion, report, world, others)
 
+    def sizes(values: Values) -> dict[Size, int]:
+        return network_sizes(config.replace(values), folds[0])
+
     with (
         FoldProcesses(
             fit_beside,
@@ -125,6 +132,7 @@ def _search(
             storage=os.environ.get(TUNE_STORAGE),
             seed=config.seed,
             greater_is_better=criterion.greater_is_better,
+            sizes=sizes,
             on_trial=bar,
         )
 
@@ -155,7 +163,7 @@ def _key(config: Config, paths: Paths) -> str:
         "normalize": dataclasses.asdict(config.normalize),
         "model": dataclasses.asdict(config.model),
         "train": dataclasses.asdict(config.train) | dict.fromkeys(CANNOT_MATTER),
-        "tune": dataclasses.asdict(config.tune) | dict.fromkeys(("workers", "storage")),
+        "tune": dataclasses.asdict(config.tune) | dict.fromkeys(UNRELATED),
         "metric": config.evaluate.metric,
     }
     files = [p for folder in (paths.split, paths.table, paths.start) for p in folder.rglob("*")]
@@ -186,6 +194,11 @@ def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> N
         objective=config.tune.objective,
         folds=len(selected.scores),
         pruned=sum(t.state == "pruned" for t in result.trials),
+        too_large=sum(t.state == "too_large" for t in result.trials),
+        stopped_by=result.stopped_by,
+        second_objective=result.second,
+        front=_front(result),
+        size=selected.size,
         selected=selected.number,
         best=result.best.number,
         fold_scores=selected.scores,
@@ -198,6 +211,15 @@ def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> N
     if config.tune.storage is None and TUNE_STORAGE not in os.environ:
         for journal in (paths.state / "tuning").glob("*.log*"):
             journal.unlink()
+
+
+def _front(result: SearchResult) -> list[dict[str, Any]] | None:
+    if result.second is None:
+        return None
+    return [
+        {"number": t.number, "value": t.value, result.second: t.size[result.second]}
+        for t in result.front
+    ]
 
 
 def _no_search(config: Config, paths: Paths, metric: str) -> Report:
@@ -223,8 +245,12 @@ def _report(config: Config, paths: Paths, metric: str, result: SearchResult) -> 
     selected, gain = result.selected, result.gain
     pruned = sum(t.state == "pruned" for t in result.trials)
     error = std_error(selected.scores)
+    large = sum(t.state == "too_large" for t in result.trials)
+    ended = f"{pruned} pruned" + (f", {large} too large to be fitted" if large else "")
+    if result.stopped_by != "trials":
+        ended += f"; ended by tune.{result.stopped_by}"
     rows = [
-        ("trials", f"{len(result.trials)} ({pruned} pruned), {config.tune.sampler}"),
+        ("trials", f"{len(result.trials)} ({ended}), {config.tune.sampler}"),
         (metric, f"{selected.value:.4f} ± {error:.4f} over {len(selected.scores)} folds"),
         (
             "best trial",
@@ -235,6 +261,10 @@ def _report(config: Config, paths: Paths, metric: str, result: SearchResult) -> 
         words = f"best trial {gain[0]:+.4f} ± {gain[1]:.4f} against the default point"
         kept = ", which is kept: the gain is within noise" if selected.number == 0 else ""
         rows.append(("gain", words + kept))
+    if result.second is not None:
+        words = f"trial {selected.number}, the smallest that the best does not outperform"
+        rows.append(("selected", words))
+    rows += [(key.replace("_", "-"), f"{count:,}") for key, count in selected.size.items()]
     rows += [
         (k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in selected.values.items()
     ]

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from plumbline.config import Config
+from plumbline.config.model import Size
 from plumbline.errors import DataError
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import IntArray
+from plumbline.models.size import SIZES
 from plumbline.preprocessing.balance import resample
 from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Schema, Table
-from plumbline.training.build import fit_fresh
+from plumbline.training.build import fit_fresh, learn
 from plumbline.training.criteria import Criterion
 from plumbline.training.distributed import World
 from plumbline.training.divergence import DivergedError
@@ -80,6 +82,15 @@ def _sample(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
+def network_sizes(config: Config, fold: Fold) -> dict[Size, int]:
+    """What `config.tune` counts of the network that is fitted in a fold."""
+    learned = learn(config.model, fold.spec, fold.train, fold.start)
+    return {
+        size: SIZES[size](config.model, fold.spec, learned, fold.train.inputs)
+        for size in config.tune.sizes
+    }
+
+
 def fit_fold(
     config: Config,
     fold: Fold,
@@ -127,19 +138,21 @@ def score_folds(
 ) -> list[float]:
     """Fit in every fold; the score of each that has one.
 
-    Within the first fold the validation score after each epoch is reported, then the mean of
+    Within the first fold the validation score after each epoch is reported, then the scores of
     the folds done: so a hopeless trial ends early, and trials are compared at equal steps. Folds
     that others fit meanwhile are reported in the same order, as if one came after the other.
     """
-    ordered = _InOrder(len(folds), config.tune.epochs, report)
+    ordered = _InOrder(len(folds), report)
     turn = Turn(config, len(folds))
     fold = turn.take()  # the first, whose epochs are reported, is fitted here
     with others.helping(turn) if others else contextlib.nullcontext():
         while not ordered.is_complete:
+            report.check_time()
 
             def on_epoch(epoch: int, row: dict[str, float], fold: int | None = fold) -> None:
+                report.check_time()
                 if fold == 0 and np.isfinite(row["val_score"]):
-                    report(epoch, row["val_score"])
+                    report.epoch(epoch, row["val_score"])
                 ordered.add(turn.arrived())
 
             if fold is not None:
@@ -173,9 +186,9 @@ def _outcome(
 class _InOrder:
     """Outcomes of folds, reported in the order of the folds, however they come."""
 
-    def __init__(self, folds: int, epochs: int, report: Reporter) -> None:
+    def __init__(self, folds: int, report: Reporter) -> None:
         self.scores: list[float] = []
-        self._folds, self._epochs, self._report = folds, epochs, report
+        self._folds, self._report = folds, report
         self._next = 0
         self._early: dict[int, Outcome] = {}
 
@@ -196,4 +209,4 @@ class _InOrder:
         if np.isfinite(outcome):
             self.scores.append(outcome)
             if not self.is_complete:
-                self._report(self._epochs + self._next, float(np.mean(self.scores)))
+                self._report.fold(self._next - 1, self.scores)

@@ -31,6 +31,7 @@ Outcome = float | DivergedError  # of one fold
 FitFold = Callable[[Config, Any, World, Callable[[], None]], float]
 STOP = "stop"
 READY = "ready"
+SECONDS = 1.0  # that are waited before the time left is asked for again
 
 
 class StoppedError(Exception):
@@ -70,8 +71,11 @@ class Turn:
                     yield outcome
 
     def wait(self) -> tuple[int, Outcome] | None:
-        """The next outcome; None: a fold was given back."""
-        return self._ended.get()
+        """The next outcome; None: a fold was given back, or none came for a while."""
+        try:
+            return self._ended.get(timeout=SECONDS)
+        except queue.Empty:
+            return None
 
     def stop(self) -> None:
         """No fold is given any more."""

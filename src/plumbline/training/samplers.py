@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from plumbline.config.model import Dimension, TuneConfig
 from plumbline.errors import choose
 
 GRID_POINTS = 5  # of a float dimension without a step
+TOO_LARGE = "too_large"  # of a trial: it was not fitted
+
+
+class _NSGA2(NSGAIISampler):
+    """Parents in the order of their trials; Optuna has another when it selects them than when it
+    remembers them, and a search that went on would go elsewhere."""
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().get_parent_population(study, generation), key=lambda t: t.number)
+
+
+MakeSampler = Callable[[TuneConfig, int, int], BaseSampler]  # (…, seed, number of the trial)
 
 
 def _grid(config: TuneConfig, seed: int, trial: int) -> BaseSampler:
@@ -25,11 +55,11 @@ def _grid(config: TuneConfig, seed: int, trial: int) -> BaseSampler:
 
 # how trial number `trial` is proposed; a seed of its own, so that it depends on no other's draws,
 # and that two workers at it do not propose the same
-SAMPLERS: dict[str, Callable[[TuneConfig, int, int], BaseSampler]] = {
+SAMPLERS: dict[str, MakeSampler] = {
     "tpe": lambda config, seed, trial: TPESampler(
         seed=_seed_of(seed, trial),
         multivariate=True,
-        n_startup_trials=max(5, min(10, config.trials // 3)),
+        n_startup_trials=_drawn_first(config),
     ),
     "random": lambda config, seed, trial: RandomSampler(seed=_seed_of(seed, trial)),
     "grid": _grid,
@@ -38,14 +68,24 @@ SAMPLERS: dict[str, Callable[[TuneConfig, int, int], BaseSampler]] = {
         n_startup_trials=3,
         independent_sampler=RandomSampler(seed=_seed_of(seed, trial)),
     ),
-}
-PRUNERS: dict[str, Callable[[TuneConfig], optuna.pruners.BasePruner]] = {
-    "none": lambda config: optuna.pruners.NopPruner(),
-    "median": lambda config: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=4),
-    "hyperband": lambda config: optuna.pruners.HyperbandPruner(
-        min_resource=2, max_resource=config.epochs
+    "gp": lambda config, seed, trial: GPSampler(
+        seed=_seed_of(seed, trial),
+        n_startup_trials=_drawn_first(config),
+        independent_sampler=RandomSampler(seed=_seed_of(seed, trial)),
+        warn_independent_sampling=False,
     ),
-    "successive_halving": lambda config: optuna.pruners.SuccessiveHalvingPruner(min_resource=2),
+    "nsga2": lambda config, seed, trial: _NSGA2(
+        seed=_seed_of(seed, trial), population_size=max(4, min(50, config.trials // 5))
+    ),
+}
+# these take no notice of trials that were too large to be fitted, and may propose the same again
+UNAWARE = ("cmaes", "gp", "nsga2")
+PRUNERS: dict[str, Callable[[TuneConfig], BasePruner]] = {
+    "none": lambda config: NopPruner(),
+    "median": lambda config: MedianPruner(n_startup_trials=4, n_warmup_steps=4),
+    "hyperband": lambda config: HyperbandPruner(min_resource=2, max_resource=config.epochs),
+    "successive_halving": lambda config: SuccessiveHalvingPruner(min_resource=2),
+    "wilcoxon": lambda config: _wilcoxon(),
 }
 
 
@@ -62,8 +102,16 @@ class SamplerByNumber(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         if trial.number > 0:
-            self._sampler = self._make(self._config, self._seed, trial.number)
+            self._sampler = self._choose(study)(self._config, self._seed, trial.number)
             self._sampler.before_trial(study, trial)
+
+    def _choose(self, study: optuna.Study) -> MakeSampler:
+        """The sampler; once at random after a trial that taught it nothing."""
+        if self._config.sampler in UNAWARE:
+            ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+            if ended and ended[-1].user_attrs.get(TOO_LARGE):
+                return SAMPLERS["random"]
+        return self._make
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -117,6 +165,18 @@ def grid_points(dimension: Dimension) -> list[Any]:
     if dimension.type == "int":
         return sorted({round(p) for p in points})
     return points
+
+
+def _wilcoxon() -> BasePruner:
+    """Ends a trial that is worse than the best in the folds so far, by a signed-rank test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # its arguments may change
+        return WilcoxonPruner(p_threshold=0.1)
+
+
+def _drawn_first(config: TuneConfig) -> int:
+    """Trials that are drawn at random before a model of the scores proposes any."""
+    return max(5, min(10, config.trials // 3))
 
 
 def _seed_of(seed: int, number: int) -> int:

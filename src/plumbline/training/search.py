@@ -7,95 +7,46 @@ that is killed and goes on proposes what an unbroken one would have.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import optuna
-import sqlalchemy
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from plumbline.address import hidden, is_whole, shown
-from plumbline.config.model import Dimension, TuneConfig
-from plumbline.errors import ParameterError, StorageError, choose
+from plumbline.config.model import Dimension, Size, TuneConfig
+from plumbline.errors import ParameterError, choose
 from plumbline.training.divergence import DivergedError
-from plumbline.training.samplers import PRUNERS, SamplerByNumber, grid_points
+from plumbline.training.samplers import PRUNERS, TOO_LARGE, SamplerByNumber, grid_points
+from plumbline.training.search_result import SearchResult, TrialRow, Value, Values, best_of
+from plumbline.training.trial_storage import STUDY, ended, mark, opened, repeat_abandoned
 
-STUDY = "plumbline-"
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-Value = float | int | str | bool
-Values = dict[str, Value]
-Reporter = Callable[[int, float], None]  # (step, value): may end the trial
-Evaluate = Callable[[Values, Reporter], list[float]]
 OnTrial = Callable[[int, float | None], None]  # trials done, best value
+Sizes = Callable[[Values], dict[Size, int]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialRow:
-    """One trial: its values, the score of each fold, their mean, and how it ended."""
+class Reporter(Protocol):
+    """What a trial tells as it goes; each may end it."""
 
-    number: int
-    state: str  # complete, pruned, failed
-    value: float | None
-    values: Values
-    scores: list[float] = field(default_factory=list)
+    def epoch(self, epoch: int, value: float) -> None:
+        """The score on held-out rows after an epoch of the first fold."""
 
+    def fold(self, number: int, scores: list[float]) -> None:
+        """Fold `number` has ended, and others are to come; scores of the folds done."""
 
-@dataclass(frozen=True, kw_only=True)
-class SearchResult:
-    """What a search found. `default` is the center of the space, what no search would give: trial
-    0; None where a process that shares the storage died at it."""
-
-    trials: list[TrialRow]
-    best: TrialRow
-    default: TrialRow | None
-    importance: dict[str, float]
-
-    greater_is_better: bool
-
-    @property
-    def std_error(self) -> float:
-        """Of the best mean, over folds."""
-        return std_error(self.best.scores)
-
-    @property
-    def gain(self) -> tuple[float, float] | None:
-        """Mean and standard error of the paired difference of the best trial to the default, over
-        folds; None where the default was not scored in the same folds."""
-        first = self.default.scores if self.default else []
-        if len(first) != len(self.best.scores) or len(first) < 2:
-            return None
-        difference = np.subtract(self.best.scores, first)
-        return float(difference.mean()), std_error(list(difference))
-
-    @property
-    def selected(self) -> TrialRow:
-        """The best trial; or the default, where the best gains no more over it than the standard
-        error of that gain: the best of many tries is lucky too."""
-        if self.default is None or self.gain is None:
-            return self.best
-        gain, error = self.gain
-        better = gain if self.greater_is_better else -gain
-        return self.best if better > error else self.default
-
-    @property
-    def inside_noise(self) -> int:
-        """How many other trials lie within one standard error of the best."""
-        assert self.best.value is not None
-        sign = 1 if self.greater_is_better else -1
-        bound = sign * self.best.value - self.std_error
-        done = [t for t in self.trials if t.state == "complete" and t.number != self.best.number]
-        return sum(1 for t in done if t.value is not None and sign * t.value >= bound)
+    def check_time(self) -> None:
+        """That there is time left."""
 
 
-def std_error(scores: list[float]) -> float:
-    """Of the mean of fold scores; 0 for a single one."""
-    return float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
+Evaluate = Callable[[Values, Reporter], list[float]]
+
+
+class OutOfTimeError(Exception):
+    """`tune.minutes` are over."""
 
 
 def search(
@@ -107,63 +58,92 @@ def search(
     storage: str | None = None,
     seed: int,
     greater_is_better: bool,
+    sizes: Sizes,
     on_trial: OnTrial | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> SearchResult:
-    """Run trials until `config.trials` are done, going on with what earlier runs did.
+    """Run trials until there are enough, going on with what earlier runs did.
 
     Args:
-        evaluate: fits with some values, calls its second argument with (step, value) as it goes,
-            and gives the score of each fold.
-        key: names the study by everything that its result depends on.
+        evaluate: fits with some values, reports as it goes, and gives the score of each fold.
+        key: names the study by everything that its trials depend on.
         folder: where the journal lies, unless a database is named.
         storage: the database's address with its password, in place of `config.storage`.
+        sizes: those of `config.sizes`, of the network of some values.
+        clock: seconds, for `config.minutes`.
 
     Raises:
         ParameterError: no trial came to a result.
         StorageError: the storage cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    address = storage or config.storage
-    with _open(address, folder, key) as opened:
+    until = math.inf if config.minutes is None else clock() + 60 * config.minutes
+    second = config.second_objective
+    directions = [StudyDirection.MAXIMIZE if greater_is_better else StudyDirection.MINIMIZE]
+    if second is not None:
+        directions.append(StudyDirection.MINIMIZE)
+    with opened(storage or config.storage, folder, key) as store:
         study = optuna.create_study(
             study_name=STUDY + key,
-            storage=opened,
-            direction="maximize" if greater_is_better else "minimize",
+            storage=store,
+            directions=directions,
             load_if_exists=True,
             pruner=choose(PRUNERS, config.pruner, "tune.pruner")(config),
         )
         study.sampler = SamplerByNumber(config, seed)
-        while (done := len(_ended(study))) < trials_of(config):
-            study.optimize(lambda trial: _objective(trial, evaluate, config), n_trials=1)
+
+        def objective(trial: Trial) -> float | tuple[float, float]:
+            mark(trial)
+            values = suggest(trial, config.space)
+            size = sizes(values) if config.sizes else {}
+            trial.set_user_attr("size", size)
+            if any(size[key] > limit for key, limit in config.limits.items()):
+                trial.set_user_attr(TOO_LARGE, True)
+                raise optuna.TrialPruned
+            some = any(t.state is TrialState.COMPLETE for t in ended(study))
+            report = TrialReports(trial, config, (lambda: clock() >= until) if some else None)
+            score = _mean_score(trial, values, evaluate, report)
+            return score if second is None else (score, size[second])
+
+        while (stopped_by := _enough(study, config, clock() >= until)) is None:
+            repeat_abandoned(study)
+            _run_trial(study, objective)
+            done = ended(study)
             if on_trial:
-                on_trial(done + 1, _best_value(study))
-        return _result(study, config)
+                on_trial(len(done), _best_value(done, greater_is_better))
+        return _result(study, config, stopped_by)
 
 
-def forget_unfinished(folder: Path, key: str) -> None:
-    """Write the journal of a search anew without trials that died with their process; to be called
-    while no process is at it.
+class TrialReports:
+    """Passes on to the pruner what a trial reports: epochs of the first fold and the running mean
+    over folds, or the score of each fold for a pruner that compares by fold."""
 
-    Trials are drawn by their number, so what is left must look as if there had been no other.
-    """
-    journal = folder / f"{key}.log"
-    if not journal.exists():
-        return
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        old = optuna.load_study(study_name=STUDY + key, storage=_journal(journal))
-    except KeyError:  # killed before the study was made
-        journal.unlink()
-        return
-    if all(trial.state in ENDED for trial in old.get_trials(deepcopy=False)):
-        return
-    fresh = journal.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    study = optuna.create_study(
-        study_name=STUDY + key, storage=_journal(fresh), direction=old.direction
-    )
-    study.add_trials(_ended(old))
-    fresh.replace(journal)
+    def __init__(
+        self, trial: Trial, config: TuneConfig, is_over: Callable[[], bool] | None = None
+    ) -> None:
+        self._trial, self._config, self._is_over = trial, config, is_over
+        self._by_fold = config.pruner == "wilcoxon"
+
+    def epoch(self, epoch: int, value: float) -> None:
+        if not self._by_fold:
+            self._report(epoch, value)
+
+    def fold(self, number: int, scores: list[float]) -> None:
+        if self._by_fold:
+            self._report(number, scores[-1])
+        else:
+            self._report(self._config.epochs + 1 + number, float(np.mean(scores)))
+
+    def check_time(self) -> None:
+        if self._is_over and self._is_over():
+            raise OutOfTimeError
+
+    def _report(self, step: int, value: float) -> None:
+        if self._config.second_objective is not None:  # nothing is pruned by one of two
+            return
+        self._trial.report(value, step)
+        if self._trial.should_prune():
+            raise optuna.TrialPruned
 
 
 def trials_of(config: TuneConfig) -> int:
@@ -195,14 +175,19 @@ def suggest(trial: Trial, space: Mapping[str, Dimension]) -> Values:
     return values
 
 
-def _objective(trial: Trial, evaluate: Evaluate, config: TuneConfig) -> float:
-    values = suggest(trial, config.space)
+def _run_trial(
+    study: optuna.Study, objective: Callable[[Trial], float | tuple[float, float]]
+) -> None:
+    try:
+        study.optimize(objective, n_trials=1)
+    except (OutOfTimeError, optuna.exceptions.UpdateFinishedTrialError):
+        pass  # it does not count; or another gave it up for dead while this machine slept
+    except ValueError as error:
+        if not str(error).startswith("Cannot tell"):  # the same, at its end
+            raise
 
-    def report(step: int, value: float) -> None:
-        trial.report(value, step)
-        if trial.should_prune():
-            raise optuna.TrialPruned
 
+def _mean_score(trial: Trial, values: Values, evaluate: Evaluate, report: Reporter) -> float:
     try:
         scores = evaluate(values, report)
     except DivergedError as error:  # these values do not work: so the sampler learns
@@ -212,91 +197,112 @@ def _objective(trial: Trial, evaluate: Evaluate, config: TuneConfig) -> float:
     return float(np.mean(scores))
 
 
-@contextmanager
-def _open(address: str | None, folder: Path, key: str) -> Iterator[BaseStorage]:
-    """The journal of this search, or the database that machines share."""
-    if address is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield _journal(folder / f"{key}.log")
-        return
-    try:
-        if not is_whole(address):
-            raise ValueError("not an address that reads in one way: percent-encode the password")
-        opened = optuna.storages.RDBStorage(address)
-    except (
-        ImportError,
-        ValueError,
-        optuna.exceptions.OptunaError,
-        sqlalchemy.exc.SQLAlchemyError,
-    ) as error:
-        raise StorageError(
-            f"the tuning storage cannot be used: {type(error).__name__}: "
-            f"{hidden(str(error), address).splitlines()[0][:200]}",
-            file="params.yaml",
-            where="tune.storage",
-            got=shown(address),
-            hint="start the database, or set tune.storage to null",
-        ) from None
-    yield opened
+def _enough(study: optuna.Study, config: TuneConfig, is_over: bool) -> str | None:
+    """Which limit ends the search; None: another trial."""
+    done = ended(study)
+    if len(done) >= trials_of(config):
+        return "trials"
+    if config.patience and _since_better(study, done) >= config.patience:
+        return "patience"
+    if is_over and any(trial.state is TrialState.COMPLETE for trial in done):
+        return "minutes"
+    return None
 
 
-def _journal(path: Path) -> BaseStorage:
-    return JournalStorage(JournalFileBackend(str(path)))
+def _since_better(study: optuna.Study, done: list[FrozenTrial]) -> int:
+    """How many trials ended since one was better than all before it; of two objectives: than
+    each in one of them."""
+    signs = [1 if d is StudyDirection.MAXIMIZE else -1 for d in study.directions]
+    before: list[list[float]] = []
+    since = 0
+    for trial in done:
+        since += 1
+        if trial.state is not TrialState.COMPLETE:
+            continue
+        values = [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+        if all(any(a > b for a, b in zip(values, other, strict=True)) for other in before):
+            since = 0
+        before.append(values)
+    return since
 
 
-def _ended(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=ENDED)
+def _best_value(done: list[FrozenTrial], greater_is_better: bool) -> float | None:
+    values = [trial.values[0] for trial in done if trial.state is TrialState.COMPLETE]
+    return (max if greater_is_better else min)(values, default=None)
 
 
-def _best_value(study: optuna.Study) -> float | None:
-    try:
-        return study.best_value
-    except ValueError:
-        return None
-
-
-def _result(study: optuna.Study, config: TuneConfig) -> SearchResult:
-    trials = [_row(i, trial) for i, trial in enumerate(_ended(study)[: trials_of(config)])]
-    done = [t for t in trials if t.value is not None and t.state == "complete"]
-    if not done:
-        causes = dict.fromkeys(t.user_attrs.get("diverged") for t in _ended(study))
-        raise ParameterError(
-            "no trial came to a result: the loss diverged in every one",
-            file="params.yaml",
-            where="tune.space",
-            hint=next(filter(None, causes), None),
-        )
-    sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
-    best = max(done, key=lambda t: (sign * (t.value or 0.0), -t.number))
+def _result(study: optuna.Study, config: TuneConfig, stopped_by: str) -> SearchResult:
+    done = ended(study)[: trials_of(config)]
+    trials = [_row(i, trial) for i, trial in enumerate(done)]
+    complete = [t for t in trials if t.state == "complete"]
+    if not complete:
+        _refuse(done)
     center = {k: d.center for k, d in config.space.items()}
+    greater_is_better = study.directions[0] is StudyDirection.MAXIMIZE
     return SearchResult(
         trials=trials,
-        best=best,
-        default=trials[0] if trials[0].values == center else None,
-        importance=_importance(study, len(done)),
-        greater_is_better=sign > 0,
+        best=best_of(complete, greater_is_better),
+        default=next((t for t in complete if t.values == center), None),
+        importance=_importance(study, len(complete)),
+        greater_is_better=greater_is_better,
+        second=config.second_objective,
+        stopped_by=stopped_by,
     )
 
 
+def _refuse(done: list[FrozenTrial]) -> None:
+    if all(trial.user_attrs.get(TOO_LARGE) for trial in done):
+        raise ParameterError(
+            "no trial was fitted: the network of every one is larger than a limit allows",
+            file="params.yaml",
+            where="tune.max_parameters, tune.max_multiply_adds",
+            got=f"at least {_smallest(done)}",
+            hint="raise the limit, or widen tune.space toward smaller networks",
+        )
+    causes = dict.fromkeys(t.user_attrs.get("diverged") for t in done)
+    raise ParameterError(
+        "no trial came to a result: the loss diverged in every one",
+        file="params.yaml",
+        where="tune.space",
+        hint=next(filter(None, causes), None),
+    )
+
+
+def _smallest(done: list[FrozenTrial]) -> str:
+    size = min((trial.user_attrs["size"] for trial in done), key=lambda s: sorted(s.values()))
+    return ", ".join(f"{value:,} {key.replace('_', '-')}" for key, value in sorted(size.items()))
+
+
 def _row(number: int, trial: FrozenTrial) -> TrialRow:
-    complete = trial.state is TrialState.COMPLETE
+    is_complete = trial.state is TrialState.COMPLETE
+    ended_so = "too_large" if trial.user_attrs.get(TOO_LARGE) else "pruned"
     return TrialRow(
         number=number,
-        state="complete" if complete else "pruned",
-        value=trial.value if complete else None,
+        state="complete" if is_complete else ended_so,
+        value=trial.values[0] if is_complete else None,
         values=dict(sorted(trial.params.items())),
         scores=list(trial.user_attrs.get("scores", [])),
+        size=dict(trial.user_attrs.get("size", {})),
     )
 
 
 def _importance(study: optuna.Study, done: int) -> dict[str, float]:
-    """How much each dimension mattered (PED-ANOVA, Watanabe et al. 2023); empty where too few
-    trials tell."""
-    if done < 4 or len({t.value for t in study.get_trials(deepcopy=False)}) < 2:
+    """How much each dimension mattered to the score (PED-ANOVA, Watanabe et al. 2023); empty where
+    too few trials tell."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if done < 4 or len({trial.values[0] for trial in trials}) < 2:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-    try:
-        importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    except (RuntimeError, ValueError):
-        return {}
+    target = None  # of one objective it knows which way is better
+    if len(study.directions) > 1:
+        sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
+        target = lambda trial: sign * float(trial.values[0])  # noqa: E731
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PedAnova")  # that low values of the target are good
+        try:
+            importance = optuna.importance.get_param_importances(
+                study, evaluator=evaluator, target=target
+            )
+        except (RuntimeError, ValueError):
+            return {}
     return {name: float(value) for name, value in importance.items() if math.isfinite(value)}

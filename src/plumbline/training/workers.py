@@ -28,7 +28,7 @@ def run_side_by_side(count: int, work: Callable[..., None], arguments: tuple[Any
     refuse_too_many(count, "tune.workers")
     context = multiprocessing.get_context("spawn")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    processes = [context.Process(target=work, args=arguments) for _ in range(count)]
+    processes = [context.Process(target=_alone, args=(work, arguments)) for _ in range(count)]
     for process in processes:
         process.start()
     for process in processes:
@@ -60,6 +60,11 @@ def share_out(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _alone(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    die_with_parent()
+    work(*arguments)
 
 
 def _begin(messages: Any) -> None:

@@ -56,12 +56,19 @@ def trial(
     """Scores, or how the trial ended instead; and what it reported."""
     reports: list[tuple[int, float]] = []
 
-    def report(step: int, value: float) -> None:
-        reports.append((step, value))
-        act(step)
+    class Noted:
+        def epoch(self, epoch: int, value: float) -> None:
+            reports.append((epoch, value))
+            act(epoch)
+
+        def fold(self, number: int, scores: list[float]) -> None:
+            self.epoch(EPOCHS + 1 + number, scores[-1])
+
+        def check_time(self) -> None:
+            pass
 
     try:
-        return score_folds(values, parts(), CRITERION, report, SINGLE_PROCESS, others), reports
+        return score_folds(values, parts(), CRITERION, Noted(), SINGLE_PROCESS, others), reports
     except (Pruned, DivergedError) as error:
         return str(error), reports
 

@@ -27,6 +27,7 @@ from plumbline.report.blocks import (
 )
 from plumbline.report.plots import Axes, Series, bars, lines, thin
 from plumbline.report.read import Reports, entries, numbers, pick, real, texts, whole, words
+from plumbline.report.sections.tuning_front import front_figure
 from plumbline.words import (
     greater_is_better,
     metric_label,
@@ -35,6 +36,11 @@ from plumbline.words import (
 
 TRIALS_SHOWN = 50
 IMPORTANT = 12
+STOPPED = {
+    "minutes": "The search ended when tune.minutes were over: another run may do more trials or "
+    "fewer, and select another.",
+    "patience": "The search ended when tune.patience trials had brought nothing better.",
+}
 
 
 def tuning(reports: Reports, about: About) -> Section:
@@ -45,7 +51,12 @@ def tuning(reports: Reports, about: About) -> Section:
     if isinstance(summary, dict):
         blocks.append(_search_metadata(summary, trials, about))
     blocks += [Text(sentence) for sentence in _sentences(summary, about)]
-    figures = [*_history(trials, summary, about), *_importance(summary)]
+    metric = words(pick(summary, "metric")) or about.metric
+    figures = [
+        *_history(trials, summary, about),
+        *front_figure(trials, summary, metric),
+        *_importance(summary),
+    ]
     if figures:
         blocks.append(Figures(figures))
     blocks += _values(summary, searched=trials.height > 0)
@@ -93,6 +104,8 @@ def _search_metadata(summary: dict[str, Any], trials: pl.DataFrame, about: About
         ("complete", f"{states.count('complete'):,}"),
         ("pruned", f"{states.count('pruned'):,}"),
     ]
+    if large := whole(pick(summary, "too_large")):
+        metadata.append(("too large to be fitted", f"{large:,}"))
     optional = ("sampler", "pruner", "folds")
     metadata += [(key, shown(summary[key])) for key in optional if summary.get(key) is not None]
     return Metadata(metadata)
@@ -120,7 +133,17 @@ def _sentences(summary: Any, about: About) -> list[str]:
             f"Against the default point (the center of the search space) the "
             f"{metric_label(metric)} changed by {plus}{change} ± {deviation} over the same folds."
         )
-    if whole(pick(summary, "selected")) == 0 and whole(pick(summary, "best")) != 0:
+    stopped_by = words(pick(summary, "stopped_by"))
+    if stopped_by in STOPPED:
+        sentences.append(STOPPED[stopped_by])
+    second = words(pick(summary, "second_objective"))
+    selected = whole(pick(summary, "selected"))
+    if second and selected != whole(pick(summary, "best")):
+        sentences.append(
+            f"Trial {selected} is selected: the smallest that the best trial does not outperform "
+            "by more than noise."
+        )
+    elif selected == 0 and whole(pick(summary, "best")) != 0:
         sentences.append("The default point is kept: the gain of the best trial is within noise.")
     inside = whole(pick(summary, "inside_noise"))
     if inside is not None:
