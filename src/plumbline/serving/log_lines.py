@@ -16,7 +16,7 @@ from plumbline.tables import Column
 INPUT, OUTPUT, MEASURED = "input.", "output.", "measured."
 EPOCH = dt.datetime(1970, 1, 1)
 MICROSECOND = dt.timedelta(microseconds=1)
-AT_ONCE = 500  # lines
+BLOCK = 2**19  # bytes, but for a request of more
 OWN: dict[str, pl.DataType] = {
     "request_id": pl.String(),
     "row": pl.Int32(),
@@ -83,10 +83,15 @@ class LogLines:
         ]
         return lines[0] if len(lines) == 1 else b"".join(lines)
 
-    def frame(self, lines: Sequence[bytes]) -> pl.DataFrame:
-        """The rows of some lines, read some at a time: a tree of all would take much memory."""
-        parts = [
-            pl.read_ndjson(b"".join(lines[start : start + AT_ONCE]), schema=self._schema)
-            for start in range(0, len(lines), AT_ONCE)
-        ]
+    def frame(self, blocks: Sequence[bytearray]) -> pl.DataFrame:
+        """The rows of some blocks, read one by one: a tree of all would take much memory."""
+        parts = [pl.read_ndjson(bytes(block), schema=self._schema) for block in blocks]
         return pl.concat(parts).cast(dict(self._kinds))  # type: ignore[arg-type]
+
+
+def add_lines(blocks: list[bytearray], lines: bytes) -> None:
+    """Put lines into the last block, or into another where that is full. Thousands of pieces of
+    memory would leave holes that nothing fills."""
+    if not blocks or len(blocks[-1]) + len(lines) > BLOCK:
+        blocks.append(bytearray())
+    blocks[-1] += lines

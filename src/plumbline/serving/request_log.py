@@ -26,7 +26,7 @@ from plumbline.errors import ParameterError, UserError, nearest
 from plumbline.evaluation.image_drift import MEASURED as MEASURED_IMAGE
 from plumbline.evaluation.image_drift import measure_images
 from plumbline.serving.day_files import DayFiles
-from plumbline.serving.log_lines import INPUT, MEASURED, OUTPUT, OWN
+from plumbline.serving.log_lines import INPUT, MEASURED, OUTPUT, OWN, add_lines
 from plumbline.serving.request_rows import Row
 from plumbline.serving.served import Predictions, Served
 
@@ -67,7 +67,7 @@ class _Batch:
 
     served: Served
     day: dt.date
-    lines: list[bytes] = field(default_factory=list)
+    blocks: list[bytearray] = field(default_factory=list)
     records: list[LoggedRequest] = field(default_factory=list)
     rows: int = 0
     size: int = 0
@@ -146,7 +146,7 @@ class RequestLog:
                 batch = _Batch(served=served, day=day)
                 self._batches.append(batch)
             if lines:
-                batch.lines.append(lines)
+                add_lines(batch.blocks, lines)
             else:
                 batch.records.append(record)
             batch.rows += len(record.rows)
@@ -215,7 +215,7 @@ class RequestLog:
     def _frame(self, batch: _Batch) -> pl.DataFrame:
         """The rows by time: inputs as the model read them, outputs as they were answered."""
         served = batch.served
-        frames = [served.log_lines.frame(batch.lines)] if batch.lines else []
+        frames = [served.log_lines.frame(batch.blocks)] if batch.blocks else []
         frames += [_frame_of(served, batch.records)] if batch.records else []
         whole = pl.concat(frames).sort("time", maintain_order=True)
         inputs = [one for one in whole.iter_columns() if one.name.startswith(INPUT)]
