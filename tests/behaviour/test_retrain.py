@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,15 @@ def set_params(checkout: Path, **values: Any) -> None:
     (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def log(checkout: Path, rows: int, labeled: int, seed: int = 1, age: int = 40) -> None:
-    """A part of the service's log, with labels of the first rows."""
+def log(
+    checkout: Path,
+    rows: int,
+    labeled: int,
+    seed: int = 1,
+    age: int = 40,
+    values: Sequence[str] = "ny",
+) -> None:
+    """A part of the service's log, with labels of the first rows, as `/feedback` keeps them."""
     rng = np.random.default_rng(seed)
     ids = [f"{seed:016x}{i:016x}" for i in range(rows)]
     keys = {"request_id": ids, "row": pl.Series([0] * rows, dtype=pl.Int32)}
@@ -55,7 +63,7 @@ def log(checkout: Path, rows: int, labeled: int, seed: int = 1, age: int = 40) -
             "input.city": rng.choice(["A", "B", "C"], rows),
         }
     )
-    labels = pl.DataFrame({**keys, "label": ["ny"[i % 2] for i in range(rows)]})
+    labels = pl.DataFrame({**keys, "label": [values[i % 2] for i in range(rows)]})
     labels = labels.with_columns(pl.lit(NOW).alias("time"))[:labeled]
     for kind, frame in (("requests", requests), ("feedback", labels)):
         place = checkout / "logs" / "serving" / kind / f"date={NOW:%Y-%m-%d}"
@@ -106,6 +114,20 @@ def test_a_killed_run_is_finished_by_the_next_and_no_row_is_appended_twice(
     assert append_labeled(Paths(shop)).due
     append_labeled(Paths(shop), now=True)
     assert len(data(shop)) == len(set(data(shop))) == 100
+
+
+def test_values_of_a_target_of_whole_numbers_are_appended_as_such(
+    checkout: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "shop.csv", lines(60))
+    assert cli.main(["init", "--data", str(file), "--target", "age"]) == 0
+    set_params(checkout, min_rows=10)
+    log(checkout, rows=20, labeled=20, values=("41.0", "36.0"))
+    logged = checkout / "logs/serving/requests" / f"date={NOW:%Y-%m-%d}" / "1.parquet"
+    requests = pl.read_parquet(logged).rename({"input.age": "input.bought"})
+    requests.with_columns(pl.lit(True).alias("input.bought")).write_parquet(logged)
+    assert append_labeled(Paths(checkout)).rows == 20
+    assert {line.split(",")[0] for line in data(checkout)[60:]} == {"41", "36"}
 
 
 def test_rows_that_break_an_expectation_stop_it(shop: Path) -> None:

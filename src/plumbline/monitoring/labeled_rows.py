@@ -64,7 +64,7 @@ def choose_rows(
 
 
 def as_data(rows: pl.DataFrame, schema: Schema, hidden: Collection[str]) -> pl.DataFrame:
-    """Rows with the columns of the data, typed.
+    """Rows with the columns of the data, typed, as a file to append; classes as text.
 
     Args:
         schema: of the data.
@@ -73,13 +73,15 @@ def as_data(rows: pl.DataFrame, schema: Schema, hidden: Collection[str]) -> pl.D
     Raises:
         DataError: a column cannot be had from the log; names it.
     """
-    return rows.select(_column(c, rows.columns, hidden) for c in schema.columns)
+    frame = rows.select(_column(c, rows.columns, hidden) for c in schema.columns)
+    # a class is text, read like a cell; a value is a number whatever its column's format is
+    return frame if schema.classes else frame.cast({schema.target: pl.Float64()})
 
 
 def _column(column: Column, logged: Collection[str], hidden: Collection[str]) -> pl.Expr:
     name, source = column.name, f"{INPUT}{column.name}"
     if column.role is Role.TARGET:
-        return pl.col(LABEL).cast(column.dtype, strict=False).alias(name)
+        return pl.col(LABEL).alias(name)
     if source in logged:
         if column.type is ColumnType.IMAGE:
             raise _lacking(name, "it has the hashes of images only")
