@@ -8,7 +8,6 @@ MLFLOW_TRACKING_URI is set, that server is used and none is started.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,20 +15,21 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import quote, urlsplit
 
+import yaml
+
+from pipelines.mlflow_pages import last_run_pages, tracking_server, without_password
 from pipelines.services import HOST, Service, fetch, running, start, stop
 from plumbline import telemetry
 from plumbline.config.ports import MLFLOW_PORT, PORTS, PREFECT_PORT
 from plumbline.errors import ParameterError, PlumblineError, StorageError
 
 POOL, TRAINING_QUEUE = "plumbline", "training"
+AUTOMATIONS = "infra/automations.yaml"
 WORK = ("worker", "start", "--pool", POOL, "--type", "process")
 SERVER, WORKER, MLFLOW = "prefect-server", "prefect-worker", "mlflow-ui"
 STORES = ("postgres", "objects")  # of the stack
 BIN = Path(sys.executable).parent
-# else MLflow's pages are those for language models, without the list of registered models
-TRAINING = "?workflowType=machine_learning"
 
 
 def main() -> int:
@@ -85,14 +85,18 @@ def start_worker(root: Path, server_only: Mapping[str, str] | None = None) -> st
     )
     start(run_folder(root), service, variables, root)
     _register(variables, root)
-    return _without_password(api)
+    return without_password(api)
 
 
 def _register(variables: Mapping[str, str], root: Path) -> None:
-    """Register the deployments; trainings run one at a time, whichever deployment they are of."""
+    """Register deployments and automations; trainings run one at a time, of any deployment."""
     _prefect(variables, root, "--no-prompt", "deploy", "--all")
     limit = ("work-queue", "set-concurrency-limit", TRAINING_QUEUE, "1", "--pool", POOL)
     _prefect(variables, root, *limit)
+    name = yaml.safe_load((root / AUTOMATIONS).read_text(encoding="utf-8"))["name"]
+    wanted = {"automations": {"name": {"any_": [name]}}}
+    if fetch(f"{variables['PREFECT_API_URL']}/automations/filter", wanted) == []:
+        _prefect(variables, root, "automation", "create", "--from-file", AUTOMATIONS)
 
 
 def worker(root: Path) -> None:
@@ -112,23 +116,22 @@ def deploy_down(root: Path) -> None:
 def ui(root: Path) -> None:
     """Start the Prefect and MLflow UIs and print the addresses of the last run in them."""
     _print("starting Prefect's server (a minute, the first time) …")
-    prefect = _without_password(_server(root)["PREFECT_API_URL"]).removesuffix("/api")
-    tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if tracking.startswith(("http://", "https://")):
-        mlflow = _without_password(tracking).rstrip("/")
-    else:
+    prefect = without_password(_server(root)["PREFECT_API_URL"]).removesuffix("/api")
+    mlflow = tracking_server()
+    if mlflow is None:
         _print("starting MLflow's server (half a minute) …")
         store = root / "mlflow"
         store.mkdir(exist_ok=True)
         settings = {
             # in the environment, not on the command line: it may hold a password
-            "MLFLOW_BACKEND_STORE_URI": tracking or f"sqlite:///{store / 'mlflow.db'}",
+            "MLFLOW_BACKEND_STORE_URI": os.environ.get("MLFLOW_TRACKING_URI")
+            or f"sqlite:///{store / 'mlflow.db'}",
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": (store / "artifacts").as_uri(),
             "MLFLOW_SERVE_ARTIFACTS": "false",
         }
         mlflow = start_mlflow(root, settings)
     print(f"MLflow      {mlflow}")
-    for what, address in _last_run(root, mlflow).items():
+    for what, address in last_run_pages(root, mlflow).items():
         print(f"  {what:<9} {address}")
     print(f"Prefect     {prefect}")
     print(f"  {'runs':<9} {prefect}/runs")
@@ -142,27 +145,6 @@ def _print(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def _last_run(root: Path, mlflow: str) -> dict[str, str]:
-    """Addresses of what the stage `register` wrote last, as far as the server knows it."""
-    try:
-        made = json.loads((root / "reports" / "register.json").read_text(encoding="utf-8"))
-        model, version, run = (str(made[key]) for key in ("model", "version", "run_id"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    # its first answer opens the database
-    run_found = fetch(f"{mlflow}/api/2.0/mlflow/runs/get?run_id={quote(run)}", seconds=60)
-    if not isinstance(run_found, dict):
-        return {}
-    experiment = run_found["run"]["info"]["experiment_id"]
-    pages = {
-        "runs": f"experiments/{experiment}/runs",
-        "run": f"experiments/{experiment}/runs/{run}",
-        "model": f"models/{quote(model, safe='')}",
-        "version": f"models/{quote(model, safe='')}/versions/{version}",
-    }
-    return {what: f"{mlflow}/#/{page}{TRAINING}" for what, page in pages.items()}
-
-
 def environment(root: Path) -> dict[str, str]:
     """Variables of every Prefect process: state in this checkout, time enough to start.
 
@@ -174,6 +156,9 @@ def environment(root: Path) -> dict[str, str]:
         **{key: value for key, value in os.environ.items() if key != "PREFECT_PROFILE"},
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PREFECT_HOME": str(home),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; infra/automations.yaml waits for them
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # a training takes all cores of this machine
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         **telemetry.OFF,
@@ -195,7 +180,7 @@ def _server(root: Path, more: Mapping[str, str] = MappingProxyType({})) -> dict[
         api = os.environ["PREFECT_API_URL"].rstrip("/")
         if fetch(f"{api}/health") is None:
             raise StorageError(
-                f"no Prefect server answers at {_without_password(api)}",
+                f"no Prefect server answers at {without_password(api)}",
                 hint="start it, or unset PREFECT_API_URL to use one on this machine",
             )
         return {**variables, "PREFECT_API_URL": api}
@@ -260,11 +245,6 @@ def port_of(variable: str, variables: Mapping[str, str]) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ParameterError("is no port", where=variable, wanted="1 to 65535", got=text)
     return int(text)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def run_folder(root: Path) -> Path:

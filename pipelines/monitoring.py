@@ -21,17 +21,18 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from pipelines import dvc_cli
-from pipelines.own_command import Ended, RefusedError, run_command
+from pipelines.own_command import RETRIES, Ended, RefusedError, run_command
 from plumbline.config import Paths, load_config
 from plumbline.errors import UserError
 from plumbline.files import read_json, write_json
 from plumbline.markup import markdown
+from plumbline.numbers import percent
+from plumbline.words import metric_label, metric_value
 
 EVENT = "plumbline.drift"  # prefect.yaml: what retraining waits for
 RESOURCE = "plumbline.model."  # before the name of the model
 EMITTED, SUMMARY, PAGE = "events.json", "latest.json", "index.html"
 WINDOWS_SHOWN = 50
-RETRY_SECONDS = [10.0, 60.0, 300.0]
 DRIFT = 3  # exit code: the rule fires
 
 
@@ -74,18 +75,7 @@ def monitoring(model: str | None = None) -> State[Any]:
     return Completed(message="no drift")
 
 
-def is_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Try again where a registry, a disk or a lock may have been away; not after a defect."""
-    return isinstance(state.result(raise_on_failure=False), RefusedError)
-
-
-@task(
-    name="monitor",
-    task_run_name="monitor",
-    retries=len(RETRY_SECONDS),
-    retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=is_retryable,
-)
+@task(name="monitor", task_run_name="monitor", **RETRIES)
 def monitor_task(root: Path, model: str | None) -> Ended:
     """`plumbline monitor`; the rule's firing is no failure."""
     arguments = ["monitor", *(["--model", model] if model else [])]
@@ -99,7 +89,8 @@ def _show(content: Mapping[str, Any], folder: Path) -> None:
     """The windows as a table, and what the rule says."""
     windows = list(reversed(content["windows"]))[:WINDOWS_SHOWN]
     if windows:
-        create_table_artifact([_row(one) for one in windows], key="windows", description="UTC")
+        rows = [_row(one, content["metric"]) for one in windows]
+        create_table_artifact(rows, key="windows", description="Times are UTC.")
     firing = "\n".join(f"- fires: {markdown(one['words'])}" for one in content["firing"])
     create_markdown_artifact(
         f"# {markdown(content['version'])}\n\n{firing or '- the rule does not fire'}\n\n"
@@ -109,38 +100,36 @@ def _show(content: Mapping[str, Any], folder: Path) -> None:
     )
 
 
-def _row(window: Mapping[str, Any]) -> dict[str, Any]:
+def _row(window: Mapping[str, Any], metric: str) -> dict[str, Any]:
     alarms = [name for names in window["alarms"].values() for name in names or []]
     few = window["alarms"]["rows"] is None and not alarms
     return {
-        "from": window["start"].replace("T", " "),
+        "from": window["start"].replace("T", " ").partition(".")[0],
         "rows": window["rows"],
         "labels": window["labels"],
         "in alarm": "too few rows" if few else ", ".join(alarms) or "nothing",
-        "metric": window["metric"],
-        "held-out rows": window["reference"],
-        "out of distribution": window["out_of_distribution"],
+        metric_label(metric): metric_value(metric, window["metric"]),
+        "held-out rows": metric_value(metric, window["reference"]),
+        "out of distribution": percent(window["out_of_distribution"]),
     }
 
 
 def _emit(content: Mapping[str, Any], folder: Path) -> None:
-    """The event, once per time that the rule begins to fire."""
+    """One event where the rule has begun to fire since the last, by rows, labels or both."""
     emitted = _emitted(folder / EMITTED)
-    for one in content["firing"]:
-        key = f"{content['version']} {one['kind']}"
-        if emitted.get(key) == one["begun"]:
-            continue
-        model, _, version = content["version"].rpartition("/")
-        emit_event(
-            event=EVENT,
-            resource={
-                "prefect.resource.id": f"{RESOURCE}{model or version}",
-                "prefect.resource.name": content["version"],
-            },
-            payload={**one, "version": content["version"]},
-        )
-        emitted = {**emitted, key: one["begun"]}
-        write_json(folder / EMITTED, emitted)
+    begun = {f"{content['version']} {one['kind']}": one["begun"] for one in content["firing"]}
+    if all(emitted.get(key) == value for key, value in begun.items()):
+        return
+    model, _, version = content["version"].rpartition("/")
+    emit_event(
+        event=EVENT,
+        resource={
+            "prefect.resource.id": f"{RESOURCE}{model or version}",
+            "prefect.resource.name": content["version"],
+        },
+        payload={"version": content["version"], "firing": content["firing"]},
+    )
+    write_json(folder / EMITTED, {**emitted, **begun})
 
 
 def _emitted(file: Path) -> dict[str, str]:

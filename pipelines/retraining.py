@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from pipelines import dvc_cli
-from pipelines.own_command import RefusedError, run_command
-from pipelines.training import data_name, training
+from pipelines.own_command import RETRIES, RefusedError, run_command
+from pipelines.training import data_name, links, training
+from plumbline import artifacts
 from plumbline.config import Paths, load_config
-from plumbline.files import read_json, write_json
+from plumbline.files import exclusive
+from plumbline.markup import markdown
+from plumbline.retraining_state import note_outcome, read_state
 
-STATE = "retraining.json"
-RETRY_SECONDS = [10.0, 60.0, 300.0]
 STAYS = "the champion is as it was, and goes on serving"
 
 
@@ -38,37 +40,32 @@ def retraining(now: bool = False) -> State[Any]:
         now: whatever the cool-down says (retrain.cooldown_hours).
     """
     root = Path.cwd()
-    file = root / load_config(Paths(root).params).monitor.folder / STATE
-    before = _state(file).get("begun")
+    paths = Paths(root)
+    place = root / load_config(paths.params).monitor.folder
+    before = read_state(place)
     try:
         rows: State[Any] = rows_task(root, now, return_state=True)
         if not rows.is_completed():
-            return Failed(name=rows.name, message=f"{rows.message}; {STAYS}")
-        if _state(file).get("begun") == before:
+            refused = isinstance(rows.result(raise_on_failure=False), RefusedError)
+            name = "To fix" if refused else rows.name
+            return Failed(name=name, message=f"{rows.message}; {STAYS}")
+        if read_state(place) == before:
             return Completed(name="Not now", message=str(rows.result()))
-        trained: State[Any] = training(return_state=True)
+        with exclusive(paths.locks / "retrain", "'plumbline retrain'"):
+            trained: State[Any] = training(return_state=True)
     finally:
         dvc_cli.stop_all()  # what still runs when the flow is cancelled
-    done = trained.is_completed()
-    outcome = {"outcome": "done" if done else "failed", "message": trained.message or ""}
-    write_json(file, {**_state(file), **outcome})
-    if done:
-        return Completed(message=trained.message)
-    return Failed(name=trained.name, message=f"{trained.message}; {STAYS}")
+    if not trained.is_completed():
+        note_outcome(place, "failed", trained.message or "")
+        return Failed(name=trained.name, message=f"{trained.message}; {STAYS}")
+    made = artifacts.read(artifacts.Registered, root)
+    decided = f"{made.model} version {made.version}: {made.decision}"
+    note_outcome(place, "done", decided)
+    _show(made, str(rows.result()), root)
+    return Completed(message=decided)
 
 
-def is_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Try again where something reads the data now, or a disk was away; not after a gate."""
-    return isinstance(state.result(raise_on_failure=False), RefusedError)
-
-
-@task(
-    name="labeled rows",
-    task_run_name="labeled rows",
-    retries=len(RETRY_SECONDS),
-    retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=is_retryable,
-)
+@task(name="labeled rows", task_run_name="labeled rows", **RETRIES)
 def rows_task(root: Path, now: bool) -> Any:
     """`plumbline retrain --rows-only`; gives what it says."""
     arguments = ["retrain", "--rows-only", *(["--now"] if now else [])]
@@ -88,9 +85,13 @@ def rows_task(root: Path, now: bool) -> Any:
     return why[0].strip() if why else ended.message
 
 
-def _state(file: Path) -> dict[str, Any]:
-    try:
-        state = read_json(file)
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+def _show(made: artifacts.Registered, rows: str, root: Path) -> None:
+    """What came of it, for the flow run's page."""
+    reasons = [f"    - {markdown(reason)}" for reason in made.reasons]
+    decided = f"- **{markdown(made.model)} version {made.version}**: {markdown(made.decision)}"
+    content = [*links(root), f"- {markdown(rows)}", decided, *reasons]
+    create_markdown_artifact(
+        "\n".join(content),
+        key="retraining",
+        description="What was appended, and what the gate said.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from pipelines import dvc_cli
-from pipelines.own_command import Ended, RefusedError, run_command
+from pipelines.own_command import RETRIES, Ended, RefusedError, run_command
 from plumbline.markup import markdown
 
-RETRY_SECONDS = [10.0, 60.0, 300.0]
 DAY = "{date}"  # in the parameter `output`: the day of the run
 
 
@@ -53,20 +53,11 @@ def scoring(input: str, output: str, model: str | None = None) -> State[Any]:
     return Completed(message=f"wrote {place}")
 
 
-def is_retryable(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Try again where a registry or a disk may have been away."""
-    return isinstance(state.result(raise_on_failure=False), RefusedError)
-
-
-@task(
-    name="predict",
-    task_run_name="predict",
-    retries=len(RETRY_SECONDS),
-    retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=is_retryable,
-)
+@task(name="predict", task_run_name="predict", **RETRIES)
 def predict_task(root: Path, input: str, output: str, model: str | None) -> Ended:
-    """`plumbline predict`."""
+    """`plumbline predict`; the folder of the output is made."""
+    with contextlib.suppress(OSError):  # for the command to say
+        (root / output).parent.mkdir(parents=True, exist_ok=True)
     arguments = ["predict", input, "--output", output, *(["--model", model] if model else [])]
     ended = run_command(arguments, root, get_run_logger().info)
     if ended.code == 2:

@@ -23,6 +23,7 @@ from prefect.states import Completed, Failed
 from pipelines import dvc_cli
 from pipelines.dag import Graph, load_graph, select
 from pipelines.dvc_cli import CommandError, Outcome
+from pipelines.mlflow_pages import last_run_pages, tracking_server
 from plumbline.errors import DataError, UserError
 from plumbline.markup import markdown
 from plumbline.results import fact_rows, metric_rows
@@ -181,28 +182,24 @@ def _conclude(root: Path, states: Mapping[str, State[Any]]) -> State[Any]:
 
 
 def _result(root: Path) -> str:
-    """The summary in Markdown. The page is named as text: a browser opens no file: link from
-    Prefect's interface."""
-    header, rows = metric_rows(root)
-    metadata = [[label, value] for label, value in fact_rows(root)]
+    """What was found, as a list: Prefect's interface cuts long cells of a table, and shows `&lt;`
+    in them as it is. The page is named as text: a browser opens no file: link from there."""
     page = f"`{root / 'reports' / 'index.html'}`"
+    lines = [
+        f"- **{markdown(label)}**: {markdown(value)}" if label else f"    - {markdown(value)}"
+        for label, value in fact_rows(root)
+    ]
     return "\n".join(
-        [
-            f"The whole run on one page: {page} on the machine that ran it.",
-            "",
-            *_table(header, rows),
-            "",
-            *_table(["", ""], metadata),
-        ]
+        [f"The whole run on one page: {page} on the machine that ran it.", "", *links(root), *lines]
     )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
-    return [
-        f"| {' | '.join(cell if cell == '---' else markdown(cell) for cell in line)} |"
-        for line in lines
-    ]
+def links(root: Path) -> list[str]:
+    """The version and its run in MLflow, where a server has them, as a paragraph."""
+    server = tracking_server()
+    pages = last_run_pages(root, server) if server is not None else {}
+    shown = [f"[{what}]({pages[what]})" for what in ("version", "run") if what in pages]
+    return [f"In MLflow: {', '.join(shown)}", ""] if shown else []
 
 
 def main() -> int:

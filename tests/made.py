@@ -314,6 +314,14 @@ def curves(paths: Paths) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
 
 
+def open_to_others(folder: Path) -> None:
+    """Let other users into a folder of pytest's: PostgreSQL, started by root, runs as one."""
+    for one in (folder, *folder.parents):  # one more with workers than without
+        one.chmod(0o755)
+        if one.name.startswith("pytest-of-"):
+            return
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens on."""
     with socket.socket() as probe:

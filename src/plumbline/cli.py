@@ -18,7 +18,7 @@ from plumbline import outcome, telemetry
 from plumbline.commands.reading import add_reading
 from plumbline.config import Paths
 from plumbline.config.presets import PRESETS
-from plumbline.errors import PlumblineError, PlumblineWarning
+from plumbline.errors import PlumblineError, PlumblineWarning, StorageError
 from plumbline.kinds import TASKS, Task
 from plumbline.machine import refusal_behind
 from plumbline.outcome import Outcome
@@ -88,38 +88,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     _only_our_warnings()
-    stage = None if is_launched() else getattr(arguments, "stage", None)
-    if stage:
-        outcome.begin(stage)
+    name = arguments.command
+    # neither processes of a training, nor the server that `register` asks, end for their stage
+    watched = not is_launched() and name != "serve"
+    if watched:
+        outcome.begin(name)
     try:
-        code, message = _guard(arguments)
+        ended = _guard(arguments)
     except Exception as error:  # a defect of ours: Python shows the traceback and leaves with 1
-        code, message = 1, f"{type(error).__name__}: {error}"
+        ended = Outcome(stage=name, code=1, message=f"{type(error).__name__}: {error}")
         raise
     finally:
-        if stage:
-            outcome.leave_outcome(Outcome(stage=stage, code=code, message=message))
-    if message:
-        print(f"plumbline: {message}", file=sys.stderr)
-    return code
+        if watched:
+            outcome.leave_outcome(ended)
+    if ended.message:
+        print(f"plumbline: {ended.message}", file=sys.stderr)
+    return ended.code
 
 
-def _guard(arguments: argparse.Namespace) -> tuple[int, str]:
-    """Exit code of a command, and what to say; a defect of ours goes through."""
+def _guard(arguments: argparse.Namespace) -> Outcome:
+    """How a command ended, and what to say; a defect of ours goes through."""
+    name = arguments.command
     try:
-        return arguments.function(arguments) or 0, ""
+        return Outcome(stage=name, code=arguments.function(arguments) or 0)
     except PlumblineError as error:
-        return error.exit_code, str(error)
+        return _refused(name, error)
     except KeyboardInterrupt:
-        return 130, "interrupted; previous outputs are intact"
+        return Outcome(stage=name, code=130, message="interrupted; previous outputs are intact")
     except BrokenPipeError:  # whoever read the output (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0, ""
+        return Outcome(stage=name, code=0)
     except Exception as error:
         refusal = refusal_behind(error)
         if refusal is None:
             raise
-        return refusal.exit_code, str(refusal)
+        return _refused(name, refusal)
+
+
+def _refused(name: str, error: PlumblineError) -> Outcome:
+    storage = isinstance(error, StorageError)
+    return Outcome(stage=name, code=error.exit_code, message=str(error), storage=storage)
 
 
 def _only_our_warnings() -> None:
@@ -153,7 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"plumbline {version('plumbline')}")
-    commands = parser.add_subparsers(prog="plumbline", metavar="COMMAND", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        prog="plumbline", dest="command", metavar="COMMAND", help=argparse.SUPPRESS
+    )
     _add_init(commands)
     _add_repro(commands)
     _add_command(commands, "show", _show)

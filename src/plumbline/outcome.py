@@ -1,7 +1,8 @@
-"""How a stage ended, for the program that started it through DVC, which hides exit codes.
+"""How a command ended, for the program that started it: DVC hides exit codes, and a code does not
+say whether to try again.
 
-The program names a file in PLUMBLINE_OUTCOME. Every stage writes it when it begins and when it
-ends, so that a stage that was killed has left its name.
+The program names a file in PLUMBLINE_OUTCOME. Every command writes it when it begins and when
+it ends, so that a stage that was killed has left its name.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ VARIABLE = "PLUMBLINE_OUTCOME"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Exit code and message of a stage; see `plumbline.errors` for the codes."""
+    """Exit code and message of a command or stage; see `plumbline.errors` for the codes.
+
+    `storage`: a disk, lock or server was in the way, which may answer later (StorageError).
+    """
 
     stage: str
     code: int
     message: str = ""
+    storage: bool = False
 
 
 def is_watched() -> bool:
@@ -38,7 +43,7 @@ def leave_outcome(outcome: Outcome) -> None:
 
 def begin(stage: str) -> None:
     """What is left of a stage that is killed."""
-    message = f"the stage '{stage}' was killed (out of memory, perhaps): it left no message"
+    message = f"'{stage}' was killed (out of memory, perhaps): it left no message"
     leave_outcome(Outcome(stage=stage, code=1, message=message))
 
 

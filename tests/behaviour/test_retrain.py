@@ -22,6 +22,7 @@ from plumbline.config.retrain import RetrainConfig
 from plumbline.errors import DataError, GateError
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.monitoring.labeled_rows import as_data, choose_rows
+from plumbline.retraining_state import read_state
 from plumbline.tables import Column, Schema
 
 NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None)
@@ -137,6 +138,16 @@ def test_rows_that_break_an_expectation_stop_it(shop: Path) -> None:
         append_labeled(Paths(shop))
     assert (data(shop), version(shop)) == before
     assert not (shop / ".plumbline/retrain/pending.parquet").exists()
+    state = read_state(shop / "monitoring")
+    assert state["outcome"] == "failed" and "column 'age'" in state["message"]
+
+
+def test_a_training_that_was_killed_is_tried_again_but_not_for_ever(shop: Path) -> None:
+    log(shop, rows=20, labeled=20)
+    begun = [append_labeled(Paths(shop)) for _ in range(4)]  # and nobody trains to the end
+    assert [one.due for one in begun] == [True, True, True, False]
+    assert "was killed: 20 rows" in begun[1].why and "too early" in begun[3].why
+    assert len(data(shop)) == 80
 
 
 def test_a_stage_that_fails_leaves_the_champion_and_says_so(

@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pipelines.dev_servers import POOL, TRAINING_QUEUE
-from pipelines.own_command import run_command
+from pipelines.dev_servers import AUTOMATIONS, POOL, TRAINING_QUEUE, environment
+from pipelines.own_command import RefusedError, is_retryable, run_command
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.states import Failed
 
 from pipelines import monitoring
+from plumbline.config import Paths
+from plumbline.files import exclusive
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +46,23 @@ def test_trainings_share_a_queue_and_nothing_else_waits_in_it(
 def test_drift_starts_a_retraining_and_scoring_waits_to_be_turned_on(
     deployments: dict[str, dict[str, Any]],
 ) -> None:
-    (trigger,) = deployments["on-drift"]["triggers"]
+    trigger, crash = deployments["on-drift"]["triggers"]
+    assert crash["expect"] == ["prefect.flow-run.Crashed"]
+    assert crash["match_related"]["prefect.resource.name"] == "on-drift"
     assert trigger["expect"] == [monitoring.EVENT]
     assert trigger["match"]["prefect.resource.id"] == f"{monitoring.RESOURCE}*"
     assert [one["active"] for one in deployments["daily-scoring"]["schedules"]] == [False]
+
+
+def test_a_run_without_heartbeats_is_crashed_and_a_slow_one_is_not(
+    root: Path, tmp_path: Path
+) -> None:
+    automation = AutomationCore.model_validate(yaml.safe_load((root / AUTOMATIONS).read_text()))
+    (action,) = automation.actions
+    assert isinstance(action, ChangeFlowRunState) and action.state == "CRASHED"
+    assert isinstance(automation.trigger, EventTrigger)
+    beat = float(environment(tmp_path)["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert automation.trigger.within.total_seconds() >= 4 * beat
 
 
 def test_the_event_is_sent_once_per_time_that_the_rule_begins_to_fire(
@@ -53,16 +72,22 @@ def test_the_event_is_sent_once_per_time_that_the_rule_begins_to_fire(
     monkeypatch.setattr(monitoring, "emit_event", lambda **given: sent.append(given))
 
     def emit(*begun: str) -> int:
-        firing = [{"kind": "rows", "begun": one, "words": "2 of 3: age"} for one in begun]
+        words = "2 of the last 3: age"
+        firing = [
+            {"kind": kind, "begun": one, "words": words}
+            for kind, one in zip(("rows", "labels"), begun, strict=False)
+        ]
         monitoring._emit({"version": "shop/3", "firing": firing}, tmp_path)
         return len(sent)
 
     assert [emit("a"), emit("a"), emit(), emit("a"), emit("b")] == [1, 1, 1, 1, 2]
-    assert sent[0]["event"] == "plumbline.drift" and sent[0]["payload"]["words"] == "2 of 3: age"
+    (firing,) = sent[0]["payload"]["firing"]
+    assert sent[0]["event"] == "plumbline.drift" and firing["words"] == "2 of the last 3: age"
     assert sent[0]["resource"]["prefect.resource.id"] == "plumbline.model.shop"
     (tmp_path / monitoring.EMITTED).write_text("{")  # broken: sent again rather than never
     assert emit("b") == 3
     assert json.loads((tmp_path / monitoring.EMITTED).read_text()) == {"shop/3 rows": "b"}
+    assert emit("c", "c") == 4  # by rows and by labels at once: one event, one retraining
 
 
 def test_a_command_s_code_and_message(tmp_path: Path) -> None:
@@ -71,3 +96,16 @@ def test_a_command_s_code_and_message(tmp_path: Path) -> None:
     assert ended.code == 2 and "params.yaml" in ended.message
     assert any(ended.message in line for line in lines)
     assert run_command(["--version"], tmp_path, lines.append).code == 0
+
+
+def test_a_mistake_is_not_tried_again_and_a_lock_is(root: Path, tmp_path: Path) -> None:
+    def retried() -> bool:
+        ended = run_command(["retrain", "--rows-only"], tmp_path, lambda _: None)
+        assert ended.code == 2
+        state = Failed(data=RefusedError(ended))
+        return is_retryable(None, None, state)
+
+    assert not retried()  # there is no params.yaml
+    shutil.copy(root / "params.yaml", tmp_path)
+    with exclusive(Paths(tmp_path).locks / "retrain", "another"):
+        assert retried()

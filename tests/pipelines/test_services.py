@@ -13,7 +13,7 @@ from pipelines.dev_servers import environment
 from pipelines.services import HOST, Service, fetch, is_free, running, start, stop
 from tests.made import free_port
 
-from pipelines import dev_servers, services
+from pipelines import mlflow_pages, services
 from plumbline import telemetry
 from plumbline.errors import StorageError
 
@@ -111,17 +111,17 @@ def test_the_interface_opens_at_the_last_run_and_version(
     (tmp_path / "reports" / "register.json").write_text(json.dumps(made))
     known = {"run": {"info": {"experiment_id": "7"}}}
     monkeypatch.setattr(
-        dev_servers, "fetch", lambda url, **_: known if "run_id=ab12" in url else None
+        mlflow_pages, "fetch", lambda url, **_: known if "run_id=ab12" in url else None
     )
     page = "?workflowType=machine_learning"  # not MLflow's pages for language models
-    assert dev_servers._last_run(tmp_path, "http://h:1") == {
+    assert mlflow_pages.last_run_pages(tmp_path, "http://h:1") == {
         "runs": f"http://h:1/#/experiments/7/runs{page}",
         "run": f"http://h:1/#/experiments/7/runs/ab12{page}",
         "model": f"http://h:1/#/models/shop%20sales{page}",
         "version": f"http://h:1/#/models/shop%20sales/versions/3{page}",
     }
-    monkeypatch.setattr(dev_servers, "fetch", lambda url, **_: None)  # another store, or no answer
-    assert dev_servers._last_run(tmp_path, "http://h:1") == {}
+    monkeypatch.setattr(mlflow_pages, "fetch", lambda url, **_: None)  # another store, or no answer
+    assert mlflow_pages.last_run_pages(tmp_path, "http://h:1") == {}
 
 
 def test_what_is_started_sends_no_statistics(tmp_path: Path) -> None:

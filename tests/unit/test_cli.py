@@ -161,7 +161,7 @@ def test_whoever_started_the_stage_through_dvc_learns_how_it_ended(
     except ZeroDivisionError:
         assert code == 1
     left = json.loads((tmp_path / "outcome.json").read_text())
-    assert left == {"stage": "split", "code": code, "message": message}
+    assert left == {"stage": "split", "code": code, "message": message, "storage": False}
 
 
 def test_a_killed_stage_has_left_its_name(tmp_path: Path, root: Path) -> None:

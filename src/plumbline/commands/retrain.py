@@ -10,7 +10,6 @@ import datetime as dt
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -20,13 +19,15 @@ from plumbline.commands.repro import repro
 from plumbline.config import Config, Paths, load_config
 from plumbline.data.load import load_expectations
 from plumbline.errors import DataError, GateError
-from plumbline.files import exclusive, new_file, read_json, write_json
+from plumbline.files import exclusive, new_file
 from plumbline.monitoring.labeled_rows import as_data, choose_rows, labeled_rows
 from plumbline.monitoring.log_reader import KEYS
+from plumbline.retraining_state import note_again, note_begun, note_outcome, read_state
 from plumbline.stages import Report
 
-STATE, TAKEN = "retraining.json", "appended.parquet"  # in the folder of the history
+TAKEN = "appended.parquet"  # in the folder of the history
 ROWS, PENDING = "labeled_rows.parquet", "pending.parquet"
+LOCK, WHO = "retrain", "'plumbline retrain'"
 KEY_TYPES = {"request_id": pl.String(), "row": pl.Int32()}
 
 
@@ -54,21 +55,25 @@ def append_labeled(paths: Paths, *, now: bool = False, clock: float | None = Non
     """
     config = load_config(paths.params)
     clock = time.time() if clock is None else clock
-    with exclusive(paths.locks / "retrain", "'plumbline retrain'"):
+    with exclusive(paths.locks / LOCK, WHO):
         place = paths.root / config.monitor.folder
-        until = _cool_until(place / STATE, config.retrain.cooldown_hours)
+        again = note_again(place)
+        until = None if again else _cool_until(place, config.retrain.cooldown_hours)
         if until is not None and clock < until and not now:
             moment = dt.datetime.fromtimestamp(until, dt.UTC)
             return Appended(
                 due=False, rows=0, why=f"too early: not again before {moment:%Y-%m-%d %H:%M} UTC"
             )
-        return _append(config, paths, place, clock)
-
-
-def note_outcome(paths: Paths, outcome: str, message: str) -> None:
-    """Keep how the last retraining ended."""
-    file = paths.root / load_config(paths.params).monitor.folder / STATE
-    write_json(file, {**_state(file), "outcome": outcome, "message": message})
+        try:
+            appended = _append(config, paths, place, clock)
+        except (DataError, GateError) as error:
+            note_outcome(place, "failed", str(error))
+            raise
+        if again and not appended.due:
+            rows = read_state(place)["rows"]
+            why = f"the last retraining was killed: {rows:,} rows of the log are part of the data"
+            return Appended(due=True, rows=0, why=why)
+        return appended
 
 
 def _append(config: Config, paths: Paths, place: Path, clock: float) -> Appended:
@@ -96,7 +101,7 @@ def _ingest(paths: Paths, work: Path, place: Path) -> tuple[int, Report | None]:
     keys = pl.read_parquet(work / PENDING)
     report: Report | None = None
     try:
-        with replacing_data(paths, "'plumbline retrain'"):
+        with replacing_data(paths, WHO):
             report = ingest(work / ROWS, paths)
     except DataError as error:
         if "holds no new row" not in error.what:
@@ -115,8 +120,7 @@ def _appended(
 ) -> Appended:
     rows, report = done
     begun = dt.datetime.fromtimestamp(clock, dt.UTC).isoformat(timespec="seconds")
-    state = {"begun": begun, "rows": rows, "policy": config.retrain.rows, "outcome": "running"}
-    write_json(place / STATE, {**state, "message": ""})
+    note_begun(place, begun, rows, config.retrain.rows)
     why = f"{rows:,} rows of the log are part of the data now"
     if report is None:
         why = f"the data have the {rows:,} labeled rows of the log already"
@@ -144,18 +148,10 @@ def _taken(place: Path) -> pl.DataFrame:
         ) from None
 
 
-def _state(file: Path) -> dict[str, Any]:
-    try:
-        state = read_json(file)
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
-def _cool_until(file: Path, hours: float) -> float | None:
+def _cool_until(place: Path, hours: float) -> float | None:
     """When the next may begin, in seconds since 1970; a failed one cools down as well."""
     try:
-        begun = dt.datetime.fromisoformat(_state(file)["begun"])
+        begun = dt.datetime.fromisoformat(read_state(place)["begun"])
     except (KeyError, TypeError, ValueError):
         return None
     return begun.timestamp() + hours * 3600
@@ -167,10 +163,13 @@ def run_graph(paths: Paths) -> int:
     Raises:
         StorageError: DVC itself failed.
     """
-    try:
-        code = repro(paths.root, [], force=False)
-    except Exception as error:
-        note_outcome(paths, "failed", str(error))
-        raise
-    note_outcome(paths, "failed" if code else "done", f"a stage ended with {code}" if code else "")
+    place = paths.root / load_config(paths.params).monitor.folder
+    with exclusive(paths.locks / LOCK, WHO):
+        try:
+            code = repro(paths.root, [], force=False)
+        except Exception as error:
+            note_outcome(place, "failed", str(error))
+            raise
+        message = f"a stage ended with {code}" if code else ""
+        note_outcome(place, "failed" if code else "done", message)
     return code
