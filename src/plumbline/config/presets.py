@@ -26,8 +26,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     GOOD: {},
     "best": {
         "tune.trials": 40,
-        "tune.epochs": 50,
-        "tune.max_rows": 10_000,
+        "tune.patience": 15,
+        "tune.epochs": 30,
+        "tune.max_rows": 5000,
         "train.bag": 10,
         "train.epochs": 300,
         "train.patience": 32,
