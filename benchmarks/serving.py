@@ -27,7 +27,6 @@ import polars as pl
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks import steady
-from benchmarks.bagged import make_bagged_version
 from benchmarks.predict import TRAINING_ROWS, make_version
 from benchmarks.result import Figure, Result, Table, times
 from benchmarks.size import make_rows
@@ -79,6 +78,8 @@ class Measured:
 
 def run() -> Result:
     """Make the versions, start the servers one after the other, ask them."""
+    from benchmarks.bagged import make_bagged_version  # heavy, and servers are of this module, too
+
     requests = int(os.environ.get("PLUMBLINE_BENCH_REQUESTS", REQUESTS))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

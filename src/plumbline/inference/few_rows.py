@@ -16,7 +16,8 @@ from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.out_of_distribution import FLAG, SCORE, OutOfDistribution
 from plumbline.kinds import Cell
-from plumbline.preprocessing.few_rows import FEW_ROWS, RowTransformer
+from plumbline.preprocessing.apply import FEW_ROWS
+from plumbline.preprocessing.few_rows import RowTransformer
 
 Answers = list[dict[str, Any]]  # a row of the table of predictions each
 

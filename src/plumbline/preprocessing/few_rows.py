@@ -15,8 +15,6 @@ from plumbline.preprocessing.row import RowReader
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column
 
-FEW_ROWS = 32
-
 
 class RowTransformer:
     """Applies a fitted transformer to rows given as column -> value: the tensors of the same rows

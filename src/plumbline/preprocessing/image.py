@@ -17,7 +17,7 @@ from plumbline.examples import TensorSpec
 from plumbline.images import ImageReader, ImageShape, read_images
 from plumbline.kinds import ByteArray, IntArray
 from plumbline.preprocessing.decoded import DecodedImages
-from plumbline.preprocessing.preparer import FewRows, Given, Labels, Tensors
+from plumbline.preprocessing.preparer import ApplyToFew, Given, Labels, Tensors
 from plumbline.preprocessing.table_reader import check_present
 
 Cell = str | bytes | None
@@ -149,7 +149,7 @@ class ImagePreparer:
         return self._tensors({name: batch[name].to_list() for name in self.pixels_}, rows)
 
     @classmethod
-    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+    def few_rows(cls, networks: Sequence[Self]) -> ApplyToFew:
         return lambda cells: [own._tensors(cells, None) for own in networks]
 
     def _tensors(self, cells: Mapping[str, Sequence[Any]], rows: IntArray | None) -> Tensors:

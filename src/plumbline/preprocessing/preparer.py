@@ -19,7 +19,7 @@ from plumbline.tables import Column, Schema
 Tensors = dict[str, NDArray[Any]]
 # by tensor of codes: what each row of its table stands for, as (feature, value), None the unknown
 Labels = dict[str, list[tuple[str, str | None]]]
-FewRows = Callable[[Cells], list[Tensors]]  # the tensors of each network
+ApplyToFew = Callable[[Cells], list[Tensors]]  # the tensors of each network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Preparer(Protocol):
         """
 
     @classmethod
-    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+    def few_rows(cls, networks: Sequence[Self]) -> ApplyToFew:
         """What applies the preparers of some networks to few rows, without a frame."""
 
     def labels(self) -> Labels:

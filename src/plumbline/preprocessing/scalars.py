@@ -31,7 +31,7 @@ from plumbline.preprocessing.columns import (
 from plumbline.preprocessing.crossfit import CrossFit
 from plumbline.preprocessing.dates import is_cyclic
 from plumbline.preprocessing.encode import ENCODERS, EncoderInput, standardize
-from plumbline.preprocessing.preparer import FewRows, Given, Labels, Tensors
+from plumbline.preprocessing.preparer import ApplyToFew, Given, Labels, Tensors
 from plumbline.preprocessing.scalar_rows import ScalarRows
 from plumbline.preprocessing.summary import (
     SAMPLE_VALUES_PER_MB,
@@ -188,7 +188,7 @@ class ScalarPreparer:
         return self._encoding(self._source.number_matrix(batch, rows), codes, replace)
 
     @classmethod
-    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+    def few_rows(cls, networks: Sequence[Self]) -> ApplyToFew:
         return ScalarRows([(own.numbers_, own.categories_) for own in networks])
 
     def labels(self) -> Labels:

@@ -10,7 +10,7 @@ import polars as pl
 from plumbline.config.data import NormalizeConfig
 from plumbline.examples import TensorSpec
 from plumbline.kinds import IntArray
-from plumbline.preprocessing.preparer import FewRows, Given, Labels, Tensors
+from plumbline.preprocessing.preparer import ApplyToFew, Given, Labels, Tensors
 from plumbline.preprocessing.table_reader import check_present
 from plumbline.preprocessing.tokenizer import MOST_CHARACTERS, SPECIAL, TextTokenizer
 
@@ -106,7 +106,7 @@ class TextPreparer:
         return self._tensors({name: batch[name].to_list() for name in self.tokenizers_})
 
     @classmethod
-    def few_rows(cls, networks: Sequence[Self]) -> FewRows:
+    def few_rows(cls, networks: Sequence[Self]) -> ApplyToFew:
         return lambda cells: [own._tensors(cells) for own in networks]
 
     def _tensors(self, texts: Mapping[str, Sequence[Any]]) -> Tensors:

@@ -77,8 +77,8 @@ def check_server(folder: Path, name: str, config: Config, paths: Paths) -> str:
         )
     assert dialog.row_seconds is not None
     one_row = f"one row in {number(1000 * dialog.row_seconds, 2)} ms"
-    asked = plural(len(dialog.exchanges), "request")
-    return f"answers with it ({one_row} over HTTP; {asked}, {result['seconds']} s)"
+    requests = plural(len(dialog.exchanges), "request")
+    return f"answers with it ({one_row} over HTTP; {requests}, {result['seconds']} s)"
 
 
 @contextmanager
