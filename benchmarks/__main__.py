@@ -24,6 +24,7 @@ MODULES = (
     "defaults",
     "quality",
     "wins",
+    "tuning",
     "texts",
     "fashion",
     "channels",

@@ -19,7 +19,7 @@ Send = Callable[[Any], None]
 _messages: Any = None  # in a worker: the queue to the parent
 
 
-def run_side_by_side(count: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def run_side_by_side(count: int, work: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     """Do `work(*arguments)` in `count` processes, one thread each; returns when all are done.
 
     Raises:
@@ -62,7 +62,7 @@ def share_out(
             raise
 
 
-def _alone(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _alone(work: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     die_with_parent()
     work(*arguments)
 
