@@ -25,7 +25,7 @@ from pipelines.own_command import RETRIES, Ended, RefusedError, run_command
 from plumbline.config import Paths, load_config
 from plumbline.errors import UserError
 from plumbline.files import read_json, write_json
-from plumbline.markup import markdown
+from plumbline.markup import markdown_backslashed as markdown
 from plumbline.numbers import percent
 from plumbline.words import metric_label, metric_value
 

@@ -21,7 +21,7 @@ from pipelines.training import data_name, links, training
 from plumbline import artifacts
 from plumbline.config import Paths, load_config
 from plumbline.files import exclusive
-from plumbline.markup import markdown
+from plumbline.markup import markdown_backslashed as markdown
 from plumbline.retraining_state import note_outcome, read_state
 
 STAYS = "the champion is as it was, and goes on serving"

@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 
 from pipelines import dvc_cli
 from pipelines.own_command import RETRIES, Ended, RefusedError, run_command
-from plumbline.markup import markdown
+from plumbline.markup import markdown_backslashed as markdown
 
 DAY = "{date}"  # in the parameter `output`: the day of the run
 
@@ -47,7 +47,7 @@ def scoring(input: str, output: str, model: str | None = None) -> State[Any]:
     if not isinstance(ended, Ended) or ended.code:
         return Failed(message=ended.message if isinstance(ended, Ended) else state.message)
     create_markdown_artifact(
-        f"Predictions of `{markdown(input)}`: `{root / place}` on the machine that ran it.\n",
+        f"Predictions of {markdown(input)}: `{root / place}` on the machine that ran it.\n",
         key="predictions",
     )
     return Completed(message=f"wrote {place}")

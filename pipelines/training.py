@@ -25,7 +25,7 @@ from pipelines.dag import Graph, load_graph, select
 from pipelines.dvc_cli import CommandError, Outcome
 from pipelines.mlflow_pages import last_run_pages, tracking_server
 from plumbline.errors import DataError, UserError
-from plumbline.markup import markdown
+from plumbline.markup import markdown_backslashed as markdown
 from plumbline.results import fact_rows, metric_rows
 
 RETRY_SECONDS = [2.0, 10.0, 60.0]

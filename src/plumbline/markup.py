@@ -35,6 +35,11 @@ def markdown(text: str) -> str:
     return MARKS.sub(lambda result: f"&#{ord(result.group())};", line)
 
 
+def markdown_backslashed(text: str) -> str:
+    """As `markdown`, for Prefect's interface: it shows `&#95;` as it is."""
+    return MARKS.sub(r"\\\g<0>", " ".join(text.split()))
+
+
 def markdown_code(text: str) -> str:
     """A name as Markdown code; as plain text where it holds what could end the code."""
     return f"`{text}`" if CODE.fullmatch(text) and text == text.strip() else markdown(text)

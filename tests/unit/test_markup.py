@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from plumbline.markup import markdown, markdown_code
+from plumbline.markup import markdown, markdown_backslashed, markdown_code
 
 TEXT = st.text(
     alphabet=st.sampled_from("ab1 .,:;!?<>&\"'`*_{}[]()#+-|~@\\/=$%^\n\té中"), max_size=30
@@ -31,6 +31,14 @@ def escaped(text: str) -> str:
 @example("[x](javascript:y) ![x](y) <b>**b**</b> ~~s~~ `c` a_b_ \\* | --- |")
 def test_markdown_shows_a_text_as_it_is(text: str) -> None:
     assert re.sub(r" +", " ", shown(markdown(text))) == re.sub(
+        r" +", " ", f"<p>x {escaped(text)} y</p>"
+    )
+
+
+@given(text=TEXT)
+@example("[x](javascript:y) ![x](y) <b>**b**</b> ~~s~~ `c` a_b_ \\* | --- | &lt; https://a.b")
+def test_so_does_text_with_backslashes(text: str) -> None:
+    assert re.sub(r" +", " ", shown(markdown_backslashed(text))) == re.sub(
         r" +", " ", f"<p>x {escaped(text)} y</p>"
     )
 
