@@ -98,6 +98,7 @@ def run(
         seed=seed,
         greater_is_better=False,
         sizes=lambda values: {size: sizes(values)[size] for size in config.sizes},
+        until=clock() + 60 * config.minutes if config.minutes else math.inf,
         clock=clock,
     )
 

@@ -38,6 +38,8 @@ from plumbline.stages import tune
 from plumbline.stages.inputs import load_table
 from plumbline.training.cross_validation import Fold, network_sizes, prepare_fold
 from plumbline.training.samplers import PRUNERS, SAMPLERS
+from plumbline.training.search import search
+from plumbline.training.search_result import SearchResult
 
 N = 120
 FOLDS = 2
@@ -189,6 +191,27 @@ def test_what_stops_the_search_is_said_once(
     with pytest.raises(ParameterError, match=r"train\.class_weights"):
         tune.run(config, paths)
     assert len(ended) == 2
+
+
+def test_workers_and_what_follows_them_have_one_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The minutes begin once, and not anew in each process or when the workers are done."""
+    config, paths = checkout(tmp_path, workers=2, minutes=5)
+    ends: list[float] = []
+
+    def noted(*arguments: Any, until: float, **more: Any) -> SearchResult:
+        ends.append(until)
+        return search(*arguments, until=until, **more)
+
+    def here(count: int, work: Any, arguments: Any) -> None:
+        for _ in range(count):
+            work(*arguments)
+
+    monkeypatch.setattr(tune, "search", noted)
+    monkeypatch.setattr(tune, "run_side_by_side", here)
+    tune.run(config, paths)
+    assert len(ends) == 3 and len(set(ends)) == 1
 
 
 def test_a_fold_is_prepared_within_the_memory_that_data_allow(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
+import time
 from typing import Any
 
 from plumbline import artifacts
@@ -62,10 +64,12 @@ def run(config: Config, paths: Paths) -> Report:
     split = load_split(paths)
     key = _key(config, paths)
     forget_unfinished(paths.state / "tuning", key)
+    minutes = config.tune.minutes
+    until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     if config.tune.workers > 1:  # no more than there are trials; then it is the parent's turn
         count = min(config.tune.workers, trials_of(config.tune))
-        run_side_by_side(count, _worker, (config, paths, metric, key))
-    result = _search(config, paths, metric, key, table, schema, split)
+        run_side_by_side(count, _worker, (config, paths, metric, key, until))
+    result = _search(config, paths, metric, key, until, table, schema, split)
     _write(config, paths, metric, result)
     return _report(config, paths, metric, result)
 
@@ -75,6 +79,7 @@ def _search(
     paths: Paths,
     metric: str,
     key: str,
+    until: float,
     table: Table,
     schema: Schema,
     split: SplitIndex,
@@ -134,6 +139,7 @@ def _search(
             greater_is_better=criterion.greater_is_better,
             sizes=sizes,
             on_trial=bar,
+            until=until,
         )
 
 
@@ -170,11 +176,11 @@ def _key(config: Config, paths: Paths) -> str:
     return fingerprint(content, (p for p in files if p.is_file()))
 
 
-def _worker(config: Config, paths: Paths, metric: str, key: str) -> None:
+def _worker(config: Config, paths: Paths, metric: str, key: str, until: float) -> None:
     table, schema = load_table(config, paths)
     # what stops a worker stops the parent's turn too, which says so once
     with contextlib.suppress(UserError):
-        _search(config, paths, metric, key, table, schema, load_split(paths), verbose=False)
+        _search(config, paths, metric, key, until, table, schema, load_split(paths), verbose=False)
 
 
 def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> None:

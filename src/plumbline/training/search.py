@@ -60,6 +60,7 @@ def search(
     greater_is_better: bool,
     sizes: Sizes,
     on_trial: OnTrial | None = None,
+    until: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> SearchResult:
     """Run trials until there are enough, going on with what earlier runs did.
@@ -70,14 +71,13 @@ def search(
         folder: where the journal lies, unless a database is named.
         storage: the database's address with its password, in place of `config.storage`.
         sizes: those of `config.sizes`, of the network of some values.
-        clock: seconds, for `config.minutes`.
+        until: when `config.minutes` are over, by `clock`, which all processes of a machine share.
 
     Raises:
         ParameterError: no trial came to a result.
         StorageError: the storage cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    until = math.inf if config.minutes is None else clock() + 60 * config.minutes
     second = config.second_objective
     directions = [StudyDirection.MAXIMIZE if greater_is_better else StudyDirection.MINIMIZE]
     if second is not None:
