@@ -106,6 +106,8 @@ class ColumnRanges:
     def _outside(self, cells: DoubleArray) -> DoubleArray:
         """(n, numeric columns): of numbers, NaN where they are missing."""
         low, high, new, missing = self._bounds
+        if ((cells >= low) & (cells <= high)).all():  # as most rows are; no NaN is
+            return np.zeros(cells.shape)
         with np.errstate(over="ignore"):
             width = np.where(high > low, high - low, 1.0)
             away = np.maximum(np.maximum(low - cells, cells - high), 0.0) / width
