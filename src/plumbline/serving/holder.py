@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +61,7 @@ class Holder:
         self._problem = note
         self._fetched, self._failed = fetched, fetched
         self._closing = threading.Event()
+        self._replaced: weakref.ref[Served] | None = None
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
         self.current = self._load(fetched)
         measures.serves(self.current.version)
@@ -105,7 +109,8 @@ class Holder:
             return
         if self._taken is not None:
             self._taken(fetched)  # first, so that a kill leaves none that answered and is not noted
-        before, self.current = self.current.version, served
+        before, self._replaced = self.current.version, weakref.ref(self.current)
+        self.current = served
         self._fetched, self._failed, self._problem = fetched, fetched, None
         self.measures.serves(served.version)
         self.measures.swaps.labels("taken").inc()
@@ -130,7 +135,17 @@ class Holder:
 
     def _watch(self) -> None:
         while not self._closing.wait(self._poll):
+            if self._replaced is not None and self._replaced() is None:
+                self._replaced = None  # no request and no line of the log holds it any more
+                _give_memory_back()
             try:
                 self.check()
             except Exception:
                 logger.exception("the registry could not be asked")
+
+
+def _give_memory_back() -> None:
+    """What a version that is gone had, in pieces, is the system's again; glibc would keep it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
