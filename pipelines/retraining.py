@@ -53,6 +53,9 @@ def retraining(now: bool = False) -> State[Any]:
             return Completed(name="Not now", message=str(rows.result()))
         with exclusive(paths.locks / "retrain", "'plumbline retrain'"):
             trained: State[Any] = training(return_state=True)
+        second: State[Any] | None = None
+        if trained.is_completed() and load_config(paths.params).retrain.warm:
+            second = warm_task(root, return_state=True)
     finally:
         dvc_cli.stop_all()  # what still runs when the flow is cancelled
     if not trained.is_completed():
@@ -62,7 +65,12 @@ def retraining(now: bool = False) -> State[Any]:
     decided = f"{made.model} version {made.version}: {made.decision}"
     note_outcome(place, "done", decided)
     _show(made, str(rows.result()), root)
-    return Completed(message=decided)
+    if second is None:
+        return Completed(message=decided)
+    message = f"{decided}; from the champion: {second.message}"
+    if second.is_completed():
+        return Completed(message=message)
+    return Failed(name=second.name, message=message)
 
 
 @task(name="labeled rows", task_run_name="labeled rows", **RETRIES)
@@ -83,6 +91,25 @@ def rows_task(root: Path, now: bool) -> Any:
         return Failed(name="Gate" if ended.code == 3 else "Failed", message=ended.message)
     why = [line for line in lines if line.strip().startswith("labeled rows")]
     return why[0].strip() if why else ended.message
+
+
+@task(name="from the champion", task_run_name="from the champion", **RETRIES)
+def warm_task(root: Path) -> State[Any]:
+    """`plumbline retrain --from-champion`: a second version, and the gate between both."""
+    lines: list[str] = []
+    log = get_run_logger()
+
+    def say(line: str) -> None:
+        log.info(line)
+        lines.append(line)
+
+    ended = run_command(["retrain", "--from-champion"], root, say)
+    if ended.code == 2:
+        raise RefusedError(ended)
+    if ended.code:
+        return Failed(name="Gate" if ended.code == 3 else "Failed", message=ended.message)
+    decided = [line.strip() for line in lines if line.strip().startswith("from the champion")]
+    return Completed(message=decided[-1].removeprefix("from the champion").strip())
 
 
 def _show(made: artifacts.Registered, rows: str, root: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from plumbline import outcome, telemetry
 from plumbline.commands.reading import add_reading
-from plumbline.config import Paths
+from plumbline.config import Paths, load_config
 from plumbline.config.presets import PRESETS
 from plumbline.errors import PlumblineError, PlumblineWarning, StorageError
 from plumbline.kinds import TASKS, Task
@@ -412,6 +412,11 @@ def _add_retrain(commands: Any) -> None:
     retrain.add_argument(
         "--rows-only", action="store_true", help="append the rows and run nothing (for the flow)"
     )
+    retrain.add_argument(
+        "--from-champion",
+        action="store_true",
+        help="fit only the second version, which retrain.warm adds (for the flow)",
+    )
 
 
 def _retrain(arguments: argparse.Namespace) -> int:
@@ -419,6 +424,8 @@ def _retrain(arguments: argparse.Namespace) -> int:
 
     begun = time.perf_counter()
     paths = Paths(Path.cwd())
+    if arguments.from_champion:
+        return _fit_from_champion(paths)
     appended = append_labeled(paths, now=arguments.now)
     rows = [("labeled rows", appended.why), *(appended.report.rows if appended.report else ())]
     print_report("retrain", Report(rows=rows), time.perf_counter() - begun)
@@ -427,6 +434,16 @@ def _retrain(arguments: argparse.Namespace) -> int:
     code = run_graph(paths)
     if code:
         print("retraining failed: the champion is as it was, and goes on serving", file=sys.stderr)
+        return code
+    return _fit_from_champion(paths) if load_config(paths.params).retrain.warm else 0
+
+
+def _fit_from_champion(paths: Paths) -> int:
+    from plumbline.commands.warm import fit_from_champion
+
+    begun = time.perf_counter()
+    code, report = fit_from_champion(paths)
+    print_report("retrain from the champion", report, time.perf_counter() - begun)
     return code
 
 

@@ -13,8 +13,8 @@ MOST_ATTEMPTS = 3  # what is killed each time (out of memory, say) is given up
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """`begun`, `rows`, `policy`, `attempts`, `outcome`, `message` of the last; empty where there
-    was none, or the file is broken."""
+    """`begun`, `rows`, `policy`, `attempts`, `champion`, `outcome`, `message` of the last; empty
+    where there was none, or the file is broken."""
     try:
         state = read_json(folder / FILE)
     except (OSError, ValueError):
@@ -22,12 +22,16 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def note_begun(folder: Path, begun: str, rows: int, policy: str) -> None:
-    """Rows are part of the data, and training is to come."""
+def note_begun(folder: Path, begun: str, rows: int, policy: str, champion: str | None) -> None:
+    """Rows are part of the data, and training is to come.
+
+    Args:
+        champion: the version that a second fit is to start from, if one is wanted.
+    """
     before = read_state(folder)  # of a killed one, `note_again` has counted this attempt
     attempts = before.get("attempts", 1) if before.get("outcome") == RUNNING else 1
     state = {"begun": begun, "rows": rows, "policy": policy, "attempts": attempts}
-    write_json(folder / FILE, {**state, "outcome": RUNNING, "message": ""})
+    write_json(folder / FILE, {**state, "champion": champion, "outcome": RUNNING, "message": ""})
 
 
 def note_again(folder: Path) -> bool:

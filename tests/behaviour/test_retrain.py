@@ -14,7 +14,7 @@ import yaml
 from tests.behaviour.test_ingest import data, lines, version, write
 
 from plumbline import cli
-from plumbline.commands import retrain
+from plumbline.commands import retrain, warm
 from plumbline.commands.retrain import append_labeled
 from plumbline.config import Paths
 from plumbline.config.monitor import MonitorConfig
@@ -22,7 +22,8 @@ from plumbline.config.retrain import RetrainConfig
 from plumbline.errors import DataError, GateError
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.monitoring.labeled_rows import as_data, choose_rows
-from plumbline.retraining_state import read_state
+from plumbline.outcome import Outcome
+from plumbline.retraining_state import note_begun, read_state
 from plumbline.tables import Column, Schema
 
 NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None)
@@ -159,6 +160,34 @@ def test_a_stage_that_fails_leaves_the_champion_and_says_so(
     assert "the champion is as it was" in capsys.readouterr().err
     state = (shop / "monitoring" / "retraining.json").read_text()
     assert '"failed"' in state and "a stage ended with 3" in state
+
+
+def test_a_second_fit_wants_rows_that_the_champion_has_not_seen(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_params(shop, warm=True)
+    log(shop, rows=20, labeled=20)
+    assert cli.main(["retrain"]) == 2
+    assert "retrain.warm" in capsys.readouterr().err and len(data(shop)) == 60
+
+
+def test_a_second_fit_starts_from_the_champion_that_served(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The experiment itself runs in tests/e2e/test_loop.py."""
+    asked: list[Sequence[str]] = []
+
+    def run_dvc(_root: Path, settings: Sequence[str], *_: Any, command: Sequence[str]) -> Outcome:
+        asked.append([*command, *settings])
+        return Outcome(stage="train", code=2, message="no tensor fits")
+
+    monkeypatch.setattr(warm, "run_dvc", run_dvc)
+    assert warm.fit_from_champion(Paths(shop))[0] == 0 and not asked  # there was none
+    note_begun(shop / "monitoring", "2026-11-27T09:00:00+00:00", 20, "all", "3")
+    code, report = warm.fit_from_champion(Paths(shop))
+    assert (code, report.rows[0][1]) == (2, "no tensor fits")
+    assert asked[0][:3] == ["exp", "run", "--temp"]
+    assert asked[0][-1] == "model.start_from='models:/shop/3'"
 
 
 def made(rows: int) -> pl.DataFrame:

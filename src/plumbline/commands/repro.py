@@ -42,7 +42,12 @@ def repro(root: Path, stages: Sequence[str], *, force: bool) -> int:
 
 
 def run_dvc(
-    root: Path, arguments: Sequence[str], variables: Mapping[str, str], file: Path
+    root: Path,
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    file: Path,
+    *,
+    command: Sequence[str] = ("repro",),
 ) -> Outcome | None:
     """Run `dvc repro` in a checkout, its output to the terminal; how the last stage ended, or None
     where none had to run.
@@ -50,6 +55,7 @@ def run_dvc(
     Args:
         variables: of the environment, beside those of this process.
         file: where stages leave how they ended.
+        command: another one of DVC that runs stages.
 
     Raises:
         StorageError: DVC itself failed (a lock, dvc.yaml); it has said why.
@@ -58,7 +64,7 @@ def run_dvc(
     path = f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with _ended_with_us():
         code = subprocess.call(
-            [here / "dvc", "repro", *arguments],
+            [here / "dvc", *command, *arguments],
             cwd=root,
             env={**os.environ, "PATH": path, **variables, VARIABLE: str(file)},
         )

@@ -16,6 +16,7 @@ import polars as pl
 from plumbline.commands.data_lock import replacing_data
 from plumbline.commands.ingest import ingest
 from plumbline.commands.repro import repro
+from plumbline.commands.warm import champion_number, check_settings
 from plumbline.config import Config, Paths, load_config
 from plumbline.data.load import load_expectations
 from plumbline.errors import DataError, GateError
@@ -51,9 +52,11 @@ def append_labeled(paths: Paths, *, now: bool = False, clock: float | None = Non
     Raises:
         DataError: the log lacks what a row of the data needs, or is broken.
         GateError: rows fail a critical expectation.
+        ParameterError: a second fit is wanted (retrain.warm), and could not be compared.
         StorageError: another retraining is under way, or something reads the data.
     """
     config = load_config(paths.params)
+    check_settings(config)
     clock = time.time() if clock is None else clock
     with exclusive(paths.locks / LOCK, WHO):
         place = paths.root / config.monitor.folder
@@ -120,7 +123,8 @@ def _appended(
 ) -> Appended:
     rows, report = done
     begun = dt.datetime.fromtimestamp(clock, dt.UTC).isoformat(timespec="seconds")
-    note_begun(place, begun, rows, config.retrain.rows)
+    champion = champion_number(config, paths) if config.retrain.warm else None
+    note_begun(place, begun, rows, config.retrain.rows, champion)
     why = f"{rows:,} rows of the log are part of the data now"
     if report is None:
         why = f"the data have the {rows:,} labeled rows of the log already"

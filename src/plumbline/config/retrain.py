@@ -18,3 +18,4 @@ class RetrainConfig:
     max_rows: int = Field(default=100_000, ge=20, le=1_000_000_000)
     min_rows: int = Field(default=100, ge=1, le=1_000_000_000)
     cooldown_hours: NonNegative = 24.0
+    warm: bool = False
