@@ -176,7 +176,13 @@ def checkout(root: Path, model: str = "mlp") -> tuple[Config, Paths]:
             "number_embedding": "periodic",
         },
         "tune": {"trials": 1, "epochs": 2, "space": space},
-        "train": {"epochs": 15, "batch_size": 32, "learning_rate": "tuned", "learning_curve": []},
+        "train": {
+            "epochs": 15,
+            "batch_size": 32,
+            "learning_rate": "tuned",
+            "learning_curve": [],
+            "bag": 1,
+        },
         "evaluate": {"bootstrap": 50, "slices": ["note"]},
         "explain": {"rows": 8, "background": 10, "lime_rows": 1, "faithfulness_rows": 4},
         "register": {"ask_server": False},  # another process, which has no such cells

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.numpy import load_file
 from tests.made import outputs, write_table
 
@@ -260,7 +261,8 @@ def test_where_a_bag_would_not_be_honest_the_model_is_a_single_network(
 def test_networks_side_by_side_are_those_of_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With as many threads each; and where the process of one dies, its network is fitted here."""
+    """With as many threads each; where the process of one dies, its network is fitted here; and
+    where memory is short, all are fitted here, with the threads that they would have had."""
 
     def fit(threads: int) -> dict[str, bytes]:
         train.run(config.replace({"runtime.threads": threads}), paths)
@@ -274,6 +276,17 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(
     assert "network 2 of 3" not in capfd.readouterr().err
     monkeypatch.setattr(networks, "_fit_apart", killed)
     assert fit(2) == alone
+    threads: list[int] = []
+    monkeypatch.setattr(networks, "fitting_processes", lambda: 1)
+    own = networks.fit_fresh
+
+    def counted(*given: Any, **more: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return own(*given, **more)
+
+    monkeypatch.setattr(networks, "fit_fresh", counted)
+    assert fit(2) == alone and set(threads) == {1}
+    assert "network 2 of 3" in capfd.readouterr().err
 
 
 def test_a_fit_starts_from_the_first_network_of_a_bag(tmp_path: Path) -> None:

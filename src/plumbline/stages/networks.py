@@ -91,32 +91,32 @@ def fit_networks(
     if not spec.networks:
         return [_fit(config, first, config.seed, world, checkpoints)]
     threads = torch.get_num_threads()
-    count = _at_once(config, spec, world)
-    if count:
-        own = dataclasses.replace(config.runtime, threads=max(1, threads // count))
+    sharing = _sharing(config, spec, world)
+    own = dataclasses.replace(config.runtime, threads=max(1, threads // sharing))
+    count = min(sharing, fitting_processes())  # memory never decides about threads: the same sums
+    if count > 1:
         apart = dataclasses.replace(config, runtime=own)
         tasks = [(apart, paths, checkpoints, network) for network in range(spec.networks)]
         with BagBar(networks=spec.networks, epochs=config.train.epochs) as bar:
             share_out(_fit_apart, tasks, count, bar)
-        torch.set_num_threads(own.threads)  # for what is left: the same sums
+    torch.set_num_threads(own.threads)
     fits = []
     for network in range(spec.networks):
         fold = load_fold(config, paths, spec, network) if network else first
-        if world.is_main and not count:
+        if world.is_main and count == 1:
             print(f"network {network + 1} of {spec.networks}", file=sys.stderr, flush=True)
         own_checkpoints = network_checkpoints(checkpoints, network)
         seed = network_seed(config.seed, network)
-        fits.append(_fit(config, fold, seed, world, own_checkpoints, shown=not count))
+        fits.append(_fit(config, fold, seed, world, own_checkpoints, shown=count == 1))
     torch.set_num_threads(threads)
     return fits
 
 
-def _at_once(config: Config, spec: InputSpec, world: World) -> int:
-    """How many networks are fitted at once; 0: they are fitted here, one after the other."""
+def _sharing(config: Config, spec: InputSpec, world: World) -> int:
+    """How many networks share the cores."""
     if world.size > 1 or world.device.type != "cpu":
-        return 0
-    count = min(spec.networks, count_threads(config.runtime, 1), fitting_processes())
-    return count if count > 1 else 0
+        return 1
+    return min(spec.networks, count_threads(config.runtime, 1))
 
 
 def _fit_apart(
