@@ -91,6 +91,7 @@ def test_a_tuning_storage_never_shows_its_password(tmp_path: Path, address: str)
             storage=address,
             seed=0,
             greater_is_better=True,
+            sizes=lambda values: {},
         )
     assert clean(str(failed.value)) and "tune.storage" in str(failed.value)
 

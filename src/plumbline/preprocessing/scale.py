@@ -191,8 +191,10 @@ class _Interpolation:
     def __init__(self, points: Sequence[tuple[DoubleArray, DoubleArray]]) -> None:
         self._x = np.concatenate([x for x, _ in points])
         self._y = np.concatenate([y for _, y in points])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            self._slope = np.append(np.diff(self._y) / np.diff(self._x), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            slope = np.append(np.diff(self._y) / np.diff(self._x), 0.0)
+        # values next to each other, between which there is nothing to interpolate
+        self._slope = np.where(np.isfinite(slope), slope, 0.0)
         sizes = np.array([len(x) for x, _ in points])
         self._slope[np.cumsum(sizes) - 1] = 0.0  # on from the last value of a column
         self._first = np.array([x[0] for x, _ in points])
