@@ -9,8 +9,7 @@ from pathlib import Path
 import yaml
 
 REMOTE = "infra/dvc-remote/files/md5"
-# bytes, with the five networks of a bag: what is committed stays in the repository for good
-LARGEST = 20_000_000
+LARGEST = 10_000_000  # bytes: what is committed stays in the repository for good
 
 
 def stored(root: Path, md5: str) -> Path:
