@@ -3,18 +3,15 @@ how unlike the training rows a row is. The networks are not fitted: that changes
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from benchmarks.predict import TRAINING_ROWS, raw_schema
+from benchmarks.predict import TRAINING_ROWS, raw_schema, write_version
 from plumbline.config.data import NormalizeConfig
 from plumbline.config.model import ModelConfig
 from plumbline.evaluation.out_of_distribution import AUTO, fit_distance, fit_ranges, sample_rows
-from plumbline.export.onnx_graph import contract, to_onnx
-from plumbline.files import write_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.inference.out_of_distribution import OutOfDistribution
@@ -40,14 +37,8 @@ def make_bagged_version(folder: Path) -> None:
     networks = [build_model(config, own.spec_, seed=k) for k, own in enumerate(fitted)]
     spec = transformer.spec_
     bag = make_bag(networks, spec, None)
-    graph = to_onnx(bag, spec, target=None, temperature=1.1, opset=18, metadata={})
     version = folder / "bagged"
-    version.mkdir()
-    (version / "model.onnx").write_bytes(graph)
-    digest = hashlib.sha256(graph).hexdigest()
-    described = contract(spec, temperature=1.1, opset=18, sha256=digest, sources={})
-    write_json(version / "contract.json", described)
-    write_json(version / "preprocessor.json", transformer.to_json())
+    graph = write_version(version, bag, spec, transformer.to_json(), temperature=1.1)
     Decision(temperature=1.1, conformal={"method": "lac", "minimum_probability": 0.4}).write(
         version
     )

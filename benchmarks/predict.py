@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,11 @@ from benchmarks.result import Figure, Result, Table
 from benchmarks.size import Taken, make_rows
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.tables import Column, Schema
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from plumbline.examples import InputSpec
 
 ROWS = 5_000_000
 BATCH = 10_000
@@ -107,6 +113,27 @@ def measure(arguments: list[str]) -> Taken:
     )
 
 
+def write_version(
+    version: Path, model: nn.Module, spec: InputSpec, state: Any, *, temperature: float
+) -> bytes:
+    """The graph of a model and what is said of it, in a new folder; gives the graph.
+
+    Args:
+        state: of the transformer.
+    """
+    from plumbline.export.onnx_graph import contract, to_onnx
+    from plumbline.files import write_json
+
+    graph = to_onnx(model, spec, target=None, temperature=temperature, opset=18, metadata={})
+    version.mkdir()
+    (version / "model.onnx").write_bytes(graph)
+    digest = hashlib.sha256(graph).hexdigest()
+    described = contract(spec, temperature=temperature, opset=18, sha256=digest, sources={})
+    write_json(version / "contract.json", described)
+    write_json(version / "preprocessor.json", state)
+    return graph
+
+
 def make_version(folder: Path) -> None:
     """The files of a version, fitted on the first rows; and the same graph as MLflow's model."""
     import mlflow.onnx
@@ -114,8 +141,6 @@ def make_version(folder: Path) -> None:
 
     from plumbline.config.data import NormalizeConfig
     from plumbline.config.model import ModelConfig
-    from plumbline.export.onnx_graph import contract, to_onnx
-    from plumbline.files import write_json
     from plumbline.inference.decision import Decision
     from plumbline.models import build_model
     from plumbline.preprocessing.transform import TableTransformer
@@ -125,14 +150,8 @@ def make_version(folder: Path) -> None:
     transformer = TableTransformer(schema, NormalizeConfig()).fit(raw, seed=0)
     spec = transformer.spec_
     model = build_model(ModelConfig(name="mlp", number_embedding="periodic"), spec, seed=0)
-    graph = to_onnx(model, spec, target=None, temperature=1.0, opset=18, metadata={})
     version = folder / "version"
-    version.mkdir()
-    (version / "model.onnx").write_bytes(graph)
-    digest = hashlib.sha256(graph).hexdigest()
-    described = contract(spec, temperature=1.0, opset=18, sha256=digest, sources={})
-    write_json(version / "contract.json", described)
-    write_json(version / "preprocessor.json", transformer.to_json())
+    graph = write_version(version, model, spec, transformer.to_json(), temperature=1.0)
     Decision(conformal={"method": "lac", "minimum_probability": 0.4}).write(version)
     providers = ["CPUExecutionProvider"]
     loaded = onnx.load_from_string(graph)

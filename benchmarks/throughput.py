@@ -7,17 +7,17 @@ the command line sets it), for all alike; rounds alternate, and the medians are 
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apart import measured_apart
 from benchmarks.fits import (
     BATCH,
     COLUMNS,
@@ -36,6 +36,7 @@ from benchmarks.fits import (
 )
 from benchmarks.result import Figure, Result, Table, times
 
+apart = partial(measured_apart, "benchmarks.throughput")
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 9
 PEERS = ("plumbline", "from files", "fixed batch", "lightning", "skorch")
@@ -44,16 +45,16 @@ OURS = ("plumbline", "fixed batch")  # of images and texts
 
 def run() -> Result:
     """Measure in child processes; see `measure` and `measure_processes`."""
-    speeds = {name: child("family", name) for name in FAMILIES}
+    speeds = {name: apart("family", name) for name in FAMILIES}
     median = {
         name: {peer: statistics.median(result[peer]) for peer in PEERS}
         for name, result in speeds.items()
     }
-    processes = child("processes")
+    processes = apart("processes")
     two, one = (statistics.median(processes[key]) for key in ("two", "one"))
     mlp = median["mlp"]
     cells = {
-        name: {peer: statistics.median(speeds) for peer, speeds in child("cells", name).items()}
+        name: {peer: statistics.median(speeds) for peer, speeds in apart("cells", name).items()}
         for name in (*IMAGES, *TEXTS)
     }
     return Result(
@@ -111,21 +112,6 @@ def run() -> Result:
 def ratio(name: str, speeds: dict[str, float], peer: str, target: float) -> Figure:
     """Ours over a peer's."""
     return times(name, speeds["plumbline"] / speeds[peer], target)
-
-
-def child(*arguments: str) -> Any:
-    """What a measurement in a process of its own found."""
-    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
-    environment = {**os.environ, "GOMP_SPINCOUNT": "1000", "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.throughput", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(name: str, peers: Sequence[str]) -> dict[str, list[float]]:

@@ -11,16 +11,17 @@ import functools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.apart import measured_apart
 from benchmarks.quality import DATA
 from benchmarks.result import Figure, Result, Table, no_data, times
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from plumbline.training.cross_validation import Fold
     from plumbline.training.search_result import SearchResult
 
+apart = partial(measured_apart, "benchmarks.tuning")
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = int(os.environ.get("PLUMBLINE_BENCH_SEEDS", "5"))
 TITLE = "Tuning"
@@ -46,10 +48,10 @@ def run() -> Result:
     """Measure in child processes; see `measure_trials`, `measure_workers`, `measure_searches`."""
     if not (DATA / "adult" / "train.csv").exists():
         return no_data(TITLE)
-    seconds = {name: statistics.median(all_) for name, all_ in child("trials").items()}
+    seconds = {name: statistics.median(all_) for name, all_ in apart("trials").items()}
     hourly = {name: 3600 / one for name, one in seconds.items()}
-    one, two = (child("workers", count) for count in ("1", "2"))
-    made = {name: child("searches", *name) for name in SEARCHES}
+    one, two = (apart("workers", count) for count in ("1", "2"))
+    made = {name: apart("searches", *name) for name in SEARCHES}
     tpe, random = (statistics.mean(r["score"]) for r in made.values())
     return Result(
         title=TITLE,
@@ -100,21 +102,6 @@ def run() -> Result:
             "the best score is that of the folds that chose it",
         ],
     )
-
-
-def child(*arguments: str) -> Any:
-    """What a part measured in a process of its own."""
-    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
-    environment = {**os.environ, "GOMP_SPINCOUNT": "1000", "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.tuning", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @functools.cache

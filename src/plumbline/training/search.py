@@ -10,6 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -178,13 +179,14 @@ def suggest(trial: Trial, space: Mapping[str, Dimension]) -> Values:
 def _run_trial(
     study: optuna.Study, objective: Callable[[Trial], float | tuple[float, float]]
 ) -> None:
-    try:
-        study.optimize(objective, n_trials=1)
-    except (OutOfTimeError, optuna.exceptions.UpdateFinishedTrialError):
-        pass  # it does not count; or another gave it up for dead while this machine slept
-    except ValueError as error:
-        if not str(error).startswith("Cannot tell"):  # the same, at its end
-            raise
+    # a trial that ran out of time does not count; another process may have given this one up for
+    # dead while this machine slept
+    with suppress(OutOfTimeError, optuna.exceptions.UpdateFinishedTrialError):
+        try:
+            study.optimize(objective, n_trials=1)
+        except ValueError as error:
+            if not str(error).startswith("Cannot tell"):  # given up for dead at its end
+                raise
 
 
 def _mean_score(trial: Trial, values: Values, evaluate: Evaluate, report: Reporter) -> float:
