@@ -20,7 +20,8 @@ def count_multiply_adds(
     """Multiplications with an addition in one forward pass of one row; what latency goes by.
 
     Counted are matrix products, convolutions and attention, as `torch.utils.flop_counter` does.
-    On the meta device, where nothing is fused: it misses fused attention and recurrent layers.
+    On the meta device, where attention and recurrent layers are not fused: the counter does not
+    see inside fused ones.
 
     Args:
         inputs: tensors of a row or more, (n, *shape).
