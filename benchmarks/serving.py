@@ -94,9 +94,7 @@ def run() -> Result:
         promote = steady.make_registry(folder, "bagged")
         with started(folder, "champion", "", row) as server:
             under = server
-            loaded = steady.load(
-                server.port, server.body, lambda: under.process_megabytes, lambda: promote("2")
-            )
+            loaded = steady.load(server.port, server.body, lambda: under.process_megabytes, promote)
     notes = [
         "client and server share the machine's cores; plumbline serve logs every request, "
         "mlflow models serve logs none",

@@ -1,11 +1,14 @@
-"""Steady load on the REST service while another champion takes over: failed requests, memory.
+"""Steady load on the REST service while another champion takes over, and then one after the other:
+failed requests, memory.
 
-PLUMBLINE_BENCH_STEADY_SECONDS sets how long; the champion changes in the middle.
+PLUMBLINE_BENCH_STEADY_SECONDS sets how long the load lasts; the champion changes in the middle.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
+import json
 import os
 import shutil
 import threading
@@ -19,7 +22,9 @@ import numpy as np
 from benchmarks.result import Figure, Table
 
 SECONDS, CONNECTIONS = 600.0, 4
-GROWTH_MB = 10.0
+CHANGES, SETTLED = 10, 5.0  # seconds after each, in which what was replaced is given back
+WAIT = 60.0
+GROWTH_MB, CHANGES_MB = 10.0, 2.0
 NAME = "made"
 JSON = {"content-type": "application/json"}
 
@@ -53,6 +58,7 @@ class Steady:
     failed: list[str] = field(default_factory=list)
     versions: set[bytes] = field(default_factory=set)
     memory: list[float] = field(default_factory=list)
+    changed: list[float] = field(default_factory=list)  # megabytes after each of the last changes
 
     @property
     def growth(self) -> float:
@@ -63,9 +69,10 @@ class Steady:
 
 
 def load(
-    port: int, body: bytes, megabytes: Callable[[], float], swap: Callable[[], None]
+    port: int, body: bytes, megabytes: Callable[[], float], promote: Callable[[str], None]
 ) -> Steady:
-    """Ask on several connections, and change the champion in the middle."""
+    """Ask on several connections, and change the champion in the middle; then change it again and
+    again."""
     wanted = float(os.environ.get("PLUMBLINE_BENCH_STEADY_SECONDS", SECONDS))
     measured, end = Steady(seconds=wanted), time.perf_counter() + wanted
     threads = [
@@ -77,12 +84,30 @@ def load(
     while time.perf_counter() < end:
         measured.memory.append(megabytes())
         if not swapped and end - time.perf_counter() < wanted / 2:
-            swap()
+            promote("2")
             swapped = True
         time.sleep(1)
     for one in threads:
         one.join()
+    for version in itertools.islice(itertools.cycle("12"), CHANGES):
+        promote(version)
+        _wait_for(port, version)
+        time.sleep(SETTLED)
+        measured.changed.append(megabytes())
     return measured
+
+
+def _wait_for(port: int, version: str) -> None:
+    end = time.perf_counter() + WAIT
+    while time.perf_counter() < end:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/ready")
+        serving = json.loads(connection.getresponse().read())["version"]
+        connection.close()
+        if serving == f"{NAME}/{version}":
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"version {version} did not take over within {WAIT:g} s")
 
 
 def _ask(port: int, body: bytes, end: float, measured: Steady) -> None:
@@ -105,6 +130,7 @@ def _ask(port: int, body: bytes, end: float, measured: Steady) -> None:
 
 def figures(measured: Steady) -> list[Figure]:
     """No request fails, and memory does not grow."""
+    more = measured.changed[-1] - measured.changed[0]
     return [
         Figure(
             name=f"failed requests in {measured.seconds:g} s of load with a change of champion",
@@ -120,11 +146,19 @@ def figures(measured: Steady) -> list[Figure]:
             target=f"≤ {GROWTH_MB:g} MB",
             holds=measured.growth <= GROWTH_MB,
         ),
+        Figure(
+            name=f"growth of memory over {CHANGES} more changes of champion",
+            reached=more,
+            unit="MB",
+            target=f"≤ {CHANGES_MB:g} MB",
+            holds=more <= CHANGES_MB,
+        ),
     ]
 
 
 def table(measured: Steady) -> Table:
     """The load in numbers."""
+    changed = ", ".join(f"{one:.0f}" for one in measured.changed)
     p50, p99 = np.percentile(measured.times, (50, 99)) * 1e3
     rows = [
         ["requests answered", f"{len(measured.times):,}"],
@@ -136,6 +170,7 @@ def table(measured: Steady) -> Table:
             "memory, lowest and highest",
             f"{min(measured.memory):.0f}, {max(measured.memory):.0f} MB",
         ],
+        [f"memory after each of {len(measured.changed)} more changes", f"{changed} MB"],
     ]
     return Table(
         title=f"Steady load on {CONNECTIONS} connections for {measured.seconds:g} s, the champion "

@@ -76,9 +76,11 @@ def serve(
     from plumbline.serving.connections import TimedProtocol
     from plumbline.serving.holder import Fetched, Holder
     from plumbline.serving.measures import Measures
+    from plumbline.serving.memory import keep_large_blocks_apart
     from plumbline.serving.request_log import KEY as LOG_KEY
 
     _log_to_stderr()
+    keep_large_blocks_apart()
     changes = registered if registered is not None and registered.may_change else None
 
     def load(fetched: Fetched, note: str | None) -> Holder:

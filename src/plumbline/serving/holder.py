@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from typing import Any
 
 from plumbline.errors import DataError, UserError
 from plumbline.serving.measures import Measures
+from plumbline.serving.memory import give_memory_back
 from plumbline.serving.served import Served
 
 logger = logging.getLogger("plumbline.serving")
@@ -137,15 +136,8 @@ class Holder:
         while not self._closing.wait(self._poll):
             if self._replaced is not None and self._replaced() is None:
                 self._replaced = None  # no request and no line of the log holds it any more
-                _give_memory_back()
+                give_memory_back()
             try:
                 self.check()
             except Exception:
                 logger.exception("the registry could not be asked")
-
-
-def _give_memory_back() -> None:
-    """What a version that is gone had, in pieces, is the system's again; glibc would keep it."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)

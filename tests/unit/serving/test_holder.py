@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import shutil
+import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from tests.version import Version
 
@@ -12,6 +16,8 @@ from plumbline.errors import DataError, StorageError
 from plumbline.kinds import Task
 from plumbline.serving.holder import Fetched, Holder
 from plumbline.serving.measures import Measures
+from plumbline.serving.memory import give_memory_back
+from plumbline.serving.served import Served
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,3 +89,42 @@ def test_a_registry_that_is_away_changes_nothing(folder: Path) -> None:
     registry.now = None  # nothing has changed since
     holder.check()
     assert holder.current is first
+
+
+def test_versions_that_were_replaced_leave_nothing_in_memory(folder: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large"  # some megabytes, and quickly asked
+    shutil.copytree(folder, large)
+    example = [{"price": number} for number in range(20_000)]
+    (large / "input_example.json").write_text(json.dumps(example))
+    names = (f"made/{number}" for number in itertools.count(1))
+    holder = Holder(
+        Fetched(folder=large, version=next(names)),
+        measures=Measures(),
+        fetch=lambda: Fetched(folder=large, version=next(names)),  # another whenever it is asked
+        poll_seconds=0.01,
+    )
+    holder.start()
+    swap(holder, 3)
+    before = resident()
+    swap(holder, 20)
+    grown = resident() - before
+    holder.close()
+    before = resident()
+    kept = [Served.load(large, f"kept/{number}") for number in range(5)]
+    assert grown < resident() - before, "20 changes took the memory of 5 versions"
+    assert len(kept) == 5
+
+
+def swap(holder: Holder, changes: int) -> None:
+    """Wait for so many changes of the version."""
+    last = int(holder.current.version.partition("/")[2]) + changes
+    end = time.monotonic() + 60
+    while int(holder.current.version.partition("/")[2]) < last:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def resident() -> int:
+    """Bytes, without what is free."""
+    give_memory_back()
+    return int(psutil.Process().memory_info().rss)
