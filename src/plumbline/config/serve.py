@@ -38,4 +38,5 @@ class ServeConfig:
     poll_seconds: Positive = 10.0
     explain_rows: int = Field(default=5, ge=1, le=1000)
     explain_evaluations: int = Field(default=2000, ge=10, le=1_000_000)
+    explain_seconds: Positive = 2.0
     log: ServeLogConfig = Field(default_factory=ServeLogConfig)

@@ -37,8 +37,8 @@ class RowPredictor:
         self.sha256 = str(files.contract["sha256"])  # of the graph
         self.key = files.key  # of all that a prediction depends on
         self._transformer = load_transformer(files.preprocessor)
-        self._graph = OnnxPredictor(files.graph)
-        self._unusual = files.out_of_distribution if self._graph.has_features else None
+        self.graph = OnnxPredictor(files.graph)
+        self._unusual = files.out_of_distribution if self.graph.has_features else None
         needed = {source for tensor in self.spec for source in tensor.sources}
         self._reader = FeatureReader(
             [c for c in self.schema.features if c.name in needed],
@@ -49,7 +49,7 @@ class RowPredictor:
         self.few: FewRows | None = None  # images are opened where refusals name them
         if all(column.type is not ColumnType.IMAGE for column in self.columns):
             target = self.spec.target
-            self.few = FewRows(self._rows, self._graph, target, self.decision, self._unusual)
+            self.few = FewRows(self._rows, self.graph, target, self.decision, self._unusual)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -106,6 +106,11 @@ class RowPredictor:
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns that the model reads, in their types; what cannot be read is null."""
         return self._reader.typed(frame)
+
+    def inputs(self, frame: pl.DataFrame) -> Inputs:
+        """The tensors of rows that can be read."""
+        values = self._reader.typed(self._reader.completed(frame))
+        return self._transformer.transform_frame(values, np.arange(len(values))).inputs
 
     def predict(
         self,
@@ -209,10 +214,10 @@ class RowPredictor:
             columns = prediction_columns(nothing, target, self.decision)
             scores = np.empty(0)
         elif self._unusual is None:
-            columns = prediction_columns(self._graph(inputs), target, self.decision)
+            columns = prediction_columns(self.graph(inputs), target, self.decision)
         else:
             distances, predicted = [], []
-            for prediction, features in self._graph.with_features(inputs):
+            for prediction, features in self.graph.with_features(inputs):
                 predicted.append(prediction)
                 distances.append(self._unusual.distances(features))
             columns = prediction_columns(np.concatenate(predicted), target, self.decision)

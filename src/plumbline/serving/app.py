@@ -31,6 +31,7 @@ from plumbline.serving.request_log import LoggedRequest, RequestLog, check_hidde
 from plumbline.serving.served import Served
 
 OPENAPI = "/openapi.json"
+ANSWERED = 0.9  # of the time of a request, after which there is an answer or none in time
 PAGE = (
     b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 )
@@ -121,10 +122,17 @@ class Service:
         state, config, extra = request.scope["state"], self.config, _extra(request)
         kind = request.headers.get("content-type", "")
         given = read_rows(state["body"], kind, config.explain_rows, "serve.explain_rows")
+        until = time.perf_counter() + ANSWERED * config.timeout_seconds
 
         def work(served: Served) -> dict[str, Any]:
             rows = served.parse(given, extra)
-            explained = explain_rows(served, rows, config.explain_evaluations)
+            explained = explain_rows(
+                served,
+                rows,
+                evaluations=config.explain_evaluations,
+                seconds=config.explain_seconds,
+                until=until,
+            )
             return {
                 "request_id": state["request_id"],
                 "version": served.version,

@@ -124,8 +124,12 @@ def _explain(served: Served, body: dict[str, Any]) -> dict[str, Any]:
             "contributions": values,
             "standard_errors": values,
             "permutations": {"type": "integer"},
+            "limited_by": {
+                "enum": ["evaluations", "time"],
+                "description": "time: fewer permutations than serve.explain_evaluations allows",
+            },
         },
-        ["predicted", "output", "value", "reference", "contributions"],
+        ["predicted", "output", "value", "reference", "contributions", "permutations"],
     )
     text = {"type": "string"}
     explanations = {"type": "array", "items": explanation}

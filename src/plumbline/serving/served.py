@@ -14,6 +14,7 @@ import polars as pl
 
 from plumbline.cells import date_text
 from plumbline.errors import DataError, UserError
+from plumbline.examples import Inputs
 from plumbline.files import read_json
 from plumbline.inference.decided import PREDICTED
 from plumbline.inference.feature_reader import Extra
@@ -142,6 +143,11 @@ class Served:
             tables.append(self.predictor.typed(frame))
             places += numbers.tolist()
         return tables[0] if len(tables) == 1 else pl.concat(tables)[pl.Series(places).arg_sort()]
+
+    def inputs(self, rows: Sequence[Row]) -> Inputs:
+        """The tensors of parsed rows whose columns have one type each, and that can be read."""
+        ((_, frame),) = self.parser.frames(rows)
+        return self.predictor.inputs(frame)
 
     @cached_property
     def is_quick(self) -> bool:
