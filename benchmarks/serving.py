@@ -387,7 +387,7 @@ def save(version: Path) -> None:
 
     folder = version.parent
     model = RawModel(
-        graph=version / "model.onnx",
+        graph=(version / "model.onnx").read_bytes(),
         files=sorted(version.glob("*.json")),
         gaps=(),
         example=pl.read_parquet(folder / "rows.parquet", n_rows=2).drop("y"),

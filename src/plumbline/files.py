@@ -16,6 +16,8 @@ from typing import IO, Any
 
 from plumbline.errors import StorageError
 
+# a list of numbers, as `json.dumps` lays it out; no line breaks within a JSON string
+NUMBERS = re.compile(r"\[\n\s+(-?\d[^\[\]{}\"a-df-zA-DF-Z]*)\n\s*\]")
 _checks: list[Callable[[Path], None]] = []
 
 
@@ -184,8 +186,13 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON, keys in the order given, NaN refused, a line feed at the end."""
+    """Write JSON, keys in the order given, NaN refused, a line feed at the end.
+
+    A list of numbers takes one line: there may be thousands of them, and what stands around them
+    can be read then.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    text = NUMBERS.sub(lambda numbers: f"[{' '.join(numbers.group(1).split())}]", text)
     write_text(path, text + "\n")
 
 

@@ -23,6 +23,7 @@ from plumbline.commands.predict import predict
 from plumbline.config import Paths
 from plumbline.config.load import load_config
 from plumbline.errors import GateError
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
@@ -147,7 +148,7 @@ def test_it_goes_through_every_stage(shop: Path, finished: Paths) -> None:
     transformer = TableTransformer.from_json(read_json(paths.model / "preprocessor.json"))
     bundle = load_bundle(paths.model)
     train_rows = read_examples(paths.prepared / "train", bundle.spec.names)
-    graph = OnnxPredictor((paths.onnx / "model.onnx").read_bytes())
+    graph = OnnxPredictor(read_graph(paths.onnx / "model.onnx"))
     frame = pl.read_parquet(paths.root / config.data.path)
     for position in (0, 5):
         row = frame.row(int(train_rows.rows[position]), named=True)

@@ -23,6 +23,7 @@ from plumbline.config.load import load_config
 from plumbline.config.model import ModelConfig
 from plumbline.evaluation.masker import MASKERS, ColumnMasker
 from plumbline.examples import TensorSpec
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
@@ -219,7 +220,7 @@ def test_it_goes_through_every_stage(tmp_path: Path) -> None:
     one = RowTransformer(transformer)(row)
     for name, array in one.items():
         assert_array_equal(array[0], train_rows.inputs[name][5])
-    graph = OnnxPredictor((paths.onnx / "model.onnx").read_bytes())
+    graph = OnnxPredictor(read_graph(paths.onnx / "model.onnx"))
     decision = Decision.read(paths.decision)
     assert_allclose(graph(one), bundle.predictor(decision)(one), atol=1e-5)
 

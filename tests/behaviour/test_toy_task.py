@@ -29,6 +29,7 @@ from plumbline.evaluation.conformal import CONFORMAL, Method, State, measure_int
 from plumbline.evaluation.curves import CURVES
 from plumbline.evaluation.metrics import METRICS, Metric
 from plumbline.evaluation.metrics.weighted import Statistic, mean_of
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json
 from plumbline.inference.decided import CONFORMAL_COLUMNS
 from plumbline.inference.decision import Decision
@@ -321,7 +322,7 @@ def test_it_goes_through_every_stage(
     bundle, decision = load_bundle(paths.model), Decision.read(paths.decision)
     scaled = any(".inverse." in name for name in bundle.model.state_dict())  # in each network
     assert scaled == toy.task.spec.scaled
-    graph = OnnxPredictor((paths.onnx / "model.onnx").read_bytes())
+    graph = OnnxPredictor(read_graph(paths.onnx / "model.onnx"))
     inputs = load_part(paths, Part.TEST).inputs
     prediction = graph(inputs)
     assert_allclose(prediction, bundle.predictor(decision)(inputs), rtol=1e-4, atol=1e-4)

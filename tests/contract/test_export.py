@@ -8,14 +8,17 @@ from typing import Any, get_args
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.made import as_tensors, made_examples, spec_of
 
 from plumbline.config.model import ModelConfig, TargetTransform
 from plumbline.examples import Inputs, InputSpec
 from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.export.parity import check_parity
+from plumbline.export.weights_file import SMALLEST, read_graph, without_weights
 from plumbline.inference.onnx_predictor import OnnxPredictor, open_session
 from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.kinds import TASKS, DoubleArray, Task
@@ -82,7 +85,9 @@ CASES = [(m, e, list(TASKS)[i % 3]) for i, (m, e) in enumerate(EVERY)]
 
 
 @pytest.mark.parametrize(("name", "embedding", "task"), CASES)
-def test_the_graph_says_what_torch_says(name: str, embedding: str, task: Task) -> None:
+def test_the_graph_says_what_torch_says(
+    tmp_path: Path, name: str, embedding: str, task: Task
+) -> None:
     of = spec(3, 2, task)
     model = model_of(of, name, embedding)
     target = None if task.has_classes else Transform.fit(rows(of, 50)["num"][:, 0], "standard")
@@ -99,6 +104,27 @@ def test_the_graph_says_what_torch_says(name: str, embedding: str, task: Task) -
     others = features + 0.01 * features.std()
     other = check_parity(graph, inputs, expected, tolerance=1e-4, features=others)
     assert not other.passed and other.max_difference == parity.max_difference
+    leaves_its_weights_in_the_file_of_the_model(tmp_path, model, graph, inputs)
+
+
+def leaves_its_weights_in_the_file_of_the_model(
+    folder: Path, model: torch.nn.Module, graph: bytes, inputs: Inputs
+) -> None:
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "w.safetensors")
+    small = without_weights(graph, folder / "w.safetensors")
+    (folder / "model.onnx").write_bytes(small)
+    assert read_graph(folder / "model.onnx") == graph
+    tensors = onnx.load_from_string(small).graph.initializer
+    left_out = [int(e.value) for t in tensors for e in t.external_data if e.key == "length"]
+    own = [v.nbytes for v in model.state_dict().values() if v.nbytes >= SMALLEST]
+    # the graph has its own, of frequencies times 2π and of an attention's parts
+    assert sum(left_out) >= 0.6 * sum(own)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    feed = {i.name: inputs[i.name] for i in session.get_inputs()}
+    for own, whole in zip(
+        session.run(None, feed), open_session(graph).run(None, feed), strict=True
+    ):
+        np.testing.assert_allclose(own, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_features_are_what_the_last_layer_reads() -> None:

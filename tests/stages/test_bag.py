@@ -21,6 +21,7 @@ from plumbline.evaluation.decision import decide
 from plumbline.evaluation.metrics import score
 from plumbline.evaluation.out_of_fold import out_of_fold
 from plumbline.examples import Examples
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
@@ -121,7 +122,7 @@ def test_a_bag_through_the_graph(bag: tuple[Config, Paths]) -> None:
     whole = bundle.predictor()(test.inputs)
     assert np.allclose(whole, each.mean(0), atol=1e-4 * np.abs(whole).max())
     assert np.abs(each[0] - each[1]).max() > 1e-3
-    graph = OnnxPredictor((paths.onnx / artifacts.GRAPH).read_bytes())
+    graph = OnnxPredictor(read_graph(paths.onnx / artifacts.GRAPH))
     calibrated = decision.apply(whole) if task.has_classes else whole
     assert np.allclose(graph(test.inputs), calibrated, rtol=1e-4, atol=1e-4)
 

@@ -14,6 +14,7 @@ from tests.made import SMALL, write_table
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.load import parse_config
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
@@ -95,7 +96,7 @@ def test_the_graph_says_what_the_networks_say_together(bag: Checkout) -> None:
     assert bundle.spec.networks == NETWORKS
     assert {"text_0_1", "text_0_2", "image_0_1", "image_0_2"} <= set(bundle.spec.names)
     each = np.stack([member(test.inputs) for member in bundle.members()])
-    graph = OnnxPredictor((paths.onnx / artifacts.GRAPH).read_bytes())
+    graph = OnnxPredictor(read_graph(paths.onnx / artifacts.GRAPH))
     decision = Decision.read(paths.decision)
     assert np.allclose(graph(test.inputs), decision.apply(each.mean(0)), atol=1e-4)
     table, _ = load_table(config, paths)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from plumbline.config.evaluation import ExportConfig
 from plumbline.errors import DataError, GateError
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json, sha256, write_json
 from plumbline.inference.decision import apply_temperature
 from plumbline.inference.onnx_predictor import open_session
@@ -27,19 +31,34 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
     assert parity["passed"] and parity["rows"] == 40
     assert parity["max_difference"] <= parity["tolerance"] == 1e-4
     answer = read_json(paths.onnx / "contract.json")
-    assert answer["sha256"] == sha256(paths.onnx / "model.onnx")
+    graph = read_graph(paths.onnx / "model.onnx")
+    assert answer["sha256"] == hashlib.sha256(graph).hexdigest()
     assert answer["made_from"]["decision.json"] == sha256(paths.decision / "decision.json")
     assert answer["task"] == task and answer["output"]["name"] == "prediction"
     assert dict(report.rows)["inputs"] == "num (N, 6), cat (N, 4)"
 
+    # DVC stores the weights once: they are the model's own file
+    weights = paths.onnx / "weights.safetensors"
+    assert weights.read_bytes() == (paths.model / "weights.safetensors").read_bytes()
+    assert (paths.onnx / "model.onnx").stat().st_size < 0.6 * len(graph)
+    by_path = onnxruntime.InferenceSession(paths.onnx / "model.onnx")
+
     # as a server would use it
     test, bundle = load_part(paths, Part.TEST), load_bundle(paths.model)
-    session = open_session((paths.onnx / "model.onnx").read_bytes())
-    out = session.run(["prediction"], {k: np.array(v) for k, v in test.inputs.items()})[0]
+    rows = {k: np.array(v) for k, v in test.inputs.items()}
+    out = open_session(graph).run(["prediction"], rows)[0]
+    np.testing.assert_allclose(by_path.run(["prediction"], rows)[0], out, rtol=1e-6)
     wanted = bundle.predictor()(test.inputs)
     if task.has_classes:
         wanted = apply_temperature(wanted, 1.5)
     np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
+
+    os.truncate(weights, weights.stat().st_size // 2)
+    with pytest.raises(DataError, match=r"model\.onnx: cannot be read: .*dvc checkout"):
+        read_graph(paths.onnx / "model.onnx")
+    weights.unlink()
+    with pytest.raises(DataError, match=r"cannot be read: .*weights\.safetensors"):
+        read_graph(paths.onnx / "model.onnx")
 
 
 def test_twice_the_same_bytes(finished: Any) -> None:

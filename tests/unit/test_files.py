@@ -66,6 +66,19 @@ def test_nan_is_refused(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
+def test_a_list_of_numbers_takes_one_line(tmp_path: Path) -> None:
+    content = {
+        "numbers": [1, -2.5, 1e-7, 3e300],
+        "none": [],
+        "rest": [[0.5, 1], ["[\n 1,\n 2\n]", "a"], [1, None], [1, {"b": [2]}], [True, 1]],
+    }
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text()
+    assert read_json(tmp_path / "a.json") == content
+    assert '  "numbers": [1, -2.5, 1e-07, 3e+300],\n  "none": [],' in text
+    assert '    [0.5, 1],\n    [\n      "[\\n 1,\\n 2\\n]",\n' in text
+
+
 def test_sha256(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "abc")
     assert sha256(tmp_path / "a").startswith("ba7816bf")

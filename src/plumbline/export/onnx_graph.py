@@ -16,6 +16,8 @@ from typing import Any
 import onnx
 import torch
 from onnx_ir.passes.common import NameFixPass
+from onnxscript import optimizer
+from onnxscript.rewriter import onnx_fusions
 from torch import Tensor, nn
 
 from plumbline.artifacts import GRAPH
@@ -62,9 +64,17 @@ def to_onnx(
             output_names=[PREDICTION, FEATURES],
             opset_version=opset,
             external_data=False,
+            optimize=False,
             verbose=False,
         )
-    assert program is not None
+        assert program is not None
+        # as the exporter does it, but that weights stay as they were fitted, which lets the graph
+        # share the file of the model (`weights_file`); a runtime transposes them once, on loading
+        optimizer.optimize_ir(
+            program.model,
+            should_fold=lambda node: False if node.op_type == "Transpose" else None,
+        )
+        onnx_fusions.fuse(program.model)
     NameFixPass()(program.model)  # an operation may bear the name that an input was given (`cat`)
     graph = program.model_proto
     _strip(graph)
@@ -105,6 +115,7 @@ def _strip(graph: Any) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = ROWS
     for tensor in body.initializer:
         tensor.doc_string = ""
+        tensor.ClearField("data_location")
         del tensor.metadata_props[:]
 
 
@@ -134,7 +145,7 @@ def contract(
     """What a caller of the graph must know, for contract.json.
 
     Args:
-        sha256: of the .onnx file.
+        sha256: of the .onnx file that holds its weights.
         sources: SHA-256 of the files that the graph was made from.
         features: how many features the graph gives for a row; None: they are not described.
     """

@@ -16,6 +16,7 @@ from plumbline.config import Config, Paths
 from plumbline.errors import DataError
 from plumbline.evaluation.gate import Benefit, Candidate
 from plumbline.examples import Examples, Inputs, take_inputs
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json, sha256
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
@@ -37,17 +38,18 @@ class Scored:
     """A model's predictions of the test rows, and its graph with the inputs that it reads."""
 
     candidate: Candidate
-    graph: Path
+    graph: bytes
     inputs: Inputs
 
 
 def present_candidate(paths: Paths, test: Examples) -> Scored:
     """The model that was just exported, on prepared test rows."""
-    return _score(paths.onnx / artifacts.GRAPH, test, Decision.read(paths.decision).threshold)
+    graph = read_graph(paths.onnx / artifacts.GRAPH)
+    return _score(graph, test, Decision.read(paths.decision).threshold)
 
 
-def _score(graph: Path, test: Examples, threshold: float | None) -> Scored:
-    prediction = OnnxPredictor(graph.read_bytes())(test.inputs)
+def _score(graph: bytes, test: Examples, threshold: float | None) -> Scored:
+    prediction = OnnxPredictor(graph)(test.inputs)
     candidate = Candidate(prediction=prediction, threshold=threshold)
     return Scored(candidate=candidate, graph=graph, inputs=test.inputs)
 
@@ -74,7 +76,7 @@ def registered_candidate(folder: Path, config: Config, paths: Paths, test: Examp
         raise Unfit(f"it answers another question ({was})")
     if sha256(extra / artifacts.PREPROCESSOR) != sha256(paths.model / artifacts.PREPROCESSOR):
         test = _prepare(own, config, paths, test)
-    return _score(folder / artifacts.GRAPH, test, threshold)
+    return _score((folder / artifacts.GRAPH).read_bytes(), test, threshold)
 
 
 def measure_costs(
@@ -84,9 +86,9 @@ def measure_costs(
     median of 15 runs, in turns, so that other work on the machine slows both."""
     both = (challenger, champion)
     if benefit == "size":
-        costs = [float(one.graph.stat().st_size) for one in both]
+        costs = [float(len(one.graph)) for one in both]
     else:
-        graphs = [OnnxPredictor(one.graph.read_bytes()) for one in both]
+        graphs = [OnnxPredictor(one.graph) for one in both]
         batches = [take_inputs(one.inputs, slice(TIMED_ROWS)) for one in both]
         timings: list[list[float]] = []
         for _ in range(TIMED_RUNS + 1):  # the first warms up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from plumbline.config import Config, Paths
 from plumbline.errors import DataError, GateError
 from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.export.parity import check_parity
+from plumbline.export.weights_file import read_graph, without_weights
 from plumbline.files import sha256, write_json
 from plumbline.inference.decision import FILE, Decision
 from plumbline.kinds import Part, TargetKind
@@ -18,6 +20,7 @@ from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_part
 from plumbline.store.bundle import Bundle, load_bundle
+from plumbline.store.bundle_files import WEIGHTS
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -49,7 +52,10 @@ def run(config: Config, paths: Paths) -> Report:
             "(train.target_transform)",
         )
     with sealed_dir(paths.onnx, beside=[report]) as folder:
-        (folder / artifacts.GRAPH).write_bytes(graph)
+        weights = folder / WEIGHTS
+        shutil.copyfile(paths.model / WEIGHTS, weights)
+        (folder / artifacts.GRAPH).write_bytes(without_weights(graph, weights))
+        assert read_graph(folder / artifacts.GRAPH) == graph
         described = contract(
             bundle.spec,
             temperature=decision.temperature,

@@ -11,6 +11,7 @@ import polars as pl
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json
 from plumbline.inference import decision, out_of_distribution
 from plumbline.kinds import ColumnType, DoubleArray, Part
@@ -68,7 +69,7 @@ def raw_model(config: Config, paths: Paths) -> RawModel:
     example = example[:EXAMPLE_ROWS]
     expected, allowed = _evaluated(paths, example[ROW], schema.classes)
     return RawModel(
-        graph=paths.onnx / artifacts.GRAPH,
+        graph=read_graph(paths.onnx / artifacts.GRAPH),
         files=[
             paths.onnx / artifacts.CONTRACT,
             paths.model / artifacts.PREPROCESSOR,

@@ -20,7 +20,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
 
-from plumbline.artifacts import PREDICTIONS
+from plumbline.artifacts import GRAPH, PREDICTIONS
 from plumbline.errors import GateError
 from plumbline.inference.rows import RowPredictor
 from plumbline.kinds import ColumnType, DoubleArray
@@ -46,7 +46,7 @@ class RawModel:
     """What MLflow's `Model.log` takes for a flavor: something that saves a model.
 
     Attributes:
-        graph: the ONNX file.
+        graph: bytes of an .onnx file that holds its weights.
         files: preprocessor, contract, decision, … that turn rows into its inputs.
         gaps: the columns that have missing cells in training rows; a row may lack them.
         example: typed rows of the test part; those of their columns that the model reads are kept.
@@ -54,7 +54,7 @@ class RawModel:
             `allowed`, how far the version's may be from them: (rows,) by column.
     """
 
-    graph: Path
+    graph: bytes
     files: Sequence[Path]
     gaps: Collection[str]
     example: pl.DataFrame
@@ -68,7 +68,7 @@ class RawModel:
             example = self.example.select(column.name for column in predictor.columns)
             carried = write_package(LOADER, Path(temporary))
             mlflow.onnx.save_model(
-                onnx.load(self.graph),
+                onnx.load_from_string(self.graph),
                 path,
                 mlflow_model=mlflow_model,
                 signature=False,  # ours is of rows, not of the graph
@@ -91,7 +91,8 @@ class RawModel:
 
     def _predictor(self, folder: Path) -> RowPredictor:
         folder.mkdir()
-        for file in (self.graph, *self.files):
+        (folder / GRAPH).write_bytes(self.graph)
+        for file in self.files:
             shutil.copy(file, folder)
         return RowPredictor.load(folder)
 
