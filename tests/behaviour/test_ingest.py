@@ -92,6 +92,28 @@ def test_bad_rows_stop_it_or_go_aside(
     assert "income" in listed["reason"][1]
 
 
+def test_a_target_may_grow_and_a_number_of_another_kind_stops_it(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it grows by is what a retraining is for; a range that the owner wrote holds as it is."""
+    file = write(tmp_path / "shop.csv", lines(60))
+    assert cli.main(["init", "--data", str(file), "--target", "income"]) == 0
+    highest = max(float(line.split(",")[1]) for line in lines(60))
+    grown = write(tmp_path / "grown.csv", [f"30,{4 * highest:.1f},A,y", "31,100.5,B,n"])
+    odd = write(tmp_path / "odd.csv", [f"30,{1000 * highest:.1f},A,y", "31,101.5,B,n"])
+    assert cli.main(["ingest", str(grown)]) == 0 and len(data(checkout)) == 62
+    capsys.readouterr()
+    assert cli.main(["ingest", str(odd)]) == 3 and len(data(checkout)) == 62
+    assert "If they are right, widen columns.income.range in expectations.yaml" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    own = checkout / "expectations.yaml"
+    written = yaml.safe_load(own.read_text())
+    written["columns"]["income"]["range"]["max"] = 5 * highest
+    own.write_text(yaml.safe_dump(written, sort_keys=False))
+    assert cli.main(["ingest", str(write(tmp_path / "b.csv", [f"9,{6 * highest:.1f},A,y"]))]) == 3
+
+
 def test_new_rows_are_checked_within_the_memory_that_is_allowed(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,10 +225,15 @@ def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -
             f"{file.name}: {len(incoming.bad)} of {incoming.source.rows} rows fail a critical "
             f"expectation ({'; '.join(named)}{more}).",
             report=place.relative_to(paths.root),
-            hint="Write them as the data are written (expectations.yaml says how), or pass "
-            "--quarantine to append the others",
+            hint=f"{_fix(most[0])}, or pass --quarantine to append the others",
         )
     return place
+
+
+def _fix(outcome: CheckResult) -> str:
+    if outcome.is_range:
+        return f"If they are right, widen columns.{outcome.column}.range in expectations.yaml"
+    return "Write them as the data are written (expectations.yaml says how)"
 
 
 def _example(outcome: CheckResult, listed: pl.DataFrame) -> str:

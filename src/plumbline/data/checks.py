@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from plumbline.data.column_checks import Check
+from plumbline.data.column_checks import RANGE, Check
 from plumbline.data.expectations import Severity
 from plumbline.data.source import ROW, Source
 
@@ -41,6 +41,11 @@ class CheckResult:
     examples: list[str] = field(default_factory=list)
     problem: str = ""
     check: Check | None = None
+
+    @property
+    def is_range(self) -> bool:
+        """Whether values are beyond a column's range."""
+        return self.expectation == RANGE
 
 
 def run_checks(checks: list[Check], source: Source, *, max_memory_mb: int) -> list[CheckResult]:

@@ -15,6 +15,7 @@ from plumbline.data.source import Source
 from plumbline.data.text_profile import copies, is_garbled
 from plumbline.tables import Column
 
+RANGE = "expect_column_values_to_be_between"  # of Great Expectations
 FEW_COPIES = 20  # rows may have one text, whatever their share: of few new rows each is many
 
 
@@ -87,7 +88,7 @@ def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -
         above = cell > high if high is not None else pl.lit(False)
         yield Check(
             column=name,
-            expectation="expect_column_values_to_be_between",
+            expectation=RANGE,
             severity=wanted.range.severity,
             kwargs={"column": name, "min_value": low, "max_value": high},
             broken=below | above,

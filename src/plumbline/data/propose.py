@@ -135,7 +135,7 @@ def _widen(
         changes["missing"] = dataclasses.replace(own.missing, max=proposed.missing.max)
     if own.range is not None and profile.low is not None and profile.high is not None:
         low, high = own.range.min, own.range.max
-        wide = limits(profile.low, profile.high)
+        wide = limits(profile.low, profile.high, own.role)
         if low is not None and profile.low < low:
             low = wide.min
         if high is not None and profile.high > high:

@@ -29,6 +29,7 @@ from plumbline.kinds import ColumnType, Role
 from plumbline.tables import CellFormat
 
 GARBLED = 0.01  # share of texts, where none is
+SPANS, TARGET_SPANS = 0.5, 10.0  # on either side of what is there; targets grow, and are retrained
 FEW_ROWS = 20  # fewer say nothing about rows to come
 OPPOSITES = (("max", "min"), ("end", "start"), ("high", "low"), ("worst", "mean"), ("to", "from"))
 
@@ -100,16 +101,20 @@ def _range(profile: ColumnProfile, kind: ColumnType, role: Role) -> Range | None
         return None
     unique = kind is ColumnType.INTEGER and profile.distinct == profile.there >= FEW_ROWS
     grows = role is not Role.TARGET and (unique or profile.increasing)
-    return None if grows or role in (Role.ID, Role.TIME) else limits(profile.low, profile.high)
+    if grows or role in (Role.ID, Role.TIME):
+        return None
+    return limits(profile.low, profile.high, role)
 
 
 def _tolerance_share(share: float, of_none: float = 0.05) -> float:
     return of_none if share == 0 else min(1.0, math.ceil((share * 1.5 + 0.02) * 100) / 100)
 
 
-def limits(low: float, high: float) -> Range:
-    """Half the span on either side; what is never negative stays so."""
-    tolerance = (high - low) / 2 or abs(high) / 2 or 1.0
+def limits(low: float, high: float, role: Role = Role.FEATURE) -> Range:
+    """Half the span on either side, of a target ten: one that outgrew its range would stop the
+    retraining that it calls for. What is never negative stays so."""
+    spans = TARGET_SPANS if role is Role.TARGET else SPANS
+    tolerance = (high - low) * spans or abs(high) * spans or 2 * spans
     bottom = 0.0 if low >= 0 and low - tolerance < 0 else _outward(low - tolerance, down=True)
     return Range(min=bottom, max=_outward(high + tolerance, down=False))
 

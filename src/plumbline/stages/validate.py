@@ -128,4 +128,5 @@ def _hint(first: CheckResult) -> str:
             "Fix the data, or say in expectations.yaml how such cells are written "
             f"(columns.{first.column}.format; missing: [...] lists words for a missing cell)"
         )
-    return "Fix the data, or change expectations.yaml if the data are right"
+    part = f" (columns.{first.column}.range)" if first.is_range else ""
+    return f"Fix the data, or change expectations.yaml{part} if the data are right"
