@@ -1,7 +1,9 @@
-"""Background processes of this checkout: started once, waited for until healthy, ended whole.
+"""Background processes of this checkout: started once, waited for until healthy, started again
+when they end by themselves, ended whole.
 
-What is started carries a mark in its environment, so that also what it started in turn is found
-when it is to end. `.plumbline/run/` holds a record and a log per service.
+Each has a process beside it that watches it (`supervise.py`). What is started carries marks in its
+environment, so that also what it started in turn is found when it is to end. `.plumbline/run/`
+holds a record and a log per service.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +27,8 @@ import psutil  # type: ignore[import-untyped]
 from plumbline.errors import StorageError
 
 MARK = "PLUMBLINE_SERVICES"  # its value is the folder of the records
+NAME_MARK = "PLUMBLINE_SERVICE"
+SUPERVISE = Path(__file__).with_name("supervise.py")
 HOST = "127.0.0.1"
 START_SECONDS = 180.0  # a first start creates a database; two slow cores need a minute for it
 END_SECONDS = 15.0
@@ -47,7 +52,8 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A service that was started: process number, when it began, where it listens."""
+    """A service that was started: the process that watches it, when that began, where the service
+    listens."""
 
     pid: int
     created: float
@@ -84,7 +90,9 @@ def start(folder: Path, service: Service, environment: Mapping[str, str], root: 
                 hint="make deploy-down, then start it on the other port",
             )
         _wait(folder, service, record)
+        _healthy(folder, service)
         return False
+    _end(_marked(folder, service.name))  # what a killed supervisor left
     if service.port is not None and not is_free(service.port):
         raise StorageError(
             f"port {service.port} on {HOST}, wanted for {service.name}, is taken",
@@ -93,11 +101,14 @@ def start(folder: Path, service: Service, environment: Mapping[str, str], root: 
     # reap what was killed: PostgreSQL takes a dead process of the same number for a running one
     _started[:] = [process for process in _started if process.poll() is None]
     folder.mkdir(parents=True, exist_ok=True)
+    for kind in ("up", "ends"):
+        (folder / f"{service.name}.{kind}").unlink(missing_ok=True)
+    supervise = [sys.executable, "-I", "-S", str(SUPERVISE), str(folder), service.name]
     with (folder / f"{service.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            service.command,
+            [*supervise, *service.command],
             cwd=root,
-            env={**environment, MARK: str(folder)},
+            env={**environment, MARK: str(folder), NAME_MARK: service.name},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -108,7 +119,13 @@ def start(folder: Path, service: Service, environment: Mapping[str, str], root: 
     record = Record(pid=process.pid, created=created, port=service.port)
     (folder / f"{service.name}.json").write_text(json.dumps(vars(record)), encoding="utf-8")
     _wait(folder, service, record)
+    _healthy(folder, service)
     return True
+
+
+def _healthy(folder: Path, service: Service) -> None:
+    """From now on it is started again where it ends by itself."""
+    (folder / f"{service.name}.up").touch()
 
 
 def _wait(folder: Path, service: Service, record: Record) -> None:
@@ -139,7 +156,8 @@ def stop(folder: Path, last: Sequence[Sequence[str]] = ()) -> list[str]:
         _end([process for process in _marked(folder) if process.pid not in keep])
     _started[:] = [process for process in _started if process.poll() is None]
     for name in records:
-        (folder / f"{name}.json").unlink(missing_ok=True)
+        for kind in ("json", "up", "ends"):
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
     return list(alive)
 
 
@@ -152,12 +170,15 @@ def _family(pid: int) -> list[int]:
         return [pid]
 
 
-def _marked(folder: Path) -> list[psutil.Process]:
-    """Processes of this user that carry the mark of this checkout."""
+def _marked(folder: Path, name: str | None = None) -> list[psutil.Process]:
+    """Processes of this user that carry the mark of this checkout, or of one of its services."""
     marked = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(folder):
+            variables = {} if process.pid == os.getpid() else process.environ()
+            if variables.get(MARK) != str(folder):
+                continue
+            if name is None or variables.get(NAME_MARK) == name:
                 marked.append(process)
     return marked
 

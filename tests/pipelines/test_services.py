@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from pipelines.dev_servers import environment
 from pipelines.services import HOST, Service, fetch, is_free, running, start, stop
@@ -26,6 +30,21 @@ def web(port: int) -> Service:
         port=port,
         port_variable="WEB_PORT",
     )
+
+
+def own_pid(folder: Path, name: str) -> int | None:
+    """Of the service itself; None while it is down."""
+    record = running(folder, name)
+    assert record is not None
+    children = psutil.Process(record.pid).children()
+    return int(children[0].pid) if children else None
+
+
+def wait(holds: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_started_once_and_ended(tmp_path: Path) -> None:
@@ -59,6 +78,53 @@ def test_what_it_started_ends_too(tmp_path: Path) -> None:
     stop(tmp_path / "run")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_what_is_killed_is_started_again_and_ends_when_it_is_to(tmp_path: Path) -> None:
+    folder, port = tmp_path / "run", free_port()
+    start(folder, web(port), os.environ, tmp_path)
+    for _ in range(2):
+        before = own_pid(folder, "web")
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        wait(lambda dead=before: own_pid(folder, "web") not in (dead, None))
+        wait(web(port).healthy)
+    ends = [json.loads(line) for line in (folder / "web.ends").read_text().splitlines()]
+    assert [one["how"] for one in ends] == ["by SIGKILL"] * 2
+    assert ends[0]["wait"] < ends[1]["wait"]  # longer each time
+    assert "web ended by SIGKILL; started again in" in (folder / "web.log").read_text()
+    record = running(folder, "web")
+    assert stop(folder) == ["web"]
+    assert record is not None and not record.alive() and is_free(port)
+    assert list(folder.iterdir()) == [folder / "web.log"]
+
+
+def test_what_is_down_just_now_ends_too(tmp_path: Path) -> None:
+    folder, count = tmp_path / "run", tmp_path / "count"
+    code = "open('count', 'a').write('x'); import time; time.sleep(0.2); raise SystemExit(1)"
+    command = [sys.executable, "-c", code]
+    start(folder, Service(name="brief", command=command, healthy=count.exists), {}, tmp_path)
+    wait((folder / "brief.ends").exists)
+    assert stop(folder) == ["brief"]
+    ran = count.read_text()
+    time.sleep(1.5)  # it would have been started again after a second
+    assert count.read_text() == ran
+
+
+def test_what_a_killed_supervisor_left_is_ended_and_started_anew(tmp_path: Path) -> None:
+    folder, port = tmp_path / "run", free_port()
+    start(folder, web(port), os.environ, tmp_path)
+    record, left = running(folder, "web"), own_pid(folder, "web")
+    assert record is not None and left is not None
+    os.kill(record.pid, signal.SIGKILL)
+    wait(lambda: running(folder, "web") is None)
+    try:
+        assert psutil.pid_exists(left)
+        assert start(folder, web(port), os.environ, tmp_path) is True
+        wait(lambda: own_pid(folder, "web") is not None)
+        assert own_pid(folder, "web") != left and not psutil.pid_exists(left)
+    finally:
+        stop(folder)
 
 
 def test_a_taken_port_is_told_and_nothing_is_started(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from pipelines.services import Service, running, start, stop
 from tests.database import started_postgres
@@ -62,8 +64,10 @@ def test_servers_on_sqlite_are_not_taken_for_the_stack_s(tmp_path: Path) -> None
 def test_only_the_user_reads_keys_and_they_stay(tmp_path: Path) -> None:
     keys = stack._object_keys(tmp_path / "objects.json")
     assert stack._object_keys(tmp_path / "objects.json") == keys
-    stack._write_settings(tmp_path / "env", {"A": "b", "C": "d=e"})
-    assert (tmp_path / "env").read_text().splitlines()[1:] == ["export A='b'", "export C='d=e'"]
+    stack._write_settings(tmp_path / "env", {"A": "b", "C": "d=e", "LOGIN": "me:it's $HOME"})
+    source = f'. {tmp_path}/env; printf \'%s|%s|%s\' "$A" "$C" "$LOGIN"'
+    done = subprocess.run(["sh", "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout == "b|d=e|me:it's $HOME"
     for name in ("objects.json", "env"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
@@ -110,9 +114,11 @@ def test_postgresql_comes_back_after_it_was_killed(
             postgres._query(port, "wrong", "SELECT 1")
         record = running(tmp_path / ".plumbline" / "run", "postgres")
         assert record is not None
-        os.kill(record.pid, 9)
-        until = time.monotonic() + 10
-        while record.alive() and time.monotonic() < until:
-            time.sleep(0.05)
+        (server,) = psutil.Process(record.pid).children()
+        server.kill()
+        until = time.monotonic() + 60
+        while server.is_running() or not postgres.is_ready(port):
+            assert time.monotonic() < until
+            time.sleep(0.1)
         assert stack._start_postgres(tmp_path, tmp_path / "place", port) == password
         assert postgres._query(port, password, "SELECT count(*) FROM pg_database").strip() == "5"

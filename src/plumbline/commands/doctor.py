@@ -28,6 +28,21 @@ class Examination:
     words: str
 
 
+def good(words: str) -> list[Examination]:
+    """All is well."""
+    return [Examination(state=State.GOOD, words=words)]
+
+
+def idle(words: str) -> list[Examination]:
+    """There is nothing to check."""
+    return [Examination(state=State.IDLE, words=words)]
+
+
+def wrong(words: str) -> list[Examination]:
+    """Something is to be fixed."""
+    return [Examination(state=State.WRONG, words=words)]
+
+
 Check = Callable[[Paths], Sequence[Examination]]
 NAME, STATE = 13, 7  # characters
 

@@ -10,13 +10,13 @@ import shutil
 import socket
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from plumbline.address import shown
-from plumbline.commands.doctor import Check, Examination, State
+from plumbline.commands.doctor import Check, Examination, State, good, idle, wrong
+from plumbline.commands.doctor_services import check_services, living
 from plumbline.config import Config, Paths, load_config
 from plumbline.config.ports import MLFLOW_PORT, PORTS, PREFECT_PORT, SERVE_PORT
 from plumbline.errors import StorageError, UserError
@@ -29,21 +29,6 @@ LEAST_GB = 2.0  # an environment, a data set and its copies fit
 SECONDS = 5.0
 LISTED = 5
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s+;]+)", re.MULTILINE)
-
-
-def good(words: str) -> list[Examination]:
-    """All is well."""
-    return [Examination(state=State.GOOD, words=words)]
-
-
-def idle(words: str) -> list[Examination]:
-    """There is nothing to check."""
-    return [Examination(state=State.IDLE, words=words)]
-
-
-def wrong(words: str) -> list[Examination]:
-    """Something is to be fixed."""
-    return [Examination(state=State.WRONG, words=words)]
 
 
 def check_environment(paths: Paths) -> Sequence[Examination]:
@@ -193,14 +178,14 @@ def check_registry(paths: Paths) -> Sequence[Examination]:
 def check_prefect(paths: Paths) -> Sequence[Examination]:
     """Prefect's server answers, where one is named or was started."""
     named = os.environ.get("PREFECT_API_URL")
-    own = _records(paths).get("prefect-server")
+    own = living(paths).get("prefect-server")
     if named is None and own is None:
         return idle("no server runs: make deploy")
     api = (named or f"http://127.0.0.1:{own}/api").rstrip("/")
     if _fetch(f"{api}/health") is None:
         fix = "start it, or unset PREFECT_API_URL" if named else "make deploy-down; make deploy"
         return wrong(f"no server answers at {shown(api)}: {fix}")
-    if named is None and "prefect-worker" not in _records(paths):
+    if named is None and "prefect-worker" not in living(paths):
         return wrong(f"{api} answers, and no worker runs: make deploy")
     return good(shown(api))
 
@@ -221,7 +206,7 @@ def check_service(paths: Paths) -> Sequence[Examination]:
 
 def check_ports(paths: Paths) -> Sequence[Examination]:
     """What our servers want to listen on is free, or theirs."""
-    own = set(_records(paths).values())
+    own = set(living(paths).values())
     results = [
         Examination(
             state=State.WRONG,
@@ -254,46 +239,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def check_services(paths: Paths) -> Sequence[Examination]:
-    """What `make deploy`, `make ui` and `make stack` started still runs."""
-    folder = paths.state / "run"
-    alive: list[str] = []
-    ended: list[str] = []
-    for name, record in _written(folder):
-        (alive if _lives(record) else ended).append(name)
-    if ended:
-        return wrong(
-            f"ended by themselves: {', '.join(ended)}. Logs are in .plumbline/run/; start again"
-        )
-    return good(", ".join(alive)) if alive else idle("none was started: make deploy, make stack")
-
-
-def _records(paths: Paths) -> dict[str, int | None]:
-    """The services of this checkout that live, and their ports."""
-    return {n: record["port"] for n, record in _written(paths.state / "run") if _lives(record)}
-
-
-def _written(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for file in sorted(folder.glob("*.json")):
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            if record.keys() >= {"pid", "created", "port"}:
-                yield file.stem, record
-        except (OSError, ValueError, AttributeError):
-            continue
-
-
-def _lives(record: Mapping[str, Any]) -> bool:
-    import psutil  # type: ignore[import-untyped]
-
-    try:
-        process = psutil.Process(record["pid"])
-        same = abs(process.create_time() - record["created"]) < 1
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _fetch(url: str) -> Any:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,24 @@ def dead_service(paths: Paths) -> None:
     write_json(paths.state / "run" / "prefect-server.json", record)
 
 
+def dying_service(paths: Paths) -> None:
+    own = psutil.Process()
+    record = {"pid": own.pid, "created": own.create_time(), "port": None}
+    write_json(paths.state / "run" / "prefect-worker.json", record)
+    ends = [{"time": time.time() - ago, "how": "with code 1", "wait": 1} for ago in (7200, 9, 5, 1)]
+    lines = "".join(f"{json.dumps(one)}\n" for one in ends)
+    (paths.state / "run" / "prefect-worker.ends").write_text(lines)
+
+
+def test_a_service_that_ended_once_and_was_started_again_is_well(paths: Paths) -> None:
+    dying_service(paths)
+    file = paths.state / "run" / "prefect-worker.ends"
+    file.write_text(json.dumps({"time": time.time(), "how": "by SIGKILL", "wait": 1.0}) + "\n")
+    text, wrong = doctor(paths, 80)
+    assert "prefect-worker ended by SIGKILL at" in flat(text) and wrong == 0, text
+    assert "and was started again (.plumbline/run/prefect-worker.log)" in flat(text)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -114,6 +133,8 @@ def dead_service(paths: Paths) -> None:
         ),
         (broken_registry, "registry WRONG"),
         (dead_service, "ended by themselves: prefect-server. Logs are in .plumbline/run/"),
+        (dying_service, "prefect-worker ended 3 times within the last hour, last with code 1 at"),
+        (dying_service, "it keeps ending, and is started again. .plumbline/run/prefect-worker.log"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_fix(
