@@ -11,7 +11,7 @@ import ctypes
 import os
 from typing import Any
 
-LARGE = 2**20  # bytes: more than a buffer that a request is read into
+LARGE = 2**17  # bytes: what glibc begins with
 MMAP_THRESHOLD = -3  # in malloc.h
 
 
