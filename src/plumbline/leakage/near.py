@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 import polars as pl
@@ -216,11 +215,9 @@ def _copies(distance: DoubleArray, step: BoolArray, bound: float, dimension: flo
 
 def _tail(count: int, total: int, share: float) -> float:
     """Probability of at least `count` hits of `total`, each with probability `share`."""
-    if count > 40:  # four times the expected number at least: below (e / 4)^40, Chernoff
-        return 0.0
-    return sum(
-        comb(total, k) * share**k * (1 - share) ** (total - k) for k in range(count, total + 1)
-    )
+    from scipy.stats import binom
+
+    return float(binom.sf(count - 1, total, share))
 
 
 def _finding(

@@ -16,10 +16,11 @@ TRAIN, HELD = 900, 300  # the first hundred of those held out are for validation
 
 
 def profile(frame: pl.DataFrame, **leakage: Any) -> list[Finding]:
-    """The check over a frame of 900 training rows and 300 held-out rows."""
+    """The check over a frame of which three quarters train."""
     rng = np.random.default_rng(0)
-    part = ["train"] * TRAIN + ["val"] * 100 + ["test"] * (HELD - 100)
-    y = np.where(rng.random(TRAIN + HELD) < 0.5, "a", "b")
+    held = len(frame) // 4
+    part = ["train"] * (len(frame) - held) + ["val"] * 100 + ["test"] * (held - 100)
+    y = np.where(rng.random(len(frame)) < 0.5, "a", "b")
     frame = frame.with_columns(pl.Series(PART, part), pl.Series("y", y))
     split = {"column": PART, "method": "predefined"}
     data = Data(name="d", frame=frame, target="y", task=Task.BINARY, split=split)
@@ -128,6 +129,15 @@ def test_an_identifier_among_the_numbers_does_not_hide_copies() -> None:
         number=pl.Series(np.random.default_rng(8).permutation(TRAIN + HELD) + 5000)
     )
     assert profile(frame)
+
+
+def test_copies_are_found_where_very_many_rows_are_near_others() -> None:
+    """Of a thousand candidates and more, the number of ways to choose is beyond a float."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(6000, 5))
+    x[-12:] = x[:12] + 0.0005 * rng.normal(size=(12, 5))
+    (finding,) = profile(pl.DataFrame({f"x{j}": x[:, j] for j in range(5)}))
+    assert set(range(5988, 6000)) <= set(finding.rows.tolist())
 
 
 def test_equal_rows_are_for_the_other_check() -> None:
