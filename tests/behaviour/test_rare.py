@@ -12,6 +12,7 @@ import yaml
 from tests.made import plumbline, plumbline_here
 
 from plumbline.config import Paths
+from plumbline.kinds import Part
 from plumbline.stages.inputs import load_split
 
 STAGES = ("validate", "split", "normalize", "tune", "train", "evaluate")
@@ -63,3 +64,25 @@ def test_fewer_rows_of_a_class_than_folds(
     params["split"]["folds"] = 3
     (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     run(checkout, *STAGES[1:])
+
+
+def test_a_class_of_one_row_and_rows_without_a_class_go_through_the_graph(checkout: Path) -> None:
+    """Rows without a target leave out themselves and nothing else: the parts, and what the
+    preprocessor learned, are those of the data without them."""
+    rows_with(checkout, {"a": 150, "b": 90, "c": 1})
+    run(checkout, *STAGES, "explain", "drift", "export")
+    alone = pl.read_csv(checkout / "rare.csv")["label"].to_numpy() == "c"
+    before = load_split(Paths(checkout))
+    assert (before.part[alone] == Part.TRAIN).all()
+    learned = (checkout / "artifacts/prepared/preprocessor.json").read_bytes()
+
+    frame = pl.read_csv(checkout / "rare.csv")
+    gaps = frame.head(7).with_columns(pl.lit(None, pl.String).alias("label"), x0=pl.lit(1e6))
+    pl.concat([frame.head(100), gaps, frame.tail(-100)]).write_csv(checkout / "rare.csv")
+    done = plumbline(checkout, "init", "--data", "rare.csv", "--target", "label")
+    assert done.returncode == 0 and "missing in 7 rows, which are left out" in done.stdout
+    run(checkout, "validate", "split", "normalize")
+    after = load_split(Paths(checkout))
+    assert (after.part[100:107] == Part.UNUSED).all()
+    np.testing.assert_array_equal(np.delete(after.part, slice(100, 107)), before.part)
+    assert (checkout / "artifacts/prepared/preprocessor.json").read_bytes() == learned

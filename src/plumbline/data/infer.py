@@ -20,20 +20,23 @@ from plumbline.data.formats import Reading
 from plumbline.data.profile import ColumnProfile, profile_columns
 from plumbline.data.read import resident
 from plumbline.data.target import (
+    alone_note,
+    classes_of_one_row,
     count_texts,
     merged,
     positive_class,
-    refuse_alone,
+    refuse_ambiguous,
+    refuse_cut,
     refuse_test,
-    refuse_unlabeled,
     spelling_notes,
     task_of,
+    unlabeled,
 )
 from plumbline.data.text_profile import profile_texts
 from plumbline.data.tolerance import expect, rules
 from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, Task
-from plumbline.tables import CellFormat
+from plumbline.tables import MISSING, CellFormat
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 TIMES = (
@@ -87,8 +90,8 @@ def infer(
         unnamed: columns that had no name in the file.
 
     Raises:
-        DataError: a named column is missing; the target is constant, empty, or has a class of
-            one row; the test file does not fit.
+        DataError: a named column is missing; the target is constant, empty, or has fewer than
+            two classes of several rows; the test file does not fit.
     """
     names = raw.collect_schema().names()
     for key in ("target", "time", "group", "id"):
@@ -118,11 +121,14 @@ def infer(
     own = profile_columns(raw.select(target), {target: choices[target]}, file)[target]
     counts = count_texts(raw, own.reading.column(target))
     spelt = merged(counts)
-    task, note = task_of(own, own.reading.type, spelt, wishes.task, target, file)
-    refuse_unlabeled(raw, own, target, file)
+    alone = classes_of_one_row(counts, spelt)
+    task, note = task_of(own, own.reading.type, spelt, wishes.task, target, file, alone=bool(alone))
+    target_notes = [note, unlabeled(raw, own, target, file)]
     classes = tuple(spelt) if task.has_classes else ()
     if classes:
-        refuse_alone(counts, spelt, target, file)
+        if list(form.missing) == list(MISSING):  # nobody said which words are meant
+            refuse_ambiguous(raw, own, choices, counts, target, file)
+        target_notes.append(alone_note(alone, spelt, target, file))
         missing = CellFormat(missing=own.reading.format.missing)
         choices[target] = Choice(reading=Reading(type=ColumnType.CATEGORY, format=missing))
     both, spelled = raw, []
@@ -130,11 +136,13 @@ def infer(
         spelled = refuse_test(test, choices, target, spelt if classes else {}, test_file)
         both = pl.concat([raw, test.select(names)], how="vertical_relaxed")
     profiles = profile_columns(both, choices, file, at_once)
+    if test is None:
+        refuse_cut(raw, profiles, target, file)
     types = {name: profiles[name].reading.type for name in names}
     if wishes.time is not None and types[wishes.time] is ColumnType.CATEGORY:
         types[wishes.time] = ColumnType.TEXT  # ordered as text
     notes = {name: list(profiles[name].notes) for name in names}
-    notes[target] = [*own.notes, *filter(None, [note]), *spelled]
+    notes[target] = [*own.notes, *filter(None, target_notes), *spelled]
     if classes:
         notes[target] += spelling_notes(spelt)
         profiles[target] = replace(profiles[target], distinct=len(classes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -14,9 +13,11 @@ from plumbline.data.compatible import refuse_classes, refuse_unreadable
 from plumbline.data.profile import ColumnProfile, profile_columns
 from plumbline.errors import DataError, nearest
 from plumbline.kinds import ColumnType, Role, TargetKind, Task
+from plumbline.numbers import plural
 from plumbline.tables import CellFormat, Column
 
 MOST_CLASSES = 30  # a target of whole numbers with more different values is a regression
+INFINITE = r"(?i)^\s*[+-]?inf(inity)?\s*$"
 POSITIVE = frozenset(
     (
         *("1", "+", "+1", "true", "t", "yes", "y", "on", "ja", "j", "oui", "sí", "si", "sì", "sim"),
@@ -41,7 +42,7 @@ def refuse_test(
         spelt: class -> its spellings in the data; empty for a regression.
 
     Returns:
-        what is to be said of the target: classes that are spelled differently.
+        what is to be said of the target: rows without one, classes that are spelled differently.
     """
     columns = {name: choice.reading.column(name) for name, choice in choices.items()}
     if spelt:
@@ -49,25 +50,27 @@ def refuse_test(
         refuse_classes(column, test, file=file)
     refuse_unreadable(test, list(columns.values()), file=file)
     profile = profile_columns(test.select(target), {target: choices[target]}, file)[target]
-    refuse_unlabeled(test, profile, target, file)
+    if not profile.there:
+        raise DataError(
+            "no row of the test file has a target",
+            file=file,
+            where=f"column '{target}'",
+            hint="leave --test out: a part of the data is then held out as the test part; "
+            "`plumbline predict` answers rows without a target",
+        )
+    note = unlabeled(test, profile, target, file)
+    notes = [f"in the test file {note}"] if note else []
     if not spelt:
-        return []
+        return notes
     known = {cell for cells in spelt.values() for cell in cells}
     new = [cell for cell in count_texts(test, column)["value"] if cell not in known]
     if not new:
-        return []
+        return notes
     dtype = test.collect_schema()[target]
     pairs = test.select(written(column, dtype).alias("cell"), typed(column, dtype).alias("class"))
     meant = dict(pairs.filter(pl.col("cell").is_in(new)).unique().collect().iter_rows())
     listed = ", ".join(f"'{cell}' is '{meant[cell]}'" for cell in new[:5])
-    return [f"in the test file {listed}"]
-
-
-def _or_a_class(cells: Sequence[str]) -> str:
-    """What to do where the cells are values after all; infinity is none for a number."""
-    if not cells or any(re.fullmatch(r"[+-]?inf(inity)?", c.strip(), re.IGNORECASE) for c in cells):
-        return ""
-    return "; if the word is a class, pass --missing without it"
+    return [*notes, f"in the test file {listed}"]
 
 
 def task_of(
@@ -77,8 +80,14 @@ def task_of(
     wished: Task | None,
     target: str,
     file: str,
+    *,
+    alone: bool,
 ) -> tuple[Task, str | None]:
-    """The task that the target asks for, or the wished one; and what is to be said of it."""
+    """The task that the target asks for, or the wished one; and what is to be said of it.
+
+    Args:
+        alone: a value is that of one row. Among whole numbers that speaks against classes.
+    """
     where = f"column '{target}'"
     numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
     distinct = profile.distinct if numeric else len(spelt)
@@ -119,6 +128,9 @@ def task_of(
     if distinct == 2:
         return Task.BINARY, None
     if kind is ColumnType.INTEGER and distinct <= min(MOST_CLASSES, profile.there // 10):
+        if alone:
+            note = f"{distinct} whole numbers, one of them in one row alone, taken as numbers"
+            return Task.REGRESSION, f"{note}; --task multiclass takes them as classes"
         return Task.MULTICLASS, f"{distinct} whole numbers taken as classes; --task regression"
     if numeric:
         return Task.REGRESSION, None
@@ -132,34 +144,114 @@ def task_of(
     return Task.MULTICLASS, None
 
 
-def refuse_unlabeled(raw: pl.LazyFrame, profile: ColumnProfile, target: str, file: str) -> None:
-    """Rows without a target can be neither learned from nor scored on."""
+def unlabeled(raw: pl.LazyFrame, profile: ColumnProfile, target: str, file: str) -> str | None:
+    """What is to be said of rows without a target, which are neither learned from nor scored.
+
+    Raises:
+        DataError: a target is infinite: it is there, and cannot be learned.
+    """
     if not profile.missing:
-        return
-    column, dtype = profile.reading.column(target), raw.collect_schema()[target]
-    empty = raw.select(
-        typed(column, dtype).is_null().arg_true().alias("row"),
-        written(replace(column, format=CellFormat(missing=())), dtype)
-        .filter(typed(column, dtype).is_null())
-        .alias("cell"),
-    )
+        return None
+    empty = _empty(raw, profile, target)
+    infinite = empty.filter(pl.col("cell").str.contains(INFINITE)).head(1).collect()
+    if len(infinite):
+        row, cell = infinite.row(0)
+        raise DataError(
+            f"the target is infinite ('{cell}')",
+            file=file,
+            where=f"column '{target}', row {row}",
+            wanted="a number, or an empty cell",
+            hint="remove such rows, or write the largest number that can be",
+        )
     first = empty.head(5).collect()
     cells = [c for c in first["cell"].unique(maintain_order=True).to_list() if c is not None]
-    outside = ""
+    why = ""
     if not cells and first["row"][0] == profile.rows - profile.missing:
-        outside = f"; if they stand below the table, pass --footer {profile.missing}"
+        why = f"; if they stand below the table, pass --footer {profile.missing}"
     elif not cells and first["row"].to_list() == [0]:
-        outside = "; if it belongs to the header, pass --header-lines 2"
+        why = "; if it belongs to the header, pass --header-lines 2"
     shown = ", ".join(str(row) for row in first["row"])
     text = f"; cells {', '.join(map(repr, cells))} are taken as missing" if cells else ""
-    raise DataError(
-        f"the target is missing in {profile.missing:,} row{'s' if profile.missing > 1 else ''}",
-        file=file,
-        where=f"column '{target}'",
-        wanted="a value in every row",
-        got=f"none in row {shown}{' …' if profile.missing > 5 else ''} (counted from 0{text})",
-        hint=f"remove these rows, or fill them in{outside}" + _or_a_class(cells),
+    return (
+        f"missing in {plural(profile.missing, 'row')}, which are left out (row {shown}"
+        f"{' …' if profile.missing > 5 else ''}, counted from 0{text}){why}"
     )
+
+
+def refuse_cut(
+    raw: pl.LazyFrame, profiles: Mapping[str, ColumnProfile], target: str, file: str
+) -> None:
+    """Refuse a file whose last row ends before the target does: it was cut.
+
+    Raises:
+        DataError: the last row alone lacks the target and other columns that no other row lacks.
+    """
+    once = [name for name, profile in profiles.items() if profile.missing == 1]
+    if target not in once or len(once) < 2:
+        return
+    cells = [
+        typed(profiles[n].reading.column(n), raw.collect_schema()[n]).last().is_null().alias(n)
+        for n in once
+    ]
+    lacks = raw.select(cells).collect(engine="streaming").row(0, named=True)
+    others = [name for name in once if lacks[name] and name != target]
+    if lacks[target] and others:
+        raise DataError(
+            "the target is missing in 1 row, the last, and with it "
+            f"{plural(len(others), 'column')} that no other row lacks ('{others[0]}' is one): the "
+            "file may have been cut",
+            file=file,
+            where=f"column '{target}'",
+            hint="get the whole file, or remove its last row",
+        )
+
+
+def refuse_ambiguous(
+    raw: pl.LazyFrame,
+    profile: ColumnProfile,
+    choices: Mapping[str, Choice],
+    counts: pl.DataFrame,
+    target: str,
+    file: str,
+) -> None:
+    """Refuse a word that may be a class or a missing cell: as frequent as a class, and nowhere
+    among numbers or dates.
+
+    Raises:
+        DataError: names the word and both ways out.
+    """
+    if not profile.missing:
+        return
+    empty = _empty(raw, profile, target).drop_nulls("cell")
+    words = empty.group_by("cell").len("rows").sort("rows", "cell", descending=True).collect()
+    least = int(counts["rows"].min() or 0)  # type: ignore[arg-type]
+    dtypes = raw.collect_schema()
+    others = [
+        name
+        for name, choice in choices.items()
+        if name != target
+        and dtypes[name] == pl.String
+        and choice.reading.type in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
+    ]
+    for word, rows in words.filter(pl.col("rows") >= least).iter_rows():
+        among = [(pl.col(name).str.strip_chars() == word).any() for name in others]
+        if among and raw.select(pl.any_horizontal(among)).collect(engine="streaming").item():
+            continue
+        raise DataError(
+            f"'{word}' in {plural(rows, 'row')} of the target may be a class, or a missing cell",
+            file=file,
+            where=f"column '{target}'",
+            hint=f"pass --missing '{word}' if it is missing (such rows are left out), or --missing "
+            "without it if it is a class",
+        )
+
+
+def _empty(raw: pl.LazyFrame, profile: ColumnProfile, target: str) -> pl.LazyFrame:
+    """Row and cell, as it is written, of each row without a target."""
+    column, dtype = profile.reading.column(target), raw.collect_schema()[target]
+    missing = typed(column, dtype).is_null()
+    plain = written(replace(column, format=CellFormat(missing=())), dtype)
+    return raw.select(missing.arg_true().alias("row"), plain.filter(missing).alias("cell"))
 
 
 def count_texts(raw: pl.LazyFrame, column: Column) -> pl.DataFrame:
@@ -194,21 +286,35 @@ def spelling_notes(spelt: Mapping[str, list[str]]) -> list[str]:
     return [f"{', '.join(map(repr, names[:5]))} taken as one class" for names in several[:3]]
 
 
-def refuse_alone(
-    counts: pl.DataFrame, spelt: Mapping[str, list[str]], target: str, file: str
-) -> None:
-    """Refuse a class of one row."""
+def classes_of_one_row(counts: pl.DataFrame, spelt: Mapping[str, list[str]]) -> list[str]:
+    """The classes that a single row has."""
     rows = dict(counts.iter_rows())
-    alone = [name for name, texts in spelt.items() if sum(rows[t] for t in texts) < 2]
-    if alone:
+    return [name for name, texts in spelt.items() if sum(rows[t] for t in texts) < 2]
+
+
+def alone_note(
+    alone: Sequence[str], spelt: Mapping[str, list[str]], target: str, file: str
+) -> str | None:
+    """What is to be said of classes of one row, which cannot be learned from and tested on.
+
+    Raises:
+        DataError: no two other classes are left.
+    """
+    if not alone:
+        return None
+    if len(spelt) - len(alone) < 2:
         raise DataError(
             f"class '{alone[0]}' has one row, which cannot be both learned from and tested on",
             file=file,
             where=f"column '{target}'",
-            wanted="two rows or more in every class",
+            wanted="two rows or more in two classes",
             hint="add rows, merge the class with another, or leave the row out"
             + (f" ({len(alone)} classes are like that)" if len(alone) > 1 else ""),
         )
+    if len(alone) == 1:
+        return f"class '{alone[0]}' has one row: it trains and is never tested"
+    listed = ", ".join(f"'{name}'" for name in alone[:5]) + (" …" if len(alone) > 5 else "")
+    return f"{len(alone)} classes have one row each ({listed}): they train and are never tested"
 
 
 def positive_class(classes: tuple[str, ...], wished: str | None, file: str) -> str:

@@ -55,9 +55,10 @@ def expect(
         type=kind,
         role=role,
         format=_format(profile, kind, words),
-        missing=Missing(max=0.0, severity="critical")
-        if is_target
-        else Missing(max=_tolerance_share(share), severity="warning"),
+        missing=Missing(
+            max=0.0 if is_target and not share else _tolerance_share(share),
+            severity="critical" if is_target else "warning",
+        ),
         range=_range(profile, kind, role),
         values=Values(only=list(values), severity="critical" if is_target else "warning")
         if listed

@@ -13,7 +13,7 @@ from plumbline.kinds import IntArray, Part
 from plumbline.split.bag import bag_folds, networks_of, why_single
 from plumbline.split.folds import FOLDERS
 from plumbline.split.parts import SPLITTERS
-from plumbline.split.rows import SplitRows, hold, read_rows
+from plumbline.split.rows import SplitRows, hold, read_rows, with_target
 from plumbline.tables import NEVER, SplitIndex
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "hold",
     "make_split",
     "networks_of",
+    "over_all",
     "read_rows",
     "resolve",
     "why_single",
+    "with_target",
     "without",
 ]
 
@@ -106,4 +108,23 @@ def without(split: SplitIndex, rows: IntArray) -> SplitIndex:
     bag = None if split.bag is None else split.bag.copy()
     if bag is not None:
         bag[rows] = NEVER
+    return SplitIndex(part=part, folds=folds, bag=bag)
+
+
+def over_all(split: SplitIndex, numbers: IntArray, rows: int) -> SplitIndex:
+    """The split of some rows as one of the whole table, in which the others are UNUSED.
+
+    Args:
+        numbers: where each row of the split is in the table, ascending.
+        rows: of the table.
+    """
+    if len(numbers) == rows:
+        return split
+    part = np.full(rows, Part.UNUSED, dtype=np.uint8)
+    folds = np.full((rows, split.folds.shape[1]), Part.UNUSED, dtype=np.uint8)
+    part[numbers], folds[numbers] = split.part, split.folds
+    bag = None
+    if split.bag is not None:
+        bag = np.full(rows, NEVER, dtype=np.uint8)
+        bag[numbers] = split.bag
     return SplitIndex(part=part, folds=folds, bag=bag)

@@ -78,6 +78,39 @@ def read_rows(table: Table, schema: Schema, data: DataConfig, split: SplitConfig
     )
 
 
+def with_target(table: Table, schema: Schema) -> tuple[Table, IntArray]:
+    """The rows that have a target, which alone can be learned from and scored, and their numbers.
+
+    The same table where all have one.
+
+    Raises:
+        DataError: the test file has none.
+    """
+    target = pl.col(schema.target)
+    missing = target.is_null()
+    if not schema.classes:
+        missing |= target.is_nan()
+    flags = table.frame.select(missing.alias("missing")).collect(engine="streaming")
+    there = ~flags["missing"].fill_null(value=True).to_numpy()
+    numbers = np.flatnonzero(there).astype(np.int64)
+    if len(numbers) == table.rows:
+        return table, numbers
+    if table.test_rows and not there[-table.test_rows :].any():
+        raise DataError(
+            "no row of the test file has a target",
+            where=f"column '{schema.target}'",
+            hint="leave data.test_path out: a part of the data is then held out as the test part",
+        )
+    return (
+        Table(
+            frame=table.frame.filter(missing.fill_null(value=True).not_()),
+            rows=len(numbers),
+            test_rows=int(there[table.rows - table.test_rows :].sum()) if table.test_rows else 0,
+        ),
+        numbers,
+    )
+
+
 def hold(table: Table, data: DataConfig) -> Table:
     """The table read once into memory where it is small; else as it is, read anew each time.
 

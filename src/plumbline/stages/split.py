@@ -20,9 +20,11 @@ from plumbline.split import (
     hold,
     make_split,
     networks_of,
+    over_all,
     read_rows,
     resolve,
     why_single,
+    with_target,
     without,
 )
 from plumbline.split.summary import summarize
@@ -34,8 +36,9 @@ SHOWN = 5  # findings, and columns of one, that are printed
 
 def run(config: Config, paths: Paths) -> Report:
     """Split the rows, look for leaks, stop at a critical one whose policy is `fail`."""
-    table, schema = open_rows(paths.table, config.data.max_memory_mb)
-    table = hold(table, config.data)
+    whole, schema = open_rows(paths.table, config.data.max_memory_mb)
+    table, numbers = with_target(hold(whole, config.data), schema)
+    unlabeled = whole.rows - table.rows
     rows = read_rows(table, schema, config.data, config.split)
     settings = resolve(rows, config.split)
     split = make_split(rows, settings, config.seed)
@@ -57,7 +60,7 @@ def run(config: Config, paths: Paths) -> Report:
     _gate(leaks, report.relative_to(paths.root).as_posix())
 
     split = without(split, leaks.dropped_rows)
-    summary = summarize(rows, split, settings)
+    summary = {**summarize(rows, split, settings), "unlabeled": unlabeled}
     dropped = leaks.dropped_columns
     if settings.column is not None and settings.column in {c.name for c in schema.features}:
         dropped[settings.column] = "split.column: it says which part a row is in"
@@ -70,11 +73,12 @@ def run(config: Config, paths: Paths) -> Report:
     if split.bag is not None or single is not None:
         auto = config.train.bag == "auto"
         summary["bag"] = {"networks": split.networks, "single": single, "auto": auto}
-    _write(paths, split, {**summary, "dropped_columns": dropped})
+    _write(paths, over_all(split, numbers, whole.rows), {**summary, "dropped_columns": dropped})
     return Report(
         rows=[
             ("method", f"{settings.method}, {len(summary['folds'])} folds {settings.folds_method}"),
             *((name, f"{part['rows']:,} rows") for name, part in summary["parts"].items()),
+            *_unlabeled_line(unlabeled, schema.target),
             *_bag_lines(split, single),
             *(("leakage", text) for text in _verdict(leaks)),
         ],
@@ -97,6 +101,12 @@ def _bagged(
     except DataError as error:  # it speaks of split.folds
         return split, f"too few separate rows for {networks} folds ({error.what})"
     return replace(split, bag=folds), None
+
+
+def _unlabeled_line(rows: int, target: str) -> list[tuple[str, str]]:
+    if not rows:
+        return []
+    return [("left out", f"{rows:,} row{'s' if rows > 1 else ''} without '{target}'")]
 
 
 def _bag_lines(split: SplitIndex, single: str | None) -> list[tuple[str, str]]:

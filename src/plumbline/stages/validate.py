@@ -53,7 +53,7 @@ def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path)
         write_text(new / "index.html", results_page(outcomes, source.rows))
     page = folder / "index.html"
     if stopping:
-        raise _refusal(stopping, listed, config, page.relative_to(paths.root))
+        raise _refusal(stopping, listed, config, page.relative_to(paths.root), schema.target)
     with sealed_dir(paths.table) as new:
         write_rows(
             new,
@@ -96,7 +96,7 @@ def _result(outcomes: list[CheckResult], rows: int, stopped: bool) -> artifacts.
 
 
 def _refusal(
-    stopping: list[CheckResult], listed: pl.DataFrame, config: Config, page: Path
+    stopping: list[CheckResult], listed: pl.DataFrame, config: Config, page: Path, target: str
 ) -> GateError:
     """One message: the first failure with its file, column, row and value."""
     first = stopping[0]
@@ -114,11 +114,16 @@ def _refusal(
     return GateError(
         f"validation: {text}.",
         report=page,
-        hint=_hint(first),
+        hint=_hint(first, target),
     )
 
 
-def _hint(first: CheckResult) -> str:
+def _hint(first: CheckResult, target: str) -> str:
+    if first.column == target and first.problem.startswith("are missing"):
+        return (
+            f"Fill them in, or allow it in expectations.yaml (columns.{target}.missing.max): rows "
+            "without a target are left out"
+        )
     if first.problem.endswith(KINDS[ColumnType.IMAGE]):
         return "Replace the files, or clear the cells, and run `plumbline init` again"
     if first.column and first.problem.startswith(

@@ -213,9 +213,12 @@ def test_infinite_numbers_are_missing_and_said(cell: str) -> None:
     assert "2 infinite values taken as missing" in result.notes["x"]
 
 
-def test_an_infinite_target_is_refused() -> None:
-    raw = raw_table({"x": range(N), "t": [*[i * 1.5 for i in range(N - 1)], "inf"]})
-    with pytest.raises(DataError, match=r"target is missing.*inf"):
+@pytest.mark.parametrize("cell", ["inf", "-Inf", "Infinity"])
+@pytest.mark.parametrize("before", [0, 10])
+def test_an_infinite_target_is_refused(cell: str, before: int) -> None:
+    cells = [*([""] * before), *(i * 1.5 for i in range(N - before - 1)), cell]
+    raw = raw_table({"x": range(N), "t": cells})
+    with pytest.raises(DataError, match=rf"row {N - 1}: the target is infinite \('{cell}'\)"):
         infer(raw, FormatConfig(), Wishes(target="t"), file="a.csv")
 
 
@@ -227,11 +230,23 @@ def test_an_infinite_target_is_refused() -> None:
     ],
 )
 def test_rows_without_a_target_at_an_end_may_be_no_rows(cells: list[object], text: str) -> None:
-    with pytest.raises(DataError, match=text):
-        inferred_target(cells)
-    with pytest.raises(DataError, match="target is missing") as refused:
-        inferred_target([*range(N // 2), "", *range(N // 2)])
-    assert "--footer" not in str(refused.value) and "--header-lines" not in str(refused.value)
+    assert text in inferred_target(cells).notes["t"]
+    note = inferred_target([*range(N // 2), "", *range(N // 2)]).notes["t"]
+    assert f"missing in 1 row, which are left out (row {N // 2}, counted from 0)" in note
+    assert "--footer" not in note and "--header-lines" not in note
+
+
+def test_a_last_row_that_was_cut_is_refused() -> None:
+    whole = {"x": list(range(N)), "z": [*range(N - 1), ""], "t": [*range(N - 1), ""]}
+    with pytest.raises(DataError, match=r"1 row, the last, and with it 1 column .*'z'.* cut"):
+        infer(raw_table(whole), FormatConfig(), Wishes(target="t"), file="a.csv")
+    whole["z"][3] = ""  # others lack it too
+    infer(raw_table(whole), FormatConfig(), Wishes(target="t"), file="a.csv")
+
+
+def test_a_target_with_gaps_may_have_as_many_again() -> None:
+    missing = inferred_target([*range(N - 6), *[""] * 6]).expectations.columns["t"].missing
+    assert missing is not None and missing.max == 0.17 and missing.severity == "critical"
 
 
 # -- words for missing
@@ -272,9 +287,30 @@ def test_default_words_in_a_category_are_said_and_can_be_kept() -> None:
     form = FormatConfig(missing=[])
     kept = infer(raw_table({"x": cells}), form, Wishes(target="y"), file="a.csv")
     assert kept.profiles["x"].missing == 0
-    target = raw_table({"x": cells})
-    with pytest.raises(DataError, match=r"'NA' are taken as missing.*--missing"):
-        infer(target, FormatConfig(), Wishes(target="x"), file="a.csv")
+
+
+def test_a_word_that_may_be_a_class_or_a_missing_target_is_asked_about() -> None:
+    cells = ["NA", "EU", "AS"] * 20
+    table = raw_table({"x": cells})
+    with pytest.raises(DataError, match=r"'NA' in 20 rows .* may be a class.*--missing 'NA'"):
+        infer(table, FormatConfig(), Wishes(target="x"), file="a.csv")
+    said = infer(table, FormatConfig(missing=["NA"]), Wishes(target="x"), file="a.csv")
+    assert said.expectations.schema.classes == ("AS", "EU")
+    assert "missing in 20 rows, which are left out" in said.notes["x"]
+    kept = infer(table, FormatConfig(missing=[]), Wishes(target="x"), file="a.csv")
+    assert set(kept.expectations.schema.classes) == {"AS", "EU", "NA"}
+
+
+def test_a_word_that_is_missing_among_numbers_is_missing_in_the_target() -> None:
+    table = raw_table({"x": ["NA", "EU", "AS"] * 20, "z": ["NA", *range(59)]})
+    result = infer(table, FormatConfig(), Wishes(target="x"), file="a.csv")
+    assert result.expectations.schema.classes == ("AS", "EU")
+
+
+def test_a_rare_word_is_missing_in_the_target() -> None:
+    table = raw_table({"x": ["NA", *["EU", "AS"] * 30]})
+    result = infer(table, FormatConfig(), Wishes(target="x"), file="a.csv")
+    assert result.expectations.schema.classes == ("AS", "EU")
 
 
 # -- dates
@@ -483,13 +519,6 @@ def test_two_digit_years_that_nothing_tells_are_said() -> None:
 def test_a_date_is_no_target() -> None:
     with pytest.raises(DataError, match=r"column 't': a date is neither a class nor a number"):
         inferred_target(days(dt.date(2023, 1, 1), 84, "%Y-%m-%d") * 3)
-
-
-@pytest.mark.parametrize("cell", ["inf", "-Inf", "Infinity"])
-def test_an_infinite_target_is_not_offered_as_a_class(cell: str) -> None:
-    with pytest.raises(DataError, match="taken as missing") as caught:
-        inferred_target([*(i / 7 for i in range(50)), cell])
-    assert "--missing" not in str(caught.value)
 
 
 @pytest.mark.parametrize("seconds", ["", ":00"])

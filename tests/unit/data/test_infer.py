@@ -113,6 +113,24 @@ def test_targets_that_cannot_be_learned(target: list[object], words: str) -> Non
         inferred(frame(y=target, x=list(range(N))))
 
 
+def test_a_class_of_one_row_among_others_trains() -> None:
+    result = inferred(frame(y=["a", "b"] * 29 + ["b", "c"], x=list(range(N))))
+    assert set(result.expectations.schema.classes) == {"a", "b", "c"}
+    assert "class 'c' has one row: it trains and is never tested" in result.notes["y"]
+    several = inferred(frame(y=["a", "b"] * 29 + ["d", "c"], x=list(range(N))))
+    assert "2 classes have one row each ('c', 'd'): they train" in several.notes["y"]
+
+
+def test_whole_numbers_of_which_one_comes_once_are_numbers() -> None:
+    """Counts have a tail, classes have none."""
+    counts = [*[0, 1, 2] * 19, 0, 1, 9]
+    result = inferred(frame(y=counts, x=list(range(N))))
+    assert result.expectations.task == Task.REGRESSION
+    assert "4 whole numbers, one of them in one row alone" in result.notes["y"]
+    wished = inferred(frame(y=counts, x=list(range(N))), task=Task.MULTICLASS)
+    assert set(wished.expectations.schema.classes) == {"0", "1", "2", "9"}
+
+
 def test_a_misspelt_target_is_told_the_nearest() -> None:
     with pytest.raises(DataError, match="Did you mean 'diagnosis'"):
         inferred(frame(diagnosis=["a", "b"] * 30), target="diagnosys")

@@ -62,8 +62,13 @@ def test_a_regression_on_truth_values_takes_numbers_alone() -> None:
 
 
 def test_a_row_without_a_target_is_counted_in_its_own_file() -> None:
-    with pytest.raises(DataError, match=r"t\.csv.*none in row 1 "):
-        inferred(frame(("a", "b"), 60), frame(("a", ""), 2))
+    result = inferred(frame(("a", "b"), 60), frame(("a", ""), 2))
+    assert "in the test file missing in 1 row, which are left out (row 1," in result.notes["y"]
+
+
+def test_a_test_file_without_any_target_is_refused() -> None:
+    with pytest.raises(DataError, match=r"t\.csv.*no row of the test file has a target.*predict"):
+        inferred(frame(("a", "b"), 60), frame(("", ""), 2))
 
 
 @pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0", "nr"])

@@ -162,6 +162,10 @@ def _split_part(reports: Reports) -> Subsection:
             rows = whole(pick(summary, "parts", part, "rows"))
             share = real(pick(summary, "parts", part, "share"))
             metadata.append((f"{words_of} rows", f"{number(rows)} ({percent(share)})"))
+        unlabeled = whole(summary.get("unlabeled"))
+        if unlabeled:
+            word = f"{plural(unlabeled, 'row')} without a target"
+            metadata.append(("left out", Status(state="warn", word=word)))
         blocks.append(Metadata(metadata))
     drawn = split_figure(summary) if isinstance(summary, dict) else None
     if drawn is not None:
