@@ -44,6 +44,18 @@ def group_codes(values: NDArray[np.uint64] | IntArray) -> IntArray:
     return codes[first]
 
 
+COINCIDENCE = 10.0  # times that a row occurs on average, from which equality says nothing
+
+
+def are_profiles(code: IntArray) -> bool:
+    """Whether equal rows are no copies but rows that agree in few features of few values.
+
+    Args:
+        code: number of each row, from 0 on; equal rows share one.
+    """
+    return len(code) >= COINCIDENCE * (int(code.max(initial=-1)) + 1)
+
+
 def different(values: NDArray[np.uint64]) -> int:
     """How many different values there are."""
     ordered = np.sort(values)

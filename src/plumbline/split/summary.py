@@ -8,8 +8,10 @@ import numpy as np
 
 from plumbline.config.data import SplitConfig
 from plumbline.kinds import ByteArray, IntArray, Part
+from plumbline.preprocessing.duplicates import are_profiles, group_codes
 from plumbline.split.allocate import units_per_label
 from plumbline.split.ordered import time_order
+from plumbline.split.parts import units_of
 from plumbline.split.rows import SplitRows
 from plumbline.tables import SplitIndex
 
@@ -46,6 +48,7 @@ def summarize(rows: SplitRows, split: SplitIndex, config: SplitConfig) -> dict[s
         "duplicates": {
             "copies": int(rows.rows - (rows.duplicate.max() + 1)),
             "kept_together": config.keep_duplicates_together
+            and not are_profiles(rows.duplicate)
             and config.method not in ("time", "predefined"),
         },
         "order": _order(rows, split),
@@ -70,7 +73,8 @@ def _target(rows: SplitRows, mask: np.ndarray[Any, Any]) -> dict[str, Any]:
 def _classes(rows: SplitRows, part: ByteArray, config: SplitConfig) -> dict[str, Any]:
     """Rare classes, and classes that training lacks (a split in time cannot prevent it)."""
     own = slice(0, rows.own)
-    units = units_per_label(rows.duplicate[own], rows.label[own])
+    unit = group_codes(units_of(rows, config, grouped=False)[own])
+    units = units_per_label(unit, rows.label[own])
     rare = np.flatnonzero((units > 0) & (units < max(len(NAMED), config.folds)))
     labels = len(rows.label_names)
     counts = np.bincount(rows.label[part == Part.TRAIN], minlength=labels)

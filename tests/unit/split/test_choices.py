@@ -12,7 +12,14 @@ import pytest
 from plumbline.config.data import DataConfig, SplitConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ColumnType, Part, Role, Task
-from plumbline.split import SplitRows, make_split, read_rows, without
+from plumbline.split import (
+    SplitRows,
+    make_split,
+    over_all,
+    read_rows,
+    with_target,
+    without,
+)
 from plumbline.split.summary import summarize
 from plumbline.tables import Column, Schema, Table
 
@@ -259,3 +266,78 @@ def test_the_summary_counts_what_the_split_did() -> None:
     assert summary["classes"]["rare"] == {"rare": 2}
     assert summary["groups"]["in_two_parts"] > 0
     assert np.sum(summary["order"]["parts"]) == 120
+
+
+# -- rows without a target
+
+DATA = DataConfig(name="t", path="t.csv", target="y", task=Task.BINARY, positive="b")
+
+
+def gaps(values: list[Any], kind: ColumnType, test_rows: int = 0) -> tuple[Table, Schema]:
+    task = Task.REGRESSION if kind is ColumnType.NUMBER else Task.BINARY
+    frame = pl.LazyFrame({"x": list(range(len(values))), "y": values})
+    x = Column(name="x", type=ColumnType.INTEGER, role=Role.FEATURE)
+    labels = () if kind is ColumnType.NUMBER else ("a", "b")
+    y = Column(name="y", type=kind, role=Role.TARGET, labels=labels)
+    return (
+        Table(frame=frame, rows=len(values), test_rows=test_rows),
+        Schema(columns=(x, y), task=task, classes=labels),
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([None, "a", "b", None, *["a", "b"] * 30], ColumnType.CATEGORY),
+        ([None, 1.0, 2.0, float("nan"), *map(float, range(60))], ColumnType.NUMBER),
+    ],
+)
+def test_rows_without_a_target_are_in_no_part_and_change_no_other(
+    values: list[Any], kind: ColumnType
+) -> None:
+    table, numbers = with_target(*gaps(values, kind))
+    assert numbers.tolist() == [1, 2, *range(4, 64)]
+    schema = gaps(values, kind)[1]
+    rows = read_rows(table, schema, DATA, SplitConfig())
+    split = make_split(rows, SplitConfig(), 0)
+    whole = over_all(replace(split, bag=np.zeros(62, np.uint8)), numbers, 64)
+    assert (whole.part[[0, 3]] == Part.UNUSED).all() and (whole.folds[[0, 3]] == Part.UNUSED).all()
+    np.testing.assert_array_equal(whole.part[numbers], split.part)
+    np.testing.assert_array_equal(whole.folds[numbers], split.folds)
+    assert whole.networks == 1
+    assert not set(numbers) ^ set(np.concatenate([whole.rows(p) for p in Part if p]).tolist())
+
+
+def test_the_test_file_keeps_its_rows_with_a_target() -> None:
+    given = gaps(["a", "b"] * 20 + [None, "a", "b", None], ColumnType.CATEGORY, test_rows=4)
+    table, numbers = with_target(*given)
+    assert (table.rows, table.test_rows) == (42, 2) and numbers[-1] == 42
+    with pytest.raises(DataError, match="no row of the test file has a target"):
+        with_target(*gaps(["a", "b"] * 20 + [None, None], ColumnType.CATEGORY, test_rows=2))
+
+
+def test_all_rows_are_the_same_table() -> None:
+    table, schema = gaps(["a", "b"] * 20, ColumnType.CATEGORY)
+    assert with_target(table, schema)[0] is table
+
+
+# -- few features of few values
+
+
+def test_rows_that_agree_in_few_values_stand_alone() -> None:
+    """As of the passengers of the Titanic by class, sex and age."""
+    rng = np.random.default_rng(0)
+    profile = rng.integers(0, 14, 1316)
+    label = (rng.random(1316) < 0.2 + 0.04 * profile).astype(np.int64)
+    rows = replace(rows_with(0, 1316), label=label, label_names=("a", "b"), duplicate=profile)
+    split = make_split(rows, SplitConfig(), 0)
+    for part in (Part.TRAIN, Part.VAL, Part.TEST):
+        assert len(np.unique(profile[split.part == part])) == 14
+    assert summarize(rows, split, SplitConfig())["duplicates"]["kept_together"] is False
+
+
+def test_copies_stay_together() -> None:
+    duplicate = np.arange(1200) // 4
+    rows = replace(rows_with(0, 1200), duplicate=duplicate)
+    split = make_split(rows, SplitConfig(), 0)
+    assert (split.part.reshape(-1, 4) == split.part[::4, None]).all()
