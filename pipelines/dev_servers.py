@@ -19,6 +19,7 @@ from types import MappingProxyType
 import yaml
 
 from pipelines.mlflow_pages import last_run_pages, tracking_server, without_password
+from pipelines.prefect_api import LOGIN, SERVER_LOGIN, ask
 from pipelines.services import HOST, Service, fetch, running, start, stop
 from plumbline import telemetry
 from plumbline.config.ports import MLFLOW_PORT, PORTS, PREFECT_PORT
@@ -76,16 +77,15 @@ def start_worker(root: Path, server_only: Mapping[str, str] | None = None) -> st
         server_only: variables of the server that the worker has no need of.
     """
     variables = _server(root, server_only or {})
-    api = variables["PREFECT_API_URL"]
     again, begun = running(run_folder(root), WORKER) is not None, datetime.now(UTC)
     service = Service(
         name=WORKER,
         command=[str(BIN / "prefect"), *WORK],
-        healthy=lambda: again or _online(api, begun),
+        healthy=lambda: again or _online(variables, begun),
     )
     start(run_folder(root), service, variables, root)
     _register(variables, root)
-    return without_password(api)
+    return without_password(variables["PREFECT_API_URL"])
 
 
 def _register(variables: Mapping[str, str], root: Path) -> None:
@@ -95,7 +95,7 @@ def _register(variables: Mapping[str, str], root: Path) -> None:
     _prefect(variables, root, *limit)
     name = yaml.safe_load((root / AUTOMATIONS).read_text(encoding="utf-8"))["name"]
     wanted = {"automations": {"name": {"any_": [name]}}}
-    if fetch(f"{variables['PREFECT_API_URL']}/automations/filter", wanted) == []:
+    if ask(variables, "/automations/filter", wanted) == []:
         _prefect(variables, root, "automation", "create", "--from-file", AUTOMATIONS)
 
 
@@ -167,6 +167,8 @@ def environment(root: Path) -> dict[str, str]:
             [str(root), *filter(None, [os.environ.get("PYTHONPATH", "")])]
         ),
     }
+    if os.environ.get(SERVER_LOGIN):  # the server of this machine asks for it
+        variables.setdefault(LOGIN, os.environ[SERVER_LOGIN])
     record = running(run_folder(root), SERVER)
     if "PREFECT_API_URL" not in os.environ and record is not None:
         variables["PREFECT_API_URL"] = f"http://{HOST}:{record.port}/api"
@@ -178,12 +180,14 @@ def _server(root: Path, more: Mapping[str, str] = MappingProxyType({})) -> dict[
     variables = environment(root)
     if "PREFECT_API_URL" in os.environ:
         api = os.environ["PREFECT_API_URL"].rstrip("/")
-        if fetch(f"{api}/health") is None:
+        variables = {**variables, "PREFECT_API_URL": api}
+        if ask(variables, "/health") is None:
             raise StorageError(
                 f"no Prefect server answers at {without_password(api)}",
                 hint="start it, or unset PREFECT_API_URL to use one on this machine",
             )
-        return {**variables, "PREFECT_API_URL": api}
+        ask(variables, "/work_pools/filter", {"limit": 1})  # refuses where the login is not right
+        return variables
     port = port_of(PREFECT_PORT, os.environ)
     api = f"http://{HOST}:{port}/api"
     server = Service(
@@ -215,9 +219,9 @@ def _prefect(variables: Mapping[str, str], root: Path, *arguments: str) -> None:
         )
 
 
-def _online(api: str, since: datetime) -> bool:
+def _online(variables: Mapping[str, str], since: datetime) -> bool:
     """Whether a worker reported to the pool; one that ended lately still counts as online."""
-    workers = fetch(f"{api}/work_pools/{POOL}/workers/filter", {}) or []
+    workers = ask(variables, f"/work_pools/{POOL}/workers/filter", {}) or []
     return any(datetime.fromisoformat(one["last_heartbeat_time"]) > since for one in workers)
 
 

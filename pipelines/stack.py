@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from pipelines.dev_servers import (
     start_mlflow,
     start_worker,
 )
+from pipelines.prefect_api import LOGIN, SERVER_LOGIN
 from pipelines.services import HOST, Service, fetch, running, start
 from plumbline.config import Paths, load_config
 from plumbline.config.ports import (
@@ -76,6 +78,8 @@ def up(root: Path) -> None:
     password = _start_postgres(root, place / "postgres", port)
     keys = _start_objects(root, place)
     settings |= keys
+    if login := os.environ.get(SERVER_LOGIN):
+        settings[LOGIN] = login
     _write_settings(place / SETTINGS, settings)
     database = f"{postgres.USER}:{quote(password)}@{HOST}:{port}"
     _say("MLflow …")
@@ -223,7 +227,7 @@ def _write_settings(file: Path, settings: Mapping[str, str]) -> None:
 
 def _export(setting: tuple[str, str]) -> str:
     name, value = setting
-    return f"export {name}='{value}'"  # addresses and keys have no quotes
+    return f"export {name}={shlex.quote(value)}"
 
 
 def _write_private(file: Path, content: str) -> None:

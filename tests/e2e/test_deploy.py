@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
+from pipelines.services import running
 from tests.e2e.conftest import environment, run, set_params
 from tests.made import free_port
 
@@ -20,13 +23,18 @@ pytestmark = pytest.mark.e2e
 LOCAL = ("python", "-m", "pipelines.dev_servers")
 
 
+LOGIN = "watch:it's a secret"
+WITH_LOGIN = ("env", f"PREFECT_SERVER_API_AUTH_STRING={LOGIN}")
+
+
 @pytest.fixture
 def deployed(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A copy of the run checkout with server and worker up, and the API's address."""
+    """A copy of the run checkout with server and worker up, and the API's address; the server asks
+    for a login."""
     port = free_port()
     monkeypatch.setenv("PLUMBLINE_PREFECT_PORT", str(port))
     monkeypatch.setenv("PLUMBLINE_MLFLOW_PORT", str(free_port()))
-    done = run(copy, *LOCAL, "deploy")
+    done = run(copy, *WITH_LOGIN, *LOCAL, "deploy")
     assert f"http://127.0.0.1:{port}" in done.stdout
     yield copy, f"http://127.0.0.1:{port}/api"
     run(copy, *LOCAL, "deploy-down")
@@ -34,7 +42,9 @@ def deployed(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
 
 def ask(url: str, content: Any = None) -> Any:
     data = None if content is None else json.dumps(content).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    login = base64.b64encode(LOGIN.encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
+    request = urllib.request.Request(url, data, headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 
@@ -83,15 +93,28 @@ def test_the_worker_runs_the_deployment_and_nothing_stays(deployed: tuple[Path, 
     deployment = ask(f"{api}/deployments/name/training/weekly-training")
     assert [one["schedule"]["cron"] for one in deployment["schedules"]] == ["0 3 * * 1"]
     assert str(copy) not in (copy / "prefect.yaml").read_text()
+    wanted = yaml.safe_load((copy / "infra" / "automations.yaml").read_text())["name"]
+    automations = [one["name"] for one in ask(f"{api}/automations/filter", {})]
+    assert automations.count(wanted) == 1
 
+    record = running(copy / ".plumbline" / "run", "prefect-worker")
+    assert record is not None
+    (worker,) = psutil.Process(record.pid).children()
+    worker.kill()  # another takes its place
     (copy / "reports" / "index.html").unlink()
     state = wait_for(api, trigger(api), "COMPLETED", "FAILED", "CRASHED")
     assert (state["type"], state["message"]) == ("COMPLETED", "ran report")
     assert "up to date" in run(copy, "dvc", "status").stdout
 
-    before = settled(copy, 2)  # the server and the worker; what the run started has ended
-    run(copy, *LOCAL, "deploy")  # again: nothing new
-    assert settled(copy, 2) == before
+    # server and worker, and what watches each; what the run started has ended
+    before = settled(copy, 4)
+    run(copy, *WITH_LOGIN, *LOCAL, "deploy")  # again: nothing new
+    assert settled(copy, 4) == before
+    assert len(ask(f"{api}/automations/filter", {})) == len(automations)
+    other = ("env", f"PREFECT_API_URL={api}", "PREFECT_API_AUTH_STRING=watch:another")
+    refused = run(copy, *other, *LOCAL, "worker", code=2).stderr
+    assert "the Prefect server refuses the login" in refused
+    assert "PREFECT_API_AUTH_STRING" in refused and "another" not in refused
 
     set_params(copy, {"tune": {"trials": 100}})  # it is still at it when all is ended
     flow_run = trigger(api, force=True, targets=["tune"])

@@ -30,7 +30,7 @@ def check_services(paths: Paths) -> Sequence[Examination]:
         words = f"{name} ended {_times(ends)}" if ends else name
         log = f".plumbline/run/{name}.log"
         if len(ends) >= OFTEN:
-            results += wrong(f"{words}: it keeps ending, and is started again. {log} says why")
+            results += wrong(f"{words}; it is started again each time. {log} says why it ends")
         else:
             alive.append(f"{words} and was started again ({log})" if ends else words)
     if ended:
@@ -52,7 +52,7 @@ def _times(ends: Sequence[Mapping[str, Any]]) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(last["time"]))
     if len(ends) == 1:
         return f"{last['how']} at {clock}"
-    return f"{plural(len(ends), 'time')} within the last hour, last {last['how']} at {clock},"
+    return f"{plural(len(ends), 'time')} within the last hour, last {last['how']} at {clock}"
 
 
 def _ends(file: Path) -> list[dict[str, Any]]:
