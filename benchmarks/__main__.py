@@ -38,6 +38,7 @@ MODULES = (
     "out_of_distribution",
     "page",
     "serving",
+    "steady",
     "monitoring",
 )
 ROOT = Path(__file__).resolve().parents[1]

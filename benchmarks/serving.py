@@ -26,7 +26,6 @@ import numpy as np
 import polars as pl
 import psutil  # type: ignore[import-untyped]
 
-from benchmarks import steady
 from benchmarks.predict import TRAINING_ROWS, make_version
 from benchmarks.result import Figure, Result, Table, times
 from benchmarks.size import make_rows
@@ -91,24 +90,15 @@ def run() -> Result:
             empty = ask(server, requests)
             empty_rate = crowd(server, requests)
         measured = {which: measure(folder, which, row, requests) for which in VERSIONS}
-        promote = steady.make_registry(folder, "bagged")
-        with started(folder, "champion", "", row) as server:
-            under = server
-            loaded = steady.load(server.port, server.body, lambda: under.process_megabytes, promote)
     notes = [
         "client and server share the machine's cores; plumbline serve logs every request, "
         "mlflow models serve logs none",
         "the bag is what the defaults make of these 20,000 rows, with its out-of-distribution "
         "scores; the MLP has none",
     ]
-    if os.sched_getscheduler(0) in (os.SCHED_RR, os.SCHED_FIFO):
-        notes.append(
-            "run in the real-time class (`chrt`), clients and all servers alike: others used the "
-            "machine's cores meanwhile"
-        )
     return Result(
         title="Serving",
-        figures=[*figures(measured, empty), *steady.figures(loaded)],
+        figures=figures(measured, empty),
         tables=[
             Table(
                 title="One raw row of 30 columns per request",
@@ -125,10 +115,19 @@ def run() -> Result:
                     *(line for which, own in measured.items() for line in lines(which, own)),
                 ],
             ),
-            steady.table(loaded),
         ],
-        notes=notes,
+        notes=[*notes, *scheduling()],
     )
+
+
+def scheduling() -> list[str]:
+    """The note of a run that others did not slow down."""
+    if os.sched_getscheduler(0) not in (os.SCHED_RR, os.SCHED_FIFO):
+        return []
+    return [
+        "run in the real-time class (`chrt`), clients and all servers alike: others used the "
+        "machine's cores meanwhile"
+    ]
 
 
 def measure(folder: Path, which: str, row: dict[str, Any], requests: int) -> Measured:

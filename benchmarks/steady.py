@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,15 +19,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from benchmarks.result import Figure, Table
+from benchmarks.predict import TRAINING_ROWS
+from benchmarks.result import Figure, Result, Table
+from benchmarks.serving import JSON, scheduling, started
+from benchmarks.size import make_rows
 
 SECONDS, CONNECTIONS = 600.0, 4
 CHANGES, SETTLED = 10, 5.0  # seconds after each, in which what was replaced is given back
 WAIT = 60.0
 GROWTH_MB, CHANGES_MB = 10.0, 2.0
 NAME = "made"
-JSON = {"content-type": "application/json"}
+
+
+def run() -> Result:
+    """Make a version, start the service, ask it."""
+    from benchmarks.bagged import make_bagged_version  # heavy
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_rows(folder / "rows.parquet", TRAINING_ROWS)
+        make_bagged_version(folder)
+        row = pl.read_parquet(folder / "rows.parquet", n_rows=1).drop("y").to_dicts()[0]
+        promote = make_registry(folder, "bagged")
+        with started(folder, "champion", "", row) as server:
+            measured = load(server.port, server.body, lambda: server.process_megabytes, promote)
+    return Result(
+        title="Serving while the champion changes",
+        figures=figures(measured),
+        tables=[table(measured)],
+        notes=[
+            "the default bag of [Serving](#serving), one raw row of 30 columns per request, every "
+            "request logged",
+            *scheduling(),
+        ],
+    )
 
 
 def make_registry(folder: Path, version: str) -> Callable[[str], None]:

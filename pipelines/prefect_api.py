@@ -32,6 +32,7 @@ def ask(variables: Mapping[str, str], path: str, content: Any = None) -> Any:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code not in (401, 403):
             return None
         raise StorageError(

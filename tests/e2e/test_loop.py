@@ -104,6 +104,13 @@ class Stack:
         result: dict[str, Any] = ask(alias)["model_version"]
         return result
 
+    def answers(self, question: Callable[[], Any]) -> Any:
+        """What it answers; None while it does not."""
+        try:
+            return question()
+        except OSError:  # also what is answered with 500
+            return None
+
     def served(self) -> str:
         return str(ask(f"{self.service}/ready")["version"])
 
@@ -246,3 +253,15 @@ def test_a_retraining_that_was_killed_with_its_worker_is_done_again(stack: Stack
     assert stack.champion()["version"] in ("2", "3", "4")
     champion = f"demand/{stack.champion()['version']}"
     stack.wait(lambda: stack.served() == champion, seconds=120)
+
+
+def test_postgresql_is_killed_and_all_that_stands_on_it_goes_on(stack: Stack) -> None:
+    record = running(stack.folder / ".plumbline" / "run", "postgres")
+    assert record is not None
+    before = stack.champion()
+    (server,) = psutil.Process(record.pid).children()
+    server.kill()
+    stack.send(month(stack, 8))  # the service needs neither registry nor Prefect
+    stack.wait(lambda: postgres.is_ready(int(os.environ["PLUMBLINE_POSTGRES_PORT"])), seconds=120)
+    stack.wait(lambda: stack.answers(stack.champion) == before, seconds=120)
+    assert stack.monitor()["state"]["type"] == "COMPLETED"
