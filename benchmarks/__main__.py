@@ -24,6 +24,7 @@ MODULES = (
     "defaults",
     "quality",
     "wins",
+    "unseen",
     "tuning",
     "texts",
     "fashion",

@@ -187,7 +187,8 @@ def normalized(data: Opened) -> Task:
     )
     frame = table.frame.select(c.name for c in schema.features).collect().to_pandas()
     for column in frame.select_dtypes("object").columns:
-        frame[column] = frame[column].astype("category")
+        texts = frame[column].map(str, na_action="ignore")  # truth values with gaps are objects
+        frame[column] = texts.astype("category")
     for column in frame.select_dtypes("datetime").columns:
         frame[column] = frame[column].astype("int64")
     y = np.empty(table.rows, dtype=np.float64)

@@ -37,8 +37,9 @@ CAUSES = {
     "iris": "a test part of 30 rows: one row is .033",
     "adult_1000": "less than the seeds differ",
     "ames": "three sales of unfinished houses on one split. The largest of all houses, sold for "
-    "160,000, is predicted at 664,000, since its area is extended linearly beyond every training "
-    "row; without the three the error is 17,500. On the other split it is behind by one percent",
+    "160,000, is predicted at 664,000, and at 639,000 where each of its numbers is cut at the "
+    "training rows' largest: every number of it says that it is dear. Without the three the error "
+    "is 17,500. On the other split it is behind by one percent",
     "bike_sharing_1000": "probably the hours of working and of other days, which 600 rows hardly "
     "show a network; of 10,000 rows it is ahead",
     "covtype_1000": "probably seven classes and forty soils in 600 rows; ahead of 10,000 rows",
