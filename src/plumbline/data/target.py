@@ -189,10 +189,8 @@ def refuse_cut(
     once = [name for name, profile in profiles.items() if profile.missing == 1]
     if target not in once or len(once) < 2:
         return
-    cells = [
-        typed(profiles[n].reading.column(n), raw.collect_schema()[n]).last().is_null().alias(n)
-        for n in once
-    ]
+    dtypes = raw.collect_schema()
+    cells = [_plain(profiles[n], n, dtypes[n]).last().is_null().alias(n) for n in once]
     lacks = raw.select(cells).collect(engine="streaming").row(0, named=True)
     others = [name for name in once if lacks[name] and name != target]
     if lacks[target] and others:
@@ -248,10 +246,18 @@ def refuse_ambiguous(
 
 def _empty(raw: pl.LazyFrame, profile: ColumnProfile, target: str) -> pl.LazyFrame:
     """Row and cell, as it is written, of each row without a target."""
-    column, dtype = profile.reading.column(target), raw.collect_schema()[target]
-    missing = typed(column, dtype).is_null()
-    plain = written(replace(column, format=CellFormat(missing=())), dtype)
-    return raw.select(missing.arg_true().alias("row"), plain.filter(missing).alias("cell"))
+    dtype = raw.collect_schema()[target]
+    missing = typed(profile.reading.column(target), dtype).is_null()
+    return raw.select(
+        missing.arg_true().alias("row"),
+        _plain(profile, target, dtype).filter(missing).alias("cell"),
+    )
+
+
+def _plain(profile: ColumnProfile, name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column's cells as they are written, null where nothing is: words for "missing" too."""
+    column = profile.reading.column(name)
+    return written(replace(column, format=CellFormat(missing=())), dtype)
 
 
 def count_texts(raw: pl.LazyFrame, column: Column) -> pl.DataFrame:

@@ -240,6 +240,8 @@ def test_a_last_row_that_was_cut_is_refused() -> None:
     whole = {"x": list(range(N)), "z": [*range(N - 1), ""], "t": [*range(N - 1), ""]}
     with pytest.raises(DataError, match=r"1 row, the last, and with it 1 column .*'z'.* cut"):
         infer(raw_table(whole), FormatConfig(), Wishes(target="t"), file="a.csv")
+    word = whole | {"z": [*range(N - 1), "NA"]}  # nothing that is written was cut
+    infer(raw_table(word), FormatConfig(), Wishes(target="t"), file="a.csv")
     whole["z"][3] = ""  # others lack it too
     infer(raw_table(whole), FormatConfig(), Wishes(target="t"), file="a.csv")
 
