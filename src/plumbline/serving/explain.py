@@ -143,9 +143,10 @@ def _drawn(
     both = served.inputs([row, dict.fromkeys(row)])
     own, reference = take_inputs(both, slice(0, 1)), take_inputs(both, slice(1, 2))
     rng = np.random.default_rng(0)  # the same request gets the same answer
-    some = max(1, AT_ONCE // (2 * (count + 1)))
-    for start in range(0, pairs, some):
-        drawn = [rng.permutation(count) for _ in range(min(some, pairs - start))]
+    left, some, most = pairs, 1, max(1, AT_ONCE // (2 * (count + 1)))
+    while left:  # a pair first, which may be all that there is time for
+        some = min(some, most, left)
+        drawn = [rng.permutation(count) for _ in range(some)]
         permutations = np.array([order for one in drawn for order in (one, one[::-1])])
         ranks = np.argsort(permutations, axis=1)[:, None, :]  # when each column's cell appears
         present = (ranks < np.arange(count + 1)[:, None]).reshape(-1, count)
@@ -158,3 +159,4 @@ def _drawn(
                 predictor.graph, masker, part, own, reference, np.zeros(len(part), int), output
             )
         yield permutations, values.reshape(len(permutations), count + 1)
+        left, some = left - some, 2 * some
