@@ -62,6 +62,7 @@ SPLIT_INDEX, SPLIT_SUMMARY, DROPPED = "index.parquet", "summary.json", "dropped.
 INPUT_SPEC, PREPROCESSOR = "spec.json", "preprocessor.json"
 START_BUNDLE = "bundle"  # in artifacts/start, where there is a network to start from
 GRAPH, CONTRACT = "model.onnx", "contract.json"
+EVALUATED_GRAPH = "graph.onnx"  # beside the decision; reads the weights of artifacts/model
 
 ADDED = "added"  # of a field that files of earlier versions of plumbline lack: it has a default
 

@@ -126,6 +126,12 @@ def test_a_bag_through_the_graph(bag: tuple[Config, Paths]) -> None:
     calibrated = decision.apply(whole) if task.has_classes else whole
     assert np.allclose(graph(test.inputs), calibrated, rtol=1e-4, atol=1e-4)
 
+    # what was measured is what the graph answers
+    evaluated = pl.read_parquet(paths.reports / artifacts.PREDICTIONS)
+    names = [name for name in evaluated.columns if name.startswith("p_")] or ["predicted"]
+    of_test = evaluated.filter(pl.col("part").cast(pl.String) == "test").select(names)
+    assert np.array_equal(of_test.to_numpy(), graph(test.inputs))
+
     # a raw row is prepared as the rows of the file were
     table, _ = load_table(config, paths)
     transformer = load_transformer(read_json(paths.model / artifacts.PREPROCESSOR))

@@ -308,7 +308,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
         evaluate.run(config, paths)
         files = sorted(f for folder in folders for f in folder.rglob("*") if f.is_file())
         runs.append({f.relative_to(tmp_path): f.read_bytes() for f in files})
-    assert len(runs[0]) == 17
+    assert len(runs[0]) == 18
     assert runs[0] == runs[1]
 
 

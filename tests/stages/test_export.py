@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from tests.stages.conftest import Finished
 
+from plumbline.config import Config, Paths
 from plumbline.config.evaluation import ExportConfig
 from plumbline.errors import DataError, GateError
-from plumbline.export.weights_file import read_graph
+from plumbline.export.onnx_graph import to_onnx
+from plumbline.export.weights_file import read_graph, without_weights
 from plumbline.files import read_json, sha256, write_json
 from plumbline.inference.decision import apply_temperature
 from plumbline.inference.onnx_predictor import open_session
@@ -23,9 +26,24 @@ from plumbline.stages.inputs import load_part
 from plumbline.store.bundle import load_bundle
 
 
+@pytest.fixture
+def evaluated(finished: Finished) -> Finished:
+    """As `finished`, with the graph that `evaluate` makes."""
+
+    def make(*args: Any, **rows: int) -> tuple[Config, Paths]:
+        config, paths = finished(*args, **rows)
+        bundle = load_bundle(paths.model)
+        graph = to_onnx(bundle.model, bundle.spec, target=bundle.target, temperature=1.5, opset=18)
+        content = without_weights(graph, paths.model / "weights.safetensors")
+        (paths.decision / "graph.onnx").write_bytes(content)
+        return config, paths
+
+    return make
+
+
 @pytest.mark.parametrize("task", list(TASKS))
-def test_what_is_written_agrees(finished: Any, task: Task) -> None:
-    config, paths = finished(task)
+def test_what_is_written_agrees(evaluated: Finished, task: Task) -> None:
+    config, paths = evaluated(task)
     report = run(config, paths)
     parity = read_json(paths.reports / "parity.json")
     assert parity["passed"] and parity["rows"] == 40
@@ -61,8 +79,8 @@ def test_what_is_written_agrees(finished: Any, task: Task) -> None:
         read_graph(paths.onnx / "model.onnx")
 
 
-def test_twice_the_same_bytes(finished: Any) -> None:
-    config, paths = finished()
+def test_twice_the_same_bytes(evaluated: Finished) -> None:
+    config, paths = evaluated()
     run(config, paths)
     first = {p.name: p.read_bytes() for p in paths.onnx.iterdir()}
     run(config, paths)
@@ -70,8 +88,8 @@ def test_twice_the_same_bytes(finished: Any) -> None:
     assert str(paths.root).encode() not in b"".join(first.values())
 
 
-def test_a_difference_stops_it_and_leaves_the_earlier_graph(finished: Any) -> None:
-    config, paths = finished()
+def test_a_difference_stops_it_and_leaves_the_earlier_graph(evaluated: Finished) -> None:
+    config, paths = evaluated()
     run(config, paths)
     before = (paths.onnx / "model.onnx").read_bytes()
     write_json(paths.decision / "decision.json", {"temperature": 3.0, "threshold": None})
@@ -83,13 +101,13 @@ def test_a_difference_stops_it_and_leaves_the_earlier_graph(finished: Any) -> No
     assert (paths.onnx / "model.onnx").read_bytes() == before
 
 
-def test_parity_rows_are_spread_over_the_test_part(finished: Any) -> None:
-    config, paths = finished()
+def test_parity_rows_are_spread_over_the_test_part(evaluated: Finished) -> None:
+    config, paths = evaluated()
     run(replace(config, export=ExportConfig(parity_rows=5)), paths)
     assert read_json(paths.reports / "parity.json")["rows"] == 5
 
 
-def test_no_test_row_is_refused(finished: Any) -> None:
-    config, paths = finished(test=0)
+def test_no_test_row_is_refused(evaluated: Finished) -> None:
+    config, paths = evaluated(test=0)
     with pytest.raises(DataError, match="no test row"):
         run(config, paths)

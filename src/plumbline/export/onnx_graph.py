@@ -38,7 +38,7 @@ def to_onnx(
     target: TargetTransform | None,
     temperature: float,
     opset: int,
-    metadata: Mapping[str, str],
+    metadata: Mapping[str, str] | None = None,
 ) -> bytes:
     """The graph as bytes of an .onnx file; the number of rows is free.
 
@@ -47,7 +47,7 @@ def to_onnx(
     Args:
         target: how a regression's target was scaled, None where it was not.
         temperature: of the calibration, T > 0; 1 changes nothing.
-        metadata: text to carry in the file's metadata (hashes, the task).
+        metadata: as `with_metadata` takes it.
     """
     deployed = _ByPosition(Deployed(model, spec.task, target, temperature), spec.names).eval()
     # more than one row: torch takes a dimension of size 0 or 1 for a constant
@@ -78,11 +78,18 @@ def to_onnx(
     NameFixPass()(program.model)  # an operation may bear the name that an input was given (`cat`)
     graph = program.model_proto
     _strip(graph)
-    # sorted, so that the order in which they were collected does not change the file
-    onnx.helper.set_model_props(graph, dict(sorted(metadata.items())))
     onnx.checker.check_model(graph)
     assert graph.opset_import[0].version == opset, graph.opset_import
     content: bytes = graph.SerializeToString(deterministic=True)
+    return with_metadata(content, metadata or {})
+
+
+def with_metadata(graph: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A graph that carries these texts (hashes, the task) in its metadata."""
+    model = onnx.load_from_string(graph)
+    # sorted, so that the order in which they were collected does not change the file
+    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
+    content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 from onnx.checker import ValidationError
-from onnx.external_data_helper import set_external_data
+from onnx.external_data_helper import load_external_data_for_model, set_external_data
 
 from plumbline.errors import DataError
 
@@ -37,17 +37,23 @@ def without_weights(graph: bytes, weights: Path) -> bytes:
     return content
 
 
-def read_graph(path: Path) -> bytes:
+def read_graph(path: Path, weights: Path | None = None) -> bytes:
     """The graph with its weights inside: what was given to `without_weights`, bit for bit.
 
+    Args:
+        weights: the safetensors file; None: beside the graph.
+
     Raises:
-        DataError: it is no graph, or the file of its weights is not beside it, whole.
+        DataError: it is no graph, or the file of its weights is not there, whole.
     """
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
+        load_external_data_for_model(model, str((weights or path).parent))
     except (ValueError, ValidationError) as error:
         raise DataError(
-            f"cannot be read: {error}", file=path, hint="run `dvc checkout`, or `dvc repro export`"
+            f"cannot be read: {error}",
+            file=path,
+            hint="run `dvc checkout`, or `dvc repro evaluate export`",
         ) from None
     for tensor in model.graph.initializer:
         tensor.ClearField("data_location")

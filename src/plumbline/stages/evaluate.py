@@ -19,8 +19,11 @@ from plumbline.evaluation.predictions import ModelPredictions, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, score_slices
 from plumbline.evaluation.verdict import compare
 from plumbline.examples import Examples, InputSpec
+from plumbline.export.onnx_graph import to_onnx
+from plumbline.export.weights_file import without_weights
 from plumbline.files import write_json
 from plumbline.inference.decision import Decision
+from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.kinds import DoubleArray, FloatArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
@@ -35,6 +38,7 @@ from plumbline.stages.pictured import picture_mistakes
 from plumbline.stages.sliced import slice_rows
 from plumbline.stages.unusual import score_parts
 from plumbline.store.bundle import Bundle, load_bundle
+from plumbline.store.bundle_files import WEIGHTS
 from plumbline.tables import NEVER, Schema, SplitIndex, Table
 from plumbline.words import baseline_label, metric_interval, metric_label, metric_value
 
@@ -53,11 +57,21 @@ def run(config: Config, paths: Paths) -> Report:
         basis = _ask_bag(bundle, parts, load_split(paths))
     else:
         predict = bundle.predictor()
-        raw = {part: predict(rows.inputs) for part, rows in parts.items()}
+        raw = {part: predict(parts[part].inputs) for part in (Part.TRAIN, Part.VAL)}
         basis = RawPredictions(parts=parts, raw=raw, y=parts[Part.VAL].y, held_out=raw[Part.VAL])
     parts = basis.parts
     decision = decide(basis.y, basis.held_out, spec.task, settings)
-    model = _decided(basis.raw, parts, spec, decision)
+    graph = to_onnx(
+        bundle.model,
+        bundle.spec,
+        target=bundle.target,
+        temperature=decision.temperature,
+        opset=config.export.opset,
+    )
+    model = {
+        **_decided(basis.raw, parts, spec, decision),
+        Part.TEST: _deployed(graph, parts[Part.TEST], spec, decision),
+    }
     fitted = sample_training_rows(parts[Part.TRAIN], schema, config)
     predicted = _predict_baselines(config, table, schema, spec, fitted, parts)
     baselines = {
@@ -94,6 +108,8 @@ def run(config: Config, paths: Paths) -> Report:
     rows_table = predictions(spec, model, baselines, conformal, unusual.columns)
 
     with sealed_dir(paths.decision) as folder:
+        content = without_weights(graph, paths.model / WEIGHTS)
+        (folder / artifacts.EVALUATED_GRAPH).write_bytes(content)
         if unusual.fitted is not None:
             unusual.fitted.write(folder)
         replace(test.decision, metric=metric, conformal=conformal.to_json()).write(folder)
@@ -126,7 +142,7 @@ class RawPredictions:
     """What a model predicts before anything is decided on.
 
     Attributes:
-        parts: the rows, by part; `raw`: their predictions.
+        parts: the rows, by part; `raw`: predictions of those of training and validation.
         y, held_out: of the rows that decisions are made on, which the model was not fitted on.
     """
 
@@ -137,25 +153,35 @@ class RawPredictions:
 
 
 def _ask_bag(bundle: Bundle, parts: Mapping[Part, Examples], split: SplitIndex) -> RawPredictions:
-    """Test rows by the whole bag. Validation rows each by the network that was held out from it,
-    training rows by those that were not; decisions are made on all rows of both parts that a
-    network was held out from, by that network."""
+    """Validation rows each by the network that was held out from it, training rows by those that
+    were not; decisions are made on all rows of both parts that a network was held out from, by that
+    network."""
     assert split.bag is not None
-    members, test = bundle.members(), parts[Part.TEST]
+    members = bundle.members()
     both = Examples.concatenate([parts[Part.TRAIN], parts[Part.VAL]])
     both = both.take(split.bag[both.rows] != NEVER)
     held_out = out_of_fold(members, both.inputs, split.bag[both.rows])
     of_val = split.part[both.rows] == Part.VAL
     train = parts[Part.TRAIN]
     return RawPredictions(
-        parts={Part.TRAIN: train, Part.VAL: both.take(of_val), Part.TEST: test},
+        parts={**parts, Part.VAL: both.take(of_val)},
         raw={
             Part.TRAIN: in_sample(members, train.inputs, split.bag[train.rows]),
             Part.VAL: held_out[of_val],
-            Part.TEST: bundle.predictor()(test.inputs),
         },
         y=both.y,
         held_out=held_out,
+    )
+
+
+def _deployed(graph: bytes, test: Examples, spec: InputSpec, decision: Decision) -> PartPredictions:
+    """Test rows by the graph that is deployed: what is measured is what will answer."""
+    return PartPredictions(
+        task=spec.task,
+        y=test.y,
+        rows=test.rows,
+        prediction=OnnxPredictor(graph)(test.inputs),
+        decision=decision,
     )
 
 

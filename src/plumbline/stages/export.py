@@ -1,4 +1,4 @@
-"""export: the model as an ONNX graph, and the proof that it says the same."""
+"""export: the ONNX graph that was evaluated, and the proof that it says what the model says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError, GateError
-from plumbline.export.onnx_graph import contract, to_onnx
+from plumbline.export.onnx_graph import contract, with_metadata
 from plumbline.export.parity import check_parity
 from plumbline.export.weights_file import read_graph, without_weights
 from plumbline.files import sha256, write_json
@@ -24,18 +24,14 @@ from plumbline.store.bundle_files import WEIGHTS
 
 
 def run(config: Config, paths: Paths) -> Report:
-    """Export the model with its calibration; refuse the graph where it differs from torch."""
+    """Write the graph with its contract; refuse it where it differs from torch."""
     bundle = load_bundle(paths.model)
     decision = Decision.read(paths.decision)
     sources = {**bundle.metadata["sha256"], FILE: sha256(paths.decision / FILE)}
     metadata = {f"sha256 of {name}": value for name, value in sources.items()}
-    graph = to_onnx(
-        bundle.model,
-        bundle.spec,
-        target=bundle.target,
-        temperature=decision.temperature,
-        opset=config.export.opset,
-        metadata={
+    graph = with_metadata(
+        read_graph(paths.decision / artifacts.EVALUATED_GRAPH, paths.model / WEIGHTS),
+        {
             **metadata,
             "task": str(bundle.spec.task),
             "classes": "\n".join(bundle.spec.classes),
