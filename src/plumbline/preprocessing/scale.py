@@ -7,7 +7,7 @@ that one row costs as few calls as a million.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from plumbline.errors import choose
 from plumbline.kinds import DoubleArray, IntArray
+from plumbline.preprocessing.interpolation import Interpolation
 from plumbline.preprocessing.summary import NumberSummary
 
 QUANTILES = 1000  # stored points of the quantile scaler; fewer where there are fewer values
@@ -167,7 +168,7 @@ def _soft_clip_curve(states: list[ScaleState]) -> Curve:
 
 def _quantile_curve(states: list[ScaleState]) -> Curve:
     points = [(np.array(s["quantiles"]), np.array(s["scores"])) for s in states]
-    few = _Interpolation(points)
+    few = Interpolation(points)
 
     def curve(x: DoubleArray) -> DoubleArray:
         if len(x) <= FEW_VALUES:
@@ -178,39 +179,6 @@ def _quantile_curve(states: list[ScaleState]) -> Curve:
         return out
 
     return curve
-
-
-class _Interpolation:
-    """What `numpy.interp` gives, of k columns at once: for few rows, of which a call per column
-    takes longer than the work.
-
-    Args:
-        points: of each column the ascending values, and what is there.
-    """
-
-    def __init__(self, points: Sequence[tuple[DoubleArray, DoubleArray]]) -> None:
-        self._x = np.concatenate([x for x, _ in points])
-        self._y = np.concatenate([y for _, y in points])
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            slope = np.append(np.diff(self._y) / np.diff(self._x), 0.0)
-        # values next to each other, between which there is nothing to interpolate
-        self._slope = np.where(np.isfinite(slope), slope, 0.0)
-        sizes = np.array([len(x) for x, _ in points])
-        self._slope[np.cumsum(sizes) - 1] = 0.0  # on from the last value of a column
-        self._first = np.array([x[0] for x, _ in points])
-        # numpy orders complex numbers by their real part, then by the other: one search does all
-        self._keys = np.empty(len(self._x), dtype=np.complex128)
-        self._column = np.arange(len(points), dtype=np.float64)
-        self._keys.real, self._keys.imag = np.repeat(self._column, sizes), self._x
-
-    def __call__(self, x: DoubleArray) -> DoubleArray:
-        """(n, k) finite values -> (n, k)."""
-        x = np.maximum(x, self._first)
-        keys = np.empty(x.shape, dtype=np.complex128)
-        keys.real, keys.imag = self._column, x
-        place = self._keys.searchsorted(keys, side="right") - 1
-        values: DoubleArray = self._slope[place] * (x - self._x[place]) + self._y[place]
-        return values
 
 
 def _vector(states: list[ScaleState], name: str) -> DoubleArray:
