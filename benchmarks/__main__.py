@@ -26,6 +26,7 @@ MODULES = (
     "wins",
     "unseen",
     "tuning",
+    "folds",
     "texts",
     "fashion",
     "channels",

@@ -1,0 +1,102 @@
+"""Five folds side by side, as a trial of the search fits them, beside the fit of one of them.
+
+Needs real data (`PLUMBLINE_TEST_DATA`): adult. Each model is measured in a process of its own. One
+fit has all cores; of the five each process has its share. All fit the same number of epochs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import time
+import warnings
+from functools import partial
+from typing import Any
+
+from benchmarks.apart import measured_apart
+from benchmarks.quality import DATA
+from benchmarks.result import Figure, Result, Table, no_data
+from benchmarks.tuning import EPOCHS, FOLDS, ROUNDS, ROWS, Silent, config, folds
+
+TITLE = "Folds side by side"
+MOST = 3.0  # times one fit, on two cores
+MODELS: dict[str, dict[str, Any]] = {
+    "the default model": {"model.name": "tabm_mini", "model.number_embedding": "piecewise_linear"},
+    "mlp": {"model.name": "mlp"},
+}
+
+
+def run() -> Result:
+    """Seconds of one fold and of all, by model."""
+    if not (DATA / "adult" / "train.csv").exists():
+        return no_data(TITLE)
+    apart = partial(measured_apart, "benchmarks.folds")
+    seconds = {name: apart(name) for name in MODELS}
+    ratios = {
+        name: statistics.median(b / a for a, b in zip(own["one"], own["all"], strict=True))
+        for name, own in seconds.items()
+    }
+    return Result(
+        title=TITLE,
+        figures=[
+            Figure(
+                name=f"{FOLDS} folds side by side, beside one fit: {name}",
+                reached=ratio,
+                unit="×",
+                target=f"≤ {MOST:g} × on 2 cores",
+                holds=ratio <= MOST,
+            )
+            for name, ratio in ratios.items()
+        ],
+        tables=[
+            Table(
+                title=f"{ROWS:,} rows of Adult, {EPOCHS} epochs; medians of {ROUNDS}",
+                columns=["model", "one fit, seconds", f"{FOLDS} folds, seconds"],
+                rows=[
+                    [name, *(f"{statistics.median(own[key]):.2f}" for key in ("one", "all"))]
+                    for name, own in seconds.items()
+                ],
+            )
+        ],
+        notes=[
+            f"one fit on all {len(os.sched_getaffinity(0))} cores, then the folds in as many "
+            "processes of one thread each, in turns; both score every epoch",
+        ],
+    )
+
+
+def measure(name: str) -> dict[str, list[float]]:
+    """Seconds of one fold and of all, in turns, after a round that warms up."""
+    from plumbline.stages.criterion import criterion_of
+    from plumbline.training.cross_validation import fit_beside, score_folds
+    from plumbline.training.device import set_up
+    from plumbline.training.distributed import SINGLE_PROCESS
+    from plumbline.training.fold_processes import FoldProcesses
+
+    cores = len(os.sched_getaffinity(0))
+    at_once = min(cores, FOLDS)
+    made, criterion = folds(ROWS), criterion_of("roc_auc")
+    values = config(EPOCHS).replace(MODELS[name])
+    seconds: dict[str, list[float]] = {"one": [], "all": []}
+    given = [(fold, criterion) for fold in made]
+    with FoldProcesses(
+        fit_beside, given, SINGLE_PROCESS, count=at_once - 1, threads=cores // at_once
+    ) as others:
+        for round_ in range(ROUNDS + 1):
+            for key, threads, own, beside in (
+                ("one", cores, made[:1], None),
+                ("all", cores // at_once, made, others),
+            ):
+                set_up(SINGLE_PROCESS.device, threads)
+                begun = time.perf_counter()
+                score_folds(values, own, criterion, Silent(), SINGLE_PROCESS, beside)
+                if round_:
+                    seconds[key].append(time.perf_counter() - begun)
+    return seconds
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    print(json.dumps(measure(sys.argv[1])))
