@@ -47,9 +47,17 @@ def _random(
     if len(rare) and config.rare_classes == "refuse":
         refuse_rare(rows, rare, label, config.folds)
     columns = [
-        _once(unit, label, rare, config, rng, stratified=stratified) for _ in range(config.repeats)
+        _once(unit, label, rare, config, rng, stratified=stratified, classes=rows.classification)
+        for _ in range(config.repeats)
     ]
-    return np.concatenate(columns, axis=1)
+    folds = np.concatenate(columns, axis=1)
+    if not (folds == Part.VAL).any(axis=0).all():
+        raise DataError(
+            f"a fold of {config.folds} has no row to score",
+            where="split.folds",
+            hint="lower split.folds, or add rows of the rarer classes",
+        )
+    return folds
 
 
 def _once(
@@ -60,6 +68,7 @@ def _once(
     rng: np.random.Generator,
     *,
     stratified: bool,
+    classes: bool,
 ) -> ByteArray:
     """One partition of the training rows into k folds; shape (m, k)."""
     k = config.folds
@@ -85,7 +94,8 @@ def _once(
     strata = label[shuffled] if stratified else np.zeros(len(inside), dtype=np.int64)
     fold_of = np.full(len(fixed), FREE, dtype=np.int16)
     fold_of[kept] = allocate(inside, strata, [1 / k] * k, rng, fixed=fixed[kept])
-    _apart(fold_of, unit, label, k)
+    if classes:
+        _apart(fold_of, unit, label, k)
     folds = np.full((len(unit), k), Part.TRAIN, dtype=np.uint8)
     mine = fold_of[unit]
     for number in range(k):

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from plumbline.config.data import FoldMethod, SplitConfig, SplitMethod
 from plumbline.errors import DataError
 from plumbline.kinds import Part
-from plumbline.split import FOLDERS, SPLITTERS, SplitRows, make_split, resolve
+from plumbline.split import (
+    FOLDERS,
+    SPLITTERS,
+    SplitRows,
+    bag_folds,
+    make_split,
+    resolve,
+)
+from plumbline.tables import NEVER
 
 PARTS = (Part.TRAIN, Part.VAL, Part.TEST)
 RANDOM = ("holdout", "stratified", "grouped", "stratified_grouped")
@@ -78,7 +86,27 @@ def test_random_splits_use_every_row_once(rows: SplitRows, method: Any, repeats:
         scored = (inside == Part.VAL).sum(axis=1)
         assert np.isin(inside, (Part.TRAIN, Part.VAL)).all()
         assert (scored <= 1).all()  # 0: of a class too rare to be scored on
-        assert ((inside == Part.VAL).sum(axis=0) > 0).all()
+        assert rows.classification or (scored == 1).all()
+        for fold in inside.T:
+            assert set(np.unique(fold)) == {Part.TRAIN, Part.VAL}
+
+
+@law
+@given(rows=rows_of(least=12, most=40), method=st.sampled_from(RANDOM), k=st.integers(2, 6))
+def test_few_rows_fill_every_fold_or_are_refused(rows: SplitRows, method: Any, k: int) -> None:
+    config = SplitConfig(method=method, folds=k)
+    split = split_or_none(rows, config)
+    assume(split is not None)
+    for number in range(k):
+        fitted, scored = split.fold(number)
+        assert len(fitted) and len(scored)
+    try:
+        bag = bag_folds(rows, split.part, resolve(rows, config), k, 0)
+    except DataError:
+        return
+    used = np.isin(split.part, (Part.TRAIN, Part.VAL))
+    assert set(bag[used]) - {NEVER} == set(range(k)) and (bag[~used] == NEVER).all()
+    assert rows.classification or (bag[used] != NEVER).all()
 
 
 @law
