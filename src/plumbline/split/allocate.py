@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plumbline.kinds import DoubleArray, IntArray
+from plumbline.preprocessing.duplicates import group_codes
 
 Small = NDArray[np.signedinteger[Any]]  # of few bytes: there may be twenty million units
 
@@ -59,6 +60,25 @@ def allocate(
     _place(part, alone, unit, label, size, left, count, rng)
     _cut(part, first, size, left, rng)
     return part
+
+
+def fill(part: Small, unit: IntArray, label: IntArray, parts: int) -> None:
+    """Give each part that has no unit the smallest one of the part with most, in place: few units
+    of many sizes may leave one empty. A part keeps a unit of every label that it has.
+
+    Args:
+        part: part number per unit, or `FREE`.
+    """
+    size = np.bincount(unit)
+    for empty in np.setdiff1d(np.arange(parts), part):
+        count = np.bincount(part[part != FREE], minlength=parts)
+        fullest = int(count.argmax())
+        inside = part[unit] == fullest
+        units = units_per_label(group_codes(unit[inside]), label[inside])
+        alone = np.unique(unit[inside][units[label[inside]] < 2])
+        movable = np.setdiff1d(np.unique(unit[inside]), alone)
+        if len(movable):
+            part[movable[np.argmin(size[movable])]] = empty
 
 
 def _place(

@@ -15,7 +15,7 @@ from plumbline.config.data import SplitConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ByteArray, IntArray, Part
 from plumbline.preprocessing.duplicates import group_codes
-from plumbline.split.allocate import FREE, Small, allocate
+from plumbline.split.allocate import FREE, Small, allocate, fill
 from plumbline.split.ordered import purge_groups, snap, time_order
 from plumbline.split.parts import rare_labels, refuse_rare, units_of
 from plumbline.split.rows import SplitRows
@@ -96,6 +96,7 @@ def _once(
     fold_of[kept] = allocate(inside, strata, [1 / k] * k, rng, fixed=fixed[kept])
     if classes:
         _apart(fold_of, unit, label, k)
+    fill(fold_of, unit, label if classes else np.zeros_like(label), k)
     folds = np.full((len(unit), k), Part.TRAIN, dtype=np.uint8)
     mine = fold_of[unit]
     for number in range(k):

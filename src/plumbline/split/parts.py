@@ -10,7 +10,7 @@ from plumbline.config.data import SplitConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ByteArray, IntArray, Part
 from plumbline.preprocessing.duplicates import are_profiles, group_codes, join_codes
-from plumbline.split.allocate import FREE, Small, allocate, units_per_label
+from plumbline.split.allocate import FREE, Small, allocate, fill, units_per_label
 from plumbline.split.ordered import purge_groups, snap, time_order
 from plumbline.split.rows import SplitRows
 
@@ -100,6 +100,9 @@ def _random(
     )
     if rows.classification:
         _bring_home(allotted, unit, label, home=len(parts) - 1)
+    fill(allotted, unit, label if rows.classification else np.zeros_like(label), len(parts))
+    if len(np.unique(allotted)) < len(parts):
+        _refuse_few(int(unit.max()) + 1, len(parts), grouped=grouped)
     part = np.full(rows.rows, Part.TEST, dtype=np.uint8)
     part[own] = np.array(parts, dtype=np.uint8)[allotted][unit]
     return part
@@ -112,13 +115,17 @@ def _deal(units: int, parts: int) -> IntArray:
 
 def _need_units(units: int, parts: int, *, grouped: bool) -> None:
     if units < parts:
-        what = "groups" if grouped else "different rows"
-        raise DataError(
-            f"there are {units} {what} for {parts} parts",
-            where="split",
-            wanted=f"at least {parts} {what}",
-            hint="add rows" + (", or choose a split without groups" if grouped else ""),
-        )
+        _refuse_few(units, parts, grouped=grouped)
+
+
+def _refuse_few(units: int, parts: int, *, grouped: bool) -> None:
+    what = "groups" if grouped else "different rows"
+    raise DataError(
+        f"there are {units} {what} for {parts} parts",
+        where="split",
+        wanted=f"at least {parts} {what}, of which each part can have one",
+        hint="add rows" + (", or choose a split without groups" if grouped else ""),
+    )
 
 
 def _bring_home(allotted: Small, unit: IntArray, label: IntArray, home: int) -> None:

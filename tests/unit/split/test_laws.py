@@ -97,6 +97,7 @@ def test_few_rows_fill_every_fold_or_are_refused(rows: SplitRows, method: Any, k
     config = SplitConfig(method=method, folds=k)
     split = split_or_none(rows, config)
     assume(split is not None)
+    assert set(np.unique(split.part)) == set(PARTS)
     for number in range(k):
         fitted, scored = split.fold(number)
         assert len(fitted) and len(scored)
