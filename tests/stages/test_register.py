@@ -230,6 +230,20 @@ def test_the_first_version_is_champion_and_holds_everything(paths: Paths) -> Non
     assert row in card.replace("&ensp;", "")
 
 
+@pytest.mark.parametrize("words", [1000, 1900])
+def test_a_description_is_no_longer_than_databases_hold(paths: Paths, words: int) -> None:
+    config = make_config(card={"intended_use": "only this " * (words // 2)})
+    register.run(config, paths)
+    store, run_id = client(paths), result(paths)["run_id"]
+    shown = store.get_model_version("toy", "1").description
+    assert shown.startswith("It is better than all.") and "only this only this" in shown
+    whole = Path(store.download_artifacts(run_id, "reports/card.md", str(paths.root))).read_text()
+    assert len(whole) > 5000 and whole.count("only this") == words // 2
+    assert 2500 < len(shown) <= 5000 and "The rest is in `reports/card.md`" in shown
+    before = shown.partition("\n\nThe rest is in")[0]
+    assert whole.startswith(before)
+
+
 def test_a_reviewer_reads_the_run_in_mlflow(paths: Paths) -> None:
     register.run(make_config(), paths)
     store, run_id = client(paths), result(paths)["run_id"]

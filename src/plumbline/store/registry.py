@@ -23,6 +23,8 @@ from plumbline.store.tracking import BUNDLE, SHOWN_DECISION, Store, storage
 CHAMPION, CHALLENGER = "champion", "challenger"
 DECISION, SETTLED = "plumbline.decision", "plumbline.settled"
 ALIASES = "`champion` is the version to use, `challenger` the newest that is not the champion."
+CARD = "reports/card.md"  # among the artifacts of a run
+MOST_CHARACTERS = 5000  # of a description; SQLite holds more, PostgreSQL refuses it
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -66,8 +68,10 @@ def model_of_run(store: Store, run_id: str) -> str:
 def add_version(
     store: Store, model: str, uri: str, run_id: str, card: str, tags: Mapping[str, str]
 ) -> Version:
-    """A new version of a registered model, which is made if there is none."""
+    """A new version of a registered model, which is made if there is none. Its description is the
+    card, or what of it MLflow's database holds; the run has it whole."""
     with storage(store.uri):
+        store.client.log_text(run_id, card, CARD)
         with _present():
             store.client.create_registered_model(model, description=ALIASES)
         made = store.client.create_model_version(
@@ -76,7 +80,7 @@ def add_version(
             run_id=run_id,
             model_id=uri.removeprefix("models:/"),
             tags=dict(tags),
-            description=card,
+            description=_description(card),
         )
     return _version_of(made)
 
@@ -84,10 +88,23 @@ def add_version(
 def update_version(store: Store, which: Version, card: str, tags: Mapping[str, str]) -> Version:
     """The version with another card and other values of tags."""
     with storage(store.uri):
-        store.client.update_model_version(which.model, which.number, description=card)
+        store.client.log_text(which.run_id, card, CARD)
+        description = _description(card)
+        store.client.update_model_version(which.model, which.number, description=description)
         for name, value in tags.items():
             store.client.set_model_version_tag(which.model, which.number, name, value)
     return dataclasses.replace(which, tags={**which.tags, **tags})
+
+
+def _description(card: str) -> str:
+    """The card, or its first sections, as many as fit."""
+    if len(card) <= MOST_CHARACTERS:
+        return card
+    rest = f"\n\nThe rest is in `{CARD}` among the artifacts of the run."
+    kept = card[: MOST_CHARACTERS - len(rest)]
+    borders = (kept.rfind(mark) for mark in ("\n## ", "\n", " "))
+    border = next((place for place in borders if place > len(kept) // 2), len(kept))
+    return kept[:border].rstrip() + rest
 
 
 def file_of_run(store: Store, which: Version, name: str, folder: Path) -> Path | None:
