@@ -149,6 +149,66 @@ def test_another_seed_searches_elsewhere(sampler: str, tmp_path: Path) -> None:
     assert [t.values for t in one.trials[1:]] != [t.values for t in two.trials[1:]]
 
 
+CONDITIONS: dict[str, Any] = {
+    **SPACE,
+    "model.dropout": {"type": "float", "low": 0.0, "high": 0.5, "when": {"model.name": ["mlp"]}},
+    "model.embedding_dim": {"type": "int", "low": 4, "high": 20, "when": {"model.depth": [1, 2]}},
+}
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "grid"])
+def test_a_dimension_with_a_condition_is_searched_where_it_holds(
+    sampler: str, tmp_path: Path
+) -> None:
+    space = CONDITIONS
+    if sampler == "cmaes":  # of numbers alone
+        space = {k: d for k, d in space.items() if k not in ("model.name", "model.dropout")}
+    result = run(tmp_path, sampler=sampler, space=space, trials=14)
+    assert len(result.trials) == 14 and result.default is result.trials[0]
+    rows = [trial.values for trial in result.trials]
+    assert all(set(values) == set(space) for values in rows)
+    searched: dict[tuple[str, bool], set[Any]] = {}
+    for values in rows:
+        shallow = int(values["model.depth"]) <= 2
+        searched.setdefault(("dims", shallow), set()).add(values["model.embedding_dim"])
+        if sampler != "cmaes":
+            is_mlp = values["model.name"] == "mlp"
+            searched.setdefault(("dropout", is_mlp), set()).add(values["model.dropout"])
+    assert searched["dims", False] == {12} and len(searched["dims", True]) > 2
+    if sampler != "cmaes":
+        assert searched["dropout", False] == {0.25} and len(searched["dropout", True]) > 2
+    again = run(tmp_path / "again", sampler=sampler, space=space, trials=14)
+    assert [trial.values for trial in again.trials] == rows
+
+
+@pytest.mark.parametrize(
+    ("when", "settings", "text"),
+    [
+        ({"model.nam": ["mlp"]}, {}, "'model.nam'.*Did you mean 'model.name'"),
+        ({"model.width": [64]}, {}, "no dimension of the space"),
+        ({"model.name": ["cnn"]}, {}, "names no value that model.name takes.*'cnn'"),
+        ({"model.name": []}, {}, "an empty list"),
+        ({"model.depth": [9]}, {}, "names no value that model.depth takes"),
+        ({"train.weight_decay": [0.5]}, {}, "names no value that train.weight_decay takes"),
+        ({"model.name": ["mlp"]}, {"sampler": "grid"}, "knows no conditions"),
+    ],
+)
+def test_a_condition_that_cannot_hold_is_refused(
+    when: dict[str, Any], settings: dict[str, Any], text: str
+) -> None:
+    dropout = {"type": "float", "low": 0.0, "high": 0.5, "when": when}
+    with pytest.raises(ParameterError, match=rf"tune.space: model.dropout.when: .*{text}"):
+        tune_config(space={**SPACE, "model.dropout": dropout}, **settings)
+
+
+def test_a_condition_on_a_condition_is_refused() -> None:
+    space = CONDITIONS | {
+        "model.width": {"type": "int", "low": 8, "high": 16, "when": {"model.embedding_dim": [8]}}
+    }
+    with pytest.raises(ParameterError, match=r"model\.width\.when.*always searched"):
+        tune_config(space=space)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_killed_search_ends_as_an_unbroken_one(sampler: str, tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", sampler=sampler)

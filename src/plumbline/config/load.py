@@ -186,6 +186,7 @@ def _check_space(config: Config) -> None:
                 file="params.yaml",
                 where=f"tune.space: {key}",
             )
+        _check_conditions(config.tune, key)
         with _blaming_the_space([key]):
             for value in dimension.ends:
                 config.replace({key: value})
@@ -197,6 +198,38 @@ def _check_space(config: Config) -> None:
             where="tune.space",
             hint="add it, or set tune.trials to 0",
         )
+
+
+def _check_conditions(tune: TuneConfig, key: str) -> None:
+    """What `when` of a dimension names is searched, on no condition of its own."""
+    for name, values in tune.space[key].when.items():
+        where = f"tune.space: {key}.when"
+        if tune.sampler == "grid":
+            raise ParameterError(
+                "the sampler grid tries every point, and knows no conditions",
+                file="params.yaml",
+                where=where,
+                hint="choose another tune.sampler, or leave `when` out",
+            )
+        parent = tune.space.get(name)
+        if parent is None or parent.when:
+            others = [k for k, d in tune.space.items() if k != key and not d.when]
+            raise ParameterError(
+                "no dimension of the space that is always searched",
+                file="params.yaml",
+                where=where,
+                got=name,
+                hint=nearest(name, others),
+            )
+        wrong = [value for value in values if not parent.holds(value)]
+        if wrong or not values:
+            raise ParameterError(
+                f"names no value that {name} takes",
+                file="params.yaml",
+                where=where,
+                wanted=f"some of {parent.choices}" if parent.choices else "whole numbers within it",
+                got=wrong[0] if wrong else "an empty list",
+            )
 
 
 @contextmanager

@@ -115,7 +115,11 @@ class ModelConfig:
 
 @section
 class Dimension:
-    """One search dimension of the tuner."""
+    """One search dimension of the tuner.
+
+    `when` names other dimensions and the values of theirs at which this one is searched; in other
+    trials it stays at its center.
+    """
 
     type: Literal["float", "int", "categorical"]
     low: float | None = None
@@ -123,6 +127,7 @@ class Dimension:
     log: bool = False
     step: Positive | None = None
     choices: list[float | int | str | bool] | None = None
+    when: dict[str, list[float | int | str | bool]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -135,6 +140,13 @@ class Dimension:
         if self.log and self.low <= 0:
             raise ValueError(f"a log dimension needs low > 0, got {self.low}")
         return self
+
+    def holds(self, value: float | int | str | bool) -> bool:
+        """Whether a trial may have this value of it."""
+        if self.choices:
+            return value in self.choices
+        assert self.low is not None and self.high is not None
+        return self.type == "int" and isinstance(value, int) and self.low <= value <= self.high
 
     @property
     def ends(self) -> list[float | int | str | bool]:

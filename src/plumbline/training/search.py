@@ -156,9 +156,12 @@ def trials_of(config: TuneConfig) -> int:
 
 
 def suggest(trial: Trial, space: Mapping[str, Dimension]) -> Values:
-    """The values of a trial, one per dimension."""
+    """The values of a trial, one per dimension: its center where it is not searched."""
     values: Values = {}
-    for key, dimension in sorted(space.items()):
+    for key, dimension in sorted(space.items(), key=lambda item: (bool(item[1].when), item[0])):
+        if any(values[name] not in wanted for name, wanted in dimension.when.items()):
+            values[key] = dimension.center
+            continue
         if dimension.choices:
             values[key] = cast(Value, trial.suggest_categorical(key, dimension.choices))
             continue
@@ -235,11 +238,11 @@ def _best_value(done: list[FrozenTrial], greater_is_better: bool) -> float | Non
 
 def _result(study: optuna.Study, config: TuneConfig, stopped_by: str) -> SearchResult:
     done = ended(study)[: trials_of(config)]
-    trials = [_row(i, trial) for i, trial in enumerate(done)]
+    center = {k: d.center for k, d in config.space.items()}
+    trials = [_row(i, trial, center) for i, trial in enumerate(done)]
     complete = [t for t in trials if t.state == "complete"]
     if not complete:
         _refuse(done)
-    center = {k: d.center for k, d in config.space.items()}
     greater_is_better = study.directions[0] is StudyDirection.MAXIMIZE
     return SearchResult(
         trials=trials,
@@ -275,14 +278,15 @@ def _smallest(done: list[FrozenTrial]) -> str:
     return ", ".join(f"{value:,} {key.replace('_', '-')}" for key, value in sorted(size.items()))
 
 
-def _row(number: int, trial: FrozenTrial) -> TrialRow:
+def _row(number: int, trial: FrozenTrial, center: Values) -> TrialRow:
+    """A trial; what it did not search is at the center."""
     is_complete = trial.state is TrialState.COMPLETE
     ended_so = "too_large" if trial.user_attrs.get(TOO_LARGE) else "pruned"
     return TrialRow(
         number=number,
         state="complete" if is_complete else ended_so,
         value=trial.values[0] if is_complete else None,
-        values=dict(sorted(trial.params.items())),
+        values=dict(sorted({**center, **trial.params}.items())),
         scores=list(trial.user_attrs.get("scores", [])),
         size=dict(trial.user_attrs.get("size", {})),
     )
