@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import polars as pl
 
+from plumbline.errors import DataError
 from plumbline.kinds import ByteArray, ColumnType, IntArray, Part, Role, Task
 
 MOST_ROWS_AT_ONCE = 65_536
@@ -210,6 +211,24 @@ class Table:
     frame: pl.LazyFrame
     rows: int
     test_rows: int = 0
+
+
+def refuse_no_features(schema: Schema, *, file: str) -> None:
+    """Refuse a table of which no column can be learned from.
+
+    Raises:
+        DataError: says what the columns are.
+    """
+    if schema.features:
+        return
+    others = [f"'{c.name}' has role {c.role}" for c in schema.columns if c.role is not Role.TARGET]
+    raise DataError(
+        "no column is left to learn from",
+        file=file,
+        wanted="a feature besides the target",
+        got=", ".join(others)[:200] or "the target alone",
+        hint="add columns, or give one role feature in expectations.yaml",
+    )
 
 
 def rows_at_once(columns: int, max_memory_mb: int, images: int = 0) -> int:

@@ -111,6 +111,18 @@ def test_targets_that_cannot_be_learned(
     assert state(checkout) == before
 
 
+def test_no_column_to_learn_from(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = state(checkout)
+    body = [[f"k{i}", "ny"[i % 2]] for i in range(60)]
+    file = write(tmp_path / "shop.csv", body, ["code", "bought"])
+    refused(
+        capsys, "shop.csv", "no column is left to learn", "'code' has role id", command=init(file)
+    )
+    assert state(checkout) == before
+
+
 def test_the_target_is_no_column(
     checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

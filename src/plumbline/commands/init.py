@@ -35,7 +35,7 @@ from plumbline.files import new_dir, new_file, write_text
 from plumbline.images.cells import has_images
 from plumbline.kinds import Task
 from plumbline.stages import Report
-from plumbline.tables import Column
+from plumbline.tables import Column, refuse_no_features
 
 SHOWN = 20  # names listed in a message
 
@@ -218,19 +218,17 @@ def _read(request: Request, state: Path) -> tuple[list[Canonical], FormatConfig,
         }
     )
     raw, *test = _frames(files)
-    return (
-        tables,
+    inferred = infer(
+        raw,
         form,
-        infer(
-            raw,
-            form,
-            wishes,
-            file=request.data.name,
-            test=test[0] if test else None,
-            test_file=files[1][2] if len(files) > 1 else "",
-            unnamed=first.unnamed,
-        ),
+        wishes,
+        file=request.data.name,
+        test=test[0] if test else None,
+        test_file=files[1][2] if len(files) > 1 else "",
+        unnamed=first.unnamed,
     )
+    refuse_no_features(inferred.expectations.schema, file=request.data.name)
+    return tables, form, inferred
 
 
 def _images(table: Canonical, form: FormatConfig) -> list[str]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from plumbline.kinds import BoolArray, ByteArray, ColumnType, IntArray, Part, Role
 from plumbline.leakage.finding import Evidence, Finding
-from plumbline.preprocessing.duplicates import are_profiles, different, group_codes, plain
+from plumbline.preprocessing.duplicates import different, group_codes, plain
 from plumbline.tables import ROW
 
 FEW, FEW_SHARE = 3, 0.005  # fewer equal rows, and a smaller share, are a coincidence
@@ -45,7 +45,7 @@ def duplicates(evidence: Evidence) -> Sequence[Finding]:
     exact = evidence.rows.duplicate
     findings = []
     known = copied(evidence.part, exact)
-    apart = not are_profiles(exact)
+    apart = not evidence.rows.by_chance
     if apart and _worth_reporting(evidence, known) and not _natural(evidence, exact):
         together = (
             f"{DROP_COPIES}; where no test file is given, split.keep_duplicates_together: true "

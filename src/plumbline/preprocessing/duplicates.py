@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -45,15 +45,35 @@ def group_codes(values: NDArray[np.uint64] | IntArray) -> IntArray:
 
 
 COINCIDENCE = 10.0  # times that a row occurs on average, from which equality says nothing
+BY_CHANCE = 2.0  # times as many equal pairs as chance makes, up to which they are no copies
 
 
-def are_profiles(code: IntArray) -> bool:
-    """Whether equal rows are no copies but rows that agree in few features of few values.
+def are_by_chance(code: IntArray, columns: Iterable[IntArray]) -> bool:
+    """Whether equal rows are no copies, but rows that agree in few features of few values.
+
+    The chance that two rows agree is at least the product over the columns of the chance that
+    two of their cells do; it is that where columns are independent, and more where they are not.
 
     Args:
         code: number of each row, from 0 on; equal rows share one.
+        columns: of each feature how many rows have each of its values; read as far as needed.
     """
-    return len(code) >= COINCIDENCE * (int(code.max(initial=-1)) + 1)
+    rows = len(code)
+    pairs = _pairs(np.bincount(code))
+    if not pairs:
+        return False
+    if rows >= COINCIDENCE * (int(code.max()) + 1):
+        return True
+    most = BY_CHANCE * rows * (rows - 1) / 2
+    for counts in columns:
+        most *= _pairs(counts) / (rows * (rows - 1) / 2)
+        if most < pairs:
+            return False
+    return True
+
+
+def _pairs(counts: IntArray) -> float:
+    return float((counts * (counts - 1.0)).sum() / 2)
 
 
 def different(values: NDArray[np.uint64]) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from plumbline.config.data import SplitConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ByteArray, IntArray, Part
-from plumbline.preprocessing.duplicates import are_profiles, group_codes, join_codes
+from plumbline.preprocessing.duplicates import group_codes, join_codes
 from plumbline.split.allocate import FREE, Small, allocate, fill, units_per_label
 from plumbline.split.ordered import purge_groups, snap, time_order
 from plumbline.split.rows import SplitRows
@@ -25,8 +25,8 @@ def units_of(rows: SplitRows, config: SplitConfig, *, grouped: bool) -> IntArray
     """What must stay together: a number per row, by group and by equal features.
 
     Where equal rows chain groups into a lump larger than the smaller of the held-out parts,
-    groups alone decide: with few features of few values everything would be one unit. Without
-    groups, rows that are equal ten times on average are such, and each stands alone.
+    groups alone decide: with few features of few values everything would be one unit. Rows that
+    are equal by chance stand alone.
 
     Raises:
         ParameterError: a grouped method without a group column.
@@ -45,7 +45,7 @@ def units_of(rows: SplitRows, config: SplitConfig, *, grouped: bool) -> IntArray
             if np.bincount(joined).max() <= max(smaller, np.bincount(rows.group).max()):
                 return joined
         return rows.group
-    together = config.keep_duplicates_together and not are_profiles(rows.duplicate)
+    together = config.keep_duplicates_together and not rows.by_chance
     return rows.duplicate if together else np.arange(rows.rows)
 
 

@@ -10,8 +10,8 @@ import polars as pl
 from plumbline.config.data import DataConfig, SplitConfig
 from plumbline.errors import DataError, nearest, shorten
 from plumbline.kinds import ByteArray, ColumnType, DoubleArray, IntArray, Part, TargetKind
-from plumbline.preprocessing.duplicates import group_codes, hash_rows
-from plumbline.tables import Schema, Table
+from plumbline.preprocessing.duplicates import are_by_chance, group_codes, hash_rows
+from plumbline.tables import Schema, Table, refuse_no_features
 
 GIVEN = {
     "train": Part.TRAIN,
@@ -31,7 +31,8 @@ class SplitRows:
     """All that a split may know of the rows; every array has shape (rows,).
 
     `label`: class number, or the quantile bin of a numeric target. `value`: the numeric
-    target, NaN in classification. `duplicate`: rows with equal features share a number.
+    target, NaN in classification. `duplicate`: rows with equal features share a number;
+    `by_chance`: they are no copies, but agree in few features of few values.
     `group`: rows of one group share a number, a row without group has its own; None where
     there is no group column. `time`: rank of the time, ties equal; None where the data has
     no time column. `given`: the owner's `Part`. The last `test_rows` rows are the test file.
@@ -47,6 +48,7 @@ class SplitRows:
     group: IntArray | None
     time: IntArray | None
     given: ByteArray | None
+    by_chance: bool = False
 
     @property
     def own(self) -> int:
@@ -58,12 +60,14 @@ def read_rows(table: Table, schema: Schema, data: DataConfig, split: SplitConfig
     """Read what a split looks at; only the columns needed are held, features as hashes.
 
     Raises:
-        DataError: a missing target or time, a time that cannot be ordered, a split column
-            that is absent or holds something else than parts.
+        DataError: no features; a missing target or time, a time that cannot be ordered, a split
+            column that is absent or holds something else than parts.
     """
+    refuse_no_features(schema, file=data.path)
     label, value, names = _label(table, schema, data, split.bins)
     features = [c.name for c in schema.features if c.name != split.column]
     duplicate = group_codes(hash_rows(table.frame, features))
+    columns = (_counts(table, schema, name) for name in features)
     return SplitRows(
         rows=table.rows,
         test_rows=table.test_rows,
@@ -75,7 +79,17 @@ def read_rows(table: Table, schema: Schema, data: DataConfig, split: SplitConfig
         group=_group(table, data.group),
         time=_time(table, schema, data),
         given=_given(table, schema, data, split.column),
+        by_chance=are_by_chance(duplicate, columns),
     )
+
+
+def _counts(table: Table, schema: Schema, name: str) -> IntArray:
+    """How many rows have each value; of texts and images, which do not agree by chance, none
+    has that of another."""
+    if schema.column(name).type in (ColumnType.TEXT, ColumnType.IMAGE):
+        return np.ones(1, dtype=np.int64)
+    counts = table.frame.group_by(pl.col(name)).len("rows").select(pl.col("rows").cast(pl.Int64))
+    return counts.collect(engine="streaming")["rows"].to_numpy()
 
 
 def with_target(table: Table, schema: Schema) -> tuple[Table, IntArray]:

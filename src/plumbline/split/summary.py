@@ -8,7 +8,7 @@ import numpy as np
 
 from plumbline.config.data import SplitConfig
 from plumbline.kinds import ByteArray, IntArray, Part
-from plumbline.preprocessing.duplicates import are_profiles, group_codes
+from plumbline.preprocessing.duplicates import group_codes
 from plumbline.split.allocate import units_per_label
 from plumbline.split.ordered import time_order
 from plumbline.split.parts import units_of
@@ -48,7 +48,7 @@ def summarize(rows: SplitRows, split: SplitIndex, config: SplitConfig) -> dict[s
         "duplicates": {
             "copies": int(rows.rows - (rows.duplicate.max() + 1)),
             "kept_together": config.keep_duplicates_together
-            and not are_profiles(rows.duplicate)
+            and not rows.by_chance
             and config.method not in ("time", "predefined"),
         },
         "order": _order(rows, split),

@@ -12,6 +12,7 @@ import pytest
 from plumbline.config.data import DataConfig, SplitConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ColumnType, Part, Role, Task
+from plumbline.preprocessing.duplicates import are_by_chance
 from plumbline.split import (
     SplitRows,
     make_split,
@@ -330,6 +331,8 @@ def test_rows_that_agree_in_few_values_stand_alone() -> None:
     profile = rng.integers(0, 14, 1316)
     label = (rng.random(1316) < 0.2 + 0.04 * profile).astype(np.int64)
     rows = replace(rows_with(0, 1316), label=label, label_names=("a", "b"), duplicate=profile)
+    assert are_by_chance(profile, [])
+    rows = replace(rows, by_chance=True)
     split = make_split(rows, SplitConfig(), 0)
     for part in (Part.TRAIN, Part.VAL, Part.TEST):
         assert len(np.unique(profile[split.part == part])) == 14
@@ -341,3 +344,28 @@ def test_copies_stay_together() -> None:
     rows = replace(rows_with(0, 1200), duplicate=duplicate)
     split = make_split(rows, SplitConfig(), 0)
     assert (split.part.reshape(-1, 4) == split.part[::4, None]).all()
+
+
+def by_chance(**columns: Any) -> bool:
+    """Whether the rows of a table of these features are equal by chance."""
+    n = len(next(iter(columns.values())))
+    frame = pl.LazyFrame({**columns, "y": ["a", "b"] * (n // 2)})
+    types = {"s": ColumnType.TEXT}
+    features = [
+        Column(name=name, type=types.get(name, ColumnType.NUMBER), role=Role.FEATURE)
+        for name in columns
+    ]
+    y = Column(name="y", type=ColumnType.CATEGORY, role=Role.TARGET, labels=("a", "b"))
+    schema = Schema(columns=(*features, y), task=Task.BINARY, classes=("a", "b"))
+    return read_rows(Table(frame=frame, rows=n), schema, DATA, SplitConfig()).by_chance
+
+
+def test_equal_rows_of_few_values_are_by_chance_and_copies_are_not() -> None:
+    rng = np.random.default_rng(0)
+    few = {f"x{j}": rng.integers(0, 6, 400).astype(float) for j in range(3)}
+    assert by_chance(**few)
+    assert by_chance(x=rng.integers(0, 60, 72).astype(float))  # a count, and nothing else
+    many = {f"x{j}": np.repeat(rng.normal(size=200).round(1), 2) for j in range(4)}
+    assert not by_chance(**many)
+    assert not by_chance(s=["as before", "other"] * 30 + [f"text {i}" for i in range(40)])
+    assert not by_chance(x=np.arange(100.0))
