@@ -23,6 +23,9 @@ from plumbline.tables import MISSING, CellFormat
 
 LISTED_VALUES = 50  # categories of more values are not listed in expectations.yaml
 MOST_VALUES = 1000  # a column of more different texts is a text
+# whole numbers with a letter in front or behind, but for k, m and % ("12k")
+LETTER = r"^([A-Za-z]\d+|\d+[A-JLN-Za-jln-z])$"
+LETTERED = 0.02  # share of such cells from which they are codes, and no typing errors
 READABLE = 0.9  # a text column is of a type where this share of its cells is
 SHOWN = 3  # examples in a note
 
@@ -94,6 +97,8 @@ def _choose(rows: RawRows, name: str, own: Answers, habits: Habits) -> Choice:
         is_whole = own.whole[numbers[0]] == own.numbers
         whole = own.whole[numbers[0]] == own.read[numbers[0]]  # of those that are numbers at all
         code = _code_note(rows, name, own) if whole or own.long else None
+        if whole and code is None:
+            code = _lettered_note(rows, name, own, numbers[0])
         if code is not None:
             return Choice(reading=_text(own, rows.words), notes=(code,))
         days = [r for r in dates if r.format.date is None and own.read[r] == own.numbers]
@@ -224,6 +229,18 @@ def _code_note(rows: RawRows, name: str, own: Answers) -> str | None:
     example = next(iter(cells.filter(cells.str.contains(where))), None)
     shown = f" ('{example[:30]}')" if example else ""
     return f"{count:,} cells {what}{shown}: codes, kept as text"
+
+
+def _lettered_note(rows: RawRows, name: str, own: Answers, number: Reading) -> str | None:
+    """Why whole numbers beside some with a letter are not numbers, if so: one typo is none."""
+    others = own.numbers - own.read[number]
+    if others < LETTERED * own.numbers:
+        return None
+    frame = rows.cells.lazy()
+    left = frame.filter(unreadable(number.column(name), pl.String())).collect()[name].drop_nulls()
+    if left.n_unique() < 2 or not left.str.contains(LETTER).all():
+        return None
+    return f"{others:,} cells have a letter beside digits ('{left[0]}'): codes, kept as text"
 
 
 def _padded_note(rows: RawRows, name: str, own: Answers) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ TIMES = (
     "times of day, each taken as a category: to keep their order, write them as numbers, or as "
     "times in a workbook or Parquet file"
 )
+COUNTS_UP = "numbers the rows: not a feature"
 PROSE_WORDS = 5  # per cell, on average; names and codes have fewer
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
 INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # of a pandas index written to a file
@@ -163,6 +164,11 @@ def infer(
             types[name], why = _text_or_codes(profiles[name])
         notes[name] += [why] if why else []
         roles[name] = role
+    counting = [n for n in names if COUNTS_UP in notes[n] and n not in indexes]
+    if Role.FEATURE not in roles.values():
+        for name in counting:  # a year, a day: a trend is all that there is to learn
+            roles[name] = Role.FEATURE
+            notes[name] = ["numbers the rows, and nothing else is there to learn from: a feature"]
     prose = [n for n in names if roles[n] is Role.FEATURE and types[n] is ColumnType.TEXT]
     texts = profile_texts(both, {n: choices[n].reading.column(n) for n in prose}, file)
     profiles |= {n: replace(profiles[n], text=text) for n, text in texts.items()}
@@ -203,7 +209,7 @@ def _role(
         and profile.distinct == profile.rows
     )
     if counts_up:
-        return Role.ID, "numbers the rows: not a feature"
+        return Role.ID, COUNTS_UP
     numbered = (
         kind is ColumnType.INTEGER and profile.missing == 0 and 2 * profile.distinct > profile.rows
     )

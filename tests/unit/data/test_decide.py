@@ -251,6 +251,20 @@ def test_a_target_with_gaps_may_have_as_many_again() -> None:
     assert missing is not None and missing.max == 0.17 and missing.severity == "critical"
 
 
+def test_whole_numbers_of_which_some_have_a_letter_are_codes() -> None:
+    codes = [*range(100, 140), *range(100, 140), *(f"{i}a" for i in range(100, 106)), "b12", "c7"]
+    result = inferred(x=codes)
+    assert result.expectations.columns["x"].type is ColumnType.CATEGORY
+    assert "8 cells have a letter beside digits ('100a'): codes" in result.notes["x"]
+    for others in (["12O"], ["12k", "13k", "5m"], ["x", "y", "z"], ["12a"] * 4):  # no codes
+        assert inferred(x=[*range(100), *others]).expectations.columns["x"].type in (
+            ColumnType.NUMBER,
+            ColumnType.INTEGER,
+        )
+    fractions = [*(i / 7 for i in range(100)), "1a", "2b", "3c"]
+    assert inferred(x=fractions).expectations.columns["x"].type is ColumnType.NUMBER
+
+
 # -- words for missing
 
 

@@ -131,6 +131,15 @@ def test_whole_numbers_of_which_one_comes_once_are_numbers() -> None:
     assert set(wished.expectations.schema.classes) == {"0", "1", "2", "9"}
 
 
+def test_a_year_is_a_feature_where_there_is_nothing_else() -> None:
+    """As of the flow of a river by year."""
+    result = inferred(frame(year=list(range(1871, 1871 + N)), nr=["a b"] * 30 + ["c d"] * 30))
+    assert result.expectations.columns["year"].role is Role.ID
+    alone = inferred(frame(year=list(range(1871, 1871 + N))))
+    assert alone.expectations.columns["year"].role is Role.FEATURE
+    assert "nothing else is there to learn from" in alone.notes["year"]
+
+
 def test_a_misspelt_target_is_told_the_nearest() -> None:
     with pytest.raises(DataError, match="Did you mean 'diagnosis'"):
         inferred(frame(diagnosis=["a", "b"] * 30), target="diagnosys")
