@@ -34,6 +34,7 @@ from plumbline.words import (
 
 GAP = "&ensp;"  # Markdown trims blanks
 NAMED = 8  # columns, slices and findings that are listed
+CHAMPION = "**Champion"  # begins the line of a run's description that says since when
 SENTENCE = re.compile(r"\w[\w ,;:()%+−–='-]*(?:\.[\w ,;:()%+−–='-]*)*")
 FITTED = ("user", "fitted_at", "fit_seconds", "device", "processor", "threads", "libraries")
 OWNER = {
@@ -102,10 +103,20 @@ def run_note(
     """
     lines = [sentence(comparison.text), f"**Decision: {decision_words(decision)}**"]
     lines.append("\n".join(f"- {markdown(reason)}" for reason in reasons))
-    if moved is not None:
-        lines.insert(1, f"**Champion {markdown(moved)}**")
     lines.append("The page with all results is the artifact `reports/index.html`.")
-    return "\n\n".join(line for line in lines if line)
+    return with_champion("\n\n".join(line for line in lines if line), moved)
+
+
+def with_champion(note: str, moved: str | None) -> str:
+    """The description of a run with what became of its version after the verdict.
+
+    Args:
+        moved: `words.champion_words` of its version.
+    """
+    lines = [line for line in note.split("\n\n") if not line.startswith(CHAMPION)]
+    if moved is not None:
+        lines.insert(1, f"{CHAMPION} {markdown(moved)}**")
+    return "\n\n".join(lines)
 
 
 def run_name(version: str, model: str, comparison: Comparison, metrics: Metrics) -> str:

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from plumbline.store import registry
+from plumbline.store import registry, tracking
+from plumbline.store.card import with_champion
 from plumbline.store.fitted import user
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
-from plumbline.words import MOVE_WORDS, UNKNOWN, move_words
+from plumbline.words import MOVE_WORDS, UNKNOWN, champion_words, move_words
 
 MOVE, APPROVAL = "plumbline.champion.", "plumbline.approval."  # and the time
 KEY = "%Y%m%dT%H%M%S.%fZ"
@@ -208,8 +209,10 @@ def _record(store: Store, model: str, move: Move, version: Version | None) -> No
 
 
 def _show(store: Store, model: str, move: Move) -> None:
-    """Tag both versions in words: MLflow shows the gate's decision beside it, which may differ."""
+    """Tag both versions in words, and say it in the descriptions of their runs: MLflow shows the
+    gate's decision beside it, which may differ."""
     words = move_words(dataclasses.asdict(move))
+    history = [dataclasses.asdict(one) for one in moves_of(store, model)]
     then = f"then version {move.after}" if move.after else "then none"
     for number, text in (
         (move.before, f"until {words}; {then}"),
@@ -218,6 +221,10 @@ def _show(store: Store, model: str, move: Move) -> None:
         which = registry.version_at(store, model, number=number) if number else None
         if which is not None:
             registry.set_version_tag(store, which, SHOWN, text)
+            note = tracking.note_of(store, which.run_id)
+            if note is not None:
+                text_now = with_champion(note, champion_words(which.number, history))
+                tracking.set_note(store, which.run_id, text_now)
 
 
 def _now(last: Move | None) -> str:

@@ -229,6 +229,25 @@ def describe_run(store: Store, run_id: str, name: str, note: str, tags: Mapping[
             store.client.log_batch(run_id, tags=changed)
 
 
+def note_of(store: Store, run_id: str) -> str | None:
+    """The description of a run; None: it has none, or was deleted."""
+    with storage(store.uri):
+        try:
+            run = store.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        note: str | None = run.data.tags.get(NOTE)
+        return note if run.info.lifecycle_stage == "active" else None
+
+
+def set_note(store: Store, run_id: str, note: str) -> None:
+    """Describe a run, in Markdown."""
+    with storage(store.uri):
+        store.client.set_tag(run_id, NOTE, note)
+
+
 def add_file(store: Store, run_id: str, path: Path, folder: str) -> None:
     """Put a file among the artifacts of a run, in place of an earlier one."""
     with storage(store.uri):

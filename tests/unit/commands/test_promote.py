@@ -320,3 +320,29 @@ def test_a_version_with_which_the_server_does_not_answer_is_not_promoted(
     assert not [name for name in tags if name.startswith("plumbline.approval.")]
     rollback("prices were right before", paths)  # undoes, and waits for no server
     assert champion(paths) == "1"
+
+
+def test_the_description_of_the_run_says_since_when(paths: Paths) -> None:
+    """Beside the verdict of the gate, which may have been another."""
+    store = tracking.open_store(paths.root)
+    runs = {}
+    for number in ("2", "3"):
+        runs[number] = store.client.create_run("0").info.run_id
+        store.client.set_tag(runs[number], tracking.NOTE, "Better than chance.\n\n- held back")
+        tags = {"plumbline.data": "d" * 32, "plumbline.git_commit": "c" * 40}
+        again = registry.add_version(
+            store, "toy", f"runs:/{runs[number]}/model", runs[number], "card", tags
+        )
+        runs[number] = again.number
+    promote(runs["3"], "fewer false alarms *in May*", paths)
+    note = tracking.note_of(store, version_at(store, runs["3"]).run_id)
+    assert note is not None
+    first, champion, rest = note.split("\n\n")
+    assert (first, rest) == ("Better than chance.", "- held back")
+    assert champion.startswith("**Champion since") and "&#42;in May&#42;**" in champion
+    promote(runs["2"], "once more", paths)
+    notes = [tracking.note_of(store, version_at(store, runs[n]).run_id) for n in ("2", "3")]
+    assert [str(n).count("**Champion") for n in notes] == [1, 1]
+    assert "**Champion until" in str(notes[1])
+    store.client.delete_run(version_at(store, runs["2"]).run_id)
+    promote(runs["3"], "a deleted run stops nothing", paths)
