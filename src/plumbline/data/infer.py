@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from plumbline.config.data import FormatConfig
+from plumbline.config.data import FormatConfig, NormalizeConfig
 from plumbline.data.choose import Choice
 from plumbline.data.decide import decide
 from plumbline.data.expectations import Expectations, RowCount
@@ -43,6 +43,7 @@ TIMES = (
     "times of day, each taken as a category: to keep their order, write them as numbers, or as "
     "times in a workbook or Parquet file"
 )
+WITHOUT_GAPS, CODE_ROWS = 1.1, 20  # share of the range, and rows per value, of what may be codes
 COUNTS_UP = "numbers the rows: not a feature"
 PROSE_WORDS = 5  # per cell, on average; names and codes have fewer
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
@@ -163,6 +164,8 @@ def infer(
         elif role is Role.FEATURE and types[name] is ColumnType.TEXT:
             types[name], why = _text_or_codes(profiles[name])
         notes[name] += [why] if why else []
+        if role is Role.FEATURE and types[name] is ColumnType.INTEGER:
+            notes[name] += _maybe_codes(name, profiles[name])
         roles[name] = role
     counting = [n for n in names if COUNTS_UP in notes[n] and n not in indexes]
     if Role.FEATURE not in roles.values():
@@ -218,6 +221,21 @@ def _role(
     if unique and kind is ColumnType.INTEGER and ID_NAME.search(name):
         return Role.ID, "named like an id, a value of its own in every row: not a feature"
     return Role.FEATURE, None
+
+
+def _maybe_codes(name: str, profile: ColumnProfile) -> list[str]:
+    """What is to be said of whole numbers 1 … k, each in many rows, that are too many to be
+    embedded as categories by default: they may number communes or products."""
+    if profile.low not in (0, 1) or profile.high is None:
+        return []
+    without_gaps = profile.high - profile.low + 1 <= WITHOUT_GAPS * profile.distinct
+    often = CODE_ROWS * profile.distinct <= profile.there
+    if profile.distinct <= NormalizeConfig().as_category_max_values or not (without_gaps and often):
+        return []
+    return [
+        f"{profile.distinct:,} whole numbers in many rows each: if they are codes, without an "
+        f"order, set normalize.columns.{name}.as_category: true"
+    ]
 
 
 def _is_clock(profile: ColumnProfile) -> bool:

@@ -131,6 +131,20 @@ def test_whole_numbers_of_which_one_comes_once_are_numbers() -> None:
     assert set(wished.expectations.schema.classes) == {"0", "1", "2", "9"}
 
 
+def test_whole_numbers_that_may_be_codes_are_said() -> None:
+    n = 6000
+    result = inferred(
+        frame(
+            y=["a", "b"] * (n // 2),
+            commune=[i * 7 % 200 + 1 for i in range(n)],
+            price=[i * 13 % 200 * 5 for i in range(n)],
+            rooms=[i % 9 + 1 for i in range(n)],
+        )
+    )
+    assert "normalize.columns.commune.as_category: true" in result.notes["commune"]
+    assert not {"price", "rooms"} & {n for n, text in result.notes.items() if "codes" in text}
+
+
 def test_a_year_is_a_feature_where_there_is_nothing_else() -> None:
     """As of the flow of a river by year."""
     result = inferred(frame(year=list(range(1871, 1871 + N)), nr=["a b"] * 30 + ["c d"] * 30))
