@@ -14,6 +14,7 @@ from plumbline.data.read import open_bytes, readable
 from plumbline.errors import DataError
 
 BLOCK = 1 << 20  # bytes read at once
+END_OF_FILE = "\x1a"  # of MS-DOS, which some programs still write
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -76,7 +77,9 @@ def _checked(lines: Iterator[str], name: str, encoding: str) -> Iterator[str]:
                     file=name,
                     hint="export it again; for UTF-16 without a mark pass --encoding utf-16-le",
                 )
-            yield line.removeprefix("\ufeff") if number == 1 else line
+            line = line.removesuffix(END_OF_FILE)  # it ends no line but the last
+            if line:
+                yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError as error:
         reason = getattr(error, "reason", error)
         raise DataError(

@@ -226,6 +226,13 @@ def test_only_line_ends_end_a_line(tmp_path: Path, odd: str) -> None:
     assert read(tmp_path, table(rows=rows)) == [list(row) for row in rows]
 
 
+@pytest.mark.parametrize("before", ["", "\n", "\r\n"])
+def test_the_end_of_file_mark_of_dos_is_no_cell(tmp_path: Path, before: str) -> None:
+    assert read(tmp_path, table().rstrip("\n") + before + "\x1a") == EXPECTED
+    rows = [*EXPECTED[:-1], [*EXPECTED[-1][:-1], "a\x1ab"]]  # within a cell it is a character
+    assert read(tmp_path, "\n".join(map(",".join, rows)) + "\n") == rows
+
+
 def test_old_and_mixed_line_ends(tmp_path: Path) -> None:
     assert read(tmp_path, table().replace("\n", "\r")) == EXPECTED
     assert read(tmp_path, table().replace("\n", "\r\n")) == EXPECTED
