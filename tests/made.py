@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
+import gzip
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -50,6 +53,12 @@ SHORT: dict[str, Any] = {  # few epochs, without the extra fits of the verdict
     "learning_rate": 0.01,
     "learning_curve": [],
 }
+
+
+def unpacked(page: str) -> str:
+    """The scripts of Evidently's page, which stand in it compressed."""
+    packed = re.findall(r'<script type="application/gzip">(.*?)</script>', page)
+    return "\n".join(gzip.decompress(base64.b64decode(one)).decode() for one in packed)
 
 
 def text_tensor(number: int = 0, *, length: int = 6, tokens: int = 30) -> TensorSpec:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import gzip
 import io
 import os
-import re
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -16,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.made import unpacked
 
 from plumbline.evaluation.drift import RARE, ColumnDrift, ColumnPair, chance, compare
 from plumbline.kinds import ColumnType
@@ -29,12 +27,6 @@ def pair(kind: ColumnType, reference: Any, current: Any, dtype: Any = None) -> C
         reference=pl.Series("r", reference, dtype=dtype),
         current=pl.Series("c", current, dtype=dtype),
     )
-
-
-def unpacked(page: str) -> str:
-    """The scripts of a page, which stand in it compressed."""
-    packed = re.findall(r'<script type="application/gzip">(.*?)</script>', page)
-    return "\n".join(gzip.decompress(base64.b64decode(one)).decode() for one in packed)
 
 
 def numbers(shift: float, n: int = 400) -> ColumnPair:
