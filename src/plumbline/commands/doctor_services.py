@@ -35,7 +35,8 @@ def check_services(paths: Paths) -> Sequence[Examination]:
             alive.append(f"{words} and was started again ({log})" if ends else words)
     if ended:
         results += wrong(
-            f"ended by themselves: {', '.join(ended)}. Logs are in .plumbline/run/; start again"
+            f"ended by themselves: {', '.join(ended)}. Logs are in .plumbline/run/. Nobody watches "
+            "what may still run of them: make stack (or make deploy, make ui) starts it again"
         )
     if alive:
         results = [*good(", ".join(alive)), *results]

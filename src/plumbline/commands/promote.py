@@ -108,7 +108,7 @@ def _checked(reason: str) -> str:
             "the reason is kept with the version",
             where="--reason",
             wanted=f"1 to {MOST_CHARACTERS:,} characters",
-            got=f"{len(why):,}",
+            got=f"{len(why):,}" if why else "none",
             hint='for example --reason "fewer false alarms in May"',
         )
     return why

@@ -135,7 +135,12 @@ def _ended(_signal: int, _frame: FrameType | None) -> None:
 
 def _check_token(host: str, token: str | None, without_token: bool) -> None:
     if token is not None and not token.isascii():
-        raise ParameterError("is not ASCII", where=TOKEN)
+        raise ParameterError(
+            "is not ASCII",
+            where=TOKEN,
+            wanted="letters, digits and signs that a header can carry",
+            hint="make one: python -c 'import secrets; print(secrets.token_urlsafe())'",
+        )
     if token is not None or without_token:
         return
     try:

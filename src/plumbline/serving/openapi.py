@@ -191,6 +191,8 @@ def _cell(column: Column, served: Served) -> dict[str, Any]:
     if column.type is ColumnType.IMAGE:
         cell["contentEncoding"] = "base64"
     known = served.categories.get(column.name, ())
+    if known:
+        cell["description"] = f"a category, {len(known):,} known; an unknown one is answered too"
     examples = list(known[:EXAMPLES]) or [row[column.name] for row in served.example]
     cell["examples"] = [value for value in dict.fromkeys(examples) if value is not None]
     return cell

@@ -132,7 +132,7 @@ def test_a_service_that_ended_once_and_was_started_again_is_well(paths: Paths) -
             "wanted 0.1; no-such-package missing, wanted 1.0. Install the lock: make env",
         ),
         (broken_registry, "registry WRONG"),
-        (dead_service, "ended by themselves: prefect-server. Logs are in .plumbline/run/"),
+        (dead_service, "ended by themselves: prefect-server. Logs are in .plumbline/run/. Nobody"),
         (dying_service, "prefect-worker ended 3 times within the last hour, last with code 1 at"),
         (
             dying_service,
