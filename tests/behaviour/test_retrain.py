@@ -118,6 +118,33 @@ def test_a_killed_run_is_finished_by_the_next_and_no_row_is_appended_twice(
     assert len(data(shop)) == len(set(data(shop))) == 100
 
 
+def test_an_identifier_that_counts_rows_counts_on(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "shop.csv"
+    body = [f"{i},{line}" for i, line in enumerate(lines(60))]
+    file.write_text("\n".join(["row_id,age,income,city,bought", *body]) + "\n")
+    assert cli.main(["init", "--data", str(file), "--target", "bought"]) == 0
+    set_params(checkout, min_rows=10)
+    log(checkout, rows=20, labeled=20)
+    write_frame = retrain._write
+
+    def dies(frame: pl.DataFrame, path: Path) -> None:
+        if path.name == "appended.parquet":
+            raise KeyboardInterrupt
+        write_frame(frame, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(retrain, "_write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            append_labeled(Paths(checkout))
+    assert append_labeled(Paths(checkout)).due
+    log(checkout, rows=15, labeled=15, seed=2)
+    assert append_labeled(Paths(checkout), now=True).rows == 15
+    assert [int(line.split(",")[0]) for line in data(checkout)] == list(range(95))
+    assert cli.main(["validate"]) == 0
+
+
 def test_values_of_a_target_of_whole_numbers_are_appended_as_such(
     checkout: Path, tmp_path: Path
 ) -> None:
@@ -237,13 +264,16 @@ def test_what_the_log_has_not_got_is_named(
     schema = Schema(columns=(column, target), task=Task.BINARY, classes=("n", "y"))
     rows = made(3).with_columns(pl.lit("x").alias("input.c"), pl.lit("n").alias("label"))
     with pytest.raises(DataError, match=f"column '{column.name}'.*{words}"):
-        as_data(rows, schema, hidden)
+        as_data(rows, schema, hidden, {})
 
 
 def test_what_the_model_does_not_read_is_filled() -> None:
     schema = Schema(
         columns=(
             Column(name="id", type=ColumnType.CATEGORY, role=Role.ID),
+            Column(name="number", type=ColumnType.INTEGER, role=Role.ID),
+            Column(name="float", type=ColumnType.NUMBER, role=Role.ID),
+            Column(name="day", type=ColumnType.DATE, role=Role.ID),
             Column(name="when", type=ColumnType.DATE, role=Role.TIME),
             Column(name="note", type=ColumnType.TEXT, role=Role.IGNORE),
             Column(name="x", type=ColumnType.INTEGER),
@@ -252,8 +282,13 @@ def test_what_the_model_does_not_read_is_filled() -> None:
         task=Task.REGRESSION,
     )
     rows = made(2).with_columns(pl.Series("input.x", [1.0, None]), pl.lit("2.5").alias("label"))
-    frame = as_data(rows, schema, ())
+    frame = as_data(rows, schema, (), {"number": 41, "float": 6.5})
     assert frame["id"].to_list() == [f"{i:032x}-0" for i in range(2)]
+    assert frame["number"].to_list() == [42, 43] and frame["float"].to_list() == [7.0, 8.0]
+    assert frame["day"].null_count() == 2
+    assert as_data(rows, schema, (), {"number": None, "float": None})["number"].to_list() == [0, 1]
+    with pytest.raises(DataError, match="no number follows 9223372036854775806"):
+        as_data(rows, schema, (), {"number": 2**63 - 2, "float": None})
     assert frame["when"].to_list() == rows["time"].to_list()
     assert frame["note"].null_count() == 2 and frame["x"].to_list() == [1, None]
     assert frame["y"].to_list() == [2.5, 2.5]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -19,12 +21,14 @@ from plumbline.commands.repro import repro
 from plumbline.commands.warm import champion_number, check_settings
 from plumbline.config import Config, Paths, load_config
 from plumbline.data.load import load_expectations
+from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
 from plumbline.files import exclusive, new_file
-from plumbline.monitoring.labeled_rows import as_data, choose_rows, labeled_rows
+from plumbline.monitoring.labeled_rows import as_data, choose_rows, labeled_rows, numbered
 from plumbline.monitoring.log_reader import KEYS
 from plumbline.retraining_state import note_again, note_begun, note_outcome, read_state
 from plumbline.stages import Report
+from plumbline.tables import Column, Table
 
 TAKEN = "appended.parquet"  # in the folder of the history
 ROWS, PENDING = "labeled_rows.parquet", "pending.parquet"
@@ -94,9 +98,17 @@ def _append(config: Config, paths: Paths, place: Path, clock: float) -> Appended
         )
     schema = load_expectations(paths.expectations, config.data).schema
     hidden = {*config.serve.log.mask, *config.serve.log.hash}
-    _write(as_data(new, schema, hidden), work / ROWS)
+    largest = _largest(open_table(config.data, schema, paths.root), numbered(schema))
+    _write(as_data(new, schema, hidden, largest), work / ROWS)
     _write(new.select(KEYS), work / PENDING)
     return _appended(config, paths, place, clock, _ingest(paths, work, place))
+
+
+def _largest(table: Table, columns: Sequence[Column]) -> dict[str, Any]:
+    if not columns:
+        return {}
+    query = table.frame.select(pl.col(c.name).max() for c in columns)
+    return query.collect(engine="streaming").row(0, named=True)
 
 
 def _ingest(paths: Paths, work: Path, place: Path) -> tuple[int, Report | None]:

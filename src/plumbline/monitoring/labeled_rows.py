@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +20,8 @@ from plumbline.serving.request_log import REQUESTS
 from plumbline.tables import Column, Schema
 
 TIME = "time"
+# up to which every whole number is a value of its own
+LAST_NUMBER = {ColumnType.INTEGER: 2**63 - 1, ColumnType.NUMBER: 2**53}
 
 
 def labeled_rows(folder: Path) -> pl.DataFrame:
@@ -63,19 +66,41 @@ def choose_rows(
     return new.tail(config.max_rows)
 
 
-def as_data(rows: pl.DataFrame, schema: Schema, hidden: Collection[str]) -> pl.DataFrame:
+def as_data(
+    rows: pl.DataFrame, schema: Schema, hidden: Collection[str], largest: Mapping[str, float | None]
+) -> pl.DataFrame:
     """Rows with the columns of the data, typed, as a file to append; classes as text.
 
     Args:
         schema: of the data.
         hidden: columns that the log masks or hashes.
+        largest: of each of `numbered`, the largest value of the data; None where there is none.
 
     Raises:
         DataError: a column cannot be had from the log; names it.
     """
-    frame = rows.select(_column(c, rows.columns, hidden) for c in schema.columns)
+    own = {
+        c.name: _numbers(c, largest[c.name], len(rows))
+        for c in numbered(schema)
+        if f"{INPUT}{c.name}" not in rows.columns
+    }
+    frame = rows.select(
+        own[c.name] if c.name in own else _column(c, rows.columns, hidden) for c in schema.columns
+    )
     # a class is text, read like a cell; a value is a number whatever its column's format is
     return frame if schema.classes else frame.cast({schema.target: pl.Float64()})
+
+
+def numbered(schema: Schema) -> list[Column]:
+    """Identifiers that are numbers: those of new rows follow the largest of the data."""
+    return [c for c in schema.columns if c.role is Role.ID and c.type in LAST_NUMBER]
+
+
+def _numbers(column: Column, largest: float | None, rows: int) -> pl.Series:
+    first = 0 if largest is None else math.floor(largest) + 1
+    if first + rows > LAST_NUMBER[column.type]:
+        raise _lacking(column.name, f"no number follows {first - 1}, the largest of the data")
+    return pl.Series(column.name, range(first, first + rows), dtype=pl.Int64).cast(column.dtype)
 
 
 def _column(column: Column, logged: Collection[str], hidden: Collection[str]) -> pl.Expr:
@@ -88,7 +113,7 @@ def _column(column: Column, logged: Collection[str], hidden: Collection[str]) ->
         if name in hidden:
             raise _lacking(name, "serve.log masks or hashes it")
         return pl.col(source).cast(column.dtype, strict=False).alias(name)
-    if column.role is Role.ID:
+    if column.role is Role.ID and column.dtype == pl.String:
         return pl.concat_str(KEYS, separator="-").alias(name)
     if column.role is Role.TIME and column.type is ColumnType.DATE:
         return pl.col(TIME).alias(name)
