@@ -23,8 +23,12 @@ def metadata(reports: Reports, run: About) -> list[tuple[str, str]]:
     return [*entries, ("rows", number(rows)), ("data", data.path)]
 
 
-def origin(reports: Reports) -> list[tuple[str, str]]:
-    """The version, who fitted it, when, how long, with what, and the command that rebuilds it."""
+def origin(reports: Reports, *, is_last: bool = True) -> list[tuple[str, str]]:
+    """The version, who fitted it, when, how long, with what, and the command that rebuilds it.
+
+    Args:
+        is_last: the last run registered it; else it is of an earlier one.
+    """
     register = reports.json(artifacts.REGISTERED)
     made = {key: words(pick(register, "lineage", key)) for key in FIELDS}
     model, version = (pick(register, key) for key in ("model", "version"))
@@ -32,7 +36,7 @@ def origin(reports: Reports) -> list[tuple[str, str]]:
         return []
     commit = made["git_commit"]
     entries = [
-        ("version", f"{model} {version}"),
+        ("version" if is_last else "registered before", f"{model} {version}"),
         ("fitted by", made["user"]),
         ("when", made["fitted_at"]),
         ("how long", _duration(made["fit_seconds"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,15 +18,22 @@ from plumbline.report.sections.monitoring import monitoring_section
 from plumbline.report.text import breakable, coded, printable
 from plumbline.stopped import Stopped
 
+JUDGES = "evaluate"  # the stage that the verdict is of
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(config: Config, reports: Reports, stopped: Stopped | None = None) -> str:
+def render(
+    config: Config,
+    reports: Reports,
+    stopped: Stopped | None = None,
+    passed: Sequence[str] = (),
+) -> str:
     """The whole page, ready to be written as UTF-8.
 
     Args:
-        stopped: the gate that stopped the latest run; the page then begins with it, and says that
-            what follows is of the last run that ended well.
+        stopped: the gate that stopped the latest run; the page then begins with it, and says
+            what of the rest is of the last run that ended well.
+        passed: the stages that ended well before it, whose reports are of the stopped run.
 
     The same reports and parameters give the same bytes. All text from outside is escaped, and
     the page forbids scripts and requests to itself (Content-Security-Policy).
@@ -36,10 +44,12 @@ def render(config: Config, reports: Reports, stopped: Stopped | None = None) -> 
     text = page.render(
         title=run.title,
         about=metadata(reports, run),
-        origin=origin(reports),
+        origin=origin(reports, is_last=stopped is None),
         rebuild=rebuild_note(reports),
         sections=[section for section in built if section is not None],
         stopped=stopped,
+        passed=passed,
+        run="" if stopped is None else "Stopped run: " if JUDGES in passed else "Earlier run: ",
         problem=reports.problem,
         style=_style(),
         kind="Model report",
@@ -61,6 +71,8 @@ def render_monitoring(title: str, history: Reports) -> str:
             rebuild=None,
             sections=[] if section is None else [section],
             stopped=None,
+            passed=(),
+            run="",
             problem=history.problem,
             style=_style(),
             kind="Monitoring",

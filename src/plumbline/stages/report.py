@@ -10,7 +10,7 @@ from plumbline.report.about import about
 from plumbline.report.page import render
 from plumbline.report.read import Reports
 from plumbline.report.sections.verdict import headline
-from plumbline.stages import Report
+from plumbline.stages import STAGES, Report
 from plumbline.stopped import forget_stopped, read_stopped
 
 
@@ -21,8 +21,9 @@ def run(config: Config, paths: Paths) -> Report:
     """
     if os.environ.get("DVC_STAGE") == "report":
         forget_stopped(paths.state)
-    reports = Reports(paths.reports)
-    text = render(config, reports, read_stopped(paths.state))
+    reports, stopped = Reports(paths.reports), read_stopped(paths.state)
+    passed = STAGES[: STAGES.index(stopped.stage)] if stopped and stopped.stage in STAGES else ()
+    text = render(config, reports, stopped, passed)
     verdict = headline(reports, about(config, reports))
     page = paths.reports / "index.html"
     write_text(page, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ FIT = {
 }
 
 
-def page(folder: Path, stopped: Stopped | None = None, **lineage: Any) -> str:
+def page(
+    folder: Path, stopped: Stopped | None = None, passed: Sequence[str] = (), **lineage: Any
+) -> str:
     reports = write_sample(folder)
     register = json.loads((reports / "register.json").read_text())
     register["lineage"] |= lineage
     (reports / "register.json").write_text(json.dumps(register))
-    return render(config(), Reports(reports), stopped)
+    return render(config(), Reports(reports), stopped, passed)
 
 
 def test_who_when_how_long_with_what_and_how_to_rebuild(tmp_path: Path) -> None:
@@ -64,3 +67,19 @@ def test_a_gate_that_stopped_the_run_comes_before_the_earlier_verdict(tmp_path: 
     assert "column &#39;age&#39; &lt;script&gt;." in text and "2026-03-02 10:00 UTC" in text
     assert "Earlier run: " in text[text.index('id="h-verdict"') :][:400]
     assert 'id="stopped"' not in page(tmp_path / "other")
+
+
+def test_of_a_run_that_a_late_gate_stopped_the_figures_are_its_own(tmp_path: Path) -> None:
+    """When `register` refuses, all stages before it have written: the verdict below is of a model
+    that is not the version at the head."""
+    stopped = Stopped(stage="register", message="run `dvc push`", at="2026-03-02 10:00 UTC")
+    passed = ("validate", "split", "train", "evaluate", "export")
+    text = page(tmp_path, stopped, passed)
+    assert (
+        "Of the stopped run is what validate, split, train, evaluate, export and register" in text
+    )
+    assert "Stopped run: " in text[text.index('id="h-verdict"') :][:400]
+    assert "Earlier run" not in text and "run <code>dvc push</code>" in text
+    assert "<dt>registered before</dt>" in text and "<dt>version</dt>" not in text
+    early = page(tmp_path / "early", Stopped(stage="split", message="leak", at=""), ("validate",))
+    assert "Earlier run: " in early[early.index('id="h-verdict"') :][:400]
