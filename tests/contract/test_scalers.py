@@ -264,3 +264,19 @@ def test_robust_takes_the_deviation_where_the_quartiles_agree() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ParameterError, match="zcore"):
         fit_scaler("zcore", summarize(SHAPES["normal"]))
+
+
+@pytest.mark.parametrize("rows", [60, 5000])
+def test_values_that_differ_by_rounding_are_one(rows: int) -> None:
+    """3.6 % read from text and 3.6 / 100 computed: one bit is no quantile."""
+    tenths = np.random.default_rng(0).integers(1, 400, rows) / 10
+    values = np.where(np.arange(rows) % 2 == 0, tenths / 100, np.round(tenths / 100, 6))
+    state = fit_scaler("quantile", summarize(values))
+    computed, read = (apply(x, state)[:, 0] for x in (tenths / 100, np.round(tenths / 100, 6)))
+    np.testing.assert_allclose(computed, read, rtol=0, atol=1e-9)
+
+
+def test_whole_numbers_next_to_each_other_stay_apart() -> None:
+    values = 1e15 + np.arange(50.0)
+    state = fit_scaler("quantile", summarize(values))
+    assert len(np.unique(apply(values, state)[:, 0])) == 50

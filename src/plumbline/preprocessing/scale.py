@@ -20,6 +20,7 @@ from plumbline.preprocessing.summary import NumberSummary
 
 QUANTILES = 1000  # stored points of the quantile scaler; fewer where there are fewer values
 FEW_VALUES = 32  # of a column, interpolated together with those of the others
+NOISE = 4  # units in the last place by which values differ that are one
 SHAPE_ROWS = 100_000  # sample values from which a shape is judged or a power fitted
 POWERS = (-5.0, 5.0)  # of Yeo-Johnson; float32's largest value stays finite under any of them
 FEW_ROWS = 10_000  # training rows below which every number has a linear channel
@@ -105,13 +106,16 @@ def fit_yeo_johnson(summary: NumberSummary) -> ScaleState:
 
 
 def fit_quantile(summary: NumberSummary) -> ScaleState:
-    """Normal scores by interpolation on stored quantiles; repeated values share their middle."""
+    """Normal scores by interpolation on stored quantiles; repeated values share their middle, and
+    so do those that differ by rounding (.006 and .6 / 100): one bit would be a quantile."""
     from scipy import special
 
     share = np.linspace(0.0, 1.0, min(QUANTILES, max(len(summary.ordered), 2)))
     points = summary.quantile(share)
-    values, first = np.unique(points, return_index=True)
+    apart = np.diff(points) > NOISE * np.spacing(np.abs(points[:-1]))
+    first = np.append(0, np.flatnonzero(apart) + 1)
     last = np.append(first[1:], len(points)) - 1
+    values = points[first]
     middle = (share[first] + share[last]) / 2
     half = 0.5 / len(share)  # the ends: as far out as the resolution allows
     scores = special.ndtri(np.clip(middle, half, 1 - half))
