@@ -21,6 +21,11 @@ from benchmarks.result import Result
 from benchmarks.wins import MINUTES, Scores, compare, result
 
 TITLE = "Defaults over tables on which nothing was chosen"
+# why the default is behind CatBoost's, where that was looked into afterwards
+CAUSES = {
+    "VietNamI": "194 communes as whole numbers, which a network reads as a quantity and trees cut "
+    "apart; with normalize.columns.commune.as_category, which init names now, .824",
+}
 FOLDER = os.environ.get("PLUMBLINE_BENCH_TABLES", "")
 
 
@@ -56,18 +61,18 @@ def add(made: Scores, metrics: dict[str, str], table: str, scores: dict[str, flo
 
 
 def published(made: Scores, metrics: dict[str, str]) -> Result:
-    """Wins, mean ranks and scores, without the reasons of the tables at hand."""
-    counted = result(made, metrics)
-    own = [text for text in counted.notes if not text.startswith("behind")]
+    """Wins, mean ranks and scores."""
+    counted = result(made, metrics, CAUSES)
     return replace(
         counted,
         title=TITLE,
         notes=[
-            *own,
+            *counted.notes,
             "the tables are real ones of textbooks, surveys and trials (the R packages boot, car, "
             "Ecdat, ggplot2, lme4, MASS, plm, psych, survival and others, as the Python package "
             "pydataset 0.2 holds them), taken for their number of rows and columns before a model "
             f"was fitted to any of them; of each at most {ROWS:,} rows; no default, no code of a "
-            "model was changed by them",
+            "model was changed by them. Of two more (movies, baseball) there is no comparison: "
+            "HistGradientBoosting refuses their names, as categories of over 255 values",
         ],
     )

@@ -15,7 +15,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def compare(task: Task, seed: int) -> dict[str, float | str]:
     return values
 
 
-def result(made: Scores, metrics: dict[str, str]) -> Result:
+def result(made: Scores, metrics: dict[str, str], causes: Mapping[str, str] = CAUSES) -> Result:
     """Wins, mean ranks, and the scores behind them."""
     names = [OURS, *PEERS]
     ranks: dict[str, list[float]] = {name: [] for name in names}
@@ -149,7 +149,7 @@ def result(made: Scores, metrics: dict[str, str]) -> Result:
             "plumbline: what params.yaml ships, searched values at the center of their ranges, no "
             "tuning; peers: their own defaults; all learn from training and validation rows",
             f"each seed splits anew; of a large table at most {ROWS:,} rows",
-            *behind(made, metrics),
+            *behind(made, metrics, causes),
         ],
     )
 
@@ -167,13 +167,13 @@ def ranked(scores: dict[str, list[float]], metric: str, names: Sequence[str]) ->
     return [float(rank) for rank in rankdata(values)]
 
 
-def behind(made: Scores, metrics: dict[str, str]) -> list[str]:
+def behind(made: Scores, metrics: dict[str, str], causes: Mapping[str, str]) -> list[str]:
     """A line for each table on which CatBoost's mean is ahead, with the cause."""
     lines = []
     for table, scores in made.items():
         ours, theirs = (statistics.mean(scores[name]) for name in (OURS, "CatBoost"))
         if sign(metrics[table]) * (ours - theirs) < 0:
-            cause = CAUSES.get(table, "the cause is not known")
+            cause = causes.get(table, "the cause is not known")
             lines.append(f"behind CatBoost on {table} ({ours:.4g}, {theirs:.4g}): {cause}")
     return lines
 
