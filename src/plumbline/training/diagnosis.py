@@ -92,10 +92,13 @@ def _fit(
     train, val = numbers["train_loss"] / unit, numbers["val_loss"] / unit
     measured = f"training loss {train:.0%}, validation loss {val:.0%} of a constant prediction's"
     if train > 1 - LEARNED:
-        return "nothing learned", (
-            f"Nothing learned: {measured}. The features may say nothing about the target, or the "
-            "learning rate or the model does not suit them."
+        why = (
+            "The last of train.epochs was the best: raise train.epochs or train.learning_rate."
+            if not stopped_early and best_epoch == epochs
+            else "The features may say nothing about the target, or the learning rate or the "
+            "model does not suit them."
         )
+        return "nothing learned", f"Nothing learned: {measured}. {why}"
     if numbers["gap"] > GAP:
         return "over-fitting", (
             f"Over-fitting: {measured}. Try more dropout or weight decay, a smaller model, "

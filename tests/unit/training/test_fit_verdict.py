@@ -60,6 +60,10 @@ class TestFit:
         result = verdict(0.99, 1.0)
         assert result.fit == "nothing learned" and "features may say nothing" in result.text[0]
 
+    def test_nothing_learned_in_too_few_epochs(self) -> None:
+        result = verdict(0.99, 1.0, history=[1.0], best_epoch=1, stopped_early=False)
+        assert result.fit == "nothing learned" and "raise train.epochs" in result.text[0]
+
     def test_under_fitting_is_still_falling_in_the_last_epochs(self) -> None:
         falling = list(np.linspace(1.0, 0.5, 10))
         result = verdict(0.49, 0.5, history=falling, best_epoch=10, stopped_early=False)
