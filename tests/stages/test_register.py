@@ -474,7 +474,7 @@ def test_a_better_model_becomes_champion_though_prepared_otherwise(paths: Paths)
     assert outcome["reasons"][0] == "champion is version 1"
     assert "the gain is significant" in outcome["reasons"]
     assert "no slice loses significantly, and more than 5% (2 compared)" in outcome["reasons"]
-    assert aliases(paths) == {"champion": "2"}
+    assert aliases(paths) == {"champion": "2", "challenger": "1"}
     register.run(other, paths)
     assert result(paths) == outcome
 
@@ -494,7 +494,10 @@ def test_a_version_with_which_the_server_does_not_answer_is_not_champion(
     assert tags["decision"] == "not promoted: the server does not answer with it"
     report = register.run(asks, paths)  # asked again
     assert any(name == "server" and "answers with it" in words for name, words in report.rows)
-    assert result(paths)["decision"] == "promote" and aliases(paths) == {"champion": "2"}
+    assert result(paths)["decision"] == "promote" and aliases(paths) == {
+        "champion": "2",
+        "challenger": "1",
+    }
 
 
 def test_the_champion_is_scored_as_it_was_trained(paths: Paths) -> None:
@@ -528,7 +531,7 @@ def test_review_never_moves_the_champion(paths: Paths) -> None:
     assert aliases(paths) == {"champion": "1", "challenger": "2"}
     register.run(make_config(), paths)  # other rules: asked again
     assert result(paths)["decision"] == "promote"
-    assert aliases(paths) == {"champion": "2"}
+    assert aliases(paths) == {"champion": "2", "challenger": "1"}
 
 
 def test_a_person_s_choice_is_left_alone(paths: Paths) -> None:
@@ -572,7 +575,7 @@ def test_a_version_whose_files_are_gone_is_made_again(
         outcome = result(paths)
         assert (outcome["version"], outcome["decision"]) == ("2", "promote")
         assert "takes the place of version 1, the same model" in outcome["reasons"][0]
-        assert aliases(paths) == {"champion": "2"}
+        assert aliases(paths) == {"champion": "2", "challenger": "1"}
     assert mlflow.pyfunc.load_model("models:/toy@champion") is not None
 
 
@@ -646,7 +649,7 @@ def test_what_a_person_rolled_back_stays_so(paths: Paths) -> None:
     register.run(make_config(), paths)
     train(paths, make_config(), skill=1.0)
     register.run(make_config(), paths)
-    assert aliases(paths) == {"champion": "2"}
+    assert aliases(paths) == {"champion": "2", "challenger": "1"}
     client(paths).set_registered_model_alias("toy", "champion", "1")
     for config in (make_config(), make_config(significance=0.04)):  # and not by other rules
         register.run(config, paths)

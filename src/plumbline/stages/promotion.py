@@ -27,7 +27,7 @@ from plumbline.stages.server_check import check_server
 from plumbline.stages.sliced import slice_rows
 from plumbline.store import moves, registry, tracking
 from plumbline.store.lineage import split_hash
-from plumbline.store.registry import CHALLENGER, Version
+from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
 
 SPLIT = "plumbline.split"  # tag: hash of the split that a version was trained on
@@ -49,12 +49,11 @@ def decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapp
         if decided["decision"] in BECOMES_CHAMPION:
             decided = {**decided, **_server_answer(store, version, config, paths)}
         registry.write_decision(store, version, decided)
+    if not settled and decided["decision"] in BECOMES_CHAMPION:
+        who, why = moves.person(paths.root), "; ".join(decided["reasons"])
+        moves.move_champion(store, version, how="gate", who=who, why=why)
+    registry.place_challenger(store, version.model)
     if not settled:
-        if decided["decision"] in BECOMES_CHAMPION:
-            who, why = moves.person(paths.root), "; ".join(decided["reasons"])
-            moves.move_champion(store, version, how="gate", who=who, why=why)
-        elif _number(current) != version.number:
-            registry.set_alias(store, version, CHALLENGER)
         registry.settle(store, version)
     return decided
 

@@ -1,9 +1,9 @@
 """Who moved the alias `champion`, when, why and from which version: tags that stay.
 
-A move is written on the version as begun, then the alias is set, then the move is written on the
-registered model and, as done, on the version. So a process that is killed in between leaves
-either nothing (the alias has not moved) or a move that the next command completes. The record on
-the registered model is the history: it stays when a version is deleted.
+A move is written on the version as begun, then the alias is set, and `challenger` after it, then
+the move is written on the registered model and, as done, on the version. So a process that is
+killed in between leaves either nothing (the alias has not moved) or a move that the next command
+completes. The record on the registered model is the history: it stays when a version is deleted.
 """
 
 from __future__ import annotations
@@ -202,6 +202,7 @@ def _complete(store: Store, version: Version, last: Move) -> Move | None:
 
 
 def _record(store: Store, model: str, move: Move, version: Version | None) -> None:
+    registry.place_challenger(store, model)
     registry.set_model_tag(store, model, MOVE + move.key, _text(move))
     _show(store, model, move)
     if version is not None:

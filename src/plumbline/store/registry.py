@@ -216,15 +216,24 @@ def settle(store: Store, which: Version) -> None:
 
 
 def set_alias(store: Store, which: Version, alias: str) -> None:
-    """Move an alias to a version; a champion is no longer challenger."""
-    model, number = which.model, which.number
+    """Move an alias to a version."""
     with storage(store.uri):
-        store.client.set_registered_model_alias(model, alias, number)
-        if alias == CHAMPION:
-            with _present():
-                other = store.client.get_model_version_by_alias(model, CHALLENGER)
-                if str(other.version) == number:
-                    store.client.delete_registered_model_alias(model, CHALLENGER)
+        store.client.set_registered_model_alias(which.model, alias, which.number)
+
+
+def place_challenger(store: Store, model: str) -> None:
+    """Set the alias `challenger` on the newest version that is not the champion; where there is
+    no other version, none has it."""
+    first, present = champion(store, model), version_at(store, model, alias=CHALLENGER)
+    others = (
+        one for one in versions_of(store, model) if first is None or one.number != first.number
+    )
+    newest = next(others, None)
+    if newest is None and present is not None:
+        with storage(store.uri):
+            store.client.delete_registered_model_alias(model, CHALLENGER)
+    elif newest is not None and (present is None or present.number != newest.number):
+        set_alias(store, newest, CHALLENGER)
 
 
 def set_version_tag(store: Store, which: Version, key: str, value: str) -> None:

@@ -51,7 +51,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in ("1", "2"):
         version = version_at(store, number)
         moves.move_champion(store, version, how="gate", who="Ann", why="better")
-    registry.set_alias(store, version_at(store, "3"), registry.CHALLENGER)
     return root / "mlflow" / "mlflow.db"
 
 
@@ -109,7 +108,6 @@ def test_a_person_promotes_and_who_when_why_and_from_where_stay(paths: Paths) ->
     report = promote("3", "fewer false alarms", paths)
     assert ("champion", "toy version 3, before: version 2") in report.rows
     assert champion(paths) == "3"
-    assert "challenger" not in client(paths).get_registered_model("toy").aliases
     assert steps(paths) == [*GATE, ("promote", "2", "3")]
     last = history(paths)[-1]
     assert (last.who, last.why) == ("Ann", "fewer false alarms")
@@ -128,8 +126,28 @@ def test_a_person_promotes_and_who_when_why_and_from_where_stay(paths: Paths) ->
     assert len(history(paths)) == 3
 
 
+def test_the_challenger_is_the_newest_that_is_not_the_champion(paths: Paths) -> None:
+    def aliases() -> dict[str, str]:
+        named = client(paths).get_registered_model("toy").aliases
+        return {alias: str(number) for alias, number in named.items()}
+
+    assert aliases() == {"champion": "2", "challenger": "4"}
+    client(paths).delete_model_version("toy", "4")
+    promote("3", "better", paths)
+    assert aliases() == {"champion": "3", "challenger": "2"}
+    rollback("worse after all", paths)
+    assert aliases() == {"champion": "2", "challenger": "3"}
+    promote("@challenger", "mended upstream", paths)
+    assert aliases() == {"champion": "3", "challenger": "2"}
+    for number in ("1", "2"):
+        client(paths).delete_model_version("toy", number)
+    client(paths).delete_registered_model_alias("toy", "champion")
+    promote("3", "the only one", paths)
+    assert aliases() == {"champion": "3"}
+
+
 def test_a_rollback_undoes_and_the_next_one_goes_back_further(paths: Paths) -> None:
-    promote("@challenger", "looks good", paths)
+    promote("3", "looks good", paths)
     rollback("wrong prices", paths)
     assert champion(paths) == "2"
     rollback("still wrong", paths)
@@ -180,11 +198,12 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("command", ["promote", "rollback"])
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(7))
 def test_killed_anywhere_the_command_run_again_ends_right(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, step: int, after: bool, command: str
 ) -> None:
-    """At each write, before it and after it."""
+    """At each write, before it and after it; the challenger is another than it should be."""
+    client(paths).set_registered_model_alias("toy", "challenger", "3")
     count = iter(range(100))
 
     def dying(name: str) -> Any:
@@ -207,11 +226,12 @@ def test_killed_anywhere_the_command_run_again_ends_right(
             patch.setattr(registry, name, dying(name))
         with pytest.raises(Killed):
             run()
-    if (step, after) != (5, True):  # then it was complete, and only its last words are missing
+    if (step, after) != (6, True):  # then it was complete, and only its last words are missing
         run()
     wanted = ("promote", "2", "3") if command == "promote" else ("rollback", "2", "1")
     assert steps(paths) == [*GATE, wanted]
     assert champion(paths) == wanted[2]
+    assert int(client(paths).get_registered_model("toy").aliases["challenger"]) == 4
     assert shown(paths, wanted[2]).startswith("since ")
     assert shown(paths, "2").endswith(f"; then version {wanted[2]}")
 
