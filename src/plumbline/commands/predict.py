@@ -20,7 +20,8 @@ from pathlib import Path
 
 import polars as pl
 
-from plumbline.commands.predict_input import list_files, open_sources
+from plumbline.commands.predict_files import list_files
+from plumbline.commands.predict_input import OpenedInput, open_input
 from plumbline.commands.predict_model import NamedPredictor, load_predictor
 from plumbline.commands.predict_pieces import BATCHES, MEMORY_MB, Pieces, write_table
 from plumbline.config import Paths
@@ -30,11 +31,12 @@ from plumbline.files import exclusive, read_json, remove_stale, write_json
 from plumbline.inference.decided import PREDICTED
 from plumbline.inference.feature_reader import Extra
 from plumbline.inference.out_of_distribution import FLAG
+from plumbline.numbers import plural
 from plumbline.stages import Report
 
 ENDINGS = (".parquet", ".csv")
 KEY = "key.json"
-CLASSES_SHOWN = 6
+CLASSES_SHOWN, FILES_SHOWN = 6, 5
 LINE_SECONDS = 10.0  # between two lines of progress where no terminal shows it
 
 
@@ -87,19 +89,21 @@ def _predict(
     remove_stale(output)
     remove_stale(listing)
     _begin(work, _key(source, named, extra, reading))
-    sources = open_sources(source, work, named.predictor, reading, extra, MEMORY_MB)
+    opened = open_input(source, work, named.predictor, reading, extra, MEMORY_MB)
+    sources = opened.sources
     pieces = Pieces(
         folder=work,
         sources=sources,
         predictor=named.predictor,
         version=named.version,
         extra=extra,
+        by_file=len(sources) + len(opened.unreadable) > 1,
     )
     total = sum(one.rows for one in sources)
     progress = _Progress(total)
     kept = pieces.finish(progress.add)
     progress.end()
-    bad = _list_problems(pieces, listing)
+    bad = _list_problems(pieces, opened, listing)
     if bad == total:
         raise DataError(
             f"no row could be predicted; {listing} lists the cells",
@@ -112,13 +116,14 @@ def _predict(
     rows = [
         ("model", named.version),
         *(("read as", words) for one in sources for words in one.words),
+        *_left_out(opened),
         ("rows", f"{total:,}" + (f", {bad:,} could not be read" if bad else "")),
         *([("resumed", f"{kept:,} rows were finished by an interrupted run")] if kept else []),
         *_predicted(counts),
-        *([("unusual", f"{flags[True]:,} rows are out of distribution")] if flags else []),
+        *([("unusual", f"{_rows_are(flags[True])} out of distribution")] if flags else []),
         ("speed", f"{progress.rate:,.0f} rows/s"),
     ]
-    return Report(rows=rows, outputs=[output, listing] if bad else [output])
+    return Report(rows=rows, outputs=[output, listing] if bad or opened.unreadable else [output])
 
 
 def _check_output(source: Path, output: Path) -> None:
@@ -145,7 +150,7 @@ def _key(source: Path, named: NamedPredictor, extra: Extra, reading: ReadingOpti
     """Names a run: the same input, model and options give the same pieces."""
     files = [
         (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
-        for one in list_files(source)
+        for one in list_files(source).files
         for file in ([one] if one.is_file() else sorted(one.rglob("*.parquet")))
     ]
     own = [version("plumbline"), MEMORY_MB, BATCHES, named.version, named.predictor.key, extra]
@@ -169,16 +174,43 @@ def _begin(work: Path, key: str) -> None:
     write_json(place, key)
 
 
-def _list_problems(pieces: Pieces, listing: Path) -> int:
-    """Write the cells that could not be read, if there are any; returns how many rows they are
-    in."""
+def _list_problems(pieces: Pieces, opened: OpenedInput, listing: Path) -> int:
+    """Write the cells and the files that could not be read, if there are any; returns how many
+    rows the cells are in."""
     of_row = pl.exclude("column", "value", "reason")
     bad = sum(piece.select(of_row).n_unique() for piece in pieces.problems() if len(piece))
-    if bad:
-        write_table(pieces.problems(), listing)
+    if bad or opened.unreadable:
+        write_table(_problems(pieces, opened), listing)
     else:
         listing.unlink(missing_ok=True)  # of an earlier run
     return bad
+
+
+def _problems(pieces: Pieces, opened: OpenedInput) -> Iterator[pl.DataFrame]:
+    """The cells that could not be read, then the files: these without row, column and value."""
+    schema = pl.Schema()
+    for piece in pieces.problems():
+        schema = piece.schema
+        yield piece
+    if opened.unreadable:
+        reasons = [error.what for error in opened.unreadable.values()]
+        known = {"file": list(opened.unreadable), "reason": reasons}
+        yield pl.DataFrame(
+            {name: known.get(name, [None] * len(reasons)) for name in schema}, schema=schema
+        )
+
+
+def _left_out(opened: OpenedInput) -> list[tuple[str, str]]:
+    """Files that could not be read, and those that are no data by their names."""
+    errors = list(opened.unreadable.items())
+    rows = [("not read", f"{name}: {error.what}") for name, error in errors[:FILES_SHOWN]]
+    if len(errors) > FILES_SHOWN:
+        rows.append(("", f"and {len(errors) - FILES_SHOWN:,} more files, which are listed"))
+    names, more = opened.passed_over[:FILES_SHOWN], len(opened.passed_over) - FILES_SHOWN
+    if names:
+        text = ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
+        rows.append(("passed over", f"{text} (no data, by name)"))
+    return rows
 
 
 def _counted(
@@ -199,6 +231,10 @@ def _predicted(counts: Counter[str]) -> list[tuple[str, str]]:
     shown = [f"{name} {count:,}" for name, count in counts.most_common(CLASSES_SHOWN)]
     more = len(counts) - len(shown)
     return [("predicted", ", ".join(shown) + (f", {more} more classes" if more > 0 else ""))]
+
+
+def _rows_are(count: int) -> str:
+    return f"{plural(count, 'row')} {'is' if count == 1 else 'are'}"
 
 
 class _Progress:

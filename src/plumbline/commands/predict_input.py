@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
+from plumbline.commands.predict_files import list_files
 from plumbline.config.data import FormatConfig
 from plumbline.data.canonical import make_canonical
 from plumbline.data.magic import FileKind, kind_of
@@ -22,7 +22,6 @@ from plumbline.kinds import ColumnType
 from plumbline.numbers import plural
 
 PARQUET = FormatConfig(type="parquet")
-WANTED = "CSV, TSV, JSON lines, Excel, Parquet, images, or a folder of them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,66 +44,51 @@ class RowSource:
     misfits: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def list_files(path: Path) -> list[Path]:
-    """The files of an input, by name; a folder of Parquet files alone is one.
+@dataclass(frozen=True, kw_only=True)
+class OpenedInput:
+    """The rows of an input; the files whose rows cannot be read, with the reason; and the names of
+    those that are no data."""
 
-    Raises:
-        DataError: there is none.
-    """
-    if not path.exists():
-        raise DataError("no such file", file=path, wanted=WANTED, hint="check the path")
-    if path.is_file():
-        return [path]
-    files = list(_inside(path))
-    tables = [file for file in files if file.suffix.lower() not in ENDINGS]
-    if tables and all(file.suffix == ".parquet" for file in tables):
-        return [path]
-    if not files:
-        raise DataError("is a folder without files", file=path, wanted=WANTED)
-    return tables or files
+    sources: list[RowSource]
+    unreadable: Mapping[str, DataError] = field(default_factory=dict)
+    passed_over: Sequence[str] = ()
 
 
-def _inside(path: Path) -> Iterator[Path]:
-    for folder, inside, names in os.walk(path):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        yield from (Path(folder) / n for n in sorted(names) if not n.startswith("."))
-
-
-def open_sources(
+def open_input(
     path: Path,
     work: Path,
     predictor: RowPredictor,
     reading: ReadingOptions,
     extra: Extra,
     max_memory_mb: int,
-) -> list[RowSource]:
+) -> OpenedInput:
     """The rows of an input, whose columns the model can read; `work` takes files rewritten as
     plain CSV.
 
     Raises:
-        DataError: a file cannot be read, or its columns do not fit; names the file.
+        DataError: no file can be read, or the columns of one do not fit; names the file.
         ParameterError: a reading option that a file does not have.
     """
-    files = list_files(path)
+    listed = list_files(path)
+    files = _parts(listed.files)
+    unreadable: dict[str, DataError] = {}
+    sources = []
     if all(file.suffix.lower() in ENDINGS for file in files):
-        sources = [_images(path, files, predictor)]
+        sources.append(_images(path, files, predictor))
     else:
-        sources = [
-            _table(file, path, work / f"{number:05d}", predictor, reading, max_memory_mb)
-            for number, file in enumerate(files)
-        ]
+        for number, file in enumerate(files):
+            place = work / f"{number:05d}"
+            try:
+                sources.append(_table(file, path, place, predictor, reading, max_memory_mb))
+            except DataError as error:
+                unreadable[_name(file, path)] = error
+    if not sources:
+        raise _none_readable(path, unreadable)
     for source in sources:
         try:
             predictor.check_columns(source.frame, extra)
         except DataError as error:
-            raise DataError(
-                error.what,
-                file=source.name,
-                where=error.where,
-                wanted=error.wanted,
-                got=error.got,
-                hint=error.hint,
-            ) from None
+            raise _of_file(source.name, error) from None
         present = source.frame.collect_schema()
         source.words.extend(
             f"{source.name}: no column '{column.name}': its cells are read as missing"
@@ -113,7 +97,49 @@ def open_sources(
         )
     if not any(source.rows for source in sources):
         raise DataError("has no rows", file=path.name)
-    return sources
+    return OpenedInput(sources=sources, unreadable=unreadable, passed_over=listed.passed_over)
+
+
+def _parts(files: Sequence[Path]) -> list[Path]:
+    """The files; in place of a folder of Parquet files those in it, where one has lost its end and
+    the others are to be read without it."""
+    if len(files) > 1 or files[0].is_file():
+        return list(files)
+    parts = sorted(files[0].rglob("*.parquet"))
+    try:
+        for part in parts:
+            scan(part, PARQUET)
+    except DataError:
+        return parts
+    return list(files)
+
+
+def _none_readable(path: Path, unreadable: Mapping[str, DataError]) -> DataError:
+    (name, first), *others = unreadable.items()
+    if not others:
+        return _of_file(name, first)
+    return DataError(
+        f"none of its {len(unreadable):,} files can be read",
+        file=path.name,
+        got=f"{name}, which {first.what}",
+        hint=first.hint,
+    )
+
+
+def _of_file(name: str, error: DataError) -> DataError:
+    """The error, of the file under the name that it has in the input."""
+    return DataError(
+        error.what,
+        file=name,
+        where=error.where,
+        wanted=error.wanted,
+        got=error.got,
+        hint=error.hint,
+    )
+
+
+def _name(file: Path, path: Path) -> str:
+    return file.name if file == path else file.relative_to(path).as_posix()
 
 
 def _table(
@@ -124,10 +150,12 @@ def _table(
     reading: ReadingOptions,
     max_memory_mb: int,
 ) -> RowSource:
-    name = file.name if file == path else file.relative_to(path).as_posix()
+    name = _name(file, path)
     words, misfits = [], {}
     if file.is_dir() or kind_of(file, reading) is FileKind.PARQUET:
         frame = scan(file, PARQUET, shown=name)
+        if "=" in name and file.is_file():  # folders called `column=value` are a column
+            frame = pl.scan_parquet([file], hive_partitioning=True)
     else:
         schema = predictor.schema
         table = make_canonical(

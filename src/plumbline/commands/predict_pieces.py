@@ -42,6 +42,7 @@ class Pieces:
 
     Attributes:
         version: names the model, in every row.
+        by_file: whether a column names each row's file, where rows are no files.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Pieces:
     predictor: RowPredictor
     version: str
     extra: Extra
+    by_file: bool
 
     @property
     def size(self) -> int:
@@ -130,7 +132,7 @@ class Pieces:
             files = batch[source.paths]
         else:
             files = pl.repeat(source.name, len(batch), dtype=pl.String, eager=True)
-        with_files = len(self.sources) > 1 or source.paths is not None
+        with_files = self.by_file or source.paths is not None
         beside = [files.alias(FILE), rows.alias(ROW)] if with_files else [rows.alias(ROW)]
         keys = batch.select(n for n in batch.columns if n not in needed)
         version = pl.repeat(self.version, len(batch), dtype=pl.String, eager=True).alias(VERSION)

@@ -109,7 +109,7 @@ def find_layout(
         if _may_be(score, dialect, why, best) and not is_weak(dialect, options):
             raise why
     if best is None:
-        raise refused[0][2] if refused else _one_column(lines)
+        raise refused[0][2] if refused else _one_column(lines, names)
     notes = []
     dialect = best.dialect
     if options.quote is None:
@@ -187,11 +187,13 @@ def _refuse_misused(
             raise Misread("apostrophes are no quotes here", "")
 
 
-def _one_column(lines: list[str]) -> Unclear:
+def _one_column(lines: list[str], names: Collection[str]) -> Unclear:
+    why = "a table of one column has nothing to learn from"
+    if names:
+        why = f"its columns are to be {', '.join(list(names)[:3])}" + " …" * (len(names) > 3)
     return Unclear(
         "no separator found: every line is one field",
-        "pass --separator; check that it is a table (a table of one column has nothing to "
-        "learn from)",
+        f"pass --separator; check that it is a table ({why})",
         got=lines[0].strip()[:80],
     )
 

@@ -184,6 +184,13 @@ def readable(shown: str) -> Iterator[None]:
         raise DataError("is empty", file=shown, wanted="a header and rows") from None
     except (pl.exceptions.PolarsError, EOFError, zstandard.ZstdError) as error:
         first = str(error).strip().splitlines()[0]
+        if not isinstance(error, pl.exceptions.PolarsError) or "parquet" in first.lower():
+            raise DataError(
+                f"cannot be read: {first}",
+                file=shown,
+                wanted="a whole file",
+                hint="it is cut or damaged: get or write it again",
+            ) from None
         raise DataError(
             f"cannot be read: {first}",
             file=shown,

@@ -101,6 +101,94 @@ def test_a_folder_says_which_file_a_row_is_of(version: Version, tmp_path: Path) 
     assert_frame_equal(result.drop("file", "row"), expected(version).drop("row"))
 
 
+def spoil(folder: Path, whole: bytes) -> None:
+    """Files beside the data: damaged ones, and some that are no data by their names."""
+    (folder / "cut.parquet").write_bytes(whole[:200])
+    (folder / "empty.csv").touch()
+    (folder / "prose.txt").write_text("not a table\nat all\n")
+    (folder / "_SUCCESS").touch()
+    (folder / ".part.crc").write_bytes(b"crc")
+    (folder / "notes.md").write_text("# Notes\n")
+    (folder / "_temporary").mkdir()
+    (folder / "_temporary" / "half.parquet").write_bytes(whole)
+
+
+def test_a_file_that_cannot_be_read_is_listed_and_stops_no_other(
+    version: Version, tmp_path: Path
+) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out.parquet"
+    with_photos(version, folder)[:20].write_csv(folder / "a.csv")
+    version.rows[20:].write_parquet(folder / "b.parquet")
+    spoil(folder, (folder / "b.parquet").read_bytes())
+    report = run(version, folder, output)
+    result = pl.read_parquet(output)
+    assert result["file"].to_list() == ["a.csv"] * 20 + ["b.parquet"] * (ROWS - 20)
+    assert_frame_equal(result.drop("file", "row"), expected(version).drop("row"))
+    listing = tmp_path / "out.parquet.unreadable.csv"
+    listed = pl.read_csv(listing)
+    assert listed["file"].to_list() == ["cut.parquet", "empty.csv", "prose.txt"]
+    assert listed.select("row", "column", "value").null_count().row(0) == (3, 3, 3)
+    assert "parquet" in listed["reason"][0] and listed["reason"][1] == "is empty"
+    assert report.outputs == [output, listing]
+    said = dict(report.rows)["passed over"]
+    assert all(name in said for name in (".part.crc", "_SUCCESS", "notes.md"))
+    whole = output.read_bytes(), listing.read_bytes()
+    output.unlink()
+    patch = killed_at(version.rows["price"][34])
+    with pytest.raises(Killed):
+        run(version, folder, output)
+    patch.undo()
+    assert "resumed" in dict(run(version, folder, output).rows)
+    assert (output.read_bytes(), listing.read_bytes()) == whole
+
+
+def test_a_folder_of_parts_is_read_without_the_part_that_is_cut(
+    version: Version, tmp_path: Path
+) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out.parquet"
+    rows = version.rows.drop("maker")
+    for maker, part in (("A", rows[:20]), ("B", rows[20:])):
+        (folder / f"maker={maker}").mkdir(parents=True)
+        part.write_parquet(folder / f"maker={maker}" / "0.parquet")
+    (folder / "_SUCCESS").touch()
+    report = run(version, folder, output)  # one table
+    assert "file" not in pl.read_parquet_schema(output)
+    assert dict(report.rows)["passed over"].startswith("_SUCCESS")
+    whole = pl.read_parquet(output)
+    cut = folder / "maker=A" / "0.parquet"
+    cut.write_bytes(cut.read_bytes()[:200])
+    report = run(version, folder, output)
+    assert dict(report.rows)["not read"].startswith("maker=A/0.parquet: cannot be read")
+    assert_frame_equal(
+        pl.read_parquet(output).drop("file", "row"), whole[20:].drop("row"), abs_tol=1e-6
+    )
+
+
+def test_where_no_file_can_be_read_the_message_says_why(
+    version: Version, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version.rows.write_parquet(tmp_path / "whole.parquet")
+    cut = (tmp_path / "whole.parquet").read_bytes()[:200]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    more = ["--output", str(tmp_path / "out.csv"), "--model", str(version.folder)]
+
+    def message(source: Path) -> str:
+        assert cli.main(["predict", str(source), *more]) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    (folder / "_SUCCESS").touch()
+    assert "without a file that is read" in message(folder) and not list(tmp_path.glob("out*"))
+    (folder / "cut.parquet").write_bytes(cut)
+    text = message(folder)
+    assert "cut.parquet: cannot be read" in text and "params.yaml" not in text
+    (folder / "again.parquet").write_bytes(cut)
+    assert "none of its 2 files can be read" in message(folder)
+    (tmp_path / "notes.md").write_text("# Notes\n\nof June\n")
+    text = message(tmp_path / "notes.md")
+    assert "its columns are to be id, price, count …" in text and "learn from" not in text
+
+
 def test_images_alone_are_rows_where_the_model_reads_one_image(tmp_path: Path) -> None:
     version = Version(tmp_path / "v", Task.MULTICLASS, only="photo")
     (tmp_path / "new" / "more").mkdir(parents=True)
