@@ -354,6 +354,9 @@ def test_what_is_no_row_is_refused_by_name(version: Any) -> None:
         for data in ([given], pd.DataFrame([given])):
             with pytest.raises(MlflowException, match=re.escape(message)):
                 version.predict(data)
+    for nothing in ([], {}):
+        with pytest.raises(MlflowException, match="there are no rows"):
+            version.predict(nothing)
     predicted = version.predict([{**row, "extra": 1}], params={"extra": "ignore"})
     assert len(predicted) == 1
 

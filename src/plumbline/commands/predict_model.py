@@ -58,13 +58,19 @@ def load_predictor(address: str | None, paths: Paths) -> NamedPredictor:
         DataError: the version's files are gone or broken.
         StorageError: the registry does not answer.
     """
-    folder, version = version_folder(named_address(address, paths), paths)
+    where = None if address is None else "--model"
+    folder, version = version_folder(named_address(address, paths), paths, where=where)
     predictor = RowPredictor.load(folder)
     return NamedPredictor(predictor=predictor, version=version or f"sha256:{predictor.sha256[:16]}")
 
 
-def version_folder(address: str, paths: Paths) -> tuple[Path, str | None]:
+def version_folder(
+    address: str, paths: Paths, *, where: str | None = "--model"
+) -> tuple[Path, str | None]:
     """The files of the model at an address, and NAME/VERSION; None where it is a folder.
+
+    Args:
+        where: the option that holds the address; None: it is the default.
 
     Raises:
         ParameterError: the address names nothing.
@@ -76,17 +82,17 @@ def version_folder(address: str, paths: Paths) -> tuple[Path, str | None]:
         if not folder.is_dir():
             raise ParameterError("no such folder", where="--model", wanted=WANTED, got=address)
         return folder, None
-    return _registered(address, paths)
+    return _registered(address, paths, where)
 
 
-def _registered(address: str, paths: Paths) -> tuple[Path, str]:
+def _registered(address: str, paths: Paths, where: str | None) -> tuple[Path, str]:
     # MLflow takes seconds to import
     from plumbline.store.named import version_named
     from plumbline.store.registry import files_of
     from plumbline.store.tracking import existing_store
 
     store = existing_store(paths.home)
-    version = version_named(store, address, where="--model")
+    version = version_named(store, address, where=where)
     name = f"{version.model}/{version.number}"
     folder = files_of(store, version)
     if folder is None:

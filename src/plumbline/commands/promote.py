@@ -13,6 +13,7 @@ from plumbline.stages import Report
 from plumbline.stages.champion import Unfit, contract_of
 from plumbline.stages.promotion import ask_server
 from plumbline.store import moves, registry
+from plumbline.store.fitted import person
 from plumbline.store.moves import Approval, Move
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store, existing_store
@@ -45,12 +46,12 @@ def promote(which: str, reason: str, paths: Paths) -> Report:
         _check_files(store, version)
         asks = config.register.ask_server
         server = [("server", ask_server(store, version, config, paths))] if asks else []
-        who, given = moves.person(paths.root), list[Approval]()
+        who, given = person(paths.root), list[Approval]()
         if config.register.approvals > 1:
-            given = moves.approve(store, version, who=who, why=why)
+            given, before = moves.approve(store, version, who=who, why=why)
             missing = config.register.approvals - len(given)
             if missing > 0:
-                return _wait(version, given, missing, [*server, *_noticed(noticed)])
+                return _wait(version, given, before, missing, [*server, *_noticed(noticed)])
         move = moves.move_champion(store, version, how="promote", who=who, why=why, approvals=given)
         note_history(store, version.model, paths)
     return _report(_moved(version, move), noticed, paths, server)
@@ -81,7 +82,7 @@ def rollback(reason: str, paths: Paths) -> Report:
             )
         version = _version(store, model, number)
         _check_files(store, version)
-        who = moves.person(paths.root)
+        who = person(paths.root)
         move = moves.move_champion(store, version, how="rollback", who=who, why=why)
         note_history(store, model, paths)
     return _report(_moved(version, move), noticed, paths)
@@ -141,15 +142,25 @@ def _check_files(store: Store, version: Version) -> None:
 
 
 def _wait(
-    version: Version, given: list[Approval], missing: int, more: list[tuple[str, str]]
+    version: Version,
+    given: list[Approval],
+    before: Approval | None,
+    missing: int,
+    more: list[tuple[str, str]],
 ) -> Report:
+    """What is missing; `before`: the approval that the same person had given."""
     people = plural(missing, "more person", "more people")
     rows = [
         ("approved", f"{_named(version)}, by {', '.join(one.who for one in given)}"),
+        *([("", f"you approved it already, {_when(before)}: {before.why}")] if before else []),
         ("missing", f"{people} (register.approvals); the champion has not moved"),
         ("", f"they run `plumbline promote {version.number} --reason TEXT`"),
     ]
     return Report(rows=[*rows, *more], outputs=[])
+
+
+def _when(approval: Approval) -> str:
+    return f"{approval.when[:16].replace('T', ' ')} UTC"
 
 
 def _moved(version: Version, move: Move | None) -> str:

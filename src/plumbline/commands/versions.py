@@ -51,7 +51,7 @@ def _row(
     last = history[-1] if history else None
     if last is None or last.after != version.number:
         approvals = moves.approvals_of(version, last)
-        decision += f", approved by {', '.join(one.who for one in approvals)}" if approvals else ""
+        decision += "".join(f", approved by {one.who}: {one.why}" for one in approvals)
     return [
         version.number,
         ", ".join(aliases.get(version.number, [])) or NOTHING,
@@ -99,5 +99,6 @@ def _history(history: Sequence[Move], width: int) -> str:
         approved = "".join(f", approved by {one['who']}" for one in move.approvals)
         when, how = move.when[:16].replace("T", " "), MOVE_WORDS[move.how]
         lines += textwrap.wrap(f"{when}  {before} → {after}  {how}{who}{approved}", width)
-        lines += textwrap.wrap(move.why, width, initial_indent="    ", subsequent_indent="    ")
+        for why in (move.why, *(f"{one['who']}: {one['why']}" for one in move.approvals)):
+            lines += textwrap.wrap(why, width, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)

@@ -26,6 +26,7 @@ from plumbline.stages.inputs import load_part, load_spec, load_table, resolve_me
 from plumbline.stages.server_check import check_server
 from plumbline.stages.sliced import slice_rows
 from plumbline.store import moves, registry, tracking
+from plumbline.store.fitted import person
 from plumbline.store.lineage import split_hash
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
@@ -50,7 +51,7 @@ def decide(store: Store, version: Version, config: Config, paths: Paths) -> Mapp
             decided = {**decided, **_server_answer(store, version, config, paths)}
         registry.write_decision(store, version, decided)
     if not settled and decided["decision"] in BECOMES_CHAMPION:
-        who, why = moves.person(paths.root), "; ".join(decided["reasons"])
+        who, why = person(paths.root), "; ".join(decided["reasons"])
         moves.move_champion(store, version, how="gate", who=who, why=why)
     registry.place_challenger(store, version.model)
     if not settled:

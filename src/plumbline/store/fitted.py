@@ -6,6 +6,7 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import subprocess
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,7 +44,7 @@ def note_fit(
         device, threads: of the fit, in words.
     """
     fit = {
-        "user": user(),
+        "user": person(state.parent),
         "fitted_at": began.strftime("%Y-%m-%d %H:%M UTC"),
         "fit_seconds": f"{seconds:.0f}",
         "device": device,
@@ -66,8 +67,23 @@ def fit_of(state: Path, weights: Path) -> dict[str, str]:
         return {}
 
 
-def user() -> str:
-    """The name under which somebody works on this machine."""
+def person(root: Path) -> str:
+    """Who is at work: MLFLOW_TRACKING_USERNAME, else git's user.name, else the login name."""
+    named = os.environ.get("MLFLOW_TRACKING_USERNAME", "").strip()
+    return named or _git_name(root) or _login_name()
+
+
+def _git_name(root: Path) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "config", "user.name"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _login_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from plumbline.errors import ParameterError, UserError
+from plumbline.errors import DataError, ParameterError, UserError
 from plumbline.inference.feature_reader import Extra
 from plumbline.inference.rows import RowPredictor
 from plumbline.store.given import given_rows
@@ -42,6 +42,8 @@ class RowModel:
         """
         try:
             rows = given_rows(data, self._predictor.schema)
+            if not rows.width and not len(data):
+                raise DataError("there are no rows", wanted="a row or more, with their columns")
             predicted = self._predictor.predict(rows, extra=_extra(params or {}))
         except UserError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None

@@ -11,16 +11,12 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import os
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from plumbline.store import registry, tracking
 from plumbline.store.card import with_champion
-from plumbline.store.fitted import user
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
 from plumbline.words import MOVE_WORDS, UNKNOWN, champion_words, move_words
@@ -60,12 +56,6 @@ class Approval:
     when: str
     who: str
     why: str
-
-
-def person(root: Path) -> str:
-    """Who is at work: MLFLOW_TRACKING_USERNAME, else git's user.name, else the login name."""
-    named = os.environ.get("MLFLOW_TRACKING_USERNAME", "").strip()
-    return named or _git_name(root) or user()
 
 
 def moves_of(store: Store, model: str) -> list[Move]:
@@ -130,18 +120,22 @@ def move_champion(
     return move
 
 
-def approve(store: Store, version: Version, *, who: str, why: str) -> list[Approval]:
-    """Record somebody's approval of a version; returns all that count."""
+def approve(
+    store: Store, version: Version, *, who: str, why: str
+) -> tuple[list[Approval], Approval | None]:
+    """Record somebody's approval of a version, unless they have approved it; returns all that
+    count, and theirs from before."""
     history = moves_of(store, version.model)
     last = history[-1] if history else None
     given = approvals_of(version, last)
-    if not any(_same(one.who, who) for one in given):
+    before = next((one for one in given if _same(one.who, who)), None)
+    if before is None:
         made = Approval(when=_now(last), who=who, why=why)
         key = dt.datetime.fromisoformat(made.when).strftime(KEY)
         text = json.dumps(dataclasses.asdict(made), ensure_ascii=False)
         registry.set_version_tag(store, version, APPROVAL + key, text)
         given.append(made)
-    return given
+    return given, before
 
 
 def approvals_of(version: Version, last: Move | None) -> list[Approval]:
@@ -249,13 +243,3 @@ def _move(text: str) -> Move:
 
 def _same(one: str, other: str) -> bool:
     return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
-
-
-def _git_name(root: Path) -> str:
-    try:
-        done = subprocess.run(
-            ["git", "config", "user.name"], cwd=root, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()

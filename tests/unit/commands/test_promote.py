@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from plumbline.commands.versions import versions
 from plumbline.config import Paths
 from plumbline.errors import ParameterError, StorageError
 from plumbline.files import read_json, sha256, write_json, write_text
-from plumbline.store import moves, registry, tracking
+from plumbline.store import fitted, moves, registry, tracking
 from plumbline.store.moves import Move
 from plumbline.store.tracking import Store
 
@@ -242,16 +244,19 @@ def test_two_people_must_approve_where_two_are_wanted(
     write_text(paths.params, PARAMS % (2, "false"))
     for who in ("Ann", " ann "):  # once is enough, and twice is no more
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", who)
-        report = promote("3", "checked", paths)
+        report = promote("3", "checked on May", paths)
         assert ("approved", "toy version 3, by Ann") in report.rows
         assert any(text.startswith("1 more person") for _, text in report.rows)
         assert champion(paths) == "2"
-    assert "hold, approved by Ann" in versions(paths, 200)
+        already = [text for _, text in report.rows if text.startswith("you approved it already")]
+        assert [text.endswith("UTC: checked on May") for text in already] == [True] * (who != "Ann")
+    assert "hold, approved by Ann: checked on May" in versions(paths, 200)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "Bob")
     promote("3", "checked too", paths)
     assert champion(paths) == "3"
     last = history(paths)[-1]
     assert last.who == "Bob" and [one["who"] for one in last.approvals] == ["Ann"]
+    assert "    checked too\n    Ann: checked on May\n" in versions(paths, 200)
     rollback("one person may", paths)
     assert champion(paths) == "2"
     promote("3", "again", paths)  # what was approved before the champion moved does not count
@@ -317,6 +322,29 @@ def test_the_versions_fit_the_terminal(paths: Paths, width: int) -> None:
     assert "ROC AUC 0.900 (0.800 to 0.950)" in words
     assert "2 → 3 plumbline promote, Ann" in words
     assert "calibration holds for both regions" in words
+
+
+def test_who_fitted_and_who_moves_are_named_by_one_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "config", "user.name", "Ann Lee"], cwd=tmp_path, check=True)
+    write_text(tmp_path / "weights", "w")
+    state, now = tmp_path / ".plumbline", dt.datetime.now(dt.UTC)
+    fitted.note_fit(state, tmp_path / "weights", began=now, seconds=1, device="cpu", threads="1")
+    assert fitted.fit_of(state, tmp_path / "weights")["user"] == "Ann Lee"
+    assert fitted.person(tmp_path) == "Ann Lee"
+
+
+def test_where_no_version_is_champion_predict_says_what_makes_one(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client(paths).delete_registered_model_alias("toy", "champion")
+    assert cli.main(["predict", "new.csv", "--output", "out.csv"]) == 2
+    message = capsys.readouterr().err
+    assert "plumbline promote VERSION" in message and "plumbline rollback" in message
+    assert "--model" not in message
 
 
 def test_a_move_reaches_the_page_by_the_next_run(paths: Paths) -> None:

@@ -95,7 +95,7 @@ def _history(moves: Sequence[Any]) -> Grid:
             Cell(text=f"{pick(one, 'before') or NOTHING} → {pick(one, 'after') or NOTHING}"),
             Cell(text=MOVE_WORDS.get(str(pick(one, "how")), str(pick(one, "how")))),
             name(_people(one)),
-            name(str(pick(one, "why"))[:WHY]),
+            name(_reasons(one)),
         ]
         for one in moves[:MOVES]
     ]
@@ -115,6 +115,15 @@ def _people(move: Any) -> str:
     return ", approved by ".join(
         [str(pick(move, "who")), *([", ".join(approved)] * bool(approved))]
     )
+
+
+def _reasons(move: Any) -> str:
+    """Why it moved, and why the others approved."""
+    others = (
+        f"{pick(one, 'who')}: {str(pick(one, 'why'))[:WHY]}"
+        for one in listed(pick(move, "approvals"))
+    )
+    return "; ".join([str(pick(move, "why"))[:WHY], *others])
 
 
 def parameters(reports: Reports, about: About) -> Section:
