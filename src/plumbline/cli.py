@@ -363,6 +363,7 @@ def _preview(arguments: argparse.Namespace) -> None:
 def _ingest(arguments: argparse.Namespace) -> None:
     from plumbline.commands.data_lock import replacing_data
     from plumbline.commands.ingest import ingest
+    from plumbline.commands.quarantine import ASIDE, STOP
     from plumbline.data.options import ReadingOptions
 
     begun = time.perf_counter()
@@ -371,7 +372,7 @@ def _ingest(arguments: argparse.Namespace) -> None:
         report = ingest(
             arguments.file,
             paths,
-            quarantine=arguments.quarantine,
+            quarantine=ASIDE if arguments.quarantine else STOP,
             again=arguments.again,
             reading=ReadingOptions.of(vars(arguments)),
         )

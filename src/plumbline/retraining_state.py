@@ -13,8 +13,8 @@ MOST_ATTEMPTS = 3  # what is killed each time (out of memory, say) is given up
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """`begun`, `rows`, `policy`, `attempts`, `champion`, `outcome`, `message` of the last; empty
-    where there was none, or the file is broken."""
+    """`begun`, `rows`, `policy`, `attempts`, `outcome`, `message` of the last, and `champion` where
+    a second fit starts from one; empty where there was none, or the file is broken."""
     try:
         state = read_json(folder / FILE)
     except (OSError, ValueError):
@@ -30,8 +30,10 @@ def note_begun(folder: Path, begun: str, rows: int, policy: str, champion: str |
     """
     before = read_state(folder)  # of a killed one, `note_again` has counted this attempt
     attempts = before.get("attempts", 1) if before.get("outcome") == RUNNING else 1
-    state = {"begun": begun, "rows": rows, "policy": policy, "attempts": attempts}
-    write_json(folder / FILE, {**state, "champion": champion, "outcome": RUNNING, "message": ""})
+    state: dict[str, Any] = {"begun": begun, "rows": rows, "policy": policy, "attempts": attempts}
+    if champion is not None:
+        state["champion"] = champion
+    write_json(folder / FILE, {**state, "outcome": RUNNING, "message": ""})
 
 
 def note_again(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from plumbline.errors import DataError, GateError
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.monitoring.labeled_rows import as_data, choose_rows
 from plumbline.outcome import Outcome
-from plumbline.retraining_state import note_begun, read_state
+from plumbline.retraining_state import note_begun, note_outcome, read_state
 from plumbline.tables import Column, Schema
 
 NOW = dt.datetime.now(dt.UTC).replace(tzinfo=None)
@@ -159,15 +159,52 @@ def test_values_of_a_target_of_whole_numbers_are_appended_as_such(
     assert {line.split(",")[0] for line in data(checkout)[60:]} == {"41", "36"}
 
 
-def test_rows_that_break_an_expectation_stop_it(shop: Path) -> None:
+def test_where_most_rows_break_an_expectation_it_stops(shop: Path) -> None:
     before = (data(shop), version(shop))
     log(shop, rows=20, labeled=20, age=4000)
-    with pytest.raises(GateError, match="column 'age'"):
+    with pytest.raises(GateError, match="column 'age'") as refused:
         append_labeled(Paths(shop))
+    assert "widen columns.age.range" in str(refused.value)
+    assert "plumbline retrain" in str(refused.value) and "--quarantine" not in str(refused.value)
     assert (data(shop), version(shop)) == before
     assert not (shop / ".plumbline/retrain/pending.parquet").exists()
     state = read_state(shop / "monitoring")
     assert state["outcome"] == "failed" and "column 'age'" in state["message"]
+
+
+@pytest.mark.parametrize("killed_at", [None, "put_aside.parquet", "appended.parquet"])
+def test_few_rows_that_break_an_expectation_are_left_out_until_it_changes(
+    shop: Path, killed_at: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frame = retrain._write
+
+    def dies(frame: pl.DataFrame, path: Path) -> None:
+        if path.name == killed_at:
+            raise KeyboardInterrupt
+        write_frame(frame, path)
+
+    log(shop, rows=20, labeled=20)
+    log(shop, rows=4, labeled=4, seed=2, age=4000)
+    if killed_at is not None:
+        with monkeypatch.context() as patched:
+            patched.setattr(retrain, "_write", dies)
+            with pytest.raises(KeyboardInterrupt):
+                append_labeled(Paths(shop))
+    appended = append_labeled(Paths(shop))
+    assert appended.rows == 20 and len(data(shop)) == 80
+    assert "; 4 were left out: they fail expectations.yaml" in appended.why
+    (listed,) = (shop / ".plumbline" / "quarantine").iterdir()
+    assert pl.read_csv(listed)["age"].to_list() == [4000, 4001, 4002, 4003]
+    note_outcome(shop / "monitoring", "done", "")
+    set_params(shop, min_rows=4)
+    again = append_labeled(Paths(shop), now=True)
+    assert not again.due and "too few: 0 labeled rows" in again.why and "4 were left" in again.why
+    own = shop / "expectations.yaml"
+    written = yaml.safe_load(own.read_text())
+    written["columns"]["age"]["range"]["max"] = 5000
+    own.write_text(yaml.safe_dump(written, sort_keys=False))
+    assert append_labeled(Paths(shop), now=True).rows == 4 and len(data(shop)) == 84
+    assert append_labeled(Paths(shop), now=True).rows == 0
 
 
 def test_a_training_that_was_killed_is_tried_again_but_not_for_ever(shop: Path) -> None:

@@ -16,34 +16,28 @@ import polars as pl
 
 from plumbline.commands.append import append_rows
 from plumbline.commands.data_versions import add_data
+from plumbline.commands.quarantine import STOP, Failed, Quarantine, identity, put_aside
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig
 from plumbline.data.canonical import Canonical, make_canonical
-from plumbline.data.checks import (
-    CheckResult,
-    failing_rows,
-    run_checks,
-    sentence,
-    with_helpers,
-)
+from plumbline.data.checks import CheckResult, run_checks, sentence, with_helpers
 from plumbline.data.column_checks import checks_of
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.options import ReadingOptions
 from plumbline.data.read import open_table
 from plumbline.data.source import ROW, Source, open_source
-from plumbline.errors import DataError, GateError
+from plumbline.errors import DataError
 from plumbline.evaluation.other_unit import other_unit
 from plumbline.evaluation.psi import LITTLE, MUCH, psi
-from plumbline.files import new_file, read_json, sha256, write_json
+from plumbline.files import read_json, sha256, write_json
 from plumbline.kinds import ColumnType
 from plumbline.stages import Report
-from plumbline.tables import Schema, Table, internal
+from plumbline.tables import Schema, Table
 
 GLANCED = 20_000  # rows of either side that drift is measured on
 TELLING = 100  # of fewer new rows the index is mostly noise
 SHOWN = 8
-NAMED = 3  # expectations that a refusal names, those that most rows fail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +72,7 @@ def ingest(
     file: Path,
     paths: Paths,
     *,
-    quarantine: bool = False,
+    quarantine: Quarantine = STOP,
     again: bool = False,
     reading: ReadingOptions | None = None,
 ) -> Report:
@@ -86,7 +80,7 @@ def ingest(
 
     Args:
         reading: how the file is laid out; what is left out is found out.
-        quarantine: bad rows go to `.plumbline/quarantine/` instead of stopping the command.
+        quarantine: what becomes of bad rows.
         again: append rows that the data already hold.
 
     Raises:
@@ -104,7 +98,8 @@ def ingest(
         )
     before = open_table(config, expectations.schema, paths.root)
     incoming = _inspect(file, config, expectations, paths, reading)
-    aside = _put_aside(incoming, file, paths, quarantine)
+    failed = Failed(file=file, source=incoming.source, outcomes=incoming.failed, rows=incoming.bad)
+    aside = put_aside(failed, paths, quarantine)
     rows, cells = incoming.good(expectations.schema)
     known = _known(rows, before)
     if len(rows) == 0 or (known == len(rows) and not again):
@@ -117,8 +112,8 @@ def ingest(
         )
     glance = _glance(before, rows, expectations.schema)
     change = {
-        "file": _identity(file),
-        "before": _identity(place),
+        "file": identity(file),
+        "before": identity(place),
         "rows": before.rows - before.test_rows,
         "added": len(rows),
     }
@@ -131,13 +126,6 @@ def ingest(
     add_data(paths.root)
     note.unlink()
     return _report(change, known, aside, incoming, glance, paths)
-
-
-def _identity(path: Path) -> str:
-    """The hash of a file; of a folder, of the names and sizes in it."""
-    if path.is_file():
-        return sha256(path)
-    return str(sorted((p.name, p.stat().st_size) for p in path.rglob("*") if p.is_file()))
 
 
 def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
@@ -153,7 +141,7 @@ def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
     if done:
         add_data(paths.root)
     note.unlink()
-    return bool(done and file.exists() and pending["file"] == _identity(file))
+    return bool(done and file.exists() and pending["file"] == identity(file))
 
 
 def _inspect(
@@ -194,60 +182,6 @@ def _inspect(
             )
             bad |= set(rows[ROW].to_list())
     return Incoming(table=table, source=source, failed=failed, bad=bad)
-
-
-def _put_aside(incoming: Incoming, file: Path, paths: Paths, quarantine: bool) -> Path | None:
-    """Write the bad rows with their reasons; stop unless they are to go aside."""
-    if not incoming.bad:
-        return None
-    place = paths.state / "quarantine" / f"{file.name.split('.')[0]}-{_identity(file)[:12]}.csv"
-    critical = [o for o in incoming.failed if o.severity == "critical"]
-    listed = failing_rows(critical, incoming.source, len(incoming.bad))
-    names = incoming.source.written.collect_schema().names()
-    number, why = (_free(name, names) for name in ("row", "reason"))
-    reasons = listed.group_by(pl.col("row").alias(ROW)).agg(
-        (pl.col("column") + ": " + pl.col("expectation")).str.join("; ").alias(internal("why"))
-    )
-    rows = (
-        incoming.source.written.with_row_index(ROW)
-        .filter(pl.col(ROW).is_in(sorted(incoming.bad)))
-        .collect()
-        .join(reasons, on=ROW, how="left", maintain_order="left")
-        .rename({ROW: number, internal("why"): why})
-    )
-    with new_file(place) as temporary:
-        rows.write_csv(temporary)
-    if not quarantine:
-        most = sorted(critical, key=lambda o: -o.unexpected)
-        named = [f"column '{o.column}': {sentence(o)}{_example(o, listed)}" for o in most[:NAMED]]
-        more = f"; and {len(most) - NAMED} more" if len(most) > NAMED else ""
-        raise GateError(
-            f"{file.name}: {len(incoming.bad)} of {incoming.source.rows} rows fail a critical "
-            f"expectation ({'; '.join(named)}{more}).",
-            report=place.relative_to(paths.root),
-            hint=f"{_fix(most[0])}, or pass --quarantine to append the others",
-        )
-    return place
-
-
-def _fix(outcome: CheckResult) -> str:
-    if outcome.is_range:
-        return f"If they are right, widen columns.{outcome.column}.range in expectations.yaml"
-    return "Write them as the data are written (expectations.yaml says how)"
-
-
-def _example(outcome: CheckResult, listed: pl.DataFrame) -> str:
-    own = listed.filter(
-        (pl.col("column") == outcome.column) & (pl.col("expectation") == outcome.expectation)
-    )["value"].drop_nulls()
-    return f", first {own[0]!r}" if len(own) else ""
-
-
-def _free(name: str, taken: list[str]) -> str:
-    """A name for a column beside others."""
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _known(rows: pl.DataFrame, before: Table) -> int:

@@ -1,14 +1,15 @@
 """`plumbline retrain`: labeled rows of the log become a new data version, and the graph runs.
 
 What was appended is noted by the keys of its rows. A note of what is about to be appended is
-written before: a run that is killed between the two is finished by the next.
+written before: a run that is killed between the two is finished by the next. Rows that fail a
+critical expectation are noted as well, and looked at again once expectations.yaml is another.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,26 @@ import polars as pl
 
 from plumbline.commands.data_lock import replacing_data
 from plumbline.commands.ingest import ingest
+from plumbline.commands.quarantine import Quarantine
 from plumbline.commands.repro import repro
 from plumbline.commands.warm import champion_number, check_settings
 from plumbline.config import Config, Paths, load_config
 from plumbline.data.load import load_expectations
 from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
-from plumbline.files import exclusive, new_file
+from plumbline.files import exclusive, new_file, sha256
 from plumbline.monitoring.labeled_rows import as_data, choose_rows, labeled_rows, numbered
 from plumbline.monitoring.log_reader import KEYS
 from plumbline.retraining_state import note_again, note_begun, note_outcome, read_state
 from plumbline.stages import Report
 from plumbline.tables import Column, Table
 
-TAKEN = "appended.parquet"  # in the folder of the history
+TAKEN, ASIDE = "appended.parquet", "put_aside.parquet"  # in the folder of the history
 ROWS, PENDING = "labeled_rows.parquet", "pending.parquet"
 LOCK, WHO = "retrain", "'plumbline retrain'"
 KEY_TYPES = {"request_id": pl.String(), "row": pl.Int32()}
+BY = "expectations"  # hash of the expectations.yaml that a row failed
+MOST_BAD = 0.5  # share of the rows; where more fail, the expectations or the columns are at fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ def append_labeled(paths: Paths, *, now: bool = False, clock: float | None = Non
 
     Raises:
         DataError: the log lacks what a row of the data needs, or is broken.
-        GateError: rows fail a critical expectation.
+        GateError: most rows fail a critical expectation.
         ParameterError: a second fit is wanted (retrain.warm), and could not be compared.
         StorageError: another retraining is under way, or something reads the data.
     """
@@ -88,13 +92,15 @@ def _append(config: Config, paths: Paths, place: Path, clock: float) -> Appended
     if (work / PENDING).exists():  # a killed run had begun with these
         return _appended(config, paths, place, clock, _ingest(paths, work, place))
     rows = labeled_rows(paths.root / config.serve.log.folder)
-    new = choose_rows(rows, _taken(place), config.retrain, config.monitor, round(clock * 1e6))
+    aside = _aside(place).filter(pl.col(BY) == sha256(paths.expectations)).select(KEYS)
+    settled = pl.concat([_taken(place), aside])
+    new = choose_rows(rows, settled, config.retrain, config.monitor, round(clock * 1e6))
     if len(new) < config.retrain.min_rows:
         return Appended(
             due=False,
             rows=0,
             why=f"too few: {len(new):,} labeled rows that the data have not, "
-            f"{config.retrain.min_rows:,} wanted (retrain.min_rows)",
+            f"{config.retrain.min_rows:,} wanted (retrain.min_rows){_left_out(len(aside))}",
         )
     schema = load_expectations(paths.expectations, config.data).schema
     hidden = {*config.serve.log.mask, *config.serve.log.hash}
@@ -111,13 +117,32 @@ def _largest(table: Table, columns: Sequence[Column]) -> dict[str, Any]:
     return query.collect(engine="streaming").row(0, named=True)
 
 
-def _ingest(paths: Paths, work: Path, place: Path) -> tuple[int, Report | None]:
-    """Append what is pending, and note it; how many rows, and what `ingest` says."""
+def _left_out(rows: int) -> str:
+    return f"; {rows:,} were left out: they fail expectations.yaml" if rows else ""
+
+
+def _ingest(paths: Paths, work: Path, place: Path) -> tuple[int, int, Report | None]:
+    """Append what is pending but for bad rows, and note both; how many they are, and what `ingest`
+    says."""
     keys = pl.read_parquet(work / PENDING)
     report: Report | None = None
+
+    def leave_out(numbers: set[int]) -> None:
+        others = _aside(place).join(keys, on=KEYS, how="anti", maintain_order="left")
+        bad = keys[sorted(numbers)].with_columns(pl.lit(sha256(paths.expectations)).alias(BY))
+        if len(others) + len(bad) or (place / ASIDE).exists():
+            _write(pl.concat([others, bad]), place / ASIDE)
+
+    quarantine = Quarantine(
+        most=MOST_BAD,
+        fix="If they are right, let columns.{column} in expectations.yaml allow them",
+        otherwise="then run `plumbline retrain` again; if not, see what asks the service and "
+        f"labels its rows: they are left out where they are at most {MOST_BAD:.0%}",
+        before_appending=leave_out,
+    )
     try:
         with replacing_data(paths, WHO):
-            report = ingest(work / ROWS, paths)
+            report = ingest(work / ROWS, paths, quarantine=quarantine)
     except DataError as error:
         if "holds no new row" not in error.what:
             (work / PENDING).unlink()  # nothing was appended: the next run chooses anew
@@ -125,22 +150,23 @@ def _ingest(paths: Paths, work: Path, place: Path) -> tuple[int, Report | None]:
     except GateError:
         (work / PENDING).unlink()
         raise
-    _write(pl.concat([_taken(place), keys]), place / TAKEN)
+    good = keys.join(_aside(place), on=KEYS, how="anti", maintain_order="left")
+    _write(pl.concat([_taken(place), good]), place / TAKEN)
     (work / PENDING).unlink()
-    return len(keys), report
+    return len(good), len(keys) - len(good), report
 
 
 def _appended(
-    config: Config, paths: Paths, place: Path, clock: float, done: tuple[int, Report | None]
+    config: Config, paths: Paths, place: Path, clock: float, done: tuple[int, int, Report | None]
 ) -> Appended:
-    rows, report = done
+    rows, bad, report = done
     begun = dt.datetime.fromtimestamp(clock, dt.UTC).isoformat(timespec="seconds")
     champion = champion_number(config, paths) if config.retrain.warm else None
     note_begun(place, begun, rows, config.retrain.rows, champion)
     why = f"{rows:,} rows of the log are part of the data now"
     if report is None:
         why = f"the data have the {rows:,} labeled rows of the log already"
-    return Appended(due=True, rows=rows, why=why, report=report)
+    return Appended(due=True, rows=rows, why=f"{why}{_left_out(bad)}", report=report)
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
@@ -150,16 +176,23 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 
 def _taken(place: Path) -> pl.DataFrame:
     """Keys of the rows that were appended before."""
-    if not (place / TAKEN).exists():
-        return pl.DataFrame(schema=KEY_TYPES)
+    return _noted(place / TAKEN, KEY_TYPES)
+
+
+def _aside(place: Path) -> pl.DataFrame:
+    """Keys of the rows that failed an expectation, and of which expectations.yaml."""
+    return _noted(place / ASIDE, {**KEY_TYPES, BY: pl.String()})
+
+
+def _noted(file: Path, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    if not file.exists():
+        return pl.DataFrame(schema=types)
     try:
-        return pl.read_parquet(place / TAKEN).select(
-            pl.col(n).cast(t) for n, t in KEY_TYPES.items()
-        )
+        return pl.read_parquet(file).select(pl.col(n).cast(t) for n, t in types.items())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"cannot be read: {error}",
-            file=place / TAKEN,
+            file=file,
             hint="move the file away; rows of the log that the data have may be appended again",
         ) from None
 
