@@ -351,6 +351,18 @@ def test_up_to_thirty_classes_have_a_matrix_more_have_a_list(tmp_path: Path) -> 
         assert "Most frequent mistakes" in text
 
 
+def test_the_history_says_why_others_approved(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path)
+    file = folder / "register.json"
+    content = json.loads(file.read_text())
+    others = [{"who": "Bob Example", "why": "checked on May", "when": "2026-05-04T09:00:00+00:00"}]
+    content["history"][1]["approvals"] = others
+    file.write_text(json.dumps(content))
+    text = page(folder)
+    assert "Ann Example, approved by Bob Example" in text
+    assert "fewer false alarms in May; Bob Example: checked on May" in text
+
+
 def test_what_a_version_was_made_from_is_said_in_words(tmp_path: Path) -> None:
     text = render(config(), Reports(write_sample(tmp_path)))
     lineage = text[text.index('id="lineage"') : text.index('id="parameters"')]
