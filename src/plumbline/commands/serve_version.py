@@ -94,9 +94,16 @@ class RegisteredSource:
         try:
             again = self._finish()
             return again, load(again, None)
-        except UserError:
+        except UserError as second:
             if kept is None or kept == broken:
-                raise error from None
+                if not isinstance(second, StorageError):
+                    raise error from None
+                raise StorageError(
+                    f"the copy of {broken.version} that was kept is damaged ({error.what}), and it "
+                    f"could not be fetched again: {second}",
+                    where=self.address,
+                    hint="start the registry, or serve a folder of another version (--model)",
+                ) from None
         note = f"started from the version that answered last, since {broken.version} does not: "
         return kept, load(kept, f"{note}{error}")
 

@@ -151,6 +151,28 @@ def test_where_no_version_answers_it_does_not_start(
     assert source._kept() is None
 
 
+def test_a_damaged_copy_and_a_registry_that_is_away_are_both_named(
+    source: RegisteredSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(source, "toy/1")
+
+    def away() -> Fetched:
+        raise StorageError("the registry gave no version within 60 s")
+
+    monkeypatch.setattr(source, "_start", lambda: object())
+    monkeypatch.setattr(source, "_finish", away)
+
+    def load(_fetched: Fetched, _note: str | None) -> Any:
+        raise DataError("is not the graph that was exported")
+
+    source.begin()
+    words = (
+        r"copy of toy/1 .* damaged \(is not the graph .*could not be fetched again: .*no version"
+    )
+    with pytest.raises(StorageError, match=words):
+        source.first_answering(load)
+
+
 class Registry(BaseHTTPRequestHandler):
     """An MLflow server that says which version the alias names."""
 
