@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,22 +94,27 @@ def test_labeled_rows_are_appended_once(
     assert len(data(shop)) == 95 and len(runs) == 1
 
 
+def dying(killed_at: str | None) -> Callable[[pl.DataFrame, Path], None]:
+    """Writes frames until one of this name, at which the process is killed."""
+    write_frame = retrain._write
+
+    def write(frame: pl.DataFrame, path: Path) -> None:
+        if path.name == killed_at:
+            raise KeyboardInterrupt
+        write_frame(frame, path)
+
+    return write
+
+
 @pytest.mark.parametrize(
     "killed_at", ["labeled_rows.parquet", "pending.parquet", "appended.parquet"]
 )
 def test_a_killed_run_is_finished_by_the_next_and_no_row_is_appended_twice(
     shop: Path, killed_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_frame = retrain._write
-
-    def dies(frame: pl.DataFrame, path: Path) -> None:
-        if path.name == killed_at:
-            raise KeyboardInterrupt
-        write_frame(frame, path)
-
     log(shop, rows=20, labeled=20)
     with monkeypatch.context() as patched:
-        patched.setattr(retrain, "_write", dies)
+        patched.setattr(retrain, "_write", dying(killed_at))
         with pytest.raises(KeyboardInterrupt):
             append_labeled(Paths(shop))
     log(shop, rows=20, labeled=20, seed=2)
@@ -127,15 +132,8 @@ def test_an_identifier_that_counts_rows_counts_on(
     assert cli.main(["init", "--data", str(file), "--target", "bought"]) == 0
     set_params(checkout, min_rows=10)
     log(checkout, rows=20, labeled=20)
-    write_frame = retrain._write
-
-    def dies(frame: pl.DataFrame, path: Path) -> None:
-        if path.name == "appended.parquet":
-            raise KeyboardInterrupt
-        write_frame(frame, path)
-
     with monkeypatch.context() as patched:
-        patched.setattr(retrain, "_write", dies)
+        patched.setattr(retrain, "_write", dying("appended.parquet"))
         with pytest.raises(KeyboardInterrupt):
             append_labeled(Paths(checkout))
     assert append_labeled(Paths(checkout)).due
@@ -176,18 +174,11 @@ def test_where_most_rows_break_an_expectation_it_stops(shop: Path) -> None:
 def test_few_rows_that_break_an_expectation_are_left_out_until_it_changes(
     shop: Path, killed_at: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_frame = retrain._write
-
-    def dies(frame: pl.DataFrame, path: Path) -> None:
-        if path.name == killed_at:
-            raise KeyboardInterrupt
-        write_frame(frame, path)
-
     log(shop, rows=20, labeled=20)
     log(shop, rows=4, labeled=4, seed=2, age=4000)
     if killed_at is not None:
         with monkeypatch.context() as patched:
-            patched.setattr(retrain, "_write", dies)
+            patched.setattr(retrain, "_write", dying(killed_at))
             with pytest.raises(KeyboardInterrupt):
                 append_labeled(Paths(shop))
     appended = append_labeled(Paths(shop))

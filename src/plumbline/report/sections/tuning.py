@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from plumbline import artifacts
-from plumbline.config import Config
 from plumbline.numbers import NOTHING, aligned, number, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import (
@@ -60,7 +59,7 @@ def tuning(reports: Reports, about: About) -> Section:
     ]
     if figures:
         blocks.append(Figures(figures))
-    blocks += _values(summary, about.config, searched=trials.height > 0)
+    blocks += _values(summary, searched=trials.height > 0)
     if trials.height:
         blocks.append(_trials_table(trials, about))
     read = (
@@ -117,7 +116,7 @@ def _sentences(summary: Any, about: About) -> list[str]:
     if real(pick(summary, "trials")) == 0:
         return [
             "No trial was run: parameters that are 'tuned' in params.yaml have their default, the "
-            "center of their range."
+            "center of their range; the training section names those that it sets otherwise."
         ]
     metric = words(pick(summary, "metric")) or about.metric
     sentences = []
@@ -157,25 +156,10 @@ def _sentences(summary: Any, about: About) -> list[str]:
     return sentences
 
 
-def _values(summary: Any, config: Config, *, searched: bool) -> list[Block]:
-    """What the search gives, and beside it what params.yaml says in its place."""
-    values = list(entries(pick(summary, "values")))
-    rows = [[name(key), figure_cell(shown(value))] for key, value in values]
-    columns = ["parameter", "selected" if searched else "default"]
-    if any(key not in config.tuned for key, _ in values):
-        columns.append("used: params.yaml wins")
-        for (key, value), row in zip(values, rows, strict=True):
-            used = value if key in config.tuned else _at(config, key)
-            row.append(figure_cell(shown(used)))
+def _values(summary: Any, *, searched: bool) -> list[Block]:
+    rows = [[name(key), figure_cell(shown(v))] for key, v in entries(pick(summary, "values"))]
     caption = "Selected values" if searched else "Default values"
-    return [Grid(caption=caption, columns=columns, rows=rows)] if rows else []
-
-
-def _at(config: Config, key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
-    return value
+    return [Grid(caption=caption, columns=["parameter", "value"], rows=rows)] if rows else []
 
 
 def _history(trials: pl.DataFrame, summary: Any, about: About) -> list[Figure]:
