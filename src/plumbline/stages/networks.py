@@ -1,9 +1,10 @@
 """The fits that make the model: one, or one for each network of a bag.
 
-On a processor the networks of a bag are fitted side by side, each on its share of the cores. Small
-networks hardly gain from a second thread, so two of them on two cores take little more than half
-the time of one after the other. Each process leaves the checkpoint of its finished fit; this one
-then goes through all of them in order, and does what is left.
+The networks of a bag are fitted side by side, each on its share of the cores. Small networks hardly
+gain from a second thread, so two of them on two cores take little more than half the time of one
+after the other; and a GPU waits for what Python hands it, so that it has room for several. Each
+process leaves the checkpoint of its finished fit; this one then goes through all of them in order,
+and does what is left.
 """
 
 from __future__ import annotations
@@ -93,10 +94,11 @@ def fit_networks(
     threads = torch.get_num_threads()
     sharing = _sharing(config, spec, world)
     own = dataclasses.replace(config.runtime, threads=max(1, threads // sharing))
-    count = min(sharing, fitting_processes())  # memory never decides about threads: the same sums
+    # memory never decides about threads: the same sums
+    count = min(sharing, fitting_processes(world.device))
     if count > 1:
         apart = dataclasses.replace(config, runtime=own)
-        tasks = [(apart, paths, checkpoints, network) for network in range(spec.networks)]
+        tasks = [(apart, paths, checkpoints, count, n) for n in range(spec.networks)]
         with BagBar(networks=spec.networks, epochs=config.train.epochs) as bar:
             share_out(_fit_apart, tasks, count, bar)
     torch.set_num_threads(own.threads)
@@ -114,15 +116,15 @@ def fit_networks(
 
 def _sharing(config: Config, spec: InputSpec, world: World) -> int:
     """How many networks share the cores."""
-    if world.size > 1 or world.device.type != "cpu":
+    if world.size > 1:
         return 1
     return min(spec.networks, count_threads(config.runtime, 1))
 
 
 def _fit_apart(
-    config: Config, paths: Paths, checkpoints: Checkpoints, network: int, send: Send
+    config: Config, paths: Paths, checkpoints: Checkpoints, count: int, network: int, send: Send
 ) -> None:
-    """In a process of its own: fit one network, whose checkpoint is the result."""
+    """In a process of its own, one of `count`: fit one network, whose checkpoint is the result."""
     spec = load_spec(paths)
     try:
         with join(config.runtime, config.data.max_memory_mb) as world:
@@ -130,7 +132,7 @@ def _fit_apart(
                 config,
                 load_fold(config, paths, spec, network),
                 network_seed(config.seed, network),
-                world,
+                dataclasses.replace(world, resident_bytes=world.resident_bytes // count),
                 network_checkpoints(checkpoints, network),
                 shown=False,
                 on_epoch=lambda epoch, row: send((network, epoch)),
