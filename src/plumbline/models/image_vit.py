@@ -49,9 +49,9 @@ class ImageViT(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x, nothing = self._begin(x)
+        x = self._begin(x)
         for layer in self.layers:
-            x = layer(x, nothing)
+            x = layer(x, None)
         out: Tensor = self.norm(x[:, 0])
         return out
 
@@ -59,12 +59,12 @@ class ImageViT(nn.Module):
         """How much attention the class token pays to each pixel in the last layer, mean over the
         heads, that of a patch shared by its pixels: (B, H, W)."""
         height, width = x.shape[2:]
-        x, nothing = self._begin(x)
+        x = self._begin(x)
         for layer in self.layers[:-1]:
-            x = layer(x, nothing)
+            x = layer(x, None)
         last = self.layers[-1]
         assert isinstance(last, Layer)
-        paid = last.weights(x, nothing).mean(1)[:, 0, 1:]  # (B, T)
+        paid = last.weights(x, None).mean(1)[:, 0, 1:]  # (B, T)
         side = self.patch
         paid = paid.reshape(len(paid), -1, (width + self.margin[1]) // side)
         inside = [
@@ -75,10 +75,10 @@ class ImageViT(nn.Module):
         shared: Tensor = spread / (inside[0][:, None] * inside[1])
         return shared
 
-    def _begin(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the first layer reads, (B, 1 + T, D), and the mask of what is far: nothing is."""
+    def _begin(self, x: Tensor) -> Tensor:
+        """What the first layer reads, (B, 1 + T, D)."""
         below, right = self.margin
         patches = self.cut(functional.pad(x, (0, right, 0, below))).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1)
-        tokens = self.positions(tokens)
-        return tokens, tokens.new_zeros(1, 1, 1, 1)
+        out: Tensor = self.positions(tokens)
+        return out

@@ -82,18 +82,19 @@ class Layer(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x: Tensor, far: Tensor) -> Tensor:
-        """Args: far: (B, 1, 1, L), 0 for tokens and very negative for padding."""
+    def forward(self, x: Tensor, far: Tensor | None) -> Tensor:
+        """Args: far: (B, 1, 1, L), 0 for tokens and very negative for padding; None: no padding."""
         q, k, v = self._split(x)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=far)
         x = x + self.mix(mixed.transpose(1, 2).flatten(2))
         out: Tensor = x + self.feed_forward(self.norm_2(x))
         return out
 
-    def weights(self, x: Tensor, far: Tensor) -> Tensor:
+    def weights(self, x: Tensor, far: Tensor | None) -> Tensor:
         """The attention weights, (B, H, L, L); rows sum to one."""
         q, k, _ = self._split(x)
-        return torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5 + far, dim=-1)
+        near = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        return torch.softmax(near if far is None else near + far, dim=-1)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (B, H, L, W/H)."""
