@@ -199,8 +199,10 @@ def check_service(paths: Paths) -> Sequence[Examination]:
     if not isinstance(ready, dict) or "version" not in ready:
         return idle(f"none on port {port}: plumbline serve")
     problems = [str(ready[key]) for key in ("problem", "log") if ready.get(key)]
+    named = ready.get("in_place_of")
+    version = f"{ready['version']}" + (f" in place of {named}" if named else "")
     if problems:
-        return wrong(f"answers on port {port} with {ready['version']}, but: {'; '.join(problems)}")
+        return wrong(f"answers on port {port} with {version}, but: {'; '.join(problems)}")
     return good(f"http://127.0.0.1:{port} answers with {ready['version']}")
 
 

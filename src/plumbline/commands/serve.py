@@ -83,7 +83,7 @@ def serve(
     keep_large_blocks_apart()
     changes = registered if registered is not None and registered.may_change else None
 
-    def load(fetched: Fetched, note: str | None) -> Holder:
+    def load(fetched: Fetched, note: str | None, in_place_of: str | None) -> Holder:
         return Holder(
             fetched,
             measures=Measures(),
@@ -91,11 +91,12 @@ def serve(
             poll_seconds=config.poll_seconds,
             max_pixels=config.max_image_pixels,
             note=note,
+            in_place_of=in_place_of,
             taken=None if changes is None else changes.keep,
         )
 
     if registered is None:
-        holder = load(Fetched(folder=Path(address), version=None), None)
+        holder = load(Fetched(folder=Path(address), version=None), None, None)
     else:
         holder = registered.first_answering(load)
     service = Service(

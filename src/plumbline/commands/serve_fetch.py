@@ -14,14 +14,15 @@ from pathlib import Path
 
 from plumbline import telemetry
 from plumbline.errors import DataError, StorageError, UserError
-from plumbline.files import new_dir
+from plumbline.files import new_dir, read_json, sha256, write_json
 
 KEPT = 5  # versions
+HASHES = "copied.json"  # of the files of a copy
 FILES = ("model.onnx", "MLmodel", "input_example.json", "extra_files")
 
 
 def fetch(address: str, root: Path, folder: Path) -> dict[str, str]:
-    """Copy the version's files, unless they are there; gives `version` and `folder`.
+    """Copy the version's files, unless they are there undamaged; gives `version` and `folder`.
 
     Raises:
         UserError: there is no such version, its files are gone, or the registry does not answer.
@@ -33,7 +34,7 @@ def fetch(address: str, root: Path, folder: Path) -> dict[str, str]:
     store = existing_store(root)
     version = version_named(store, address, where="--model")
     own = folder / f"{version.number}-{version.run_id[:12]}"
-    if not own.is_dir():
+    if not _is_whole(own):
         source = files_of(store, version)
         if source is None:
             raise DataError(
@@ -47,10 +48,24 @@ def fetch(address: str, root: Path, folder: Path) -> dict[str, str]:
                     shutil.copytree(source / name, temporary / name)
                 elif (source / name).exists():
                     shutil.copy(source / name, temporary)
+            write_json(temporary / HASHES, _hashes(temporary))
     own.touch()
     for old in sorted(folder.glob("[0-9]*-*"), key=lambda one: -one.stat().st_mtime)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return {"version": f"{version.model}/{version.number}", "folder": str(own)}
+
+
+def _is_whole(copy: Path) -> bool:
+    """Whether a copy is as it was made."""
+    try:
+        return bool(read_json(copy / HASHES) == _hashes(copy))
+    except (OSError, ValueError):
+        return False
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != HASHES)
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,22 +7,23 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from plumbline.commands.serve_alias import named_by_server
+from plumbline.commands.serve_copies import KeptCopies
 from plumbline.config import Paths
 from plumbline.errors import DataError, StorageError, UserError
-from plumbline.files import read_json, write_json
 from plumbline.serving.holder import Fetched, Holder
 
-Load = Callable[[Fetched, str | None], Holder]  # the second: a note for /ready
+# a note for /ready, and the version in whose place it answers
+Load = Callable[[Fetched, str | None, str | None], Holder]
 logger = logging.getLogger("plumbline.serving")
-SECONDS = 180  # that a fetch may take
+SECONDS = 180.0  # that a fetch may take
+START_SECONDS = 30.0  # that a start waits for one, where there is a copy to start from
 SQLITE = "sqlite:///"
 
 
@@ -40,6 +41,7 @@ class RegisteredSource:
         )
         digest = hashlib.sha256(f"{self._uri} {address}".encode()).hexdigest()[:12]
         self._folder = paths.state / "serving" / digest
+        self._copies = KeptCopies(self._folder)
         self._state: object = None
         self._begun: object = None
         self._process: subprocess.Popen[str] | None = None
@@ -50,70 +52,95 @@ class RegisteredSource:
         return "@" in self.address
 
     def begin(self) -> None:
-        """Begin to fetch; `first` waits for it. Imports go on meanwhile."""
+        """Begin to fetch; `first_answering` waits for it. Imports go on meanwhile."""
         self._begun = self._now()
-        if self._kept() is None or self._begun is None or self._begun != self._noted():
+        if not self._copies.noted() or self._begun is None or self._begun != self._copies.state:
             self._process = self._start()
 
-    def first(self) -> tuple[Fetched, str | None]:
-        """The version to start with, and why it may not be the one that is wanted.
-
-        Raises:
-            UserError: there is none, and none was kept.
-        """
-        kept = self._kept()
-        if kept is not None and self._process is None:
-            self._state = self._begun
-            return kept, None  # the registry says what it did when this was fetched
-        try:
-            return self._finish(), None
-        except UserError as error:
-            if kept is None or not isinstance(error, StorageError):
-                raise
-            return kept, f"started from the last version that was fetched: {error}"
-
     def first_answering(self, load: Load) -> Holder:
-        """The service's first version, loaded. A broken one is fetched anew; where it still is
-        broken, the version that answered last takes its place.
+        """The service's first version, loaded. A damaged copy is fetched anew. Where the version
+        that the address names cannot be had, or does not answer, the newest of those that
+        answered before it takes its place.
 
         Raises:
             UserError: there is none that answers.
         """
-        fetched, note = self.first()
         try:
-            holder = load(fetched, note)
+            fetched = self._first()
+        except StorageError as error:
+            return self._in_place(load, error)
+        try:
+            holder = load(fetched, None, None)
         except DataError as error:
-            fetched, holder = self._other(fetched, error, load)
+            return self._again(fetched, error, load)
         self.keep(fetched)
         return holder
 
-    def _other(self, broken: Fetched, error: DataError, load: Load) -> tuple[Fetched, Holder]:
-        kept = self._kept()
-        shutil.rmtree(broken.folder, ignore_errors=True)
+    def _first(self) -> Fetched:
+        if self._process is None:
+            self._state = self._begun
+            return self._copies.noted()[0]  # the registry says what it did when this was fetched
+        return self._finish(self._patience)
+
+    def _again(self, broken: Fetched, error: DataError, load: Load) -> Holder:
+        """A version whose copy is damaged, fetched anew."""
+        wanted, damaged = broken.version, [_damage(broken, error)]
         self._process = self._start()
         try:
-            again = self._finish()
-            return again, load(again, None)
-        except UserError as second:
-            if kept is None or kept == broken:
-                if not isinstance(second, StorageError):
-                    raise error from None
-                raise StorageError(
-                    f"the copy of {broken.version} that was kept is damaged ({error.what}), and it "
-                    f"could not be fetched again: {second}",
-                    where=self.address,
-                    hint="start the registry, or serve a folder of another version (--model)",
-                ) from None
-        note = f"started from the version that answered last, since {broken.version} does not: "
-        return kept, load(kept, f"{note}{error}")
+            fetched = self._finish(self._patience)
+        except UserError as refusal:
+            return self._in_place(load, refusal, wanted, damaged)
+        try:
+            holder = load(fetched, None, None)
+        except DataError as second:
+            return self._in_place(load, second, wanted)
+        self.keep(fetched)
+        return holder
+
+    def _in_place(
+        self, load: Load, error: UserError, wanted: str | None = None, damaged: Sequence[str] = ()
+    ) -> Holder:
+        """The newest copy that answers, since the version that is wanted is not to be had for an
+        error. It is not noted: the next start is to want the same again.
+
+        Args:
+            wanted: which version that is; None: the registry did not say.
+            damaged: words about copies that were tried.
+        """
+        if isinstance(error, StorageError):
+            self._state = None  # asked until it answers
+        for copy in self._copies.noted():
+            if copy.version == wanted:
+                continue
+            why = "; ".join([*damaged, str(error)])
+            start = "started from the last version that was fetched"
+            note = f"{copy.version} answers in place of {wanted}" if wanted else start
+            try:
+                holder = load(copy, f"{note}: {why}", wanted)
+            except DataError as damage:
+                wanted, damaged = wanted or copy.version, [*damaged, _damage(copy, damage)]
+                continue
+            logger.warning("%s: %s", note, why)
+            return holder
+        if not damaged or not isinstance(error, StorageError):
+            raise error
+        raise StorageError(
+            f"{'; '.join(damaged)}, and it could not be fetched again: {error}",
+            where=self.address,
+            hint="start the registry, or serve a folder of another version (--model)",
+        )
 
     def keep(self, fetched: Fetched) -> None:
         """Note a version that answers: the service starts from it while the registry is away."""
-        content = {"version": fetched.version, "folder": str(fetched.folder)}
         try:
-            write_json(self._folder / "kept.json", {**content, "database": self._state})
+            self._copies.keep(fetched, self._state)
         except OSError as error:  # a full disk stops no service
             logger.warning("%s is not noted for the next start: %s", fetched.version, error)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for a fetch at the start: few where a copy could answer meanwhile."""
+        return START_SECONDS if self._copies.noted() else SECONDS
 
     def __call__(self) -> Fetched | None:
         """The version that the address names now; None where nothing has changed."""
@@ -136,16 +163,16 @@ class RegisteredSource:
             text=True,
         )
 
-    def _finish(self) -> Fetched:
+    def _finish(self, seconds: float = SECONDS) -> Fetched:
         assert self._process is not None
         process, self._process = self._process, None
         try:
-            output, errors = process.communicate(timeout=SECONDS)
+            output, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             raise StorageError(
-                f"the registry gave no version within {SECONDS} s", where=self.address
+                f"the registry gave no version within {seconds:g} s", where=self.address
             ) from None
         lines = output.strip().splitlines()
         try:
@@ -159,17 +186,6 @@ class RegisteredSource:
             raise kind(result["error"])
         self._state = self._begun
         return Fetched(folder=Path(result["folder"]), version=result["version"])
-
-    def _kept(self) -> Fetched | None:
-        try:
-            kept = read_json(self._folder / "kept.json")
-            folder = Path(kept["folder"])
-            return Fetched(folder=folder, version=kept["version"]) if folder.is_dir() else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _noted(self) -> object:
-        return read_json(self._folder / "kept.json").get("database")
 
     def _now(self) -> list[Any] | None:
         """Changes whenever the address names something else; None: only a fetch can tell. Cheap,
@@ -191,3 +207,7 @@ class RegisteredSource:
     @property
     def _file(self) -> str:
         return self._uri.removeprefix(SQLITE)
+
+
+def _damage(copy: Fetched, error: DataError) -> str:
+    return f"the copy of {copy.version} is damaged ({error.what})"

@@ -37,6 +37,7 @@ class Holder:
         fetch: gives the version that should answer now; None: the first one for good.
         poll_seconds: between two calls of `fetch`.
         note: what users of /ready should know about the start.
+        in_place_of: the version that should answer, if it is known and is another.
         taken: is told another version that has taken over.
 
     Raises:
@@ -52,6 +53,7 @@ class Holder:
         poll_seconds: float = 10.0,
         max_pixels: int = 2**24,
         note: str | None = None,
+        in_place_of: str | None = None,
         taken: Callable[[Fetched], None] | None = None,
     ) -> None:
         self.measures = measures
@@ -64,12 +66,14 @@ class Holder:
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
         self.current = self._load(fetched)
         measures.serves(self.current.version)
+        self._stand_in(in_place_of)
 
     def state(self) -> dict[str, Any]:
         """For /ready."""
         return {
             "version": self.current.version,
             "loaded": self.current.loaded.isoformat(timespec="seconds"),
+            "in_place_of": self._in_place_of,
             "problem": self._problem,
         }
 
@@ -94,6 +98,9 @@ class Holder:
             return
         if fetched == self._fetched:  # also where it was given back
             self._problem, self._failed = None, fetched
+            if self._in_place_of is not None and self._taken is not None:
+                self._taken(fetched)
+            self._stand_in(None)
             return
         if fetched == self._failed:
             return
@@ -101,6 +108,7 @@ class Holder:
             served = self._load(fetched)
         except UserError as error:
             self._failed = fetched
+            self._stand_in(fetched.version)
             self.measures.swaps.labels("refused").inc()
             self._say(
                 f"version {fetched.version} is refused and {self.current.version} goes on: {error}"
@@ -112,6 +120,7 @@ class Holder:
         self.current = served
         self._fetched, self._failed, self._problem = fetched, fetched, None
         self.measures.serves(served.version)
+        self._stand_in(None)
         self.measures.swaps.labels("taken").inc()
         logger.warning("version %s answers in place of %s", served.version, before)
 
@@ -126,6 +135,11 @@ class Holder:
                 f"cannot be loaded: {type(error).__name__}: {error}", file=fetched.folder
             ) from None
         return served
+
+    def _stand_in(self, version: str | None) -> None:
+        """Note the version that should answer; None: the one that does."""
+        self._in_place_of = version
+        self.measures.in_place.set(version is not None)
 
     def _say(self, problem: str) -> None:
         if problem != self._problem:

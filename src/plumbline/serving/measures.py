@@ -58,6 +58,11 @@ class Measures:
         self._version = Gauge(
             "plumbline_version", "1 for the version that answers", ["version"], registry=registry
         )
+        self.in_place = Gauge(
+            "plumbline_version_in_place",
+            "1 while a version answers in place of the one that should",
+            registry=registry,
+        )
         self.log_dropped = Counter(
             "plumbline_log_dropped_rows", "Rows and labels that were not logged", registry=registry
         )

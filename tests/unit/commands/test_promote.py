@@ -41,7 +41,9 @@ register: {approvals: %d, ask_server: %s}
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with versions 1 to 4 of `toy`, of which 1 and then 2 became champion."""
     root = tmp_path_factory.mktemp("made")
-    store = tracking.open_store(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)  # where the first experiment of a new store has its files
+        store = tracking.open_store(root)
     run = store.client.create_run("0").info.run_id
     for name, value in {"test": 0.9, "test_ci95_low": 0.8, "test_ci95_high": 0.95}.items():
         store.client.log_metric(run, f"{name}/roc_auc", value)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
 import pytest
+from tests.version import Version
 
-from plumbline.commands import serve_version
+from plumbline.commands import serve_alias, serve_fetch, serve_version
 from plumbline.commands.serve_alias import PATH
 from plumbline.commands.serve_version import RegisteredSource
 from plumbline.config import Paths
 from plumbline.errors import DataError, StorageError
 from plumbline.files import write_json
-from plumbline.serving.holder import Fetched
+from plumbline.kinds import Task
+from plumbline.serving.holder import Fetched, Holder
+from plumbline.serving.measures import Measures
 
 ADDRESS = "models:/toy@champion"
+DAMAGE = "damage"
 
 
 @pytest.fixture
@@ -30,11 +37,21 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegisteredSource:
     return RegisteredSource(ADDRESS, Paths(tmp_path))
 
 
-def keep(source: RegisteredSource, version: str) -> None:
-    folder = source._folder / "1-abc"
-    folder.mkdir(parents=True)
-    kept = {"folder": str(folder), "version": version, "database": [1, 2]}
-    write_json(source._folder / "kept.json", kept)
+def copy_of(source: RegisteredSource, version: str) -> Fetched:
+    folder = source._folder / version.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    return Fetched(folder=folder, version=version)
+
+
+def keep(source: RegisteredSource, *versions: str) -> None:
+    """Copies that answered, one after the other."""
+    for version in versions:
+        source.keep(copy_of(source, version))
+
+
+def kept(source: RegisteredSource) -> list[str | None]:
+    """The versions to start from, in the order in which they are tried."""
+    return [one.version for one in source._copies.noted()]
 
 
 def test_a_registry_that_was_removed_is_not_made_anew(
@@ -42,18 +59,8 @@ def test_a_registry_that_was_removed_is_not_made_anew(
 ) -> None:
     source.begin()
     with pytest.raises(StorageError, match="or the file was removed"):
-        source.first()
+        source.first_answering(Loading())
     assert not list((tmp_path / "mlflow").iterdir())
-
-
-def test_it_starts_from_what_was_fetched_last_and_says_so(
-    source: RegisteredSource, tmp_path: Path
-) -> None:
-    keep(source, "toy/1")
-    source.begin()
-    fetched, note = source.first()
-    assert fetched.version == "toy/1"
-    assert note is not None and "or the file was removed" in note
 
 
 def test_a_registry_that_is_removed_while_it_serves_is_said_without_a_process(
@@ -61,11 +68,9 @@ def test_a_registry_that_is_removed_while_it_serves_is_said_without_a_process(
 ) -> None:
     database = tmp_path / "mlflow" / "mlflow.db"
     database.write_bytes(b"x")
+    source._state = source._now()
+    assert source._state is not None
     keep(source, "toy/1")
-    state = source._now()
-    assert state is not None
-    kept = {"folder": str(source._folder / "1-abc"), "version": "toy/1", "database": state}
-    write_json(source._folder / "kept.json", kept)
 
     def refuse(*_given: object, **_more: object) -> None:
         raise AssertionError("a process was started")
@@ -73,7 +78,7 @@ def test_a_registry_that_is_removed_while_it_serves_is_said_without_a_process(
     monkeypatch.setattr(subprocess, "Popen", refuse)
     assert serve_version.subprocess.Popen is refuse
     source.begin()
-    assert source.first()[1] is None
+    assert source.first_answering(Loading()).state() == ("toy/1", None, None)  # type: ignore[comparison-overlap]
     assert source() is None  # nothing has changed
     database.unlink()
     with pytest.raises(StorageError, match="removed"):
@@ -81,43 +86,84 @@ def test_a_registry_that_is_removed_while_it_serves_is_said_without_a_process(
 
 
 class Loaded:
-    """In place of a holder: which version, and the note."""
+    """In place of a holder: which version, the note, and in whose place it answers."""
 
-    def __init__(self, fetched: Fetched, note: str | None) -> None:
-        self.version, self.note = fetched.version, note
+    def __init__(self, *given: str | None) -> None:
+        self._given = given
+
+    def state(self) -> tuple[str | None, ...]:
+        return self._given
+
+
+class Loading:
+    """Loads copies, but for those of versions that do not answer and those that are damaged."""
+
+    def __init__(self, *silent: str) -> None:
+        self._silent = silent
+        self.tried: list[str | None] = []
+
+    def __call__(self, copy: Fetched, note: str | None, in_place_of: str | None) -> Any:
+        self.tried.append(copy.version)
+        if copy.version in self._silent:
+            raise DataError("does not answer")
+        if (copy.folder / DAMAGE).exists():
+            raise DataError("is not the graph that was exported")
+        return Loaded(copy.version, note, in_place_of)
+
+
+def damage(source: RegisteredSource, *versions: str) -> None:
+    for version in versions:
+        (copy_of(source, version).folder / DAMAGE).touch()
+
+
+def answers(
+    source: RegisteredSource, load: Callable[..., Any] | None = None
+) -> tuple[str, str, str | None]:
+    """Which version a start leads to, its note, and in whose place it is."""
+    source.begin()
+    loaded: Any = source.first_answering(load or Loading())
+    version, note, in_place_of = loaded.state()
+    return version, note, in_place_of
 
 
 def fetching(source: RegisteredSource, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     """The registry gives a version; no process."""
-    folder = source._folder / version.replace("/", "-")
 
-    def finish() -> Fetched:
-        folder.mkdir(parents=True, exist_ok=True)
+    def finish(_seconds: float = 0.0) -> Fetched:
         source._state = [7]
-        return Fetched(folder=folder, version=version)
+        return copy_of(source, version)
 
     monkeypatch.setattr(source, "_start", lambda: object())
     monkeypatch.setattr(source, "_finish", finish)
+
+
+def away(source: RegisteredSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finish(_seconds: float = 0.0) -> Fetched:
+        raise StorageError("the registry gave no version within 30 s")
+
+    monkeypatch.setattr(source, "_start", lambda: object())
+    monkeypatch.setattr(source, "_finish", finish)
+
+
+def test_it_starts_from_what_was_fetched_last_and_says_so(source: RegisteredSource) -> None:
+    keep(source, "toy/1")
+    version, note, in_place_of = answers(source)
+    assert version == "toy/1" and in_place_of is None  # nobody knows whether it should be another
+    assert "or the file was removed" in note
 
 
 def test_a_copy_that_was_damaged_is_fetched_anew(
     source: RegisteredSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetching(source, monkeypatch, "toy/2")
-    tried: list[str | None] = []
+    silent = ["toy/2"]  # the first time
 
-    def load(fetched: Fetched, note: str | None) -> Any:
-        tried.append(fetched.version)
-        if len(tried) == 1:
-            (fetched.folder / "damaged").write_text("")
-            raise DataError("cut")
-        assert not (fetched.folder / "damaged").exists()
-        return Loaded(fetched, note)
+    def load(copy: Fetched, *note: str | None) -> Any:
+        return Loading(*(silent.pop() for _ in silent[:1]))(copy, *note)
 
-    source.begin()
-    assert source.first_answering(load).version == "toy/2"  # type: ignore[attr-defined]
-    assert tried == ["toy/2", "toy/2"]
-    assert source._kept() is not None and source._noted() == [7]
+    assert answers(source, load) == ("toy/2", None, None)
+    assert not silent
+    assert kept(source) == ["toy/2"] and source._copies.state == [7]
 
 
 def test_where_the_champion_does_not_answer_the_version_that_did_starts(
@@ -125,52 +171,140 @@ def test_where_the_champion_does_not_answer_the_version_that_did_starts(
 ) -> None:
     keep(source, "toy/1")
     fetching(source, monkeypatch, "toy/2")
-
-    def load(fetched: Fetched, note: str | None) -> Any:
-        if fetched.version == "toy/2":
-            raise DataError("does not answer")
-        return Loaded(fetched, note)
-
-    source.begin()
-    loaded: Any = source.first_answering(load)
-    assert loaded.version == "toy/1"
-    assert "since toy/2 does not: does not answer" in loaded.note
+    version, note, in_place_of = answers(source, Loading("toy/2"))
+    assert (version, in_place_of) == ("toy/1", "toy/2")
+    assert note == "toy/1 answers in place of toy/2: does not answer"
+    assert kept(source) == ["toy/1"]
+    assert source._state == [7]  # not fetched again until the registry has changed
 
 
 def test_where_no_version_answers_it_does_not_start(
     source: RegisteredSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetching(source, monkeypatch, "toy/2")
-
-    def load(_fetched: Fetched, _note: str | None) -> Any:
-        raise DataError("does not answer")
-
-    source.begin()
     with pytest.raises(DataError, match="does not answer"):
-        source.first_answering(load)
-    assert source._kept() is None
+        answers(source, Loading("toy/2"))
+    assert not kept(source)
 
 
-def test_a_damaged_copy_and_a_registry_that_is_away_are_both_named(
+def test_where_every_copy_is_damaged_and_the_registry_is_away_all_is_named(
     source: RegisteredSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep(source, "toy/1")
-
-    def away() -> Fetched:
-        raise StorageError("the registry gave no version within 60 s")
-
-    monkeypatch.setattr(source, "_start", lambda: object())
-    monkeypatch.setattr(source, "_finish", away)
-
-    def load(_fetched: Fetched, _note: str | None) -> Any:
-        raise DataError("is not the graph that was exported")
-
-    source.begin()
+    keep(source, "toy/1", "toy/2")
+    damage(source, "toy/1", "toy/2")
+    away(source, monkeypatch)
     words = (
-        r"copy of toy/1 .* damaged \(is not the graph .*could not be fetched again: .*no version"
+        r"copy of toy/2 is damaged \(is not the graph .* copy of toy/1 .* not be fetched again: "
+        r".*no version within"
     )
     with pytest.raises(StorageError, match=words):
-        source.first_answering(load)
+        answers(source)
+
+
+@pytest.mark.parametrize(
+    ("taken", "then"),
+    [
+        (("1", "2", "3"), "2"),
+        (("1", "2", "3", "2", "4"), "2"),  # 3 was given back
+        (("1", "2", "1"), None),
+        (("1", "2", "3", "4", "5", "6", "7"), "6"),
+    ],
+)
+def test_the_version_before_the_champion_answers_in_its_place(
+    source: RegisteredSource,
+    monkeypatch: pytest.MonkeyPatch,
+    taken: tuple[str, ...],
+    then: str | None,
+) -> None:
+    names = [f"toy/{one}" for one in taken]
+    keep(source, *names)
+    damage(source, names[-1])
+    away(source, monkeypatch)
+    if then is None:
+        with pytest.raises(StorageError):
+            answers(source)
+        return
+    assert len(kept(source)) <= 5
+    for _ in range(2):  # a start later wants the champion still
+        version, note, in_place_of = answers(source)
+        assert (version, in_place_of) == (f"toy/{then}", names[-1])
+        assert "the registry gave no version" in note
+    (copy_of(source, names[-1]).folder / DAMAGE).unlink()
+    fetching(source, monkeypatch, names[-1])  # it is back
+    assert answers(source) == (names[-1], None, None)
+
+
+def test_a_copy_is_as_it_was_made_or_is_made_again(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    (copy / "extra_files").mkdir(parents=True)
+    (copy / "model.onnx").write_bytes(b"graph")
+    inside = copy / "extra_files" / "decision.json"
+    inside.write_bytes(b"{}")
+    assert not serve_fetch._is_whole(copy)  # that of an older program
+    write_json(copy / serve_fetch.HASHES, serve_fetch._hashes(copy))
+    assert serve_fetch._is_whole(copy)
+    inside.write_bytes(b"[]")
+    assert not serve_fetch._is_whole(copy)
+    inside.unlink()
+    assert not serve_fetch._is_whole(copy) and not serve_fetch._is_whole(tmp_path / "none")
+
+
+def test_a_note_of_an_older_program_is_understood(source: RegisteredSource) -> None:
+    copy = copy_of(source, "toy/1")
+    old = {"version": "toy/1", "folder": str(copy.folder), "database": [1, 2]}
+    write_json(source._folder / "kept.json", old)
+    assert kept(source) == ["toy/1"] and source._copies.state == [1, 2]
+
+
+def test_a_damaged_file_and_a_registry_that_hangs_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The files, the service's holder, and a server that takes the request and never answers."""
+    made = {f"toy/{n}": Version(tmp_path / n, Task.REGRESSION, only="price").folder for n in "12"}
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        uri = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setattr(serve_alias, "SECONDS", 0.2)
+        monkeypatch.setattr(serve_version, "START_SECONDS", 0.5)
+        source = RegisteredSource(ADDRESS, Paths(tmp_path))
+        for version, folder in made.items():
+            place = source._folder / version[-1]
+            shutil.copytree(folder, place)
+            source.keep(Fetched(folder=place, version=version))
+        graph = source._folder / "2" / "model.onnx"
+        graph.write_bytes(graph.read_bytes()[:-100])
+        measures = Measures()
+
+        def load(fetched: Fetched, note: str | None, in_place_of: str | None) -> Holder:
+            return Holder(
+                fetched,
+                measures=measures,
+                fetch=source,
+                note=note,
+                in_place_of=in_place_of,
+                taken=source.keep,
+            )
+
+        source.begin()
+        holder = source.first_answering(load)
+    state = holder.state()
+    assert (state["version"], state["in_place_of"]) == ("toy/1", "toy/2")
+    words = r"toy/1 answers in place of toy/2: .*toy/2 is damaged .*; .*no version within 0.5 s"
+    assert re.search(words, state["problem"]) and re.search(words, caplog.text)
+    assert "plumbline_version_in_place 1.0" in measures.page().decode()
+    place = source._folder / "2"
+
+    def fetch(_seconds: float = 0.0) -> Fetched:
+        shutil.copytree(made["toy/2"], place, dirs_exist_ok=True)
+        return Fetched(folder=place, version="toy/2")
+
+    monkeypatch.setattr(source, "_start", lambda: object())
+    monkeypatch.setattr(source, "_finish", fetch)
+    holder.check()
+    state = holder.state()
+    assert (state["version"], state["in_place_of"], state["problem"]) == ("toy/2", None, None)
+    assert "plumbline_version_in_place 0.0" in measures.page().decode()
+    assert kept(source) == ["toy/2", "toy/1"]
 
 
 class Registry(BaseHTTPRequestHandler):
@@ -218,7 +352,7 @@ def test_a_server_is_asked_before_anything_is_fetched(
     source = RegisteredSource(ADDRESS, Paths(tmp_path))
     fetched: list[str] = []
 
-    def finish() -> Fetched:
+    def finish(_seconds: float = 0.0) -> Fetched:
         fetched.append(registry.answer[1]["model_version"]["version"])
         source._state = source._begun
         return Fetched(folder=tmp_path, version=f"toy/{fetched[-1]}")
