@@ -26,6 +26,7 @@ from plumbline.commands.predict_model import NamedPredictor, load_predictor
 from plumbline.commands.predict_pieces import BATCHES, MEMORY_MB, Pieces, write_table
 from plumbline.config import Paths
 from plumbline.data.options import ReadingOptions
+from plumbline.data.parquet_folder import parts_of
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import exclusive, read_json, remove_stale, write_json
 from plumbline.inference.decided import PREDICTED
@@ -151,7 +152,7 @@ def _key(source: Path, named: NamedPredictor, extra: Extra, reading: ReadingOpti
     files = [
         (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
         for one in list_files(source).files
-        for file in ([one] if one.is_file() else sorted(one.rglob("*.parquet")))
+        for file in ([one] if one.is_file() else parts_of(one))
     ]
     own = [version("plumbline"), MEMORY_MB, BATCHES, named.version, named.predictor.key, extra]
     return sha256(json.dumps([files, own, asdict(reading)]).encode()).hexdigest()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plumbline.data.parquet_folder import files_below, is_aside, parts_of
 from plumbline.data.pictures import ENDINGS
 from plumbline.errors import DataError
 
@@ -36,10 +35,10 @@ def list_files(path: Path) -> InputFiles:
     if path.is_file():
         return InputFiles(files=[path])
     tables, images, others = list[Path](), list[Path](), list[str]()
-    for file in _inside(path):
+    for file in files_below(path):
         name = file.name.lower()
         packed = next((end for end in PACKED if name.endswith(end)), "")
-        if _is_aside(name):
+        if is_aside(name):
             others.append(file.relative_to(path).as_posix())
         elif name.removesuffix(packed).endswith(TABLES):
             tables.append(file)
@@ -54,17 +53,6 @@ def list_files(path: Path) -> InputFiles:
             wanted=WANTED,
             got=", ".join(others[:5]) or "no file",
         )
-    if tables and set(tables) == set(path.rglob("*.parquet")):
+    if tables and set(tables) == set(parts_of(path)):
         return InputFiles(files=[path], passed_over=others)
     return InputFiles(files=tables or images, passed_over=others)
-
-
-def _inside(path: Path) -> Iterator[Path]:
-    for folder, inside, names in os.walk(path):
-        inside[:] = sorted(name for name in inside if not _is_aside(name))
-        yield from (Path(folder) / name for name in sorted(names))
-
-
-def _is_aside(name: str) -> bool:
-    """Whether a name is hidden, or one of those that Spark and its kin write beside the data."""
-    return name.startswith((".", "_"))

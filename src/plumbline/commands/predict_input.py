@@ -13,6 +13,7 @@ from plumbline.config.data import FormatConfig
 from plumbline.data.canonical import make_canonical
 from plumbline.data.magic import FileKind, kind_of
 from plumbline.data.options import ReadingOptions
+from plumbline.data.parquet_folder import parts_of
 from plumbline.data.pictures import ENDINGS
 from plumbline.data.read import readable, scan
 from plumbline.errors import DataError
@@ -105,7 +106,7 @@ def _parts(files: Sequence[Path]) -> list[Path]:
     the others are to be read without it."""
     if len(files) > 1 or files[0].is_file():
         return list(files)
-    parts = sorted(files[0].rglob("*.parquet"))
+    parts = parts_of(files[0])
     try:
         for part in parts:
             scan(part, PARQUET)

@@ -10,6 +10,7 @@ import polars as pl
 
 from plumbline.config.data import FormatConfig
 from plumbline.data.options import ReadingOptions
+from plumbline.data.parquet_folder import parts_of
 from plumbline.data.pictures import is_image_folder, refuse_other_bytes
 from plumbline.data.read import open_bytes, readable, scan
 from plumbline.errors import DataError, ParameterError
@@ -55,7 +56,7 @@ def kind_of(path: Path, options: ReadingOptions) -> FileKind:
     if not path.exists():
         raise DataError("no such file", file=path, hint="check the path")
     if path.is_dir():
-        if any(path.rglob("*.parquet")):
+        if parts_of(path):
             kind = FileKind.PARQUET
         elif is_image_folder(path):
             kind = FileKind.IMAGES

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from plumbline.data.parquet_folder import parts_of
 from plumbline.data.read import readable
 from plumbline.data.rows import sink_rows
 from plumbline.errors import DataError
@@ -140,11 +141,7 @@ class ImageFolder:
 
 def is_image_folder(path: Path) -> bool:
     """Whether a folder holds images by class: `CLASS/*`, or `{train,test}/CLASS/*`."""
-    return (
-        path.is_dir()
-        and not any(path.rglob("*.parquet"))
-        and any(_is_image(file) for file in _files(path))
-    )
+    return path.is_dir() and not parts_of(path) and any(_is_image(file) for file in _files(path))
 
 
 def open_folder(path: Path) -> ImageFolder:

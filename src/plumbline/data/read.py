@@ -16,6 +16,7 @@ import zstandard
 
 from plumbline.cells import typed
 from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.data.parquet_folder import parts_of
 from plumbline.data.rows import limit_reading
 from plumbline.errors import DataError
 from plumbline.kinds import ColumnType
@@ -89,18 +90,20 @@ def scan(path: Path, form: FormatConfig, *, shown: str | None = None) -> pl.Lazy
         raise DataError("is empty", file=shown, wanted="a header and rows")
     with readable(shown):
         if form.type == "parquet":
-            frame = _scan_folder(path) if path.is_dir() else pl.scan_parquet(path)
+            frame = _scan_folder(path, shown) if path.is_dir() else pl.scan_parquet(path)
         else:
             frame = _scan_csv(path, form, shown)
         frame.collect_schema()
     return frame
 
 
-def _scan_folder(path: Path) -> pl.LazyFrame:
+def _scan_folder(path: Path, shown: str) -> pl.LazyFrame:
     """All Parquet files below, by name; folders called `column=value` are a column."""
-    inside = (file.relative_to(path) for file in path.rglob("*.parquet"))
-    partitioned = any("=" in part for file in inside for part in file.parts[:-1])
-    return pl.scan_parquet(path / "**/*.parquet", hive_partitioning=partitioned)
+    parts = parts_of(path)
+    if not parts:
+        raise DataError("is a folder and holds no .parquet file", file=shown)
+    partitioned = any("=" in name for part in parts for name in part.relative_to(path).parts[:-1])
+    return pl.scan_parquet(parts, hive_partitioning=partitioned, glob=False)
 
 
 def _scan_csv(path: Path, form: FormatConfig, shown: str) -> pl.LazyFrame:
