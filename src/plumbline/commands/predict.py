@@ -36,7 +36,7 @@ from plumbline.numbers import plural
 from plumbline.stages import Report
 
 ENDINGS = (".parquet", ".csv")
-KEY = "key.json"
+KEY, BY_PART = "key.json", " by part"
 CLASSES_SHOWN, FILES_SHOWN = 6, 5
 LINE_SECONDS = 10.0  # between two lines of progress where no terminal shows it
 
@@ -85,12 +85,16 @@ def _predict(
     named: NamedPredictor,
     extra: Extra,
     reading: ReadingOptions,
+    *,
+    by_part: bool = False,
 ) -> Report:
     listing = output.with_name(f"{output.name}.unreadable.csv")
     remove_stale(output)
     remove_stale(listing)
-    _begin(work, _key(source, named, extra, reading))
-    opened = open_input(source, work, named.predictor, reading, extra, MEMORY_MB)
+    key = _key(source, named, extra, reading)
+    by_part = by_part or _is_of(work, key + BY_PART)
+    _begin(work, key + BY_PART if by_part else key)
+    opened = open_input(source, work, named.predictor, reading, extra, MEMORY_MB, by_part=by_part)
     sources = opened.sources
     pieces = Pieces(
         folder=work,
@@ -104,6 +108,10 @@ def _predict(
     progress = _Progress(total)
     kept = pieces.finish(progress.add)
     progress.end()
+    if pieces.damaged and opened.is_joined:
+        return _predict(source, output, work, named, extra, reading, by_part=True)
+    opened = opened.without(pieces.damaged)
+    total = sum(one.rows for one in opened.sources)
     bad = _list_problems(pieces, opened, listing)
     if bad == total:
         raise DataError(
@@ -116,7 +124,7 @@ def _predict(
     write_table(_counted(pieces.tables(), counts, flags), output)
     rows = [
         ("model", named.version),
-        *(("read as", words) for one in sources for words in one.words),
+        *(("read as", words) for one in opened.sources for words in one.words),
         *_left_out(opened),
         ("rows", f"{total:,}" + (f", {bad:,} could not be read" if bad else "")),
         *([("resumed", f"{kept:,} rows were finished by an interrupted run")] if kept else []),
@@ -160,19 +168,22 @@ def _key(source: Path, named: NamedPredictor, extra: Extra, reading: ReadingOpti
 
 def _begin(work: Path, key: str) -> None:
     """Keep the pieces of an interrupted run of the same key; remove others."""
-    place = work / KEY
-    try:
-        same = read_json(place) == key
-    except (OSError, ValueError):
-        same = False
-    if same:
+    if _is_of(work, key):
         return
     for old in work.iterdir():
         if old.is_dir():
             shutil.rmtree(old)
         elif old.name != "lock":
             old.unlink()
-    write_json(place, key)
+    write_json(work / KEY, key)
+
+
+def _is_of(work: Path, key: str) -> bool:
+    """Whether the pieces are those of a run."""
+    try:
+        return bool(read_json(work / KEY) == key)
+    except (OSError, ValueError):
+        return False
 
 
 def _list_problems(pieces: Pieces, opened: OpenedInput, listing: Path) -> int:

@@ -47,12 +47,32 @@ class RowSource:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedInput:
-    """The rows of an input; the files whose rows cannot be read, with the reason; and the names of
-    those that are no data."""
+    """The rows of an input.
 
+    Attributes:
+        unreadable: the files whose rows cannot be read, with the reason.
+        passed_over: the names of those that are no data.
+        is_joined: whether the only source is a folder of Parquet files.
+    """
+
+    path: Path
     sources: list[RowSource]
     unreadable: Mapping[str, DataError] = field(default_factory=dict)
     passed_over: Sequence[str] = ()
+    is_joined: bool = False
+
+    def without(self, damaged: Mapping[int, DataError]) -> OpenedInput:
+        """The input where some sources, by number, turned out to be damaged.
+
+        Raises:
+            DataError: no rows are left.
+        """
+        more = {self.sources[number].name: error for number, error in damaged.items()}
+        unreadable = dict(sorted([*self.unreadable.items(), *more.items()]))
+        left = [one for number, one in enumerate(self.sources) if number not in damaged]
+        if more and not any(source.rows for source in left):
+            raise _none_readable(self.path, unreadable)
+        return replace(self, sources=left, unreadable=unreadable)
 
 
 def open_input(
@@ -62,16 +82,21 @@ def open_input(
     reading: ReadingOptions,
     extra: Extra,
     max_memory_mb: int,
+    *,
+    by_part: bool = False,
 ) -> OpenedInput:
-    """The rows of an input, whose columns the model can read; `work` takes files rewritten as
-    plain CSV.
+    """The rows of an input, whose columns the model can read.
+
+    Args:
+        work: takes files rewritten as plain CSV.
+        by_part: whether each file of a folder of Parquet files is read by itself.
 
     Raises:
         DataError: no file can be read, or the columns of one do not fit; names the file.
         ParameterError: a reading option that a file does not have.
     """
     listed = list_files(path)
-    files = _parts(listed.files)
+    files = _parts(listed.files, by_part)
     unreadable: dict[str, DataError] = {}
     sources = []
     if all(file.suffix.lower() in ENDINGS for file in files):
@@ -98,15 +123,23 @@ def open_input(
         )
     if not any(source.rows for source in sources):
         raise DataError("has no rows", file=path.name)
-    return OpenedInput(sources=sources, unreadable=unreadable, passed_over=listed.passed_over)
+    return OpenedInput(
+        path=path,
+        sources=sources,
+        unreadable=unreadable,
+        passed_over=listed.passed_over,
+        is_joined=files[0].is_dir(),
+    )
 
 
-def _parts(files: Sequence[Path]) -> list[Path]:
-    """The files; in place of a folder of Parquet files those in it, where one has lost its end and
-    the others are to be read without it."""
+def _parts(files: Sequence[Path], by_part: bool) -> list[Path]:
+    """The files; in place of a folder of Parquet files those in it, if that is asked for, or one
+    has lost its end and the others are to be read without it."""
     if len(files) > 1 or files[0].is_file():
         return list(files)
     parts = parts_of(files[0])
+    if by_part:
+        return parts
     try:
         for part in parts:
             scan(part, PARQUET)

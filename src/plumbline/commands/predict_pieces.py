@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from plumbline.commands.predict_input import RowSource
 from plumbline.data.read import readable
 from plumbline.data.rows import limit_reading
+from plumbline.errors import DataError
 from plumbline.files import new_file
 from plumbline.inference.feature_reader import Extra
 from plumbline.inference.rows import RowPredictor
@@ -43,6 +44,7 @@ class Pieces:
     Attributes:
         version: names the model, in every row.
         by_file: whether a column names each row's file, where rows are no files.
+        damaged: sources whose rows could not be read to the end, by number. They have no pieces.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Pieces:
     version: str
     extra: Extra
     by_file: bool
+    damaged: dict[int, DataError] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -81,8 +84,12 @@ class Pieces:
             own = {c.name for c in columns}
             wanted = [name for name in source.frame.collect_schema() if name in own]
             frame = source.frame.select(*wanted, *self._keys(source)).slice(start)
-            with readable(source.name):
-                self._make(number, frame, start, done)
+            try:
+                with readable(source.name):
+                    self._make(number, frame, start, done)
+            except DataError as error:  # the others are to be answered
+                self.damaged[number] = error
+                kept -= start
         return kept
 
     def _make(
@@ -158,7 +165,8 @@ class Pieces:
 
     def _starts(self) -> Iterator[tuple[int, int]]:
         for number, source in enumerate(self.sources):
-            yield from ((number, start) for start in range(0, source.rows, self.size))
+            if number not in self.damaged:
+                yield from ((number, start) for start in range(0, source.rows, self.size))
 
     def tables(self) -> Iterator[pl.DataFrame]:
         """The predictions of finished pieces, in order."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 from tests.version import ROWS, Version, as_text, png
@@ -162,6 +163,68 @@ def test_a_folder_of_parts_is_read_without_the_part_that_is_cut(
     assert_frame_equal(
         pl.read_parquet(output).drop("file", "row"), whole[20:].drop("row"), abs_tol=1e-6
     )
+
+
+def damage_page(file: Path) -> None:
+    """Bytes of the page of `price` are others; the end, with the schema, is whole."""
+    whole = bytearray(file.read_bytes())
+    column = pq.ParquetFile(file).metadata.row_group(0).column(1)
+    start = column.data_page_offset + 40
+    whole[start : start + 60] = bytes(60)
+    file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("is_mixed", [True, False])
+def test_a_file_with_a_damaged_page_is_listed_and_stops_no_other(
+    version: Version, tmp_path: Path, is_mixed: bool
+) -> None:
+    """Beside other kinds of files, or as a part of a table of Parquet files; found when its rows
+    are read, long after the first rows were predicted."""
+    folder, output = tmp_path / "in", tmp_path / "out.parquet"
+    folder.mkdir()
+    rows = version.rows
+    rows[:20].write_parquet(folder / "a.parquet")
+    rows[20:40].write_parquet(folder / "b.parquet")
+    rows[40:].write_parquet(folder / "c.parquet")
+    if is_mixed:
+        rows.drop("photo").with_columns(photo=None)[:5].write_ndjson(folder / "d.jsonl")
+    damage_page(folder / "b.parquet")
+    report = run(version, folder, output)
+    result = pl.read_parquet(output).filter(pl.col("file") != "d.jsonl")
+    assert result["file"].to_list() == ["a.parquet"] * 20 + ["c.parquet"] * (ROWS - 40)
+    assert result["row"].to_list() == [*range(20), *range(ROWS - 40)]
+    whole = pl.concat([expected(version)[:20], expected(version)[40:]])
+    assert_frame_equal(result.drop("file", "row"), whole.drop("row"), abs_tol=1e-6)
+    (listed,) = pl.read_csv(f"{output}.unreadable.csv").to_dicts()
+    assert listed["file"] == "b.parquet" and "cannot be read" in listed["reason"]
+    said = dict(report.rows)
+    assert said["not read"].startswith("b.parquet: cannot be read")
+    assert said["rows"] == str(len(pl.read_parquet(output)))
+    assert not list(tmp_path.glob(".*"))
+    first = output.read_bytes()
+    output.unlink()
+    patch = killed_at(rows["price"][47])
+    with pytest.raises(Killed):
+        run(version, folder, output)
+    patch.undo()
+    run(version, folder, output)
+    assert output.read_bytes() == first
+
+
+def test_a_damaged_page_is_the_message_where_no_other_file_is_left(
+    version: Version, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.parquet", "b.parquet"):
+        version.rows.write_parquet(folder / name)
+        damage_page(folder / name)
+    more = ["--output", str(tmp_path / "out.csv"), "--model", str(version.folder)]
+    assert cli.main(["predict", str(folder / "a.parquet"), *more]) == 2
+    assert "a.parquet: cannot be read" in capsys.readouterr().err
+    assert cli.main(["predict", str(folder), *more]) == 2
+    assert "none of its 2 files can be read" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.glob("out*")) and not list(tmp_path.glob(".*"))
 
 
 def test_where_no_file_can_be_read_the_message_says_why(
