@@ -22,6 +22,7 @@ from torch import nn
 
 from benchmarks.quality import DATA, ROOT, SEEDS
 from benchmarks.result import Figure, Result, Table
+from plumbline.cells import typed
 from plumbline.config import Config, load_config
 from plumbline.config.data import DataConfig
 from plumbline.data.canonical import make_canonical
@@ -32,7 +33,6 @@ from plumbline.evaluation.out_of_distribution import AUTO, fit_distance, fit_ran
 from plumbline.examples import Examples, Inputs, InputSpec
 from plumbline.inference import batches
 from plumbline.inference.feature_distances import DISTANCES
-from plumbline.inference.feature_reader import FeatureReader
 from plumbline.inference.out_of_distribution import OutOfDistribution
 from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.kinds import DoubleArray, FloatArray, Part
@@ -244,7 +244,7 @@ def _fitted(
     text = pl.read_csv(folder / "held.csv", infer_schema=False)
     others = {SHUFFLED: shuffled}
     if len(held):
-        others[HELD] = FeatureReader(schema.features, text.columns).typed(text)
+        others[HELD] = text.select(typed(c, pl.String()) for c in schema.features)
 
     def made(frame: pl.DataFrame) -> Rows:
         inputs = transformer.transform_frame(frame, np.arange(len(frame))).inputs

@@ -18,7 +18,9 @@ from tests.made import small_model
 from plumbline.config.data import NormalizeConfig
 from plumbline.export.onnx_graph import contract, to_onnx
 from plumbline.files import write_json
+from plumbline.inference.column_ranges import ColumnRange, ColumnRanges
 from plumbline.inference.decision import Decision
+from plumbline.inference.out_of_distribution import OutOfDistribution
 from plumbline.inference.rows import RowPredictor
 from plumbline.inference.torch_predictor import TorchPredictor
 from plumbline.kinds import ColumnType, Role, Task
@@ -95,15 +97,23 @@ class Version:
         task: Task,
         only: str | Collection[str] | None = None,
         scale: float = 1.0,
+        table: tuple[Schema, pl.DataFrame] | None = None,
+        ranges: Collection[ColumnRange] = (),
     ) -> None:
-        """Args: only: the features that there are; None: all. scale: a factor on all weights."""
-        self.folder, self.schema, self.rows = folder, schema_of(task), typed_rows(task)
+        """Args:
+        only: the features that there are; None: all.
+        scale: a factor on all weights.
+        table: in place of the usual rows.
+        ranges: of columns, in a file of out-of-distribution scores.
+        """
+        self.folder = folder
+        self.schema, self.rows = table or (schema_of(task), typed_rows(task))
         if only is not None:
             names = [only] if isinstance(only, str) else only
             features = [c.name for c in self.schema.features if c.name not in names]
             kept = tuple(c for c in self.schema.columns if c.name not in features)
             self.schema, self.rows = replace(self.schema, columns=kept), self.rows.drop(features)
-        rows = np.arange(ROWS)
+        rows = np.arange(len(self.rows))
         self.transformer = TableTransformer(self.schema, NormalizeConfig(linear_channel="curved"))
         self.examples = self.transformer.fit_transform(self.rows.lazy(), rows, seed=0)
         spec = self.transformer.spec_
@@ -124,6 +134,15 @@ class Version:
         write_json(extra / "contract.json", described)
         write_json(extra / "preprocessor.json", self.transformer.to_json())
         self.decision.write(extra)
+        if ranges:
+            kinds = {c.name: c.type for c in self.schema.columns}
+            OutOfDistribution(
+                method="ranges",
+                arrays={},
+                unit=1.0,
+                ranges=ColumnRanges(columns=tuple(ranges), types=kinds),
+                share=0.01,
+            ).write(extra)
         columns = "".join(f"  {c.name}: {{type: {c.type}}}\n" for c in self.schema.columns)
         (extra / "expectations.yaml").write_text(f"columns:\n{columns}  dropped: {{type: text}}\n")
         self.predictor = RowPredictor.load(folder)

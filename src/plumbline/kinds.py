@@ -165,6 +165,18 @@ class ColumnType(StrEnum):
     IMAGE = "image"  # Binary, a file of pixels
 
 
+class CellKind(StrEnum):
+    """What a value is of itself, before its column says what it means."""
+
+    TEXT = "text"  # which a column reads by its format: all that a CSV file has
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"  # or a date with a time
+    DURATION = "duration"  # or a time of day: since midnight
+    BYTES = "bytes"
+    OTHER = "other"  # a list, an object
+
+
 class Role(StrEnum):
     """What a column is for."""
 

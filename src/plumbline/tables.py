@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 
 from plumbline.errors import DataError
-from plumbline.kinds import ByteArray, ColumnType, IntArray, Part, Role, Task
+from plumbline.kinds import ByteArray, CellKind, ColumnType, IntArray, Part, Role, Task
 
 MOST_ROWS_AT_ONCE = 65_536
 IMAGE_KB = 64  # of a file of pixels
@@ -97,7 +97,8 @@ class Column:
     """One column of the data: name as in the file, type, role, how its cells are written.
 
     `labels`: the classes of a target. A cell that differs from one only in case, or as 1.0 does
-    from 1, is that class.
+    from 1, is that class. `native`: what its cells are in the data, where no column of this type
+    takes such cells otherwise: the numbers of a Parquet file that are categories.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Column:
     role: Role = Role.FEATURE
     format: CellFormat = field(default_factory=CellFormat)
     labels: tuple[str, ...] = ()
+    native: CellKind | None = None
 
     @property
     def dtype(self) -> pl.DataType:
@@ -161,6 +163,11 @@ class Schema:
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
 
+    def with_native(self, native: Mapping[str, CellKind]) -> Self:
+        """The same, with what the cells of some columns are in the data."""
+        columns = tuple(replace(c, native=native.get(c.name)) for c in self.columns)
+        return replace(self, columns=columns)
+
     def to_json(self) -> dict[str, Any]:
         """Task, classes and columns; a column's format where it is not the default one."""
         return {
@@ -181,6 +188,7 @@ class Schema:
                     role=Role(c["role"]),
                     format=CellFormat.from_json(c.get("format", {})),
                     labels=classes if c["role"] == Role.TARGET else (),
+                    native=CellKind(c["native"]) if "native" in c else None,
                 )
                 for c in state["columns"]
             ),
@@ -196,7 +204,11 @@ def _column_json(column: Column) -> dict[str, Any]:
         "role": str(column.role),
     }
     form = column.format.to_json()
-    return {**state, "format": form} if form else state
+    if form:
+        state["format"] = form
+    if column.native is not None:
+        state["native"] = str(column.native)
+    return state
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import polars as pl
 import pytest
 
 from plumbline.config import Config, Paths
+from plumbline.config.data import FormatConfig
 from plumbline.config.load import parse_config
+from plumbline.data.rows import open_rows
 from plumbline.errors import GateError
 from plumbline.files import read_json
+from plumbline.kinds import CellKind
 from plumbline.stages import validate
+from plumbline.tables import Schema
 
 # of Great Expectations' own imports
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -53,6 +58,25 @@ def test_data_as_expected(tmp_path: Path) -> None:
     columns = read_json(paths.reports / "validation" / "columns.json")
     assert all(name in str(columns) for name in ("age", "city"))
     assert (paths.reports / "validation" / "index.html").stat().st_size
+
+
+def test_what_the_cells_of_a_parquet_file_are_goes_along_with_the_rows(tmp_path: Path) -> None:
+    """A version then takes such cells in new rows: numbers for a category that was made of them."""
+    config, paths = checkout(tmp_path, [20 + k % 50 for k in range(N)])
+    rows = pl.read_csv(paths.data / "rows.csv").with_columns(
+        age=pl.duration(seconds=pl.col("age")), city=pl.col("city").str.len_chars()
+    )
+    for own, native in (
+        (rows, {"age": CellKind.DURATION, "city": CellKind.NUMBER, "y": None}),
+        (pl.read_csv(paths.data / "rows.csv"), {"age": None, "city": None, "y": None}),
+    ):
+        own.write_parquet(paths.data / "rows.parquet")
+        form = FormatConfig(type="parquet")
+        data = replace(config.data, path="data/rows.parquet", format=form)
+        validate.run(replace(config, data=data), paths)
+        _, schema = open_rows(paths.table, max_memory_mb=512)
+        assert {c.name: c.native for c in schema.columns} == native
+        assert Schema.from_json(schema.to_json()) == schema
 
 
 def test_a_critical_failure_stops_and_names_column_row_and_value(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +18,15 @@ from plumbline.data.parquet_folder import parts_of
 from plumbline.data.pictures import ENDINGS
 from plumbline.data.read import readable, scan
 from plumbline.errors import DataError
+from plumbline.inference.accepted_kinds import AcceptedKinds
 from plumbline.inference.feature_reader import Extra
 from plumbline.inference.rows import RowPredictor
-from plumbline.kinds import ColumnType
+from plumbline.kinds import CellKind, ColumnType
 from plumbline.numbers import plural
+from plumbline.tables import Column
 
 PARQUET = FormatConfig(type="parquet")
+Misfit = tuple[str | None, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,8 @@ class RowSource:
         folder: that the paths in image columns are relative to.
         paths: the column that says which file a row is, where rows are files.
         words: how the file was read, and what was guessed.
-        misfits: rows that do not fit the table of their file, with their cells and the reason.
+        misfits: by row that does not fit the table of its file, or has a value of a wrong type:
+            the column, where it is one; what stands there; and the reason.
     """
 
     name: str
@@ -42,7 +47,7 @@ class RowSource:
     folder: Path
     paths: str | None = None
     words: list[str] = field(default_factory=list)
-    misfits: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    misfits: Mapping[int, Misfit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,29 +190,59 @@ def _table(
     max_memory_mb: int,
 ) -> RowSource:
     name = _name(file, path)
-    words, misfits = [], {}
-    if file.is_dir() or kind_of(file, reading) is FileKind.PARQUET:
+    words, misfits = [], dict[int, Misfit]()
+    kind = FileKind.PARQUET if file.is_dir() else kind_of(file, reading)
+    if kind is FileKind.PARQUET:
         frame = scan(file, PARQUET, shown=name)
         if "=" in name and file.is_file():  # folders called `column=value` are a column
             frame = pl.scan_parquet([file], hive_partitioning=True)
     else:
         schema = predictor.schema
+        native = _NativeCells(predictor.accepted, refuse=kind is FileKind.JSON)
         table = make_canonical(
             file.resolve(),
             work,
             replace(reading, keep_misfits=True),
             names=[c.name for c in schema.columns],
             columns=schema.columns,
+            as_text=native,
             images=(),
             max_memory_mb=max_memory_mb,
         )
         frame = scan(table.path, table.form, shown=name)
         words = [f"{name}: {text}" for text in (table.words, *table.notes)]
-        misfits = {row: (str(why.got), why.what) for row, why in table.misfits.items()}
+        misfits = native.refused
+        misfits |= {row: (None, str(why.got), why.what) for row, why in table.misfits.items()}
     with readable(name):
         rows = int(frame.select(pl.len()).collect(engine="streaming").item())
     folder = file if file.is_dir() else file.parent
     return RowSource(name=name, frame=frame, rows=rows, folder=folder, words=words, misfits=misfits)
+
+
+class _NativeCells:
+    """Numbers, true and false of a file that has them beside texts, in columns of categories and
+    texts: as the training data write them.
+
+    Args:
+        refuse: what the column does not take, by `refused`. A workbook makes a number of what was
+            typed as text, so there it is read as that text.
+    """
+
+    def __init__(self, accepted: AcceptedKinds, *, refuse: bool) -> None:
+        self.refused: dict[int, Misfit] = {}
+        self._accepted, self._refuse = accepted, refuse
+
+    def __call__(self, row: int, column: Column, cell: str, kind: CellKind) -> str:
+        if kind is CellKind.DATE:
+            return cell
+        value = json.loads(cell)
+        refusal = self._accepted.refusal(column.name, value)
+        if refusal is None:
+            return self._accepted.spell(column.name, value) or ""
+        if self._refuse:
+            reason = f"{refusal.what}, wanted {refusal.wanted}"
+            self.refused.setdefault(row, (column.name, cell, reason))
+        return cell
 
 
 def _images(path: Path, files: Sequence[Path], predictor: RowPredictor) -> RowSource:

@@ -180,15 +180,16 @@ class Pieces:
 def _without(
     source: RowSource, rows: pl.Series, table: pl.DataFrame, problems: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Predictions and problems of some rows, where the rows that do not fit their file's table
-    have no prediction and one problem each."""
+    """Predictions and problems of some rows, where the rows that do not fit their file's table, or
+    hold a value of a wrong type, have no prediction and one problem each."""
     odd = rows.is_in(list(source.misfits))
     if not odd.any():
         return table, problems
     place = odd.arg_true()
-    cells, reasons = zip(*(source.misfits[row] for row in rows.filter(odd)), strict=True)
+    misfit = (source.misfits[row] for row in rows.filter(odd))
+    columns, cells, reasons = zip(*misfit, strict=True)
     misfits = pl.DataFrame(
-        {"row": place, "column": [None] * len(place), "value": cells, "reason": reasons},
+        {"row": place, "column": columns, "value": cells, "reason": reasons},
         schema=problems.schema,
     )
     others = problems.filter(~pl.col("row").is_in(place.to_list()))

@@ -22,7 +22,7 @@ from plumbline.data.header import Unclear, name_columns
 from plumbline.data.json_lines import open_json
 from plumbline.data.layout import open_text
 from plumbline.data.magic import FileKind, kind_of, refuse_types
-from plumbline.data.native import rewrite_native
+from plumbline.data.native import AsText, rewrite_native
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.data.pictures import IMAGE, LABEL, embed, open_folder, path_columns
@@ -66,6 +66,7 @@ def make_canonical(
     names: Collection[str] = (),
     like: FormatConfig | None = None,
     columns: Collection[Column] = (),
+    as_text: AsText | None = None,
     images: Collection[str] | None = None,
     max_memory_mb: int = 2048,
 ) -> Canonical:
@@ -77,6 +78,7 @@ def make_canonical(
         names: the columns' names, where they are known: they tell the header.
         columns: how the data that it goes with are written, so that its numbers and dates are
             written alike where they are no text in it.
+        as_text: see `rewrite_native`.
         images: the columns that name image files; None: find out.
 
     Raises:
@@ -93,7 +95,7 @@ def make_canonical(
         return _of_folder(source, folder, max_memory_mb)
     try:
         opened = _OPEN[kind](source, options, target, names)
-        table = _canonical(source, folder, opened, options, like, columns)
+        table = _canonical(source, folder, opened, options, like, columns, as_text)
         return _with_images(table, source, folder, images, max_memory_mb)
     except Unclear as reason:
         raise DataError(
@@ -157,6 +159,7 @@ def _canonical(
     options: ReadingOptions,
     like: FormatConfig | None,
     columns: Collection[Column],
+    as_text: AsText | None,
 ) -> Canonical:
     table = opened.table
     separator = like.separator if like and like.type == "csv" else None
@@ -198,10 +201,10 @@ def _canonical(
     place = folder / name
     form = FormatConfig(separator=separator or ",")
     try:
-        _write(names, rewrite_native(body(), names, columns), form, place)
+        _write(names, rewrite_native(body(), names, columns, as_text), form, place)
     except UnicodeEncodeError as error:
         raise DataError(f"holds half a character: {error}", file=source.name) from None
-    wrong = _differs(place, form, names, rewrite_native(body(), names, columns))
+    wrong = _differs(place, form, names, rewrite_native(body(), names, columns, as_text))
     if wrong is not None:
         raise DataError(
             f"does not read back as it was read, from row {wrong:,} on",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ from typing import Any
 from plumbline.data.dialect import Row
 from plumbline.data.find_table import TableShape
 from plumbline.data.lines import find_encoding, open_lines
-from plumbline.data.native import MaybeDate, Native
+from plumbline.data.native import DAY, MaybeDate, Native, Truth
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.errors import DataError
 
 ROWS = '{"column": value, …} in every line, or an array of such objects'
 PANDAS = "write it by rows; in pandas: frame.to_json(FILE, orient='records', lines=True)"
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
 
 
 def open_json(
@@ -114,7 +112,7 @@ def _text(path: Path, line: int, name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return Truth("true" if value else "false")
     if isinstance(value, (dict, list)):
         raise DataError(
             f"line {line} holds {'an object' if isinstance(value, dict) else 'a list'}",
@@ -126,4 +124,4 @@ def _text(path: Path, line: int, name: str, value: Any) -> str:
     if isinstance(value, Native):
         return value
     text = str(value).rstrip("\r")
-    return MaybeDate(text) if DATE.match(text) else text
+    return MaybeDate(text) if DAY.match(text) else text

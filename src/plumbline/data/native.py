@@ -7,24 +7,33 @@ is a date unclear in a column of `%m/%d/%Y`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 
 import polars as pl
 
 from plumbline.cells import date, date_text
-from plumbline.kinds import ColumnType
+from plumbline.kinds import CellKind, ColumnType
 from plumbline.tables import CellFormat, Column
 
 AT_ONCE = 5000  # rows
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
+TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
 ISO = CellFormat(missing=())
 MIDNIGHT = dt.datetime.combine(dt.date.min, dt.time())
 
 
 class Native(str):
     """The text of a number (`-1234.5`) or of a date (ISO 8601)."""
+
+    __slots__ = ()
+
+
+class Truth(Native):
+    """`true` or `false` of a workbook or of JSON."""
 
     __slots__ = ()
 
@@ -57,15 +66,28 @@ def seconds_text(span: dt.timedelta) -> str:
     return str(int(seconds)) if seconds.is_integer() else repr(seconds)
 
 
+# (row, column, text of a cell, its kind) -> what a text file of the data would have there
+AsText = Callable[[int, Column, str, CellKind], str]
+
+
 def rewrite_native(
-    rows: Iterable[list[str]], names: Sequence[str], columns: Collection[Column]
+    rows: Iterable[list[str]],
+    names: Sequence[str],
+    columns: Collection[Column],
+    as_text: AsText | None = None,
 ) -> Iterator[list[str]]:
     """Rows whose native cells are written in the formats of `columns`.
 
     A date of which the pattern would lose a part stays ISO 8601, which the pattern does not read.
     A time of day is a clock's text where the column holds no numbers.
+
+    Args:
+        as_text: for cells in columns of categories and texts, and true and false; None: as they
+            are.
     """
     places = [(names.index(c.name), c) for c in columns if c.name in names]
+    if as_text is not None:
+        rows = _texts(rows, places, as_text)
     numbers = [(i, c.format) for i, c in places if c.type in NUMERIC and not c.format.is_plain]
     dates = [(i, c) for i, c in places if c.type is ColumnType.DATE and c.format.date is not None]
     texts = [i for i, c in places if c.type not in NUMERIC]
@@ -86,6 +108,27 @@ def rewrite_native(
         for i, column in dates:
             _rewrite_dates(batch, i, column)
         yield from batch
+
+
+def _texts(
+    rows: Iterable[list[str]], places: Sequence[tuple[int, Column]], as_text: AsText
+) -> Iterator[list[str]]:
+    for row, given in enumerate(rows):
+        cells = list(given)
+        for i, column in places:
+            kind = kind_of_native(cells[i])
+            if kind is CellKind.BOOLEAN or (kind is not CellKind.TEXT and column.type in TEXTUAL):
+                cells[i] = as_text(row, column, str(cells[i]), kind)
+        yield cells
+
+
+def kind_of_native(cell: str) -> CellKind:
+    """The kind of a cell; of a workbook, a duration is a number of seconds."""
+    if not isinstance(cell, Native) or isinstance(cell, MaybeDate | TimeOfDay):
+        return CellKind.TEXT
+    if isinstance(cell, Truth):
+        return CellKind.BOOLEAN
+    return CellKind.DATE if DAY.match(cell) else CellKind.NUMBER
 
 
 def number_text(text: str, form: CellFormat) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
+from plumbline.cell_kinds import untypical
 from plumbline.cells import typed, unreadable, written
 from plumbline.config.data import DataConfig
 from plumbline.data.read import conform, readable, scan
 from plumbline.data.rows import limit_reading, sink_rows
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
-from plumbline.kinds import ColumnType
+from plumbline.kinds import CellKind, ColumnType
 from plumbline.tables import ROW, Schema, internal
 
 __all__ = ["ROW", "Source", "open_source"]
@@ -25,7 +26,8 @@ class Source:
     """Typed rows (data file, then test file) and, beside them, the cells as written.
 
     `unreadable` and `as_written` have an expression per column over `frame`; `names` are the
-    file's columns, `texts` those that are text in it, `images` those of images.
+    file's columns, `texts` those that are text in it, `images` those of images. `native`: what the
+    cells of some features are in the file (see `Column`).
     """
 
     frame: pl.LazyFrame
@@ -35,6 +37,7 @@ class Source:
     names: list[str]
     texts: frozenset[str]
     images: frozenset[str]
+    native: Mapping[str, CellKind]
     rows: int
     test_rows: int
 
@@ -90,6 +93,7 @@ def open_source(
         texts_of = [i for i, c in enumerate(schema.columns) if c.name in patterned]
     names: list[str] = []
     texts: set[str] = set()
+    native: dict[str, CellKind] = {}
     file_name = shown or config.path
     for path in filter(None, (config.path, config.test_path)):
         file = file_name if path == config.path else path
@@ -98,6 +102,8 @@ def open_source(
         dtypes = raw.collect_schema()
         names = names or dtypes.names()
         texts |= {name for name, dtype in dtypes.items() if dtype == pl.String}
+        kinds = {c.name: untypical(c.type, dtypes[c.name]) for c in schema.features}
+        native |= {name: kind for name, kind in kinds.items() if kind is not None}
         flags = [
             unreadable(c, dtypes[c.name]).alias(_flag(i)) for i, c in enumerate(schema.columns)
         ]
@@ -124,6 +130,7 @@ def open_source(
         names=names,
         texts=frozenset(texts),
         images=frozenset(images),
+        native=native,
         rows=sum(counts),
         test_rows=sum(counts[1:]),
     )

@@ -10,7 +10,7 @@ import python_calamine
 
 from plumbline.data.dialect import Row
 from plumbline.data.find_table import find_table
-from plumbline.data.native import Native, TimeOfDay, seconds_text
+from plumbline.data.native import Native, TimeOfDay, Truth, seconds_text
 from plumbline.data.opened import Opened
 from plumbline.data.options import ReadingOptions
 from plumbline.errors import DataError, ParameterError
@@ -101,7 +101,7 @@ def cell_text(cell: object, *, timed: bool = False, span: bool = False) -> str:
     ['3', '0.1', 'true', '2024-01-02', 'a']
     """
     if isinstance(cell, bool):
-        return "true" if cell else "false"
+        return Truth("true" if cell else "false")
     if isinstance(cell, float):
         whole = cell.is_integer() and abs(cell) <= EXACT
         return Native(int(cell) if whole else repr(cell))

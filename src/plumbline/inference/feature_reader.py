@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +17,9 @@ import polars as pl
 from plumbline.cells import describe, typed, unreadable, written
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
-from plumbline.images.cells import has_images, image_bytes
+from plumbline.images.cells import image_bytes
 from plumbline.images.files import FilesRead, read_files
+from plumbline.inference.accepted_kinds import AcceptedKinds
 from plumbline.kinds import ColumnType
 from plumbline.preprocessing.row import WHITE
 from plumbline.tables import Column
@@ -29,7 +30,6 @@ FEW_ROWS = 32
 AS_THEY_ARE = {ColumnType.INTEGER: pl.Int64(), ColumnType.BOOLEAN: pl.Boolean()}
 TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
 MOST_CHARACTERS = 200  # of a value that is listed
-NATIVE = "numbers, booleans, text, dates, times"
 
 
 class FeatureReader:
@@ -38,25 +38,32 @@ class FeatureReader:
     Args:
         columns: those that are needed, as the training data have them.
         known: names of all columns of the training data; those that are not needed may stay away.
+        accepted: the kinds of values that they take.
         optional: names of needed columns that a frame may lack.
     """
 
     def __init__(
-        self, columns: Sequence[Column], known: Collection[str], optional: Collection[str] = ()
+        self,
+        columns: Sequence[Column],
+        known: Collection[str],
+        accepted: AcceptedKinds,
+        optional: Collection[str] = (),
     ) -> None:
         self.columns = tuple(columns)
+        self.accepted = accepted
         self.optional = frozenset(c.name for c in columns if c.name in optional)
         self.known = frozenset({*known, *(c.name for c in columns)})
         self._images = [c for c in columns if c.type is ColumnType.IMAGE]
         self._names = [c.name for c in columns]
         self._words = {c.name: frozenset(c.format.words()) for c in columns}
 
-    def check(self, kinds: Mapping[str, pl.DataType], extra: Extra = "refuse") -> None:
-        """Refuse columns (name -> type) that the model cannot read.
+    def check(self, frame: pl.DataFrame | pl.LazyFrame, extra: Extra = "refuse") -> None:
+        """Refuse a frame whose columns the model cannot read.
 
         Raises:
-            DataError: one is missing, is unknown, or holds what is no cell; names it.
+            DataError: one is missing, is unknown, or has a cell of a wrong type; names it.
         """
+        kinds = frame.collect_schema()
         absent = [c.name for c in self.columns if c.name not in kinds]
         nothing = len(absent) == len(self.columns)
         missing = [name for name in absent if nothing or name not in self.optional]
@@ -84,15 +91,20 @@ class FeatureReader:
             )
         for column in self.columns:
             if column.name in kinds:
-                _check_type(column, kinds[column.name])
+                self.accepted.check(frame, column.name, kinds[column.name])
 
     def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame with missing cells in the columns that it lacks."""
-        present = set(frame.columns)
-        absent = [c.name for c in self.columns if c.name not in present]
-        return (
-            frame if not absent else frame.with_columns(pl.lit(None).alias(name) for name in absent)
-        )
+        """A checked frame with missing cells in the columns that it lacks, and categories as the
+        training rows write them."""
+        kinds = frame.schema
+        made: list[pl.Expr | pl.Series] = []
+        for column in self.columns:
+            name = column.name
+            if name not in kinds or not self.accepted.takes(name, kinds[name]):
+                made.append(pl.lit(None).alias(name))  # of a wrong type, none is there
+            elif column.type is ColumnType.CATEGORY and kinds[name] != pl.String:
+                made.append(self.accepted.spelled(frame[name]))
+        return frame.with_columns(made) if made else frame
 
     def with_files(
         self, frame: pl.DataFrame, folder: Path | None
@@ -199,19 +211,6 @@ def _listed(column: Column, cells: pl.DataFrame, rows: pl.Series) -> pl.DataFram
         {"row": rows, "column": [column.name] * len(cells), "value": value, "reason": reasons},
         schema_overrides=PROBLEMS,
     )
-
-
-def _check_type(column: Column, dtype: pl.DataType) -> None:
-    is_image = column.type is ColumnType.IMAGE
-    if is_image and (has_images(dtype) or dtype in (pl.String, pl.Null)):
-        return
-    if is_image or dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-        raise DataError(
-            f"holds cells of type {dtype}",
-            where=f"column '{column.name}'",
-            wanted="the bytes of an image, or its path" if is_image else describe(column),
-            hint=None if is_image else f"pass {NATIVE}",
-        )
 
 
 def _closest(name: str, names: Sequence[str]) -> str | None:

@@ -17,6 +17,7 @@ import polars.selectors as cs
 
 from plumbline.errors import DataError
 from plumbline.examples import Inputs, InputSpec
+from plumbline.inference.accepted_kinds import AcceptedKinds
 from plumbline.inference.decided import PREDICTED, prediction_columns
 from plumbline.inference.feature_reader import MOST_CHARACTERS, PROBLEMS, Extra, FeatureReader
 from plumbline.inference.few_rows import FewRows
@@ -40,9 +41,13 @@ class RowPredictor:
         self.graph = OnnxPredictor(files.graph)
         self._unusual = files.out_of_distribution if self.graph.has_features else None
         needed = {source for tensor in self.spec for source in tensor.sources}
+        columns = [c for c in self.schema.features if c.name in needed]
+        ranges = files.out_of_distribution.ranges.columns if files.out_of_distribution else ()
+        self.accepted = AcceptedKinds(columns, self.known_values, {r.name: r for r in ranges})
         self._reader = FeatureReader(
-            [c for c in self.schema.features if c.name in needed],
+            columns,
             {*files.columns, *(c.name for c in self.schema.columns)},
+            self.accepted,
             files.optional,
         )
         self._rows = RowTransformer(self._transformer, self.columns)
@@ -99,9 +104,9 @@ class RowPredictor:
         """Refuse a frame whose columns do not fit.
 
         Raises:
-            DataError: a column is missing, unknown, or of a type that holds no cells; names it.
+            DataError: a column is missing, unknown or of a wrong type; names it.
         """
-        self._reader.check(frame.collect_schema(), extra)
+        self._reader.check(frame, extra)
 
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns that the model reads, in their types; what cannot be read is null."""

@@ -174,9 +174,13 @@ class Encoding:
                 pairs = zip(self._places, numbers, strict=True)
                 cat[row, : len(numbers)] = [places.get(number, 0) for places, number in pairs]
             cat[:, : len(looked_up)] *= ~missing[:, looked_up]
+            left = (cat[:, : len(looked_up)] == 0) & ~missing[:, looked_up]
+            columns = np.flatnonzero(left.any(axis=0)).tolist()
         else:
-            for column, (j, ordered, code) in enumerate(self._lookups):
-                cat[:, column] = lookup(x[:, j], ordered, code) * ~missing[:, j]
+            columns = list(range(len(self._lookups)))
+        for column in columns:
+            j, ordered, code = self._lookups[column]
+            cat[:, column] = lookup(x[:, j], ordered, code) * ~missing[:, j]
         x = np.where(missing, self._fill, x)
         end = self._width
         scaled = np.maximum(self._scaler(x[:, self._read]), self._least)

@@ -15,6 +15,7 @@ import polars as pl
 from plumbline.kinds import BoolArray, DoubleArray, IntArray
 from plumbline.preprocessing.summary import NumberSummary
 
+ROUNDING = 4 * np.finfo(np.float64).eps  # of a few additions, relative
 ROWS_PER_VALUE = 10  # a number of few values repeats each at least so often on average
 
 
@@ -134,6 +135,34 @@ ENCODERS: dict[str, Callable[[EncoderInput], DoubleArray | None]] = {
 
 def lookup(x: DoubleArray, ordered: DoubleArray, codes: IntArray) -> IntArray:
     """Codes of numbers (n,): `codes[i]` where x is `ordered[i]`, else 0."""
+    place = find_numbers(x, ordered)
+    return np.where(place >= 0, codes[place], 0)
+
+
+def find_numbers(x: DoubleArray, ordered: DoubleArray) -> IntArray:
+    """Places of numbers (n,) among ascending ones (k,); -1 where they are none of them.
+
+    0.1 + 0.2 is 0.3, and so is 0.3 of float32: a number that is not among them is the nearest one,
+    where they differ by arithmetic or by the width of their type alone. Two whole numbers are the
+    same only where they are equal.
+    """
     place = np.minimum(np.searchsorted(ordered, x), len(ordered) - 1)
-    hit: BoolArray = ordered[place] == x
-    return np.where(hit, codes[place], 0)
+    others = np.flatnonzero(ordered[place] != x)
+    if len(others):
+        right, number = place[others], x[others]
+        left = np.maximum(right - 1, 0)
+        nearer = np.abs(number - ordered[left]) < np.abs(ordered[right] - number)
+        nearest = np.where(nearer, left, right)
+        place[others] = np.where(_is_same(number, ordered[nearest]), nearest, -1)
+    return place
+
+
+def _is_same(x: DoubleArray, known: DoubleArray) -> BoolArray:
+    """Whether numbers (n,), of which none are equal, differ in their last digits alone."""
+    whole, whole_known = x == np.rint(x), known == np.rint(known)
+    close = np.abs(x - known) <= ROUNDING * np.abs(known)
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow, narrow_known = x.astype(np.float32), known.astype(np.float32)
+    widened = (narrow == narrow_known) & ((narrow == x) | (narrow_known == known))
+    same: BoolArray = (close & ~(whole & whole_known)) | (widened & ~(whole | whole_known))
+    return same

@@ -22,11 +22,12 @@ from plumbline.tables import CellFormat, Column
 
 # Unicode's white space, which reading a file strips; Python's own has four more
 WHITE = "".join(chr(c) for c in range(0x3001) if chr(c).isspace() and not 0x1C <= c <= 0x1F)
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
 _ISO = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 _EPOCH = dt.datetime(1970, 1, 1)
 _MICROSECOND = dt.timedelta(microseconds=1)
+AS_WRITTEN = CellFormat(missing=())  # no word means a missing cell
 INTEGERS = range(-(2**63), 2**63)
 _WORDS = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 Quick = Callable[[str], Cell]  # of a text that is not missing; None: ask the expressions of a file
@@ -118,7 +119,7 @@ def _number(column: Column) -> Read:
     plain = column.format.is_plain
     read = _reader(
         column,
-        lambda text: float(text) if plain and _NUMBER.fullmatch(text) else None,
+        lambda text: float(text) if plain and PLAIN_NUMBER.fullmatch(text) else None,
         number_of,
     )
 
@@ -218,10 +219,14 @@ def date_of(value: object) -> float | None:
 def category_of(value: object, form: CellFormat) -> str | None:
     """A category as the text that reading a file gives; None where missing.
 
-    Text is stripped, and a whole number is never `1.0`.
+    Text is stripped, and a whole number is never `1.0`. Times of day and durations are seconds.
     """
     if value is None:
         return None
+    if isinstance(value, dt.time):
+        value = dt.datetime.combine(dt.date.min, value) - dt.datetime.min
+    if isinstance(value, dt.timedelta):
+        value = value.total_seconds()
     if isinstance(value, bool | np.bool_):
         text = "true" if value else "false"
     elif isinstance(value, float | np.floating):

@@ -12,11 +12,10 @@ import polars as pl
 
 from plumbline.cells import describe, typed
 from plumbline.errors import shorten
-from plumbline.preprocessing.row import category_of
+from plumbline.preprocessing.row import AS_WRITTEN, category_of
 from plumbline.serving.refused import Refused
 from plumbline.serving.request_body import listed, parse_json
 from plumbline.serving.request_log import Label
-from plumbline.serving.request_rows import AS_WRITTEN
 from plumbline.tables import Schema
 
 LABELS = "labels"

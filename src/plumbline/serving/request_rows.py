@@ -18,19 +18,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from plumbline.cells import describe
 from plumbline.errors import DataError, shorten
 from plumbline.images import ImageReader
+from plumbline.inference.accepted_kinds import TEXTUAL, AcceptedKinds
 from plumbline.inference.feature_reader import Extra
 from plumbline.kinds import ColumnType, IntArray
-from plumbline.preprocessing.row import category_of
+from plumbline.preprocessing.row import AS_WRITTEN, category_of
 from plumbline.serving.refused import CellError, refuse_cells
-from plumbline.tables import CellFormat, Column
+from plumbline.tables import Column
 
-AS_WRITTEN = CellFormat(missing=())  # no word means a missing cell
 TIMESTAMP = re.compile(r"[1-9]\d{3}-\d\d-\d\dT\d\d:\d\d")
 DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
-TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
 INTEGERS = range(-(2**63), 2**63)
 DTYPES: dict[type, pl.DataType] = {
     str: pl.String(),
@@ -54,6 +52,7 @@ class RowParser:
 
     Args:
         columns: those that the model reads.
+        accepted: the kinds of values that they take.
         known: names of all columns of the training data; those that are not read are left out.
         optional: columns that a row may lack, because training rows had gaps in them.
         max_pixels: of an image, by its header.
@@ -62,12 +61,14 @@ class RowParser:
     def __init__(
         self,
         columns: Sequence[Column],
+        accepted: AcceptedKinds,
         *,
         known: Collection[str],
         optional: Collection[str] = (),
         max_pixels: int = 2**24,
     ) -> None:
         self.columns = tuple(columns)
+        self._accepted = accepted
         self.optional = frozenset(optional)
         self._known, self._max_pixels = frozenset(known), max_pixels
         self._missing = {c.name: _numbers(c.format.words()) for c in columns}
@@ -150,9 +151,14 @@ class RowParser:
         if isinstance(value, str):
             return _timestamp(value) if _may_be_timestamp(column, value) else value
         if not isinstance(value, int | float):  # bool is an int
-            raise ValueError(f"wanted {describe(column)}, got {_kind(value)}")
+            raise ValueError(f"wanted {self._accepted.wanted(column)}, got {_kind(value)}")
         if not isinstance(value, bool) and value in self._missing[column.name]:
             return None
+        refusal = self._accepted.refusal(column.name, value)
+        if refusal is not None:
+            raise ValueError(f"{refusal.what}, wanted {refusal.wanted}; {refusal.hint}")
+        if column.type in TEXTUAL:
+            return self._accepted.spell(column.name, value)
         return _native(column, value)
 
     def _image(self, value: Any) -> bytes | None:
@@ -185,11 +191,9 @@ def _numbers(words: Collection[str]) -> frozenset[float]:
 
 def _native(column: Column, value: float) -> Any:
     """A number, true or false, as the column's type has it."""
-    if column.type in TEXTUAL or (column.type is ColumnType.DATE):
-        return category_of(value, AS_WRITTEN)
     if isinstance(value, bool):
         return value
-    if column.type is ColumnType.BOOLEAN:
+    if column.type in (ColumnType.DATE, ColumnType.BOOLEAN):
         return category_of(value, AS_WRITTEN)
     if column.type is ColumnType.NUMBER:
         return float(value)

@@ -89,6 +89,7 @@ class Served:
         predictor = RowPredictor.load(folder)
         parser = RowParser(
             predictor.columns,
+            predictor.accepted,
             known=predictor.known_columns,
             optional=predictor.optional,
             max_pixels=max_pixels,

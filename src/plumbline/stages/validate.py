@@ -58,7 +58,7 @@ def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path)
         write_rows(
             new,
             source.frame,
-            schema,
+            schema.with_native(source.native),
             test_rows=source.test_rows,
             max_memory_mb=config.data.max_memory_mb,
         )

@@ -21,33 +21,36 @@ import polars as pl
 from plumbline.cells import describe
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
+from plumbline.inference.accepted_kinds import AcceptedKinds
 from plumbline.kinds import ColumnType
-from plumbline.preprocessing.row import category_of
 from plumbline.tables import CellFormat, Column, Schema
 
-AS_WRITTEN = CellFormat(missing=())  # no word means a missing cell here
 BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)?([A-Za-z0-9+/\s]{16,}={0,2})\s*")
 TIMESTAMP = re.compile(r"[1-9]\d{3}-\d\d-\d\dT\d\d:\d\d")
 BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # MLflow's server sets it
 
 
-def given_rows(data: Any, schema: Schema) -> pl.DataFrame:
+def given_rows(data: Any, schema: Schema, accepted: AcceptedKinds) -> pl.DataFrame:
     """The rows that were given.
 
     Args:
         data: a frame of pandas or polars; a list of rows, column -> value; or column -> values.
         schema: of the model; its images may be paths.
+        accepted: the kinds of values that its columns take.
 
     Raises:
-        DataError: it is no table, or names a file that is no image or may not be read.
+        DataError: it is no table, has a value of a wrong type in a column of several, or names a
+            file that is no image or may not be read.
     """
     known = {column.name: column for column in schema.columns}
     columns = []
     for name, values in _columns(data).items():
         column = known.get(str(name), Column(name=str(name), type=ColumnType.TEXT))
         is_image = column.type is ColumnType.IMAGE
-        columns.append(_images(column.name, values) if is_image else _series(column, values))
+        columns.append(
+            _images(column.name, values) if is_image else _series(column, values, accepted)
+        )
     return pl.DataFrame(columns)
 
 
@@ -76,7 +79,7 @@ def _columns(data: Any) -> Mapping[Any, Any]:
     )
 
 
-def _series(column: Column, values: Any) -> pl.Series:
+def _series(column: Column, values: Any, accepted: AcceptedKinds) -> pl.Series:
     """A column; cells of several types become text, as a file would have them."""
     name = column.name
     if isinstance(values, pl.Series):
@@ -95,6 +98,10 @@ def _series(column: Column, values: Any) -> pl.Series:
     if len(types) == 1 and str not in types:
         with contextlib.suppress(TypeError, OverflowError, pl.exceptions.PolarsError):
             return pl.Series(name, cells)  # else as text
+    for row, cell in enumerate(cells):
+        refusal = None if cell is None else accepted.refusal(name, cell, row)
+        if refusal is not None:
+            raise refusal
     if types - {str} and replace(column.format, missing=None) != CellFormat():
         # a number as text would be read by the format of the file: 1.234 as 1234
         raise DataError(
@@ -103,7 +110,7 @@ def _series(column: Column, values: Any) -> pl.Series:
             wanted=f"one type, or text ({describe(column)})",
             got=", ".join(sorted(one.__name__ for one in types)),
         )
-    texts = [v if isinstance(v, str | None) else category_of(v, AS_WRITTEN) for v in cells]
+    texts = [v if isinstance(v, str | None) else accepted.spell(name, v) for v in cells]
     return pl.Series(name, texts, dtype=pl.String)
 
 

@@ -41,7 +41,7 @@ class RowModel:
             MlflowException: a column is missing or unknown, or holds a value of another type.
         """
         try:
-            rows = given_rows(data, self._predictor.schema)
+            rows = given_rows(data, self._predictor.schema, self._predictor.accepted)
             if not rows.width and not len(data):
                 raise DataError("there are no rows", wanted="a row or more, with their columns")
             predicted = self._predictor.predict(rows, extra=_extra(params or {}))

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from tests.made import tensor
 
 from plumbline.config.data import ColumnConfig, NormalizeConfig
 from plumbline.errors import DataError, ParameterError
 from plumbline.kinds import ColumnType, Role, Task
+from plumbline.preprocessing.encode import find_numbers
 from plumbline.preprocessing.few_rows import RowTransformer
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.tables import Column, Schema
@@ -59,6 +62,49 @@ def test_few_values_are_embedded_and_stay_a_number() -> None:
     query = ask(made, [1.0, 2.0, 5.0, 3.0, 2.0000001, np.nan, np.inf, -1e300])
     assert_array_equal(query.inputs["cat"][:, 0], [1, 2, 3, 0, 0, 0, 0, 0])
     assert len(np.unique(query.inputs["num"][:4, 0])) == 4
+
+
+def test_a_computed_number_is_the_category_that_a_file_wrote() -> None:
+    """0.1 + 0.2 is 0.3, and so is 0.3 of float32: of a frame and of one row alike."""
+    written = [0.1, 0.3, 0.7, 1234567.1, 3.0]
+    computed = [1 - 0.9, 0.1 + 0.2, 0.8 - 0.1, 1234567 + 0.1, (0.1 + 0.2) * 10]
+    narrow = [float(np.float32(value)) for value in written]
+    assert sum(a == b for a, b in zip(written, computed, strict=True)) < 3
+    made = fit(NormalizeConfig(), NUMBER, [v for k, v in enumerate(written) for _ in range(40 - k)])
+    for values in (written, computed, narrow):
+        codes = ask(made, values * 10).inputs["cat"][:5, 0]
+        assert_array_equal(codes, [1, 2, 3, 4, 5])
+        one = [RowTransformer(made)({"x": value})["cat"][0, 0] for value in values]
+        assert_array_equal(one, codes)
+    others = [0.100001, 0.3 + 1e-12, 3.00001, 1234568.1, 1e-300, -0.3]
+    assert not ask(made, others).inputs["cat"].any()
+    of_float32 = fit(NormalizeConfig(), NUMBER, [v for v in narrow for _ in range(20)])
+    assert len(set(ask(of_float32, written).inputs["cat"][:, 0]) - {0}) == 5
+
+
+@given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=9, unique=True), st.data())
+def test_codes_that_are_whole_numbers_are_compared_as_such(codes: Any, data: Any) -> None:
+    known = np.array(sorted(codes), dtype=float)
+    near = data.draw(st.sampled_from(codes)) + data.draw(st.integers(-2, 2))
+    (place,) = find_numbers(np.array([float(near)]), known)
+    assert known[place] == near if near in codes else place == -1
+
+
+@given(
+    st.lists(st.decimals(-1000, 1000, places=3), min_size=1, max_size=9, unique=True),
+    st.decimals(-1000, 1000, places=3),
+)
+def test_the_sum_of_two_numbers_is_the_number_that_it_is(written: Any, added: Any) -> None:
+    known = np.array(sorted(float(value) for value in written))
+    for value in filter(None, written):  # what is left of zero has no digits to compare
+        for other in (float(value), float(np.float32(float(value)))):
+            (place,) = find_numbers(np.array([other]), known)
+            assert place >= 0 and known[place] == float(value)
+    total = np.array([float(value) for value in written]) + float(added)
+    exact = [float(value + added) for value in written]
+    (hit,) = find_numbers(total[:1], np.array(sorted(set(exact))))
+    small = abs(exact[0]) < abs(float(added)) / 4  # where digits cancel, the rounding is larger
+    assert small or sorted(set(exact))[hit] == exact[0]
 
 
 def test_zero_of_either_sign_is_one_value() -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from plumbline.cells import typed
 from plumbline.errors import DataError
+from plumbline.inference.accepted_kinds import AcceptedKinds
 from plumbline.kinds import ColumnType, Role, Task
 from plumbline.store.given import SERVED, given_rows
 from plumbline.tables import CellFormat, Column, Schema
@@ -36,6 +37,7 @@ SCHEMA = Schema(
     ),
     task=Task.REGRESSION,
 )
+ACCEPTED = AcceptedKinds(SCHEMA.features, {"zip": ("7", "8")})
 DAY = dt.datetime(2024, 2, 29, 11, 30)
 ZONED = DAY.replace(tzinfo=dt.timezone(dt.timedelta(hours=2)))
 
@@ -51,7 +53,9 @@ PNG = png()
 
 def read(name: str, values: Any) -> list[Any]:
     """The cells of a column, as the model reads them."""
-    frame = given_rows(values if isinstance(values, pd.DataFrame) else {name: values}, SCHEMA)
+    frame = given_rows(
+        values if isinstance(values, pd.DataFrame) else {name: values}, SCHEMA, ACCEPTED
+    )
     column = SCHEMA.column(name)
     return frame.select(typed(column, frame.schema[name]))[name].to_list()
 
@@ -96,8 +100,8 @@ def test_cells_of_a_program(name: str, values: Any, wanted: list[Any]) -> None:
     assert read(name, values) == wanted
     if not isinstance(values, np.ndarray | pd.Series):
         rows = [{name: value} for value in values]
-        frame = given_rows(rows, SCHEMA)
-        assert frame.equals(given_rows({name: values}, SCHEMA))
+        frame = given_rows(rows, SCHEMA, ACCEPTED)
+        assert frame.equals(given_rows({name: values}, SCHEMA, ACCEPTED))
         assert read(name, pd.DataFrame({name: pd.Series(values, dtype=object)})) == wanted
 
 
@@ -105,9 +109,12 @@ def test_every_kind_of_table_gives_the_same_rows() -> None:
     rows = [{"n": 1.5, "zip": "07"}, {"n": None, "zip": "08"}]
     wanted = pl.DataFrame(rows)
     for data in (rows, pd.DataFrame(rows), wanted, {"n": [1.5, None], "zip": ["07", "08"]}):
-        assert given_rows(data, SCHEMA).equals(wanted)
-    assert given_rows({"n": 1.5, "zip": "07"}, SCHEMA).equals(wanted[:1])
-    assert given_rows([{"n": 1.5}, {"zip": "08"}], SCHEMA)["zip"].to_list() == [None, "08"]
+        assert given_rows(data, SCHEMA, ACCEPTED).equals(wanted)
+    assert given_rows({"n": 1.5, "zip": "07"}, SCHEMA, ACCEPTED).equals(wanted[:1])
+    assert given_rows([{"n": 1.5}, {"zip": "08"}], SCHEMA, ACCEPTED)["zip"].to_list() == [
+        None,
+        "08",
+    ]
 
 
 def test_an_image_may_be_the_path_of_a_file_but_not_in_a_server(
@@ -133,10 +140,11 @@ def test_an_image_may_be_the_path_of_a_file_but_not_in_a_server(
         ([1, 2], "no rows that can be read"),
         ({"n": [1, 2], "k": [1]}, "'n': 2, 'k': 1"),
         ({"price": [1.234, "1,5"]}, "column 'price': has values of several types"),
+        ({"n": [1.5, True]}, "column 'n', row 1: holds true or false"),
         ({"photo": [3]}, "column 'photo', row 0: a value of another kind"),
         (pd.DataFrame([[1, 2]], columns=["n", "n"]), "column 'n': two columns have one name"),
     ],
 )
 def test_what_is_no_table_is_refused(data: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        given_rows(data, SCHEMA)
+        given_rows(data, SCHEMA, ACCEPTED)
