@@ -2,7 +2,7 @@
 
 Needs real data (`PLUMBLINE_TEST_DATA`): adult. Each model is measured in a process of its own. One
 fit has all cores; of the five each process has its share. All fit the same number of epochs.
-`python -m benchmarks gpu` measures the same on a GPU.
+`python -m benchmarks gpu` measures the same on a GPU, where plumbline fits one after the other.
 """
 
 from __future__ import annotations

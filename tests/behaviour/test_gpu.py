@@ -25,8 +25,6 @@ from tests.made import (
 )
 from tests.stages import test_bag
 
-from plumbline.config import Config
-from plumbline.config.data import DataConfig
 from plumbline.config.image import ImageEncoderConfig, ImageEncoderName
 from plumbline.config.model import (
     AugmentConfig,
@@ -34,15 +32,11 @@ from plumbline.config.model import (
     ModelName,
     TextEncoderConfig,
     TextEncoderName,
-    TuneConfig,
 )
 from plumbline.kinds import Task
-from plumbline.stages.criterion import criterion_of
 from plumbline.training.build import fit_fresh
-from plumbline.training.cross_validation import Fold, fit_beside, score_folds
 from plumbline.training.device import set_up
 from plumbline.training.distributed import SINGLE_PROCESS, World
-from plumbline.training.fold_processes import FoldProcesses
 
 AUGMENTED = AugmentConfig(
     flip=0.5, shift=0.1, rotate=10, zoom=0.1, recolor=0.2, erase=0.2, mask_tokens=0.1, mixup=0.2
@@ -175,41 +169,10 @@ def test_the_stage_by_the_launcher(tmp_path: Path, device: torch.device) -> None
     assert_near(*seen, rel=1e-6)
 
 
-class Silent:
-    """A trial whose reports nobody reads."""
-
-    def epoch(self, epoch: int, value: float) -> None: ...
-
-    def fold(self, number: int, scores: list[float]) -> None: ...
-
-    def check_time(self) -> None: ...
-
-
-def test_folds_side_by_side_on_one_gpu(device: torch.device) -> None:
-    """Whichever process fits a fold, its score is the same number."""
-    spec, world = made_spec(Task.BINARY), World(device=device)
-    parts = [(made_examples(spec, 60, k), made_examples(spec, 30, 9 + k)) for k in range(4)]
-    folds = [Fold(train=train, val=val, spec=spec) for train, val in parts]
-    config = Config(
-        seed=0,
-        data=DataConfig(name="made", path="data/made.csv", task=Task.BINARY, target="y"),
-        model=small_model("tabm_mini", dropout=0.1),
-        train=short_fit(patience=0),
-        tune=TuneConfig(trials=1, epochs=3),
-    )
-    criterion = criterion_of("roc_auc")
-    given = [(fold, criterion) for fold in folds]
-    alone = score_folds(config, folds, criterion, Silent(), world)
-    with FoldProcesses(fit_beside, given, world, count=2, threads=1) as others:
-        beside = score_folds(config, folds, criterion, Silent(), world, others)
-    assert len(alone) == 4 and beside == alone
-
-
-def test_networks_of_a_bag_side_by_side_on_one_gpu(tmp_path: Path, device: torch.device) -> None:
-    """From the split to the weights; the same bytes as one after the other."""
+def test_a_bag_from_the_split_to_the_weights(tmp_path: Path, device: torch.device) -> None:
     files = []
-    for threads in (1, 3):
-        runtime = {"threads": threads, "device": device.type}
-        _, paths = test_bag.fitted(tmp_path / str(threads), runtime=runtime)
+    for name in ("one", "again"):
+        runtime = {"threads": 1, "device": device.type}
+        _, paths = test_bag.fitted(tmp_path / name, runtime=runtime)
         files.append((paths.model / "weights.safetensors").read_bytes())
     assert files[0] == files[1]

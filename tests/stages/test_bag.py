@@ -284,7 +284,7 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(
     monkeypatch.setattr(networks, "_fit_apart", killed)
     assert fit(2) == alone
     threads: list[int] = []
-    monkeypatch.setattr(networks, "fitting_processes", lambda device: 1)
+    monkeypatch.setattr(networks, "fitting_processes", lambda: 1)
     own = networks.fit_fresh
 
     def counted(*given: Any, **more: Any) -> Any:

@@ -1,10 +1,10 @@
 """The fits that make the model: one, or one for each network of a bag.
 
-The networks of a bag are fitted side by side, each on its share of the cores. Small networks hardly
-gain from a second thread, so two of them on two cores take little more than half the time of one
-after the other; and a GPU waits for what Python hands it, so that it has room for several. Each
-process leaves the checkpoint of its finished fit; this one then goes through all of them in order,
-and does what is left.
+On a processor the networks of a bag are fitted side by side, each on its share of the cores. Small
+networks hardly gain from a second thread, so two of them on two cores take little more than half
+the time of one after the other. (A GPU serves one process at a time: there nothing is gained.)
+Each process leaves the checkpoint of its finished fit; this one then goes through all of them in
+order, and does what is left.
 """
 
 from __future__ import annotations
@@ -94,8 +94,7 @@ def fit_networks(
     threads = torch.get_num_threads()
     sharing = _sharing(config, spec, world)
     own = dataclasses.replace(config.runtime, threads=max(1, threads // sharing))
-    # memory never decides about threads: the same sums
-    count = min(sharing, fitting_processes(world.device))
+    count = min(sharing, fitting_processes())  # memory never decides about threads: the same sums
     if count > 1:
         apart = dataclasses.replace(config, runtime=own)
         tasks = [(apart, paths, checkpoints, count, n) for n in range(spec.networks)]
@@ -116,7 +115,7 @@ def fit_networks(
 
 def _sharing(config: Config, spec: InputSpec, world: World) -> int:
     """How many networks share the cores."""
-    if world.size > 1:
+    if world.size > 1 or world.device.type != "cpu":
         return 1
     return min(spec.networks, count_threads(config.runtime, 1))
 

@@ -93,7 +93,7 @@ def _search(
     criterion, parts = criterion_of(metric), _folds(config, split)
     world = World(device=choose_device(config.runtime), compile=config.runtime.compile)
     threads = max(1, count_threads(config.runtime, 1) // config.tune.workers)
-    at_once = min(len(parts), threads)
+    at_once = min(len(parts), threads) if world.device.type == "cpu" else 1
     # the same for a fold that is fitted alone for want of memory: the same sums
     set_up(world.device, threads // at_once)
     start, kept = load_start(config, paths) or (None, None)
@@ -124,7 +124,7 @@ def _search(
             fit_beside,
             [(fold, criterion) for fold in folds],
             world,
-            count=min(at_once - 1, fitting_processes(world.device)),
+            count=min(at_once - 1, fitting_processes()),
             threads=threads // at_once,
         ) as others,
         SearchBar(trials=trials_of(config.tune), metric=metric, enabled=verbose) as bar,

@@ -50,7 +50,8 @@ def rotate(x: Tensor, tensor: TensorSpec, strength: float, random: RowRandom) ->
 def zoom(x: Tensor, tensor: TensorSpec, strength: float, random: RowRandom) -> Tensor:
     """Larger or smaller, by a factor between 1 / (1 + `strength`) and 1 + `strength`."""
     factor = torch.exp((2 * random.uniform(1)[:, 0] - 1) * math.log1p(strength))
-    return _resampled(x, torch.eye(2, dtype=factor.dtype) / factor[:, None, None])
+    whole = torch.eye(2, dtype=factor.dtype, device=factor.device)
+    return _resampled(x, whole / factor[:, None, None])
 
 
 def recolor(x: Tensor, tensor: TensorSpec, strength: float, random: RowRandom) -> Tensor:

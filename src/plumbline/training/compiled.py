@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 
 import torch
 from torch import nn
@@ -26,5 +27,7 @@ def compiled(forward: nn.Module, device: torch.device) -> nn.Module:
         if isinstance(module, SampleDropout):
             eager = torch.compiler.disable(module.mask)  # type: ignore[no-untyped-call]
             module.mask = eager  # type: ignore[method-assign]
+    # fp32 is meant where it is asked for
+    warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores", category=UserWarning)
     made: nn.Module = torch.compile(forward)  # type: ignore[assignment]
     return made

@@ -26,7 +26,6 @@ LIMITS = (  # of a container: version 2 and 1 of control groups
 )
 MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2, "adagrad": 1}  # numbers per weight
 PROCESS_BYTES = 256 << 20  # of a process that has imported torch, at least
-CONTEXT_BYTES = 1 << 30  # of a GPU's memory that a process and a small fit take
 EXHAUSTED = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
 
 
@@ -57,13 +56,9 @@ def refuse_too_large(
         )
 
 
-def fitting_processes(device: torch.device) -> int:
-    """How many processes that use a device fit into memory, by what torch alone needs in each; at
-    least 1."""
-    fitting = available_bytes(torch.device("cpu")) // PROCESS_BYTES
-    if device.type == "cuda":
-        fitting = min(fitting, available_bytes(device) // CONTEXT_BYTES)
-    return max(1, fitting)
+def fitting_processes() -> int:
+    """How many processes fit into memory, by what torch alone needs in each; at least 1."""
+    return max(1, available_bytes(torch.device("cpu")) // PROCESS_BYTES)
 
 
 def refuse_too_many(processes: int, key: str) -> None:
@@ -72,7 +67,7 @@ def refuse_too_many(processes: int, key: str) -> None:
     Raises:
         ParameterError: names `key`, which asks for so many.
     """
-    fitting = fitting_processes(torch.device("cpu"))
+    fitting = fitting_processes()
     if processes > fitting:
         raise ParameterError(
             "more processes than fit into memory",
