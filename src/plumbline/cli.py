@@ -429,6 +429,8 @@ def _retrain(arguments: argparse.Namespace) -> int:
         return _fit_from_champion(paths)
     appended = append_labeled(paths, now=arguments.now)
     rows = [("labeled rows", appended.why), *(appended.report.rows if appended.report else ())]
+    if appended.pushed is not None:
+        rows.append(("pushed", appended.pushed))
     print_report("retrain", Report(rows=rows), time.perf_counter() - begun)
     if arguments.rows_only or not appended.due:
         return 0

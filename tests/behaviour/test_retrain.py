@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +95,32 @@ def test_labeled_rows_are_appended_once(
     log(shop, rows=30, labeled=15, seed=2)
     assert cli.main(["retrain", "--now", "--rows-only"]) == 0
     assert len(data(shop)) == 95 and len(runs) == 1
+
+
+def test_what_was_appended_is_pushed_if_the_user_wants_it(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that the version can be rebuilt though nobody commits data.dvc; a remote that is away
+    stops no retraining."""
+    remote = tmp_path / "remote"
+    dvc = [sys.executable, "-m", "dvc"]
+    add = [*dvc, "remote", "add", "--local", "--force", "--default", "own", str(remote)]
+    subprocess.run(add, cwd=shop, check=True)
+    log(shop, rows=20, labeled=20)
+    assert cli.main(["retrain", "--rows-only"]) == 0
+    assert "pushed" not in capsys.readouterr().out and not remote.exists()
+    set_params(shop, push=True)
+    log(shop, rows=20, labeled=20, seed=2)
+    assert cli.main(["retrain", "--now", "--rows-only"]) == 0
+    assert "pushed" in capsys.readouterr().out
+    digest = version(shop)
+    assert (remote / "files" / "md5" / digest[:2] / digest[2:]).exists()
+    shutil.rmtree(remote)
+    remote.touch()
+    log(shop, rows=20, labeled=20, seed=3)
+    assert cli.main(["retrain", "--now", "--rows-only"]) == 0
+    assert "`dvc push data.dvc` failed" in " ".join(capsys.readouterr().out.split())
+    assert len(data(shop)) == 120
 
 
 def dying(killed_at: str | None) -> Callable[[pl.DataFrame, Path], None]:

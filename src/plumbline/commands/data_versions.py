@@ -11,6 +11,8 @@ import yaml
 from plumbline.errors import StorageError
 from plumbline.files import read_json
 
+PUSH_SECONDS = 3600
+
 
 def add_data(root: Path) -> None:
     """Make what lies under data/ a version: `dvc add data`.
@@ -31,6 +33,20 @@ def add_data(root: Path) -> None:
             file="data",
             hint="fix that, then run `dvc add data`; everything else is written",
         )
+
+
+def push_data(root: Path) -> str:
+    """Send the version of the data to DVC's default remote; says that it is there, or why not."""
+    command = [sys.executable, "-m", "dvc", "push", "--quiet", "data.dvc"]
+    try:
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=False, timeout=PUSH_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"no: `dvc push data.dvc` was not done within {PUSH_SECONDS:,} s"
+    if done.returncode:
+        return f"no: `dvc push data.dvc` failed: {' '.join(done.stderr.split())[-300:]}"
+    return "to DVC's remote"
 
 
 def cached_files(root: Path) -> dict[str, str]:

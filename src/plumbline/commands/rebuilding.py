@@ -21,6 +21,7 @@ from plumbline.commands.repro import run_dvc
 from plumbline.errors import DataError, StorageError
 from plumbline.files import write_text
 from plumbline.outcome import Outcome
+from plumbline.store.lineage import OF_VERSION
 from plumbline.store.recorded import LAST
 
 
@@ -76,7 +77,8 @@ def bring_data(root: Path, checkout: Path, version: str | None) -> None:
             hint="the data are not under DVC: run `dvc add data`, commit data.dvc, train again",
         ) from None
     if version is not None and out["md5"] != version:
-        content["outs"] = [{"md5": version, "hash": "md5", "path": out["path"]}]
+        others = {k: v for k, v in out.items() if k not in OF_VERSION}
+        content["outs"] = [{"md5": version, **others}]
         write_text(pointer, yaml.safe_dump(content, sort_keys=False))
     for action in ("checkout", "pull"):
         command = [sys.executable, "-m", "dvc", action, "--quiet", "data.dvc"]

@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from plumbline.commands.data_lock import replacing_data
+from plumbline.commands.data_versions import push_data
 from plumbline.commands.ingest import ingest
 from plumbline.commands.quarantine import Quarantine
 from plumbline.commands.repro import repro
@@ -42,12 +43,14 @@ MOST_BAD = 0.5  # share of the rows; where more fail, the expectations or the co
 
 @dataclass(frozen=True, kw_only=True)
 class Appended:
-    """Whether there is something to train on; `why` says it in words."""
+    """Whether there is something to train on; `why` says it in words. `pushed` says whether the
+    data are in DVC's remote, where they were to be sent there."""
 
     due: bool
     rows: int
     why: str
     report: Report | None = None
+    pushed: str | None = None
 
 
 def append_labeled(paths: Paths, *, now: bool = False, clock: float | None = None) -> Appended:
@@ -83,7 +86,9 @@ def append_labeled(paths: Paths, *, now: bool = False, clock: float | None = Non
         if again and not appended.due:
             rows = read_state(place)["rows"]
             why = f"the last retraining was killed: {rows:,} rows of the log are part of the data"
-            return Appended(due=True, rows=0, why=why)
+            appended = Appended(due=True, rows=0, why=why)
+        if appended.due and config.retrain.push:
+            return replace(appended, pushed=push_data(paths.root))
         return appended
 
 

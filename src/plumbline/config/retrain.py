@@ -19,3 +19,4 @@ class RetrainConfig:
     min_rows: int = Field(default=100, ge=1, le=1_000_000_000)
     cooldown_hours: NonNegative = 24.0
     warm: bool = False
+    push: bool = False

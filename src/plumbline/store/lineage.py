@@ -26,7 +26,9 @@ LATER = ("register", "report")
 
 
 # what the commit must hold for a rebuild, beside the code
-NEEDED = ("params.yaml", "expectations.yaml", "data.dvc", "dvc.yaml")
+POINTER = "data.dvc"
+NEEDED = ("params.yaml", "expectations.yaml", POINTER, "dvc.yaml")
+OF_VERSION = ("md5", "size", "nfiles")  # what another version of the data changes in it
 NAMES = (
     *("git_commit", "git_dirty", "data", "params", "dvc_lock", "model", "start"),
     *("weights", "metrics", "rebuildable"),
@@ -61,15 +63,37 @@ def lineage(root: Path, model: Path) -> dict[str, str]:
 
 
 def uncommitted(root: Path) -> list[str] | None:
-    """Files that differ from the commit (dvc.lock, which the run itself rewrites, aside), and those
-    that a rebuild needs and git does not track. None without git, repository or commit."""
+    """Files that differ from the commit, and those that a rebuild needs and git does not track.
+    None without git, repository or commit.
+
+    Aside are dvc.lock, which the run itself rewrites, and data.dvc where it names other bytes of
+    the same data: a version keeps their hash, and a rebuild brings them by it.
+    """
     changed = _git(root, "diff", "--name-only", "--relative", "HEAD", "--", ".", ":!dvc.lock")
     if changed is None:
         return None
     tracked = (_git(root, "ls-files", "--", *NEEDED) or "").splitlines()
     new = [name for name in NEEDED if (root / name).exists() and name not in tracked]
     code = _git(root, "ls-files", "--others", "--exclude-standard", "--", "src") or ""
-    return sorted({*changed.splitlines(), *new, *code.splitlines()})
+    names = {*changed.splitlines(), *new, *code.splitlines()}
+    if POINTER in names and _is_other_version(root):
+        names.remove(POINTER)
+    return sorted(names)
+
+
+def _is_other_version(root: Path) -> bool:
+    """Whether data.dvc names the data that the commit's names, in another version or the same."""
+    committed = _git(root, "show", f"HEAD:./{POINTER}")
+    if committed is None:
+        return False
+    try:
+        then, now = (
+            [{k: v for k, v in out.items() if k not in OF_VERSION} for out in content["outs"]]
+            for content in (yaml.safe_load(committed), _yaml(root / POINTER))
+        )
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return False
+    return then == now
 
 
 def data_hash(root: Path) -> str:

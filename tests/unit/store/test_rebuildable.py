@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from plumbline.commands.data_versions import push_data
 from plumbline.errors import GateError
 from plumbline.files import write_text
 from plumbline.store.fitted import fit_of, libraries, note_fit, other_versions
@@ -68,8 +69,31 @@ def test_data_that_were_never_pushed_are_named_until_they_are(tmp_path: Path) ->
     assert "never pushed" in rebuildable(tmp_path, "abc")
     dvc(tmp_path, "push", "-q")
     assert rebuildable(tmp_path, "abc") == "yes"
-    write_text(tmp_path / "data.dvc", (tmp_path / "data.dvc").read_text() + "# edited\n")
-    assert rebuildable(tmp_path, "abc") == "no: not committed: data.dvc"
+    (tmp_path / "data" / "a.csv").unlink()
+    write_text(tmp_path / "data" / "a.csv", "x\n1\n2\n")
+    dvc(tmp_path, "add", "-q", "data")  # as a retraining does, and commits nothing
+    assert rebuildable(tmp_path, "abc") == "no: the data were never pushed to a DVC remote"
+    assert push_data(tmp_path) == "to DVC's remote"
+    assert rebuildable(tmp_path, "abc") == "yes"
+    (tmp_path / "store").rename(tmp_path / "gone")
+    write_text(tmp_path / "store", "no folder")
+    assert push_data(tmp_path).startswith("no: ")
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["outs:\n- md5: b\n  path: elsewhere\n", "outs:\n- md5: b\n  path: data\n  remote: r\n"],
+)
+def test_data_of_another_hash_are_no_change_and_in_another_place_they_are(
+    checkout: Path, other: str
+) -> None:
+    """The version keeps the hash, and `reproduce` brings the data that have it."""
+    write_text(checkout / "data.dvc", "outs:\n- md5: a\n  path: data\n  size: 3\n")
+    git(checkout, *AUTHOR, "commit", "-qam", "data")
+    write_text(checkout / "data.dvc", "outs:\n- md5: b\n  path: data\n  size: 4\n  nfiles: 2\n")
+    assert uncommitted(checkout) == []
+    write_text(checkout / "data.dvc", other)
+    assert uncommitted(checkout) == ["data.dvc"]
 
 
 def test_without_git_or_dvc_the_reason_is_named(checkout: Path, tmp_path: Path) -> None:
