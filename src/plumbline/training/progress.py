@@ -177,14 +177,15 @@ class BagBar(_Progress):
         if not self.enabled:
             return
         network, epoch = message
-        if self._first is None:
-            self._first = ((epoch or 1) - 1) / self.epochs
         if epoch is None:
             self._running.pop(network, None)
             self._done += 1
         else:
             self._running[network] = epoch
         part = sum(self._running.values()) / self.epochs
+        if self._first is None:  # what came before is the start of processes: no speed of a fit
+            self._first, self._begun = self._done + part, time.monotonic()
+            return
         words = [f"network {k + 1} in epoch {e}" for k, e in sorted(self._running.items())]
         if words:
             self._show(self._done, self._done + part, words)

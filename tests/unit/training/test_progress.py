@@ -188,10 +188,23 @@ def test_a_bag_says_where_its_networks_are_and_what_is_left(clock: Clock) -> Non
         for network, epoch in ((1, 1), (0, 5), (1, 5)):
             bar((network, epoch))
         assert re.search(
-            r"^network 0 of 4: network 1 in epoch \d, .*at most \d+ s left", stream.getvalue()
+            r"^network 0 of 4: network 1 in epoch \d, .*at most [\d,]+ s left", stream.getvalue()
         )
         clock.now += 20
         bar((0, None))
         bar((1, 9))
         assert "network 1 of 4: network 2 in epoch" in shown(stream)
         assert "network 1 in" not in shown(stream)
+
+
+def test_the_start_of_a_bags_processes_is_no_speed(clock: Clock) -> None:
+    """Ten epochs of a second each are left when the first have come after a minute of imports."""
+    stream = io.StringIO()
+    with BagBar(networks=2, epochs=21, stream=stream) as bar:
+        clock.now += 60
+        for epoch in range(1, 12):
+            bar((0, epoch)), bar((1, epoch))
+            clock.now += 1
+    assert "network 0 of 2: network 1 in epoch 11, network 2 in epoch 10, at most 10 s left" in (
+        stream.getvalue()
+    )
