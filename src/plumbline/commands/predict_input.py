@@ -120,6 +120,8 @@ def open_input(
             predictor.check_columns(source.frame, extra)
         except DataError as error:
             raise _of_file(source.name, error) from None
+        except pl.exceptions.PolarsError:
+            pass  # a damaged page, which stops the file where its rows are read
         present = source.frame.collect_schema()
         source.words.extend(
             f"{source.name}: no column '{column.name}': its cells are read as missing"

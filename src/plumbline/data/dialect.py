@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,10 +38,11 @@ class Dialect:
 
 
 class BrokenQuotes(Exception):
-    """A quoted cell that does not end, or goes on behind its closing quote."""
+    """A quoted cell that does not end, or goes on behind its closing quote; the line in which it
+    begins, and the one in which that is noticed."""
 
-    def __init__(self, line: int, reason: str) -> None:
-        self.line, self.reason = line, reason
+    def __init__(self, line: int, last: int, reason: str) -> None:
+        self.line, self.last, self.reason = line, last, reason
         super().__init__(reason)
 
 
@@ -51,6 +52,7 @@ class _Fresh:
     def __init__(self, lines: Iterable[str], comment: str | None, aligned: bool) -> None:
         self.lines, self.comment, self.aligned = iter(lines), comment, aligned
         self.fresh, self.left_out = True, 0
+        self.row: list[str] = []  # the lines of the present one
 
     def __iter__(self) -> _Fresh:
         return self
@@ -62,6 +64,9 @@ class _Fresh:
             line = next(self.lines)
         if self.fresh and self.aligned:
             line = line.strip().replace("\t", " ")
+        if self.fresh:
+            self.row = []
+        self.row.append(line)
         self.fresh = False
         return line
 
@@ -94,9 +99,32 @@ def rows(
         except StopIteration:
             return
         except csv.Error as error:
-            raise BrokenQuotes(first + begun + fresh.left_out, str(error)) from None
+            line = first + begun + fresh.left_out
+            opened, last = line + _opened(fresh.row, dialect), line + len(fresh.row) - 1
+            raise BrokenQuotes(opened, last, str(error)) from None
         yield first + begun + fresh.left_out, row
         begun = reader.line_num
+
+
+def _opened(row: Sequence[str], dialect: Dialect) -> int:
+    """In which of the lines of a row, from 0, its last quoted cell begins."""
+    quote, escape, last = dialect.quote, dialect.escape, 0
+    begins, quoted, skip = True, False, False  # a cell begins; within quotes; the next is escaped
+    for number, line in enumerate(row):
+        for place, character in enumerate(line):
+            if skip:
+                skip = False
+            elif character == escape:
+                skip, begins = True, False
+            elif quoted and character == quote:
+                doubled = line[place + 1 : place + 2] == quote
+                skip, quoted = doubled, doubled
+            elif begins and character == quote:
+                last, quoted, begins = number, True, False
+            elif not quoted:
+                blank = dialect.trim and begins and character == " "
+                begins = blank or character == dialect.separator
+    return last
 
 
 def rank_dialects(text: str, options: ReadingOptions) -> list[tuple[float, Dialect]]:
@@ -173,6 +201,8 @@ def broken_quotes(broken: BrokenQuotes) -> Broken:
         else "a quoted cell is larger than 16 MB: a stray quote swallowed rows"
         if "limit" in broken.reason
         else "characters follow a closing quote"
+        if broken.line == broken.last
+        else f"a quoted cell begins and is closed in line {broken.last}, where characters follow"
     )
     reason = Broken(
         f"line {broken.line}: {what}",

@@ -6,7 +6,8 @@ through and finds a table; where two ways that count differ, the file is refused
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,9 @@ CHARACTERS = 1 << 20  # and about as many characters
 FEWEST = 50  # but so many lines in any case
 RANKED = 1 << 16  # characters that CleverCSV looks at
 FAR = 0.1  # of the score: a better separator that failed is no reason to cut at blanks
+
+
+Refused = tuple[float, Dialect, Unclear]  # CleverCSV's score, a way to cut, and what is wrong
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ def find_layout(
         raise DataError("is empty", file=path.name, wanted="a header and rows")
     text = "".join(lines)
     readings: list[LayoutCandidate] = []
-    refused: list[tuple[float, Dialect, Unclear]] = []
+    refused: list[Refused] = []
     for score, dialect in rank_dialects(_ranked_part(lines), options):
         try:
             sample = _sample(lines, dialect, options, complete)
@@ -105,6 +109,7 @@ def find_layout(
         except Unclear as reason:
             refused.append((score, dialect, reason))
     best = choose(readings, options)
+    refused = [one for one in refused if not _is_explained(one, refused, text)]
     for score, dialect, why in refused:
         if _may_be(score, dialect, why, best) and not is_weak(dialect, options):
             raise why
@@ -129,6 +134,22 @@ def _may_be(score: float, dialect: Dialect, why: Unclear, best: LayoutCandidate 
     if best.dialect.quote is not None or dialect.quote != '"':
         return False
     return not isinstance(why, Broken) or why.unfinished
+
+
+def _is_explained(own: Refused, refused: Sequence[Refused], text: str) -> bool:
+    """Whether rows do not fit since quotes are taken for characters, which by the same separator
+    are quotes but for one that is not closed."""
+    _, dialect, _ = own
+    if dialect.quote is not None:
+        return False
+    broken = [
+        other
+        for _, other, why in refused
+        if isinstance(why, Broken) and other.separator == dialect.separator and other.quote == '"'
+    ]
+    between = rf'(?:^|{re.escape(dialect.separator)})"[^"\r\n]*{re.escape(dialect.separator)}'
+    needed = rf'{between}[^"\r\n]*"(?={re.escape(dialect.separator)}|\r|\n|$)'
+    return bool(broken) and re.search(needed, text, re.MULTILINE) is not None
 
 
 def _first_lines(path: Path, encoding: str, options: ReadingOptions) -> tuple[list[str], bool]:

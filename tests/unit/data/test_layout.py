@@ -220,6 +220,28 @@ def test_quotes_that_may_swallow_line_ends_are_asked_about(tmp_path: Path) -> No
     assert read(tmp_path, text, quote='"')[1] == ["1", "x\n2,y"]
 
 
+@pytest.mark.parametrize("rows", [60, 3000])  # more lines than are looked at first
+@pytest.mark.parametrize(
+    ("before", "name", "words"),
+    [
+        ('"Bonn, Mitte"', '"Ulm', "a quoted cell begins and is closed in line 42"),
+        ('"Bonn, Mitte"', '"Ulm"x', "characters follow a closing quote"),
+        ("Bonn", '"Ulm', "a quoted cell begins and does not end"),
+        ('"Bonn, Mitte"', '"two\nlines","Ulm', "a quoted cell begins and is closed in line 43"),
+    ],
+)
+def test_a_quote_that_is_not_closed_is_named_by_the_line_in_which_it_opens(
+    tmp_path: Path, rows: int, before: str, name: str, words: str
+) -> None:
+    """Not by a line whose quotes are right, nor by the one in which its row begins."""
+    lines = [f"{i},{before},{i % 7}" for i in range(rows)]
+    lines[39] = f"39,{name},4"
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "age,city,y\n" + "\n".join(lines) + "\n")
+    opens = 41 + name.count("\n")
+    assert str(caught.value).startswith(f"mine.csv: line {opens}: {words}"), str(caught.value)
+
+
 @pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
 def test_only_line_ends_end_a_line(tmp_path: Path, odd: str) -> None:
     rows = [*ROWS, ("50", f"St. {odd} Gallen", "b")]
