@@ -1,11 +1,13 @@
 """Cells become typed values: one polars expression per column, for a file and for a row.
 
 A cell that cannot be read as its column's type becomes null here; `unreadable` finds such cells,
-and the validation gate refuses them by row. An infinite number is missing.
+and the validation gate refuses them by row. An infinite number is missing, and so is a value that
+is no text where a word for a missing cell says it: -999.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
@@ -35,6 +37,7 @@ ISO_ZONED = (  # `%#z` is Z, +02, +0200 or +02:00, after a blank or none
 COMPACT = "%Y%m%d"
 FIRST_YEAR = 1000  # an earlier one is a year of two digits read as one of four
 BLANKS = "[ \u00a0\u2007\u2009\u202f]"
+INFINITE = "(?i)^[+-]?inf(inity)?$"
 EXACT = 2.0**53  # whole numbers beyond may have lost digits as floating-point numbers
 SAMPLE = dt.datetime(2001, 2, 13, 0, 0)  # no part of it can be taken for another
 
@@ -99,8 +102,44 @@ def any_number(column: Column, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.Duration | pl.Time):
         return _seconds(column.name, dtype)
     if dtype.is_numeric() or dtype == pl.Boolean:
-        return pl.col(column.name).cast(pl.Float64).fill_nan(None)
-    return _digits(column, dtype).cast(pl.Float64, strict=False).fill_nan(None)
+        value = pl.col(column.name).cast(pl.Float64).fill_nan(None)
+        return pl.when(~_stands_for_missing(column, dtype)).then(value)
+    value = _digits(column, dtype).cast(pl.Float64, strict=False).fill_nan(None)
+    if column.format.is_plain:
+        return value
+    infinite = _text(column, dtype).str.contains(INFINITE)
+    return pl.when(infinite).then(pl.lit(float("inf"))).otherwise(value)
+
+
+def _stands_for_missing(column: Column, dtype: pl.DataType) -> pl.Expr:
+    """Whether a value that is no text is one that a word for a missing cell says; not whether it is
+    null."""
+    words = column.format.words()
+    if dtype.is_numeric() and (numbers := numbers_among(words)):
+        return pl.col(column.name).cast(pl.Float64).is_in(numbers).fill_null(value=False)
+    if isinstance(dtype, pl.Date | pl.Datetime) and (days := _days_among(words)):
+        day = pl.col(column.name).cast(pl.Datetime("us"))
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+            day = day.dt.replace_time_zone(None)
+        return day.is_in(days).fill_null(value=False)
+    return pl.lit(value=False)
+
+
+def numbers_among(words: Sequence[str]) -> list[float]:
+    """The numbers among the words for a missing cell."""
+    numbers = []
+    for word in words:
+        with contextlib.suppress(ValueError):
+            numbers.append(float(word))
+    return [number for number in numbers if number == number]
+
+
+def _days_among(words: Sequence[str]) -> list[dt.datetime]:
+    days = []
+    for word in words:
+        with contextlib.suppress(ValueError):
+            days.append(dt.datetime.strptime(word, "%Y-%m-%d"))
+    return days
 
 
 def _digits(column: Column, dtype: pl.DataType) -> pl.Expr:
@@ -164,7 +203,8 @@ def number(column: Column, dtype: pl.DataType) -> pl.Expr:
 def integer(column: Column, dtype: pl.DataType) -> pl.Expr:
     """Int64; a number with a fraction is unreadable."""
     if is_whole(dtype):
-        return pl.col(column.name).cast(pl.Int64, strict=False)
+        value = pl.col(column.name).cast(pl.Int64, strict=False)
+        return pl.when(~_stands_for_missing(column, dtype)).then(value)
     value = number(column, dtype)
     whole = value.cast(pl.Int64, strict=False)
     same = (whole.cast(pl.Float64) == value) & (value.abs() < EXACT)
@@ -196,22 +236,26 @@ def boolean(column: Column, dtype: pl.DataType) -> pl.Expr:
 
 
 def date(column: Column, dtype: pl.DataType) -> pl.Expr:
-    """Datetime in microseconds, UTC where a zone is given; ISO 8601 or the column's pattern."""
+    """Datetime in microseconds, UTC where a zone is given; ISO 8601 or the column's pattern. One
+    before the year 1000 is none: a year of two digits was read as one of four, or no date meant."""
+    value = any_date(column, dtype)
+    late = value.dt.year() >= FIRST_YEAR
+    return pl.when(late).then(value).otherwise(None).alias(column.name)
+
+
+def any_date(column: Column, dtype: pl.DataType) -> pl.Expr:
+    """Datetime in microseconds, those before the year 1000 included."""
     if isinstance(dtype, pl.Date | pl.Datetime):
         value = pl.col(column.name)
         if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
             value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return value.cast(pl.Datetime("us"), strict=False).alias(column.name)
+        value = value.cast(pl.Datetime("us"), strict=False)
+        return pl.when(~_stands_for_missing(column, dtype)).then(value).alias(column.name)
     cell, pattern = _text(column, dtype), column.format.date
     if pattern is not None:
-        value = _moment(cell, pattern)
-    else:
-        eight = pl.when(cell.str.len_bytes() == 8).then(cell).otherwise(None)
-        value = pl.coalesce(
-            *(_moment(cell, p) for p in (*ISO, *ISO_ZONED)), _moment(eight, COMPACT)
-        )
-    late = value.dt.year() >= FIRST_YEAR
-    return pl.when(late).then(value).otherwise(None).alias(column.name)
+        return _moment(cell, pattern)
+    eight = pl.when(cell.str.len_bytes() == 8).then(cell).otherwise(None)
+    return pl.coalesce(*(_moment(cell, p) for p in (*ISO, *ISO_ZONED)), _moment(eight, COMPACT))
 
 
 def _moment(cell: pl.Expr, pattern: str) -> pl.Expr:
@@ -319,7 +363,8 @@ def unreadable(column: Column, dtype: pl.DataType) -> pl.Expr:
         value = any_number(column, dtype)
     else:
         value = READERS[column.type](column, dtype)
-    return _text(column, dtype).is_not_null() & value.is_null()
+    there = _text(column, dtype).is_not_null() & ~_stands_for_missing(column, dtype)
+    return there & value.is_null()
 
 
 def written(column: Column, dtype: pl.DataType) -> pl.Expr:

@@ -203,7 +203,8 @@ assert len(model.predict(json.load(open(sys.argv[2]))["inputs"])) == 2
 messages = []
 for other in (
     rows.assign(color="red"), rows.assign(weight="heavy"), rows.drop(columns="maker"),
-    rows.assign(photo="photos/none.png"),
+    rows.assign(photo="photos/none.png"), rows.assign(maker=3), rows.assign(description=True),
+    rows.assign(weight=pd.Timestamp("2024-05-02")), rows.assign(photo=7),
 ):
     try:
         model.predict(other)
@@ -240,6 +241,10 @@ def test_the_version_answers_raw_rows_in_a_fresh_environment(
             "column 'weight', row 0: is not a number",
             "column 'maker': no such column",
             "photos/none.png: column 'photo', row 0: no such file",
+            "column 'maker', row 0: holds cells of type Int64 (wanted text, such as '",
+            "column 'description', row 0: holds cells of type Boolean (wanted text, got True)",
+            "column 'weight', row 0: holds cells of type Datetime",
+            "column 'photo', row 0: a value of another kind (wanted the bytes of an image",
         ),
         strict=True,
     ):

@@ -29,7 +29,7 @@ from plumbline.kinds import CellKind, ColumnType, Role, Task
 from plumbline.serving.refused import Refused
 from plumbline.serving.served import Served
 from plumbline.store.loader import RowModel
-from plumbline.tables import Column, Schema
+from plumbline.tables import CellFormat, Column, Schema
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,6 +56,14 @@ COLUMNS: dict[str, tuple[ColumnType, list[Any], CellKind | None]] = {
     "clock": (N, [3600.0, 60.0, 5.5], CellKind.DURATION),
     "serial": (T, ["11", "12", "13"], CellKind.NUMBER),
     "switch": (C, ["true", "false"], CellKind.BOOLEAN),
+    "euro": (N, [0.5, 1.5, 1234.25], None),
+    "score": (ColumnType.INTEGER, [1, 2, 3], None),
+    "since": (ColumnType.DATE, DAYS, None),
+}
+FORMATS = {
+    "euro": CellFormat(decimal=",", thousands=".", unit="€", missing=("-", "-999.0")),
+    "score": CellFormat(missing=("-999", "NA")),
+    "since": CellFormat(missing=("0001-01-01", "1900-01-01")),
 }
 Text = Callable[[Any], str | None]  # of a value; None: the cell is refused
 
@@ -105,6 +113,9 @@ ACCEPTED: dict[str, dict[CellKind, Text]] = {
     "clock": {NUMBER: number, CellKind.DURATION: seconds},
     "serial": {NUMBER: number},
     "switch": {BOOLEAN: truth},
+    "euro": {NUMBER: lambda value: number(value).replace(".", ",")},
+    "score": {NUMBER: whole},
+    "since": {DATE: day, NUMBER: lambda value: None},
 }
 SENT: dict[CellKind, list[Any]] = {
     NUMBER: [1, 2.0, np.int8(12), np.float32(0.1), 0.1 + 0.2, Decimal("0.7")],
@@ -119,7 +130,8 @@ SENT: dict[CellKind, list[Any]] = {
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
     columns = [
-        Column(name=name, type=kind, native=native) for name, (kind, _, native) in COLUMNS.items()
+        Column(name=name, type=kind, native=native, format=FORMATS.get(name, CellFormat()))
+        for name, (kind, _, native) in COLUMNS.items()
     ]
     labels = ("no", "yes")
     columns.append(Column(name="y", type=C, role=Role.TARGET, labels=labels))
@@ -142,8 +154,9 @@ def served(version: Version) -> Served:
     return Served.load(version.folder, "made/1")
 
 
-TEXTS = {name: str(values[0]) for name, (_, values, _) in COLUMNS.items()} | {"day": "2024-05-02"}
-Answer = float | str  # the probability of yes, or the refusal
+TEXTS = {name: str(values[0]) for name, (_, values, _) in COLUMNS.items()}
+TEXTS |= {"day": "2024-05-02", "since": "2024-05-02", "euro": "0,5 €"}
+MIXED = ("categories", "a column of several types")
 
 
 def of_file(version: Version, path: Path) -> pl.DataFrame:
@@ -174,6 +187,8 @@ def answers(version: Version, served: Served, folder: Path, name: str, value: An
     }
     if isinstance(value, list | dict):
         del ways["categories"]
+    if name == "euro":  # numbers do not mix with texts of another format
+        ways = {way: ask for way, ask in ways.items() if way not in MIXED}
     if isinstance(value, bool | int | float | str) and value == value and abs_of(value) < math.inf:
         (folder / "rows.jsonl").write_text(json.dumps(TEXTS) + "\n" + json.dumps(row) + "\n")
         ways["json lines"] = lambda: of_file(version, folder / "rows.jsonl")["p_yes"][1]
@@ -261,6 +276,50 @@ def test_a_column_of_missing_cells_is_of_no_wrong_type(version: Version, name: s
             assert model.predict(data)["p_yes"][0] == pytest.approx(expected, abs=1e-6)
 
 
+INFINITE = ["inf", "-inf", "+inf", "Infinity", "-Infinity", "INF", "1e400", math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("value", INFINITE)
+def test_an_infinite_number_is_missing_and_is_no_whole_number(
+    version: Version, served: Served, tmp_path: Path, value: Any
+) -> None:
+    for name in ("number", "clock", "euro"):
+        check(version, served, tmp_path, name, value, "")
+    for name in ("whole", "truth", "day"):
+        check(version, served, tmp_path, name, value, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("score", -999, ""),
+        ("score", -999.0, ""),
+        ("score", np.float32(-999), ""),
+        ("score", "NA", ""),
+        ("score", -998, "-998"),
+        ("euro", -999, ""),
+        ("euro", Decimal("-999"), ""),
+        ("since", dt.date(1900, 1, 1), ""),
+        ("since", pd.Timestamp("1900-01-01"), ""),
+        ("since", dt.datetime(1, 1, 1), ""),
+        ("since", dt.date(1900, 1, 2), "1900-01-02"),
+    ],
+)
+def test_what_stands_for_a_missing_cell_does_so_as_a_value_too(
+    version: Version, served: Served, tmp_path: Path, name: str, value: Any, text: str
+) -> None:
+    check(version, served, tmp_path, name, value, text)
+
+
+@pytest.mark.parametrize("value", ["0001-01-01", dt.date(1, 1, 1), dt.datetime(999, 12, 31)])
+def test_a_date_before_the_year_1000_is_refused_as_such(
+    version: Version, served: Served, tmp_path: Path, value: Any
+) -> None:
+    """0001-01-01 is what some programs write for no date, and 0024 is a year of two digits."""
+    for way, answer in answers(version, served, tmp_path, "day", value):
+        assert "column 'day'" in answer and "a date before the year 1000" in answer, (way, answer)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -272,6 +331,7 @@ def test_a_column_of_missing_cells_is_of_no_wrong_type(version: Version, name: s
         ("whole", True, ["wanted a whole number", "1 and 0"]),
         ("number", dt.timedelta(1), ["wanted a number", "the unit of the training data"]),
         ("texts", pd.Period("2024"), ["wanted text", "one value in every cell"]),
+        ("texts", np.array([1, 2]), ["wanted text", "one value in every cell"]),
         ("texts", 1j, ["wanted text", "got 1j"]),
     ],
 )

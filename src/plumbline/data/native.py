@@ -14,7 +14,7 @@ from itertools import islice
 
 import polars as pl
 
-from plumbline.cells import date, date_text
+from plumbline.cells import date, date_text, numbers_among
 from plumbline.kinds import CellKind, ColumnType
 from plumbline.tables import CellFormat, Column
 
@@ -88,7 +88,8 @@ def rewrite_native(
     places = [(names.index(c.name), c) for c in columns if c.name in names]
     if as_text is not None:
         rows = _texts(rows, places, as_text)
-    numbers = [(i, c.format) for i, c in places if c.type in NUMERIC and not c.format.is_plain]
+    forms = [(i, c.format) for i, c in places if c.type in NUMERIC]
+    numbers = [(i, form) for i, form in forms if not form.is_plain or numbers_among(form.words())]
     dates = [(i, c) for i, c in places if c.type is ColumnType.DATE and c.format.date is not None]
     texts = [i for i, c in places if c.type not in NUMERIC]
     if not numbers and not dates and not texts:
@@ -97,9 +98,7 @@ def rewrite_native(
     given = iter(rows)
     while batch := [list(cells) for cells in islice(given, AT_ONCE)]:
         for i, form in numbers:
-            for cells in batch:
-                if type(cells[i]) in (Native, TimeOfDay):
-                    cells[i] = number_text(cells[i], form)
+            _rewrite_numbers(batch, i, form)
         for cells in batch:
             for i in texts:
                 cell = cells[i]
@@ -129,6 +128,16 @@ def kind_of_native(cell: str) -> CellKind:
     if isinstance(cell, Truth):
         return CellKind.BOOLEAN
     return CellKind.DATE if DAY.match(cell) else CellKind.NUMBER
+
+
+def _rewrite_numbers(batch: list[list[str]], i: int, form: CellFormat) -> None:
+    """In the format; a number that means a missing cell as the word that says so."""
+    missing = {float(word): word for word in form.words() if numbers_among([word])}
+    for cells in batch:
+        cell = cells[i]
+        if type(cell) in (Native, TimeOfDay) and not DAY.match(cell):
+            word = missing.get(float(cell)) if missing else None
+            cells[i] = number_text(cell, form) if word is None else word
 
 
 def number_text(text: str, form: CellFormat) -> str:

@@ -118,15 +118,19 @@ class AcceptedKinds:
                 kinds.add(column.native)
             self._kinds[column.name] = frozenset(kinds)
 
+    def kinds(self, name: str) -> frozenset[CellKind]:
+        """Those that a column takes."""
+        return self._kinds[name]
+
     def refusal(self, name: str, value: object, row: int | None = None) -> DataError | None:
         """Why a column does not take a value; None: it does, or it is none that the model reads."""
         column = self._columns.get(name)
-        if column is None or value is None or value != value:  # NaN is missing
+        number = abs(float(value)) if isinstance(value, float | np.floating) else 0.0
+        if column is None or value is None or np.isnan(number):
             return None
         kind = kind_of(value)
         if kind not in self._kinds[name]:
             return self._refused(column, kind, value, WORDS[kind], row)
-        number = abs(float(value)) if isinstance(value, float | np.floating) else 0.0
         if EXACT <= number < np.inf and self._may_have_lost_digits(column):
             return self._lost_digits(column, value, row)
         return None

@@ -14,7 +14,7 @@ from typing import Literal
 
 import polars as pl
 
-from plumbline.cells import describe, typed, unreadable, written
+from plumbline.cells import any_date, describe, typed, unreadable, written
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
 from plumbline.images.cells import image_bytes
@@ -26,6 +26,7 @@ from plumbline.tables import Column
 
 Extra = Literal["refuse", "ignore"]  # what becomes of a column that the training data had not
 PROBLEMS = {"row": pl.Int64, "column": pl.String, "value": pl.String, "reason": pl.String}
+EARLY = "is a date before the year 1000: no date, or a year of two digits, written as one of four"
 FEW_ROWS = 32
 AS_THEY_ARE = {ColumnType.INTEGER: pl.Int64(), ColumnType.BOOLEAN: pl.Boolean()}
 TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
@@ -205,6 +206,9 @@ def _listed(column: Column, cells: pl.DataFrame, rows: pl.Series) -> pl.DataFram
         reasons = [
             "no such file" if c is None else reader.problem(c) or "not an image" for c in contents
         ]
+    elif column.type is ColumnType.DATE:
+        early = cells.select(any_date(column, dtype).is_not_null()).to_series()
+        reasons = [EARLY if one else f"is not {describe(column)}" for one in early]
     else:
         reasons = [f"is not {describe(column)}"] * len(cells)
     return pl.DataFrame(

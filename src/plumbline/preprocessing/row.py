@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from plumbline.cells import EXACT, FALSE, TRUE, describe, typed, unreadable
+from plumbline.cells import EXACT, FALSE, TRUE, describe, numbers_among, typed, unreadable
 from plumbline.errors import DataError
 from plumbline.kinds import Cell, ColumnType
 from plumbline.tables import CellFormat, Column
@@ -97,6 +97,7 @@ Read = Callable[[Any], Cell]  # of a value that is there; may raise _Unread and 
 def _reader(column: Column, quick: Quick, native: Callable[[object], Cell]) -> Read:
     """Texts by `quick`, other values by `native`, which gives None where it is of another type."""
     words = frozenset(column.format.words())
+    numbers = frozenset(numbers_among(column.format.words()))
 
     def read(value: Any) -> Cell:
         if isinstance(value, str):
@@ -110,6 +111,8 @@ def _reader(column: Column, quick: Quick, native: Callable[[object], Cell]) -> R
             made = native(value)
             if made is None:
                 raise _Wrong
+            if made in numbers and column.type is not ColumnType.DATE:
+                return None
         return None if isinstance(made, float) and not math.isfinite(made) else made
 
     return read
@@ -123,9 +126,11 @@ def _number(column: Column) -> Read:
         number_of,
     )
 
+    numbers = frozenset(numbers_among(column.format.words()))
+
     def quick(value: Any) -> Cell:
         if type(value) is float:
-            return value if math.isfinite(value) else None
+            return value if math.isfinite(value) and value not in numbers else None
         return read(value)
 
     return quick
@@ -227,6 +232,8 @@ def category_of(value: object, form: CellFormat) -> str | None:
         value = dt.datetime.combine(dt.date.min, value) - dt.datetime.min
     if isinstance(value, dt.timedelta):
         value = value.total_seconds()
+    if isinstance(value, dt.datetime) and value.tzinfo is None and value.time() == dt.time():
+        value = value.date()
     if isinstance(value, bool | np.bool_):
         text = "true" if value else "false"
     elif isinstance(value, float | np.floating):

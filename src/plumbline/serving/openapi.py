@@ -7,19 +7,16 @@ from typing import Any
 from plumbline.cells import describe
 from plumbline.config.serve import ServeConfig
 from plumbline.inference.out_of_distribution import FLAG, SCORE
-from plumbline.kinds import ColumnType
+from plumbline.kinds import CellKind, ColumnType
 from plumbline.serving.feedback import MOST_ROWS
 from plumbline.serving.served import Served
 from plumbline.tables import Column
 
-JSON_TYPES: dict[ColumnType, list[str]] = {
-    ColumnType.NUMBER: ["number", "string", "null"],
-    ColumnType.INTEGER: ["integer", "string", "null"],
-    ColumnType.BOOLEAN: ["boolean", "string", "number", "null"],
-    ColumnType.CATEGORY: ["string", "number", "boolean", "null"],
-    ColumnType.TEXT: ["string", "number", "boolean", "null"],
-    ColumnType.DATE: ["string", "number", "null"],
-    ColumnType.IMAGE: ["string", "null"],
+JSON_TYPES = {CellKind.BOOLEAN: "boolean", CellKind.NUMBER: "number", CellKind.TEXT: "string"}
+OWN = {
+    ColumnType.NUMBER: CellKind.NUMBER,
+    ColumnType.INTEGER: CellKind.NUMBER,
+    ColumnType.BOOLEAN: CellKind.BOOLEAN,
 }
 EXAMPLES = 20  # values listed of a category
 REFUSALS = {
@@ -185,7 +182,13 @@ def _row(served: Served) -> dict[str, Any]:
 
 
 def _cell(column: Column, served: Served) -> dict[str, Any]:
-    cell: dict[str, Any] = {"type": JSON_TYPES[column.type]}
+    own = OWN.get(column.type, CellKind.TEXT)
+    kinds = served.predictor.accepted.kinds(column.name)
+    types = [JSON_TYPES[kind] for kind in (own, *JSON_TYPES) if kind in kinds]
+    types = list(dict.fromkeys(types))  # its own first
+    if column.type is ColumnType.INTEGER:
+        types = ["integer" if name == "number" else name for name in types]
+    cell: dict[str, Any] = {"type": [*types, "null"]}
     if column.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
         cell["description"] = describe(column)
     if column.type is ColumnType.IMAGE:

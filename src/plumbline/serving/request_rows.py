@@ -12,12 +12,12 @@ import datetime as dt
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from plumbline.cells import numbers_among
 from plumbline.errors import DataError, shorten
 from plumbline.images import ImageReader
 from plumbline.inference.accepted_kinds import TEXTUAL, AcceptedKinds
@@ -71,7 +71,8 @@ class RowParser:
         self._accepted = accepted
         self.optional = frozenset(optional)
         self._known, self._max_pixels = frozenset(known), max_pixels
-        self._missing = {c.name: _numbers(c.format.words()) for c in columns}
+        # -999 is missing as a JSON number, too
+        self._missing = {c.name: frozenset(numbers_among(c.format.words())) for c in columns}
         # cells of these types are taken as they are, but for the numbers that mean a missing one
         self._plain = [(c, PLAIN.get(c.type, ()), self._missing[c.name]) for c in columns]
         self._images = ImageReader(None)
@@ -178,15 +179,6 @@ class RowParser:
                 f"{self._max_pixels} (serve.max_image_pixels)"
             )
         return value
-
-
-def _numbers(words: Collection[str]) -> frozenset[float]:
-    """The numbers among the words for a missing cell: -999 is missing as a JSON number, too."""
-    numbers = set()
-    for word in words:
-        with suppress(ValueError):
-            numbers.add(float(word))
-    return frozenset(number for number in numbers if number == number)
 
 
 def _native(column: Column, value: float) -> Any:

@@ -149,6 +149,9 @@ def test_a_number_is_the_number_whatever_the_format_of_the_file_and_types_may_mi
         ({"price": [1]}, 422, ["row 1", "'price'", "array"]),
         ({"price": {"a": 1}}, 422, ["'price'", "object"]),
         ({"count": 1.5}, 422, ["'count'", "a whole number"]),
+        ({"count": True}, 422, ["row 1", "'count'", "true or false", "wanted a whole number"]),
+        ({"maker": 3}, 422, ["row 1", "'maker'", "wanted text, such as 'B'", "quotes"]),
+        ({"note": False}, 422, ["row 1", "'note'", "wanted text"]),
         ({"count": 10**25}, 422, ["'count'"]),
         ({"day": "2024-02-30"}, 422, ["'day'", "a date"]),
         ({"day": "9999-12-31T23:59:59-23:59"}, 422, ["'day'", "a date"]),
@@ -398,7 +401,10 @@ def test_the_example_of_the_description_works(versions: dict[Task, Version]) -> 
             row = described["components"]["schemas"]["Row"]
             assert list(row["properties"]) == [c.name for c in own.predictor.columns]
             assert sorted(row["properties"]["maker"]["examples"]) == ["A", "B", "C"]
-            assert row["properties"]["count"]["type"] == ["integer", "string", "null"]
+            types = {name: one["type"] for name, one in row["properties"].items()}
+            assert types["count"] == ["integer", "string", "null"]
+            assert types["maker"] == types["note"] == ["string", "null"]
+            assert types["member"] == ["boolean", "number", "string", "null"]
             content = described["paths"]["/predict"]["post"]["requestBody"]["content"]
             answer = client.post("/predict", json=content["application/json"]["example"])
             assert answer.status_code == 200, answer.text
