@@ -123,6 +123,20 @@ def test_what_was_appended_is_pushed_if_the_user_wants_it(
     assert len(data(shop)) == 120
 
 
+def test_labels_that_meet_no_row_are_counted(shop: Path) -> None:
+    log(shop, rows=30, labeled=5)
+    strange = pl.DataFrame({"request_id": ["f" * 32] * 3, "row": [0, 1, 2], "label": ["y"] * 3})
+    strange = strange.with_columns(pl.col("row").cast(pl.Int32), pl.lit(NOW).alias("time"))
+    place = shop / "logs" / "serving" / "feedback" / f"date={NOW:%Y-%m-%d}"
+    strange.write_parquet(place / "strange.parquet")
+    appended = append_labeled(Paths(shop))
+    assert not appended.due and "too few: 5 labeled rows" in appended.why
+    assert "3 labels meet no row of the log" in appended.why
+    log(shop, rows=30, labeled=30, seed=2)
+    appended = append_labeled(Paths(shop))
+    assert appended.rows == 35 and "3 labels meet no row of the log" in appended.why
+
+
 def dying(killed_at: str | None) -> Callable[[pl.DataFrame, Path], None]:
     """Writes frames until one of this name, at which the process is killed."""
     write_frame = retrain._write

@@ -17,7 +17,7 @@ from plumbline.errors import GateError
 from plumbline.files import exclusive, write_json, write_text
 from plumbline.monitoring.alerts import note, post
 from plumbline.monitoring.history import History, history_folder
-from plumbline.monitoring.log_reader import LogReader
+from plumbline.monitoring.log_reader import LogReader, words_of_unmatched
 from plumbline.monitoring.measure import compared_columns, log_name, measure, settings_of
 from plumbline.monitoring.rule import LABELS, ROWS, Firing, firing
 from plumbline.monitoring.summary import PAGE, SUMMARY, summary
@@ -80,7 +80,8 @@ def _monitor(version: WatchedVersion, config: Config, paths: Paths, now: int) ->
         history_folder(place, version.name, window_name(config.monitor)),
         config.monitor.keep_windows,
     )
-    recorded = _record_windows(version, config, paths, now, history)
+    reader = LogReader(paths.root / config.serve.log.folder, version.name)
+    recorded = _record_windows(version, reader, config, now, history)
     records = history.records
     fires = (firing(records, kind, config.monitor) for kind in (ROWS, LABELS))
     firings = [one for one in fires if one is not None]
@@ -95,6 +96,7 @@ def _monitor(version: WatchedVersion, config: Config, paths: Paths, now: int) ->
         ("version", version.name),
         ("windows", f"{len(records):,}, {recorded:,} of them new or renewed"),
         *_newest(records),
+        *([("labels", words_of_unmatched(reader.unmatched))] if reader.unmatched else []),
         ("rule", "; ".join(one.words for one in firings) or "does not fire"),
         *(("alert", problem) for problem in problems),
     ]
@@ -105,11 +107,10 @@ def _monitor(version: WatchedVersion, config: Config, paths: Paths, now: int) ->
 
 
 def _record_windows(
-    version: WatchedVersion, config: Config, paths: Paths, now: int, history: History
+    version: WatchedVersion, reader: LogReader, config: Config, now: int, history: History
 ) -> int:
     """Record the windows that have to be; gives how many."""
     log = config.serve.log
-    reader = LogReader(paths.root / log.folder, version.name)
     late = round(2 * log.flush_seconds + config.serve.timeout_seconds)  # until it is in the log
     known = [(time_number(r["start"]), time_number(r["end"])) for r in history.records]
     settings = settings_of(config.monitor, version, config.seed)

@@ -28,7 +28,7 @@ from plumbline.data.read import open_table
 from plumbline.errors import DataError, GateError
 from plumbline.files import exclusive, new_file, sha256
 from plumbline.monitoring.labeled_rows import as_data, choose_rows, labeled_rows, numbered
-from plumbline.monitoring.log_reader import KEYS
+from plumbline.monitoring.log_reader import KEYS, words_of_unmatched
 from plumbline.retraining_state import note_again, note_begun, note_outcome, read_state
 from plumbline.stages import Report
 from plumbline.tables import Column, Table
@@ -96,7 +96,7 @@ def _append(config: Config, paths: Paths, place: Path, clock: float) -> Appended
     work = paths.state / "retrain"
     if (work / PENDING).exists():  # a killed run had begun with these
         return _appended(config, paths, place, clock, _ingest(paths, work, place))
-    rows = labeled_rows(paths.root / config.serve.log.folder)
+    rows, unmatched = labeled_rows(paths.root / config.serve.log.folder)
     aside = _aside(place).filter(pl.col(BY) == sha256(paths.expectations)).select(KEYS)
     settled = pl.concat([_taken(place), aside])
     new = choose_rows(rows, settled, config.retrain, config.monitor, round(clock * 1e6))
@@ -105,14 +105,16 @@ def _append(config: Config, paths: Paths, place: Path, clock: float) -> Appended
             due=False,
             rows=0,
             why=f"too few: {len(new):,} labeled rows that the data have not, "
-            f"{config.retrain.min_rows:,} wanted (retrain.min_rows){_left_out(len(aside))}",
+            f"{config.retrain.min_rows:,} wanted (retrain.min_rows){_left_out(len(aside))}"
+            f"{_met_by_none(unmatched)}",
         )
     schema = load_expectations(paths.expectations, config.data).schema
     hidden = {*config.serve.log.mask, *config.serve.log.hash}
     largest = _largest(open_table(config.data, schema, paths.root), numbered(schema))
     _write(as_data(new, schema, hidden, largest), work / ROWS)
     _write(new.select(KEYS), work / PENDING)
-    return _appended(config, paths, place, clock, _ingest(paths, work, place))
+    appended = _appended(config, paths, place, clock, _ingest(paths, work, place))
+    return replace(appended, why=f"{appended.why}{_met_by_none(unmatched)}")
 
 
 def _largest(table: Table, columns: Sequence[Column]) -> dict[str, Any]:
@@ -124,6 +126,10 @@ def _largest(table: Table, columns: Sequence[Column]) -> dict[str, Any]:
 
 def _left_out(rows: int) -> str:
     return f"; {rows:,} were left out: they fail expectations.yaml" if rows else ""
+
+
+def _met_by_none(labels: int) -> str:
+    return f"; {words_of_unmatched(labels)}" if labels else ""
 
 
 def _ingest(paths: Paths, work: Path, place: Path) -> tuple[int, int, Report | None]:

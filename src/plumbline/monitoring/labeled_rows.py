@@ -24,9 +24,9 @@ TIME = "time"
 LAST_NUMBER = {ColumnType.INTEGER: 2**63 - 1, ColumnType.NUMBER: 2**53}
 
 
-def labeled_rows(folder: Path) -> pl.DataFrame:
+def labeled_rows(folder: Path) -> tuple[pl.DataFrame, int]:
     """Every row of the log that has a label, whichever version answered: keys, time, inputs and
-    label; the oldest first.
+    label; the oldest first. And how many labels meet no row.
 
     Raises:
         DataError: a file is broken; names it.
@@ -39,8 +39,9 @@ def labeled_rows(folder: Path) -> pl.DataFrame:
             names = [*KEYS, TIME, *(n for n in rows.columns if n.startswith(INPUT))]
             frames.append(rows.select(names).join(labels, on=KEYS, maintain_order="left"))
     if not frames:
-        return pl.DataFrame(schema={"request_id": pl.String(), "row": pl.Int32()})
-    return pl.concat(frames, how="diagonal_relaxed").sort(TIME, *KEYS)
+        return pl.DataFrame(schema={"request_id": pl.String(), "row": pl.Int32()}), len(labels)
+    rows = pl.concat(frames, how="diagonal_relaxed").sort(TIME, *KEYS)
+    return rows, len(labels.join(rows, on=KEYS, how="anti"))
 
 
 def choose_rows(

@@ -12,6 +12,7 @@ import polars as pl
 from plumbline.errors import DataError
 from plumbline.kinds import DoubleArray, IntArray
 from plumbline.monitoring.windows import NEVER, Window
+from plumbline.numbers import plural
 from plumbline.serving.log_lines import OUTPUT
 from plumbline.serving.request_log import FEEDBACK, REQUESTS
 
@@ -50,6 +51,7 @@ class LogReader:
         times: (n,) of its rows, in microseconds, ascending.
         labeled: (n,) when each got its last label, or `NEVER`.
         columns: all that the log has of them, with their types.
+        unmatched: how many labels meet no row of the log, whichever version answered.
 
     Raises:
         DataError: a file is broken; names it.
@@ -61,10 +63,15 @@ class LogReader:
         self._files: list[LogFile] = []
         self._last: tuple[Path, pl.DataFrame] | None = None
         self.columns: dict[str, pl.DataType] = {}
+        keys, unmatched = list(KEYS), self._labels.select(KEYS)
         times, labeled = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for path in log_files(folder / REQUESTS):
-            rows = self._own(path, [*KEYS, "time", "version"])
-            if rows is None or not len(rows):
+            every = read_log_file(path, [*KEYS, "time", "version"])
+            if every is None:
+                continue
+            unmatched = unmatched.join(every, on=keys, how="anti")
+            rows = every.filter(pl.col("version") == version)
+            if not len(rows):
                 continue
             rows = rows.join(
                 self._labels.select(*KEYS, LABELED), on=KEYS, how="left", maintain_order="left"
@@ -74,6 +81,7 @@ class LogReader:
             self.columns |= pl.read_parquet_schema(path)
             times.append(own)
             labeled.append(_times(rows[LABELED]))
+        self.unmatched = len(unmatched)
         order = np.argsort(np.concatenate(times), kind="stable")
         self.times: IntArray = np.concatenate(times)[order]
         self.labeled: IntArray = np.concatenate(labeled)[order]
@@ -169,6 +177,15 @@ def read_labels(folder: Path) -> pl.DataFrame:
             frames.append(labels.select(frames[0].columns))
     whole = pl.concat(frames).sort("time", maintain_order=True)
     return whole.unique(list(KEYS), keep="last", maintain_order=True).rename({"time": LABELED})
+
+
+def words_of_unmatched(labels: int) -> str:
+    """What is said of labels that meet no row."""
+    meet = "meets" if labels == 1 else "meet"
+    return (
+        f"{plural(labels, 'label')} {meet} no row of the log: of an id or a row that no answer "
+        "had, or of a day that is gone"
+    )
 
 
 def _times(column: pl.Series) -> IntArray:

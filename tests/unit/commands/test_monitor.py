@@ -151,6 +151,26 @@ def test_labels_that_come_late_renew_their_windows(
     assert history(paths)[0] == first
 
 
+def test_labels_that_meet_no_row_are_counted(
+    paths: Paths, one_column: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an id that nobody was given, or of a row that the request had not: else a client that
+    sends its own ids waits in vain for a performance."""
+    use(one_column, monkeypatch)
+    log = ServedLog(one_column, paths.root / "logs/serving", NAME)
+    older = ServedLog(one_column, paths.root / "logs/serving", "made/0")
+    older._requests = 10_000  # of another version, and known all the same
+    rows = draw(one_column, ROWS, 0)
+    keys = log.send(rows, *day(0))
+    before = older.send(rows[:20], *day(0))
+    log.label([*keys, *before], [*rows["y"], *rows["y"][:20]], time=day(1)[0])
+    assert "labels" not in dict(monitor(paths, now=after(1)).report.rows)
+    log.label([("f" * 32, 0), (keys[0][0], 999)], ["yes", "no"], time=day(1)[0])
+    said = dict(monitor(paths, now=after(1)).report.rows)
+    assert said["labels"].startswith("2 labels meet no row of the log")
+    assert history(paths)[0]["labels"] == ROWS
+
+
 @pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
 def test_every_task_has_a_performance(
     task: Task, tmp_path: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch
