@@ -22,8 +22,11 @@ class NamedPredictor:
     version: str
 
 
-def named_address(address: str | None, paths: Paths) -> str:
+def named_address(address: str | None, paths: Paths, *, may_be_away: bool = False) -> str:
     """An address, or that of the champion of the checkout's data.
+
+    Args:
+        may_be_away: whether a registry is not needed.
 
     Raises:
         ParameterError: nothing says which data; or it is a registered version's, and there is no
@@ -38,9 +41,8 @@ def named_address(address: str | None, paths: Paths) -> str:
                 hint="run it in the checkout, or pass --model",
             )
         address = f"{SCHEME}/{load_config(paths.params).data.name}@champion"
-    if address.startswith(SCHEME) and not (
-        os.environ.get("MLFLOW_TRACKING_URI") or (paths.home / "mlflow").is_dir()
-    ):
+    there = os.environ.get("MLFLOW_TRACKING_URI") or (paths.home / "mlflow").is_dir()
+    if address.startswith(SCHEME) and not (there or may_be_away):
         raise ParameterError(
             "there is no registry here",
             where="--model",

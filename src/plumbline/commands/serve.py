@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from plumbline.commands.predict_model import WANTED, named_address
+from plumbline.commands.predict_model import WANTED
 from plumbline.config import Paths, load_config
 from plumbline.config.serve import ServeConfig
 from plumbline.errors import ParameterError, StorageError
@@ -59,11 +59,11 @@ def serve(
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     token = os.environ.get(TOKEN) or None
     _check_token(config.host, token, without_token)
-    address = named_address(model, paths)
+    from plumbline.commands.serve_version import RegisteredSource, serve_address
+
+    address = serve_address(model, paths)
     registered = None
     if address.startswith(SCHEME):
-        from plumbline.commands.serve_version import RegisteredSource
-
         registered = RegisteredSource(address, paths)
         registered.begin()  # a process: it fetches while this one imports
     elif not Path(address).is_dir():

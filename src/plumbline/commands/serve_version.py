@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from plumbline.commands.predict_model import named_address
 from plumbline.commands.serve_alias import named_by_server
 from plumbline.commands.serve_copies import KeptCopies
 from plumbline.config import Paths
@@ -25,6 +26,7 @@ logger = logging.getLogger("plumbline.serving")
 SECONDS = 180.0  # that a fetch may take
 START_SECONDS = 30.0  # that a start waits for one, where there is a copy to start from
 SQLITE = "sqlite:///"
+COPIES = "serving"  # in .plumbline/
 
 
 class RegisteredSource:
@@ -40,7 +42,7 @@ class RegisteredSource:
             f"{SQLITE}{paths.home / 'mlflow' / 'mlflow.db'}"
         )
         digest = hashlib.sha256(f"{self._uri} {address}".encode()).hexdigest()[:12]
-        self._folder = paths.state / "serving" / digest
+        self._folder = paths.state / COPIES / digest
         self._copies = KeptCopies(self._folder)
         self._state: object = None
         self._begun: object = None
@@ -207,6 +209,15 @@ class RegisteredSource:
     @property
     def _file(self) -> str:
         return self._uri.removeprefix(SQLITE)
+
+
+def serve_address(model: str | None, paths: Paths) -> str:
+    """What is to be served; where copies are kept, they may stand in for a registry that is gone.
+
+    Raises:
+        ParameterError: nothing is named, or there is neither registry nor copy.
+    """
+    return named_address(model, paths, may_be_away=(paths.state / COPIES).is_dir())
 
 
 def _damage(copy: Fetched, error: DataError) -> str:

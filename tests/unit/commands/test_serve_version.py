@@ -18,9 +18,9 @@ from tests.version import Version
 
 from plumbline.commands import serve_alias, serve_fetch, serve_version
 from plumbline.commands.serve_alias import PATH
-from plumbline.commands.serve_version import RegisteredSource
+from plumbline.commands.serve_version import RegisteredSource, serve_address
 from plumbline.config import Paths
-from plumbline.errors import DataError, StorageError
+from plumbline.errors import DataError, ParameterError, StorageError
 from plumbline.files import write_json
 from plumbline.kinds import Task
 from plumbline.serving.holder import Fetched, Holder
@@ -145,8 +145,14 @@ def away(source: RegisteredSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "_finish", finish)
 
 
-def test_it_starts_from_what_was_fetched_last_and_says_so(source: RegisteredSource) -> None:
+def test_it_starts_from_what_was_fetched_last_and_says_so(
+    source: RegisteredSource, tmp_path: Path
+) -> None:
+    (tmp_path / "mlflow").rmdir()
+    with pytest.raises(ParameterError, match="there is no registry here"):
+        serve_address(ADDRESS, Paths(tmp_path))
     keep(source, "toy/1")
+    assert serve_address(ADDRESS, Paths(tmp_path)) == ADDRESS
     version, note, in_place_of = answers(source)
     assert version == "toy/1" and in_place_of is None  # nobody knows whether it should be another
     assert "or the file was removed" in note
