@@ -348,7 +348,9 @@ def test_what_is_no_row_is_refused_by_name(version: Any) -> None:
         ({**row, "extra": 1}, "column 'extra': is not a column of the training data"),
         ({"x1": 0.5, "x_2": 0.5, "region": "north"}, "column 'x_2': is not a column"),
         ({**row, "x1": "many"}, "column 'x1', row 0: is not a number"),
-        ({**row, "region": b"north"}, "column 'region': holds cells of type Binary"),
+        ({**row, "region": b"north"}, "column 'region', row 0: holds cells of type Binary"),
+        ({**row, "region": 3}, "column 'region', row 0: holds cells of type Int64 (wanted text"),
+        ({**row, "x1": True}, "column 'x1', row 0: holds cells of type Boolean (wanted a number"),
     ]
     for given, message in refused:
         for data in ([given], pd.DataFrame([given])):

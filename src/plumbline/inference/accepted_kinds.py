@@ -204,7 +204,7 @@ class AcceptedKinds:
     def _refused(
         self, column: Column, kind: CellKind, value: object, holds: str, row: int | None
     ) -> DataError:
-        hint = HINTS.get(kind)
+        hint = None if column.type is ColumnType.IMAGE else HINTS.get(kind)
         spellings = self._spellings.get(column.name)
         if kind is CellKind.NUMBER and spellings is not None and spellings.is_padded:
             hint = "codes that begin with zeros lose them as numbers: pass them as text"
