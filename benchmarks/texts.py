@@ -94,7 +94,8 @@ def alexa() -> Result:
             "date and variation say next to nothing of the target (8 % of the reviews are "
             "negative: the average precision of chance is .08), and a network that reads them "
             "beside 250 negative reviews fits them by heart. Tried without a gain: half of their "
-            "features dropped in training, tokens' vectors begun from TF-IDF's main components. "
+            "features dropped in training, tokens' vectors begun from TF-IDF's main components, "
+            "learning rates down to a thirtieth. "
             "TF-IDF's model has one weight per word, which is little to learn from so few",
         ],
     )
