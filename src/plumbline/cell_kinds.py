@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 from functools import cache
 
@@ -32,6 +33,7 @@ WORDS = {
     CellKind.BYTES: "bytes",
     CellKind.OTHER: "a list or an object",
 }
+HALF = re.compile("[\ud800-\udfff]")
 _TYPES: tuple[tuple[tuple[type, ...], CellKind], ...] = (
     ((str,), CellKind.TEXT),
     ((bool, np.bool_), CellKind.BOOLEAN),  # before numbers: bool is an int
@@ -45,6 +47,11 @@ _TYPES: tuple[tuple[tuple[type, ...], CellKind], ...] = (
 def kind_of(value: object) -> CellKind:
     """The kind of a value that is not missing."""
     return next((kind for types, kind in _TYPES if isinstance(value, types)), CellKind.OTHER)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text: it has no half of a surrogate pair alone."""
+    return not HALF.search(text)
 
 
 @cache

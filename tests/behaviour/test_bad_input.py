@@ -130,6 +130,30 @@ def test_the_target_is_no_column(
     refused(capsys, "--target", "'bougt'", "'bought'", command=init(file, "bougt"))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--name", "forbes 2000"], ["--name", "'forbes 2000'", "`--name forbes-2000`"]),
+        (["--name", "中文 x"], ["--name", "`--name 中文-x`"]),
+        (["--name", "x\n"], ["--name", "`--name x`"]),
+        (["--name", ""], ["--name", "`--name shop`"]),
+        (["--time", "bought"], ["--target and --time", "'bought'", "one column for two roles"]),
+        (["--group", "age", "--id", "age"], ["--group and --id", "'age'"]),
+        (["--missing", "\udcff"], ["--missing", "UTF-8"]),
+    ],
+)
+def test_options_that_params_yaml_cannot_hold(
+    checkout: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    words: list[str],
+) -> None:
+    before = state(checkout)
+    refused(capsys, *words, command=init(write(tmp_path / "shop.csv", rows()), "bought", *options))
+    assert state(checkout) == before
+
+
 def test_truncated_real_files(
     checkout: Path, real_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,17 +10,19 @@ import dataclasses
 import hashlib
 import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from plumbline.cell_kinds import is_unicode
 from plumbline.commands.data_versions import add_data, cached_files
 from plumbline.commands.inferred import columns_table, task_words
 from plumbline.commands.parameters import write_parameters, write_preset
 from plumbline.config import Paths, load_config
-from plumbline.config.data import DataConfig, FormatConfig
+from plumbline.config.data import NAME, DataConfig, FormatConfig
 from plumbline.data.canonical import Canonical, make_canonical
 from plumbline.data.decide import decide
 from plumbline.data.infer import Inferred, Wishes, infer
@@ -63,8 +65,10 @@ def init(request: Request, paths: Paths) -> Report:
 
     Raises:
         DataError: the file, or what it holds, cannot be learned from; says how to fix it.
+        ParameterError: an option cannot be what it is.
         StorageError: DVC refused.
     """
+    _check(request)
     load_config(paths.params)  # refuses a folder that is no checkout, before anything is read
     state = paths.state / "init"
     try:
@@ -75,7 +79,7 @@ def init(request: Request, paths: Paths) -> Report:
     finally:
         shutil.rmtree(state, ignore_errors=True)
     config = DataConfig(
-        name=request.name or _name(request.data),
+        name=_name(request.data) if request.name is None else request.name,
         path=files[0],
         test_path=files[1] if len(files) > 1 else None,
         task=inferred.expectations.task,
@@ -108,6 +112,30 @@ def init(request: Request, paths: Paths) -> Report:
         ],
         outputs=[paths.expectations, paths.params],
     )
+
+
+def _check(request: Request) -> None:
+    """Refuse what params.yaml could not hold, before anything is read."""
+    if request.name is not None and not re.fullmatch(NAME, request.name):
+        raise ParameterError(
+            "cannot be a name",
+            where="--name",
+            wanted="letters, digits, _ - and ., at most 80, the first a letter, a digit or _",
+            got=request.name,
+            hint=f"write `--name {_spelled(request.name) or _name(request.data)}`",
+        )
+    roles = {key: getattr(request, key) for key in ("target", "time", "group", "id")}
+    for column, count in Counter(v for v in roles.values() if v is not None).items():
+        if count > 1:
+            raise ParameterError(
+                "names one column for two roles",
+                where=" and ".join(f"--{key}" for key, name in roles.items() if name == column),
+                got=column,
+                hint="a column has one role: leave one of them out",
+            )
+    for word in request.missing or []:
+        if not is_unicode(word):
+            raise ParameterError("is no text in UTF-8", where="--missing", got=word)
 
 
 def _to_keep(paths: Paths, name: str) -> list[tuple[str, str]]:
@@ -314,7 +342,12 @@ def _name(path: Path) -> str:
     stem = path.name.split(".")[0]
     if stem.lower() in ("train", "data", "dataset") and path.resolve().parent.name:
         stem = path.resolve().parent.name
-    return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "data"
+    return _spelled(stem) or "data"
+
+
+def _spelled(name: str) -> str:
+    """The nearest name that a data set can have; empty where there is none."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80]
 
 
 def _keep_before(paths: Paths) -> Path | None:

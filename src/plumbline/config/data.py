@@ -49,6 +49,7 @@ Sampler = Literal["none", "oversample", "undersample", "smote"]
 Tokenizer = Literal["words", "wordpiece", "bpe", "characters"]
 Cells = Literal["scalars", "text", "image"]  # numbers, dates and categories have one preparer
 Policy = Literal["fail", "warn", "drop", "off"]
+NAME = r"\w[\w.-]{0,79}"  # of a data set and its registered model
 
 
 @section
@@ -79,7 +80,7 @@ MOVED = {"decimal_comma": "decimal", "thousands": "thousands", "dates": "date"}
 class DataConfig:
     """Which file, which target, which roles."""
 
-    name: str = Field(pattern=r"^[\w][\w.-]{0,79}$")
+    name: str = Field(pattern=f"^{NAME}$")
     path: Text
     target: Text
     task: TaskName
