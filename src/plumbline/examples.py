@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from plumbline.kinds import BoolArray, FloatArray, IntArray, Task
+from plumbline.kinds import BoolArray, DoubleArray, FloatArray, IntArray, Task
 
 Inputs = Mapping[str, NDArray[Any]]  # tensor name -> (n, *shape)
 PADDING, UNKNOWN = 0, 1  # in tensors of kind `text`: no token, and a token that is not known
@@ -211,7 +211,7 @@ class Examples:
     """
 
     inputs: Inputs
-    y: IntArray | FloatArray
+    y: IntArray | DoubleArray
     rows: IntArray
     weight: FloatArray
 

@@ -34,9 +34,6 @@ class TargetKind(StrEnum):
     NUMBERS = "numbers"  # a number in its own units
 
 
-Y_DTYPES = {TargetKind.CLASSES: np.int64, TargetKind.NUMBERS: np.float32}
-
-
 class Task(str):
     """What is predicted: the name of an entry of `TASKS`."""
 

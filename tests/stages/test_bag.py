@@ -324,3 +324,24 @@ def test_auto_makes_a_bag_where_cells_are_few(rows: int, expected: int) -> None:
     part = np.array([Part.TEST] * 100 + [Part.TRAIN] * (rows - 9) + [Part.VAL] * 9, np.uint8)
     assert networks_of("auto", part, schema) == expected
     assert networks_of(3, part, schema) == 3
+
+
+@pytest.mark.parametrize("networks", [1, NETWORKS])
+def test_a_target_far_from_zero_keeps_its_digits(tmp_path: Path, networks: int) -> None:
+    """Seconds since 1970, say, whose differences float32 does not hold: each row's target is what
+    the table says, and predictions are those of the same target near zero."""
+    tables = []
+    for name, offset in (("near", 0), ("far", 1_700_000_000)):
+        config, paths = made(tmp_path / name, Task.REGRESSION, train={"bag": networks})
+        frame = rows_of(Task.REGRESSION).with_columns(y=pl.col("y").round(0) + offset)
+        frame.write_csv(paths.data / "rows.csv")
+        write_table(config, paths)
+        for stage in (split, normalize, train, evaluate, export):
+            stage.run(config, paths)
+        y = load_part(paths, Part.TEST)
+        assert np.array_equal(y.y, frame["y"].to_numpy()[y.rows])
+        predictions = pl.read_parquet(next(paths.root.rglob("predictions.parquet")))
+        tables.append(predictions.with_columns(pl.col("actual", "predicted") - offset))
+    near, far = tables
+    assert np.allclose(near["actual"], far["actual"], atol=1e-6)
+    assert np.allclose(near["predicted"], far["predicted"], atol=0.01)

@@ -168,7 +168,7 @@ def contract(
         "inputs": {tensor.name: _input(tensor) for tensor in spec},
         "output": {
             "name": PREDICTION,
-            "dtype": "float32",
+            "dtype": "float32" if spec.task.has_classes else "float64",
             "shape": [ROWS, spec.target.n_predicted],
             "meaning": TASK_WORDS[spec.task].prediction,
         },

@@ -115,20 +115,26 @@ TARGET_TRANSFORMS: dict[str, Callable[[DoubleArray], dict[str, Any]]] = {
 
 
 class InverseTarget(nn.Module):
-    """`TargetTransform.inverse` in torch: any shape to the same shape."""
+    """`TargetTransform.inverse` in torch: any shape to the same shape, float64. A target far from
+    zero has its differences in digits that float32 does not hold."""
 
+    mean: Tensor
+    scale: Tensor
+    low: Tensor
     grid: Tensor
     normal: Tensor
 
     def __init__(self, transform: TargetTransform) -> None:
         super().__init__()
         self.kind = transform.kind
-        self.mean, self.scale, self.low = transform.mean_, transform.scale_, transform.low_
-        self.register_buffer("grid", torch.tensor(transform.grid_, dtype=torch.float32))
-        self.register_buffer("normal", torch.tensor(transform.normal_, dtype=torch.float32))
+        for name in ("mean", "scale", "low"):  # as numbers they would be float32 in an ONNX graph
+            value = torch.tensor(getattr(transform, f"{name}_"), dtype=torch.float64)
+            self.register_buffer(name, value, persistent=False)
+        self.register_buffer("grid", torch.tensor(transform.grid_, dtype=torch.float64))
+        self.register_buffer("normal", torch.tensor(transform.normal_, dtype=torch.float64))
 
     def forward(self, z: Tensor) -> Tensor:
-        values = z * self.scale + self.mean
+        values = z.double() * self.scale + self.mean
         if self.kind == "log":
             return torch.expm1(values.clamp(0.0, 80.0)) + self.low
         if self.kind == "quantile":

@@ -41,7 +41,7 @@ class PlainRows:
     cat: IntArray
     text: ObjectArray
     pixels: FloatArray
-    y: IntArray | FloatArray
+    y: IntArray | DoubleArray
     weight: FloatArray
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class PlainReader:
                 kept = counts["value"].head(MOST_VALUES)
                 self._values[column.name] = pl.Enum(kept)
 
-    def read(self, frame: pl.DataFrame, y: IntArray | FloatArray, weight: FloatArray) -> PlainRows:
+    def read(self, frame: pl.DataFrame, y: IntArray | DoubleArray, weight: FloatArray) -> PlainRows:
         """The rows of a frame with their targets and weights, (n,) each."""
         parts = [np.empty((len(frame), 0))]
         parts += [_floats(frame[name])[:, None] for name in self._numbers]
@@ -145,7 +145,7 @@ class PlainReader:
         )
 
     def read_batches(
-        self, frame: pl.LazyFrame, y: IntArray | FloatArray, weight: FloatArray
+        self, frame: pl.LazyFrame, y: IntArray | DoubleArray, weight: FloatArray
     ) -> Iterator[PlainRows]:
         """As `read`, in batches of bounded size."""
         start = 0

@@ -10,7 +10,6 @@ import polars as pl
 from plumbline.cells import typed, unreadable
 from plumbline.errors import DataError
 from plumbline.kinds import (
-    Y_DTYPES,
     ColumnType,
     DoubleArray,
     FloatArray,
@@ -121,8 +120,8 @@ def code_expression(state: CategoryState) -> pl.Expr:
     return (column.to_physical().cast(pl.Int64) + 1).fill_null(0)
 
 
-def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray | FloatArray:
-    """Class numbers int64, or values float32.
+def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray | DoubleArray:
+    """Class numbers int64, or values float64: of 1,700,000,003 float32 leaves 1,700,000,000.
 
     Raises:
         DataError: a missing or unknown target; names the first row.
@@ -138,7 +137,7 @@ def read_targets(values: pl.Series, schema: Schema, rows: IntArray) -> IntArray 
             got=values[int(bad[0])],
             hint="fix or remove the rows without a usable target",
         )
-    return y.astype(Y_DTYPES[kind])
+    return y if kind is TargetKind.NUMBERS else y.astype(np.int64)
 
 
 def _class_numbers(values: pl.Series, schema: Schema) -> pl.Series:

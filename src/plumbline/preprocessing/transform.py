@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plumbline.config.data import NormalizeConfig
 from plumbline.errors import DataError
 from plumbline.examples import Examples, InputSpec, TargetSpec
-from plumbline.kinds import BoolArray, ColumnType, FloatArray, IntArray, Role
+from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Role
 from plumbline.preprocessing.columns import check_columns
 from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.frames import named
@@ -200,7 +200,7 @@ class TableTransformer:
         for preparer in self.preparers_.values():
             inputs |= preparer.apply(batch, rows, positions)
         target, weight = self.schema.target, self.schema.one(Role.WEIGHT)
-        y: IntArray | FloatArray = np.empty(0, dtype=np.float32)
+        y: IntArray | DoubleArray = np.empty(0)
         if target in batch.columns:
             y = read_targets(batch[target], self.schema, rows)
         weights = np.ones(len(rows), dtype=np.float32)

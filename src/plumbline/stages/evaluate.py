@@ -24,7 +24,7 @@ from plumbline.export.weights_file import without_weights
 from plumbline.files import write_json
 from plumbline.inference.decision import Decision
 from plumbline.inference.onnx_predictor import OnnxPredictor
-from plumbline.kinds import DoubleArray, FloatArray, IntArray, Part
+from plumbline.kinds import DoubleArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
 from plumbline.stages.inputs import (
@@ -148,7 +148,7 @@ class RawPredictions:
 
     parts: Mapping[Part, Examples]
     raw: Mapping[Part, DoubleArray]
-    y: IntArray | FloatArray
+    y: IntArray | DoubleArray
     held_out: DoubleArray
 
 

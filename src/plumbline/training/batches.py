@@ -14,7 +14,7 @@ from torch import Tensor
 from plumbline.config.model import TrainConfig
 from plumbline.errors import ParameterError
 from plumbline.examples import Examples
-from plumbline.kinds import Y_DTYPES, FloatArray, Task
+from plumbline.kinds import FloatArray, TargetKind, Task
 from plumbline.models.target import TargetTransform
 from plumbline.training.sources import UNLIMITED, BatchSource, open_source, resident
 
@@ -64,7 +64,8 @@ class Rows:
         """Examples on the device, or in their files where the tensors take more than
         `resident_bytes`."""
         y: NDArray[Any] = np.asarray(examples.y)
-        y = np.asarray(target.forward(y) if target else y, dtype=Y_DTYPES[task.spec.target])
+        dtype = np.int64 if task.spec.target is TargetKind.CLASSES else np.float32
+        y = np.asarray(target.forward(y) if target else y, dtype=dtype)
         weight = np.asarray(examples.weight, dtype=np.float32)
         if per_class is not None:
             weight = weight * per_class[y]

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples
-from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
+from plumbline.kinds import DoubleArray, IntArray, Task
 from plumbline.models import to_prediction
 from plumbline.models.parts import Parts
 from plumbline.models.target import TargetTransform
@@ -38,7 +38,7 @@ from plumbline.training.optim import add_l1, set_rate
 from plumbline.training.setup import Job, prepare
 from plumbline.training.sources import Batch
 
-Score = Callable[[IntArray | FloatArray, DoubleArray], float]
+Score = Callable[[IntArray | DoubleArray, DoubleArray], float]
 OnEpoch = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int, int, int], None]
 Context = contextlib.AbstractContextManager[object]
@@ -231,7 +231,8 @@ def evaluate_rows(
     for (a, b, n), batch in zip(chunks, inputs, strict=True):
         with _precision(config, world.device):
             output = model(**batch)  # (B, K, C)
-        output = output.float()
+        # a bag gives values in the target's units, in float64
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
         predictions.append(world.gather(to_prediction(output, task), n))
         losses.append(world.gather(loss(output, rows.y[a:b], config), n))
     return torch.cat(predictions), torch.cat(losses)

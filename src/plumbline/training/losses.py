@@ -16,7 +16,7 @@ from torch import Tensor
 
 from plumbline.config.model import TrainConfig
 from plumbline.errors import ParameterError, choose
-from plumbline.kinds import FloatArray, IntArray, Task
+from plumbline.kinds import DoubleArray, FloatArray, IntArray, Task
 
 Loss = Callable[[Tensor, Tensor, TrainConfig], Tensor]
 
@@ -103,7 +103,7 @@ def loss_name(config: TrainConfig, task: Task) -> str:
 
 
 def class_weights(
-    config: TrainConfig, task: Task, y: IntArray | FloatArray, n_classes: int
+    config: TrainConfig, task: Task, y: IntArray | DoubleArray, n_classes: int
 ) -> FloatArray | None:
     """What the rows of each class count in the loss, (C,), or None where all count the same.
 
@@ -140,8 +140,8 @@ def class_weights(
 def fit_weights(
     config: TrainConfig,
     task: Task,
-    y: IntArray | FloatArray,
-    fitted: IntArray | FloatArray,
+    y: IntArray | DoubleArray,
+    fitted: IntArray | DoubleArray,
     n_classes: int,
 ) -> FloatArray | None:
     """What a training row of each class counted for in a fit, (C,), or None where all counted the
