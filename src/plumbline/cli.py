@@ -115,6 +115,9 @@ def _guard(arguments: argparse.Namespace) -> Outcome:
         return _refused(name, error)
     except KeyboardInterrupt:
         return Outcome(stage=name, code=130, message="interrupted; previous outputs are intact")
+    except SystemExit as error:  # SIGTERM, where a command ends what it has started
+        code = error.code if isinstance(error.code, int) else 1
+        return Outcome(stage=name, code=code, message="ended; previous outputs are intact")
     except BrokenPipeError:  # whoever read the output (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Outcome(stage=name, code=0)

@@ -62,6 +62,8 @@ def test_results_and_where_to_look(
         (GateError("Leak.", report="reports/leakage.json"), 3),
         (OSError(errno.ENOSPC, "No space left on device", "a.npy"), 2),
         (RuntimeError("could not write: No space left on device (os error 28)"), 2),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(143), 143),  # SIGTERM, in a command that ends what it has started
     ],
 )
 def test_errors_are_one_message_and_a_code(

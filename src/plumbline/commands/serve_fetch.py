@@ -34,7 +34,7 @@ def fetch(address: str, root: Path, folder: Path) -> dict[str, str]:
     store = existing_store(root)
     version = version_named(store, address, where="--model")
     own = folder / f"{version.number}-{version.run_id[:12]}"
-    if not _is_whole(own):
+    if not is_whole(own):
         source = files_of(store, version)
         if source is None:
             raise DataError(
@@ -48,22 +48,23 @@ def fetch(address: str, root: Path, folder: Path) -> dict[str, str]:
                     shutil.copytree(source / name, temporary / name)
                 elif (source / name).exists():
                     shutil.copy(source / name, temporary)
-            write_json(temporary / HASHES, _hashes(temporary))
+            write_json(temporary / HASHES, hashes(temporary))
     own.touch()
     for old in sorted(folder.glob("[0-9]*-*"), key=lambda one: -one.stat().st_mtime)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return {"version": f"{version.model}/{version.number}", "folder": str(own)}
 
 
-def _is_whole(copy: Path) -> bool:
+def is_whole(copy: Path) -> bool:
     """Whether a copy is as it was made."""
     try:
-        return bool(read_json(copy / HASHES) == _hashes(copy))
+        return bool(read_json(copy / HASHES) == hashes(copy))
     except (OSError, ValueError):
         return False
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a copy, but of the list of them."""
     files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != HASHES)
     return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 

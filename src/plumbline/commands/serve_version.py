@@ -16,6 +16,7 @@ from typing import Any
 from plumbline.commands.predict_model import named_address
 from plumbline.commands.serve_alias import named_by_server
 from plumbline.commands.serve_copies import KeptCopies
+from plumbline.commands.serve_fetch import is_whole
 from plumbline.config import Paths
 from plumbline.errors import DataError, StorageError, UserError
 from plumbline.serving.holder import Fetched, Holder
@@ -72,7 +73,7 @@ class RegisteredSource:
         except StorageError as error:
             return self._in_place(load, error)
         try:
-            holder = load(fetched, None, None)
+            holder = _loaded(load, fetched)
         except DataError as error:
             return self._again(fetched, error, load)
         self.keep(fetched)
@@ -93,7 +94,7 @@ class RegisteredSource:
         except UserError as refusal:
             return self._in_place(load, refusal, wanted, damaged)
         try:
-            holder = load(fetched, None, None)
+            holder = _loaded(load, fetched)
         except DataError as second:
             return self._in_place(load, second, wanted)
         self.keep(fetched)
@@ -118,7 +119,7 @@ class RegisteredSource:
             start = "started from the last version that was fetched"
             note = f"{copy.version} answers in place of {wanted}" if wanted else start
             try:
-                holder = load(copy, f"{note}: {why}", wanted)
+                holder = _loaded(load, copy, f"{note}: {why}", wanted)
             except DataError as damage:
                 wanted, damaged = wanted or copy.version, [*damaged, _damage(copy, damage)]
                 continue
@@ -218,6 +219,16 @@ def serve_address(model: str | None, paths: Paths) -> str:
         ParameterError: nothing is named, or there is neither registry nor copy.
     """
     return named_address(model, paths, may_be_away=(paths.state / COPIES).is_dir())
+
+
+def _loaded(
+    load: Load, copy: Fetched, note: str | None = None, wanted: str | None = None
+) -> Holder:
+    """A version, of a copy whose every file is as it was fetched: another digit in one of them is
+    another answer."""
+    if not is_whole(copy.folder):
+        raise DataError("its files are not those that were fetched")
+    return load(copy, note, wanted)
 
 
 def _damage(copy: Fetched, error: DataError) -> str:

@@ -39,8 +39,14 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegisteredSource:
 
 def copy_of(source: RegisteredSource, version: str) -> Fetched:
     folder = source._folder / version.replace("/", "-")
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        copied(folder)
     return Fetched(folder=folder, version=version)
+
+
+def copied(folder: Path) -> None:
+    write_json(folder / serve_fetch.HASHES, serve_fetch.hashes(folder))
 
 
 def keep(source: RegisteredSource, *versions: str) -> None:
@@ -96,7 +102,7 @@ class Loaded:
 
 
 class Loading:
-    """Loads copies, but for those of versions that do not answer and those that are damaged."""
+    """Loads copies, but for those of versions that do not answer."""
 
     def __init__(self, *silent: str) -> None:
         self._silent = silent
@@ -106,8 +112,6 @@ class Loading:
         self.tried.append(copy.version)
         if copy.version in self._silent:
             raise DataError("does not answer")
-        if (copy.folder / DAMAGE).exists():
-            raise DataError("is not the graph that was exported")
         return Loaded(copy.version, note, in_place_of)
 
 
@@ -200,7 +204,7 @@ def test_where_every_copy_is_damaged_and_the_registry_is_away_all_is_named(
     damage(source, "toy/1", "toy/2")
     away(source, monkeypatch)
     words = (
-        r"copy of toy/2 is damaged \(is not the graph .* copy of toy/1 .* not be fetched again: "
+        r"copy of toy/2 is damaged \(its files are not .* copy of toy/1 .* not be fetched again: "
         r".*no version within"
     )
     with pytest.raises(StorageError, match=words):
@@ -246,13 +250,13 @@ def test_a_copy_is_as_it_was_made_or_is_made_again(tmp_path: Path) -> None:
     (copy / "model.onnx").write_bytes(b"graph")
     inside = copy / "extra_files" / "decision.json"
     inside.write_bytes(b"{}")
-    assert not serve_fetch._is_whole(copy)  # that of an older program
-    write_json(copy / serve_fetch.HASHES, serve_fetch._hashes(copy))
-    assert serve_fetch._is_whole(copy)
+    assert not serve_fetch.is_whole(copy)  # that of an older program
+    write_json(copy / serve_fetch.HASHES, serve_fetch.hashes(copy))
+    assert serve_fetch.is_whole(copy)
     inside.write_bytes(b"[]")
-    assert not serve_fetch._is_whole(copy)
+    assert not serve_fetch.is_whole(copy)
     inside.unlink()
-    assert not serve_fetch._is_whole(copy) and not serve_fetch._is_whole(tmp_path / "none")
+    assert not serve_fetch.is_whole(copy) and not serve_fetch.is_whole(tmp_path / "none")
 
 
 def test_a_note_of_an_older_program_is_understood(source: RegisteredSource) -> None:
@@ -262,8 +266,9 @@ def test_a_note_of_an_older_program_is_understood(source: RegisteredSource) -> N
     assert kept(source) == ["toy/1"] and source._copies.state == [1, 2]
 
 
+@pytest.mark.parametrize("damaged", ["model.onnx", "extra_files/preprocessor.json"])
 def test_a_damaged_file_and_a_registry_that_hangs_until_it_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damaged: str
 ) -> None:
     """The files, the service's holder, and a server that takes the request and never answers."""
     made = {f"toy/{n}": Version(tmp_path / n, Task.REGRESSION, only="price").folder for n in "12"}
@@ -276,9 +281,12 @@ def test_a_damaged_file_and_a_registry_that_hangs_until_it_is_back(
         for version, folder in made.items():
             place = source._folder / version[-1]
             shutil.copytree(folder, place)
+            copied(place)
             source.keep(Fetched(folder=place, version=version))
-        graph = source._folder / "2" / "model.onnx"
-        graph.write_bytes(graph.read_bytes()[:-100])
+        file = source._folder / "2" / damaged
+        content = file.read_bytes()
+        digit = next(i for i, byte in enumerate(content) if byte == ord("1"))
+        file.write_bytes(content[:digit] + b"7" + content[digit + 1 :])
         measures = Measures()
 
         def load(fetched: Fetched, note: str | None, in_place_of: str | None) -> Holder:
