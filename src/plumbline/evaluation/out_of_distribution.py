@@ -35,6 +35,7 @@ LEAST_VARIANCE = 1e-4  # of a direction, as a share of the largest
 ROUNDING = 1e-4  # of a feature, in units of their size; float32 has 1e-7
 LEAST_UNIT = 1e-3  # standard deviations
 UNIT_SHARE = 0.99  # of training rows keep a distance of 1
+MARGIN = 1e-5  # of a threshold, relative: above what rounding makes of a score
 AUTO = "neighbors"
 MOST_CHARACTERS = 80  # of a cell that is shown
 
@@ -157,11 +158,19 @@ def _values(train: pl.LazyFrame, name: str) -> tuple[tuple[str, ...], int]:
 
 
 def find_threshold(scores: DoubleArray, share: float) -> float | None:
-    """The score that at most `share` of validation rows (n,) are above; None without rows."""
+    """The score that at most `share` of validation rows (n,) are above; None without rows.
+
+    It is half-way to the next larger score, and no row's own: a row that is scored again by
+    another runtime, whose rounding differs, keeps its flag.
+    """
     if len(scores) == 0:
         return None
-    above = int(share * len(scores))
-    return float(np.sort(scores)[len(scores) - 1 - above])
+    ordered = np.sort(scores)[len(scores) - 1 - int(share * len(scores)) :]
+    margin = MARGIN * max(abs(float(ordered[0])), LEAST_UNIT)
+    gaps = np.flatnonzero(np.diff(ordered) > 2 * margin)  # nearer ones are the same, rounded
+    if not len(gaps):
+        return float(ordered[-1]) + margin
+    return float(ordered[gaps[0] : gaps[0] + 2].mean())
 
 
 def separation(scores: DoubleArray, others: DoubleArray) -> float | None:

@@ -16,7 +16,7 @@ from plumbline.evaluation.out_of_distribution import (
     separation,
 )
 from plumbline.inference.column_ranges import MOST_EXCESS, MOST_VALUES
-from plumbline.kinds import ColumnType
+from plumbline.kinds import ColumnType, DoubleArray
 from plumbline.tables import Column
 
 DAY = dt.datetime(2024, 1, 1)
@@ -110,6 +110,25 @@ def test_at_most_the_share_of_validation_rows_is_above(rows: int, share: float, 
     threshold = find_threshold(scores, share)
     assert threshold is not None and (scores > threshold).sum() == above
     assert find_threshold(np.zeros(0), share) is None
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.random.default_rng(0).normal(size=200) + 3,
+        np.zeros(20),
+        np.repeat([1.0, 2.0], [10, 190]),
+        np.repeat([1.0, 1.0 + 1e-7, 2.0], [98, 1, 1]),
+        np.array([0.5]),
+    ],
+)
+def test_no_flag_hangs_on_the_rounding_of_a_score(scores: DoubleArray) -> None:
+    threshold = find_threshold(scores, 0.02)
+    assert threshold is not None
+    flags = scores > threshold
+    assert flags.mean() <= 0.02
+    for change in (1 - 1e-6, 1 + 1e-6):
+        np.testing.assert_array_equal(scores * change > threshold, flags)
 
 
 def test_separation_is_the_share_of_pairs_in_order() -> None:
