@@ -99,8 +99,8 @@ class GateError(PlumblineError):
 
 
 def shorten(value: object, limit: int = 120) -> str:
-    """`repr` of a value in at most `limit` characters, control characters escaped."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    """`repr` of a value in at most `limit` characters, in one line, control characters escaped."""
+    text = repr(value) if isinstance(value, str) else " ".join(str(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

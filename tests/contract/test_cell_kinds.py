@@ -346,6 +346,16 @@ def test_a_refusal_says_what_was_wanted_what_came_and_the_fix(
         assert all(word in message for word in (f"column '{name}'", *words)), message
 
 
+def test_a_row_that_lacks_a_column_is_refused_by_program_and_server(
+    version: Version, served: Served
+) -> None:
+    rows = [TEXTS, {name: cell for name, cell in TEXTS.items() if name != "number"}]
+    with pytest.raises(MlflowException, match="column 'number', row 1: no such column"):
+        RowModel(version.predictor).predict(rows)
+    with pytest.raises(Refused, match="row 1, column 'number': no such column"):
+        served.parse(rows)
+
+
 def test_a_file_of_another_type_stops_before_a_row_is_predicted(
     version: Version, tmp_path: Path
 ) -> None:

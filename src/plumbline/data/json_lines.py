@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from plumbline.cell_kinds import is_unicode
 from plumbline.data.dialect import Row
 from plumbline.data.find_table import TableShape
 from plumbline.data.lines import find_encoding, open_lines
@@ -17,6 +19,8 @@ from plumbline.errors import DataError
 
 ROWS = '{"column": value, …} in every line, or an array of such objects'
 PANDAS = "write it by rows; in pandas: frame.to_json(FILE, orient='records', lines=True)"
+
+ESCAPED_HALF = re.compile(r"(?i)\\ud[89a-f]")  # also half of a whole pair
 
 
 def open_json(
@@ -90,7 +94,7 @@ def _object(path: Path, line: int, item: Any) -> dict[str, Any]:
 
 def _parse(path: Path, line: int, text: str) -> Any:
     try:
-        return json.loads(text, parse_float=Native, parse_int=Native, object_pairs_hook=_once)
+        item = json.loads(text, parse_float=Native, parse_int=Native, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"line {line} is no JSON: {error}",
@@ -99,6 +103,23 @@ def _parse(path: Path, line: int, text: str) -> Any:
             got=text.strip()[:80],
             hint="the file may be cut there",
         ) from None
+    if ESCAPED_HALF.search(text):
+        for number, one in enumerate(item if isinstance(item, list) else [item], start=line):
+            _refuse_halves(path, number, one)
+    return item
+
+
+def _refuse_halves(path: Path, line: int, item: Any) -> None:
+    for name, value in item.items() if isinstance(item, dict) else ():
+        for text in (name, value):
+            if isinstance(text, str) and not is_unicode(text):
+                raise DataError(
+                    f"line {line} holds half of a surrogate pair, which is no character",
+                    file=path.name,
+                    where=f"column '{name.encode(errors='backslashreplace').decode()}'",
+                    got=text,
+                    hint="leave it out: a text was cut inside of a character",
+                )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

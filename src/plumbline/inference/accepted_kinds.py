@@ -151,6 +151,8 @@ class AcceptedKinds:
             return
         value, row, kind = first[name][0], int(first[ROW][0]), kind_of_dtype(dtype)
         assert kind is not None
+        if isinstance(value, pl.Series):
+            value = value.head(EXAMPLES).to_list()
         if kind in self._kinds[name]:
             raise self._lost_digits(column, value, row)
         raise self._refused(column, kind, value, f"cells of type {dtype}", row)

@@ -8,7 +8,7 @@ import contextlib
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from plumbline.cell_kinds import is_unicode
 from plumbline.cells import describe
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
@@ -31,13 +32,26 @@ BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8", b"II*\0", b"
 SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # MLflow's server sets it
 
 
-def given_rows(data: Any, schema: Schema, accepted: AcceptedKinds) -> pl.DataFrame:
+PIXELS = "encode it: PIL's Image.fromarray(pixels).save(buffer, 'PNG'), then buffer.getvalue()"
+HINTS = {  # by the name of a type that is nearly a table
+    "LazyFrame": "collect it: .collect()",
+    "Table": "make a frame of it: .to_pandas()",
+    "RecordBatch": "make a frame of it: .to_pandas()",
+    "ndarray": "name its columns: pandas.DataFrame(data, columns=[…])",
+    "recarray": "make a frame of it: pandas.DataFrame.from_records(data)",
+}
+
+
+def given_rows(
+    data: Any, schema: Schema, accepted: AcceptedKinds, required: Collection[str] = ()
+) -> pl.DataFrame:
     """The rows that were given.
 
     Args:
         data: a frame of pandas or polars; a list of rows, column -> value; or column -> values.
         schema: of the model; its images may be paths.
         accepted: the kinds of values that its columns take.
+        required: names of columns that each row of a list must have if one of them has.
 
     Raises:
         DataError: it is no table, has a value of a wrong type in a column of several, or names a
@@ -45,16 +59,36 @@ def given_rows(data: Any, schema: Schema, accepted: AcceptedKinds) -> pl.DataFra
     """
     known = {column.name: column for column in schema.columns}
     columns = []
-    for name, values in _columns(data).items():
+    for name, values in _columns(data, required).items():
         column = known.get(str(name), Column(name=str(name), type=ColumnType.TEXT))
         is_image = column.type is ColumnType.IMAGE
-        columns.append(
-            _images(column.name, values) if is_image else _series(column, values, accepted)
-        )
+        try:
+            columns.append(
+                _images(column.name, values) if is_image else _series(column, values, accepted)
+            )
+        except UnicodeEncodeError:
+            raise _no_text(column.name, values) from None
     return pl.DataFrame(columns)
 
 
-def _columns(data: Any) -> Mapping[Any, Any]:
+def _no_text(name: str, values: Any) -> DataError:
+    """Why a column is refused that has something in it that UTF-8 cannot hold."""
+    where, got = f"column '{name.encode(errors='backslashreplace').decode()}'", name
+    if is_unicode(name):
+        for row, cell in enumerate(_cells(values)):
+            if isinstance(cell, str) and not is_unicode(cell):
+                where, got = f"{where}, row {row}", cell
+                break
+    return DataError(
+        "holds half of a surrogate pair, which is no character",
+        where=where,
+        got=got,
+        hint="leave it out; text that was decoded with errors='surrogateescape' is of another "
+        "encoding",
+    )
+
+
+def _columns(data: Any, required: Collection[str]) -> Mapping[Any, Any]:
     if isinstance(data, pl.DataFrame):
         return data.to_dict()
     if isinstance(data, pd.DataFrame):
@@ -69,14 +103,34 @@ def _columns(data: Any) -> Mapping[Any, Any]:
             lengths = ", ".join(f"'{name}': {len(v)}" for name, v in values.items())
             raise DataError("columns have different lengths", got=lengths)
         return values
-    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
-        names = dict.fromkeys(name for row in data for name in row)
-        return {name: [row.get(name) for row in data] for name in names}
+    if isinstance(data, Sequence) and (not data or any(isinstance(r, Mapping) for r in data)):
+        return _columns_of_list(data, required)
     raise DataError(
         "no rows that can be read",
         wanted="a frame of pandas or polars, a list of rows (column: value), or column: values",
         got=type(data).__name__,
+        hint=HINTS.get(type(data).__name__),
     )
+
+
+def _columns_of_list(rows: Sequence[Any], required: Collection[str]) -> Mapping[Any, Any]:
+    names: dict[Any, None] = {}
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise DataError(
+                "is no row", where=f"row {number}", wanted="column: value", got=type(row).__name__
+            )
+        names |= dict.fromkeys(row)
+    for name in names:
+        lacking = [i for i, row in enumerate(rows) if name not in row] if name in required else []
+        if lacking:
+            more = f", nor in {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise DataError(
+                f"no such column in the row{more}",
+                where=f"column '{name}', row {lacking[0]}",
+                hint="add it, with None where nothing is known",
+            )
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _series(column: Column, values: Any, accepted: AcceptedKinds) -> pl.Series:
@@ -161,7 +215,7 @@ def _images(name: str, values: Any) -> pl.Series:
 def _image(cell: Any, where: str) -> bytes | None:
     if isinstance(cell, Mapping) and "bytes" in cell:  # as Parquet files hold them
         cell = cell["bytes"] if cell["bytes"] is not None else cell.get("path")
-    if cell is None or cell == "":
+    if cell is None or (isinstance(cell, str) and not cell):
         return None
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)
@@ -171,6 +225,7 @@ def _image(cell: Any, where: str) -> bytes | None:
             where=where,
             wanted="the bytes of an image, or the path of a file",
             got=type(cell).__name__,
+            hint=PIXELS if hasattr(cell, "__array_interface__") else None,
         )
     return _decoded(str(cell)) or _read(Path(cell), where)
 

@@ -41,10 +41,12 @@ class RowModel:
             MlflowException: a column is missing or unknown, or holds a value of another type.
         """
         try:
-            rows = given_rows(data, self._predictor.schema, self._predictor.accepted)
+            predictor = self._predictor
+            required = {column.name for column in predictor.columns} - predictor.optional
+            rows = given_rows(data, predictor.schema, predictor.accepted, required)
             if not rows.width and not len(data):
                 raise DataError("there are no rows", wanted="a row or more, with their columns")
-            predicted = self._predictor.predict(rows, extra=_extra(params or {}))
+            predicted = predictor.predict(rows, extra=_extra(params or {}))
         except UserError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
         columns = {column.name: column.to_list() for column in predicted.iter_columns()}

@@ -133,6 +133,8 @@ def test_json_keeps_every_digit(tmp_path: Path) -> None:
         ('{"a": 1}\n{"a": ', r"line 2 is no JSON.*cut"),
         ('{"a": 1, "a": 2}\n', "twice"),
         ("{}\n", "no object with a key"),
+        ('{"a": "\\ud83c\\udfaf"}\n{"a": "\\uD800"}\n', r"column 'a': line 2 .*surrogate"),
+        ('[{"a": 1}, {"\\udcff": 1}]', r"column '\\udcff': line 2 .*surrogate"),
     ],
 )
 def test_json_that_is_no_table(tmp_path: Path, text: str, words: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -138,6 +139,15 @@ def test_an_image_may_be_the_path_of_a_file_but_not_in_a_server(
     [
         ("x", "no rows that can be read"),
         ([1, 2], "no rows that can be read"),
+        ([{"n": 1.5}, None], r"row 1: is no row .*got 'NoneType'"),
+        ([{"n": 1.5}, [1, 2]], r"row 1: is no row .*got 'list'"),
+        (pl.LazyFrame({"n": [1.5]}), r"Collect it"),
+        (pa.table({"n": [1.5]}), r"\.to_pandas\(\)"),
+        (np.rec.fromrecords([(1.5,)], names="n"), r"from_records"),
+        ({"n": ["1", "\ud800"]}, r"column 'n', row 1: .*surrogate.*'\\ud800'"),
+        ([{"zip": "7", "x\udcff": 1}], r"column 'x\\udcff': .*surrogate"),
+        (pd.DataFrame({"zip": pd.Series(["\ud800"], dtype=object)}), r"column 'zip', row 0: "),
+        ({"photo": [np.zeros((8, 8), np.uint8)]}, r"'photo', row 0: .*got 'ndarray'.*fromarray"),
         ({"n": [1, 2], "k": [1]}, "'n': 2, 'k': 1"),
         ({"price": [1.234, "1,5"]}, "column 'price': has values of several types"),
         ({"n": [1.5, True]}, "column 'n', row 1: holds true or false"),
@@ -146,5 +156,23 @@ def test_an_image_may_be_the_path_of_a_file_but_not_in_a_server(
     ],
 )
 def test_what_is_no_table_is_refused(data: Any, message: str) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         given_rows(data, SCHEMA, ACCEPTED)
+    str(caught.value).encode()  # can be printed
+
+
+def test_a_row_of_a_list_must_have_what_the_others_have() -> None:
+    rows = [{"n": 1.5, "zip": "7"}, {"zip": "7"}, {"n": None}, {"zip": "8"}]
+    with pytest.raises(DataError, match=r"column 'n', row 1: no such .* row, nor in 1 more"):
+        given_rows(rows, SCHEMA, ACCEPTED, {"n"})
+    assert given_rows(rows, SCHEMA, ACCEPTED)["n"].to_list() == [1.5, None, None, None]
+
+
+@pytest.mark.parametrize("cell", [[1, 2], np.arange(3)])
+def test_a_list_in_a_cell_is_shown_in_one_line(cell: Any) -> None:
+    for cells in ([cell, cell], ["7", cell]):
+        with pytest.raises(
+            DataError, match=r"column 'zip', row \d: holds (a list|cells of type)"
+        ) as caught:
+            ACCEPTED.check(given_rows({"zip": cells}, SCHEMA, ACCEPTED), "zip", pl.List(pl.Int64()))
+        assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
