@@ -23,6 +23,7 @@ from plumbline.store.tracking import Store, storage
 LAST = "evaluate"  # the stage that ends a rebuild: it writes the metrics
 MACHINE = ("processor", "device", "threads")
 SHOWN = 8
+OWN, BEFORE, UNRELATED = range(3)  # ranks of causes by what a stage depends on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +93,12 @@ def compare(before: Recorded, after: Recorded, data: list[str]) -> RebuildCompar
     same = {name: before.lineage.get(name) == after.lineage.get(name) for name in names}
     if "metrics" not in before.lineage:  # registered before its hash was kept
         same["metrics"] = not _other_metrics(before, after)
+    stage = _first_other(before, after)
     return RebuildComparison(
         same=same,
         metrics=_other_metrics(before, after),
-        stage=_first_other(before, after),
-        causes=_causes(before, after, data),
+        stage=stage,
+        causes=_causes(before, after, data, stage),
     )
 
 
@@ -119,24 +121,53 @@ def _first_other(before: Recorded, after: Recorded) -> str | None:
     return None
 
 
-def _causes(before: Recorded, after: Recorded, data: list[str]) -> list[str]:
-    causes = [f"parameter {text}" for text in other_parameters(before.stages, after.stages)]
+def _causes(before: Recorded, after: Recorded, data: list[str], stage: str | None) -> list[str]:
+    """What differs, in words; first what the stage whose outputs differ first depends on itself,
+    then by way of the stages before it."""
+    ranks = _ranks(after.stages, stage)
+    causes = [
+        (f"parameter {text}", ranks.get(text.partition(":")[0], UNRELATED))
+        for text in other_parameters(before.stages, after.stages)
+    ]
     inputs = dict(_inputs(before.stages))
     others = [path for path, md5 in _inputs(after.stages) if inputs.get(path, md5) != md5]
     if data or "data" in others:
-        causes.append(f"data: {_some(data)}" if data else "data")
-    causes += [f"file {path}" for path in others if path not in ("data",) and not _is_code(path)]
+        causes.append((f"data: {_some(data)}" if data else "data", ranks.get("data", UNRELATED)))
+    causes += [
+        (f"file {path}", ranks.get(path, UNRELATED))
+        for path in others
+        if path not in ("data",) and not _is_code(path)
+    ]
     code = [path for path in others if _is_code(path)]
-    causes += [f"code: {_some(code)}"] if code else []
+    if code:
+        causes.append((f"code: {_some(code)}", min(ranks.get(path, UNRELATED) for path in code)))
     start = before.lineage.get("start"), after.lineage.get("start")
     if None not in start and start[0] != start[1]:
-        causes.append(f"the network that the fit started from: {start[0]} → {start[1]}")
-    causes += [f"library {text}" for text in _other_libraries(before, after)]
+        own = ranks.get("model.start_from", UNRELATED)
+        causes.append((f"the network that the fit started from: {start[0]} → {start[1]}", own))
+    causes += [(f"library {text}", BEFORE) for text in _other_libraries(before, after)]
     for name in MACHINE:
         old, new = before.lineage.get(name), after.lineage.get(name)
         if old is not None and old != new:
-            causes.append(f"{name} {old} → {new}")
-    return causes
+            causes.append((f"{name} {old} → {new}", BEFORE))
+    return [text for text, _ in sorted(causes, key=lambda cause: cause[1])]
+
+
+def _ranks(stages: Mapping[str, Any], stage: str | None) -> dict[str, int]:
+    """How near a parameter or file is to a stage, for those that it depends on."""
+    ranks: dict[str, int] = {}
+    left = [] if stage is None else [stage]
+    visited = set(left)
+    for name in left:  # which grows
+        rank = OWN if name == stage else BEFORE
+        given = stages[name].get("params", {}).get("params.yaml", {})
+        deps = _hashes(stages[name], "deps")
+        for key in [*(key for key, _ in flatten(given)), *deps]:
+            ranks.setdefault(key, rank)
+        makers = [n for n, one in stages.items() if deps.keys() & _hashes(one, "outs").keys()]
+        left += [maker for maker in makers if maker not in visited]
+        visited.update(makers)
+    return ranks
 
 
 def other_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
