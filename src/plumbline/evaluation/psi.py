@@ -2,7 +2,8 @@
 
 psi = Σ (a - b) · ln(a / b) over bins, with a and b the shares of the two samples in each bin; below
 0.1 little, above 0.25 much has moved (Siddiqi, Credit Risk Scorecards, 2006). Bins are deciles of
-the first sample, or values.
+the first sample, or the most frequent values; the others are one bin together. Of a thousand
+postal codes each sample has others, and each would count as one that came or went.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from plumbline.kinds import DoubleArray, IntArray
 
 BINS = 10
 FLOOR = 1e-4  # share of an empty bin
+VALUES = 20  # bins of a column of values
+RARE, FEW = 0.01, 5  # share in either sample, rows of both, below which a value has no bin
 MUCH, LITTLE = 0.25, 0.1
 
 
@@ -38,6 +41,10 @@ def psi(before: pl.Series, after: pl.Series) -> float:
         size = int(codes.max()) + 1
         a = np.bincount(codes[: len(before)], minlength=size)
         b = np.bincount(codes[len(before) :], minlength=size)
+        share = np.maximum(a / a.sum(), b / b.sum())
+        rare = (share < RARE) | (a + b < FEW)
+        rare[np.argsort(-share, kind="stable")[VALUES:]] = True
+        a, b = (np.append(counts[~rare], counts[rare].sum()) for counts in (a, b))
     p = np.maximum(a / a.sum(), FLOOR)
     q = np.maximum(b / b.sum(), FLOOR)
     return float(((p - q) * np.log(p / q)).sum())
