@@ -114,7 +114,13 @@ def _with_images(
     base = source if source.is_dir() else source.parent
     raw = scan(table.path, table.form, shown=source.name)
     if images is None:
-        named = path_columns(raw, base, source.name)
+        named, absent = path_columns(raw, base, source.name)
+        notes = [
+            f"the cells of '{column}' end as the names of image files do, and none of the first is "
+            "in the folder of the data: read as text"
+            for column in absent
+        ]
+        table = replace(table, notes=[*table.notes, *notes])
     else:
         texts = [name for name, dtype in raw.collect_schema().items() if dtype == pl.String]
         named = [name for name in images if name in texts]

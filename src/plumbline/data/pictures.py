@@ -57,26 +57,28 @@ def refuse_other_bytes(raw: pl.LazyFrame, file: str) -> None:
             )
 
 
-def path_columns(raw: pl.LazyFrame, folder: Path, file: str) -> list[str]:
-    """The text columns whose cells name image files that are there."""
+def path_columns(raw: pl.LazyFrame, folder: Path, file: str) -> tuple[list[str], list[str]]:
+    """The text columns whose cells name image files: those whose files are there, and those of
+    which none of the first is."""
     texts = [name for name, dtype in raw.collect_schema().items() if dtype == pl.String]
     filled = [
         pl.col(name).filter(~pl.col(name).str.strip_chars().is_in(["", *MISSING])) for name in texts
     ]
     if not texts:
-        return []
+        return [], []
     with readable(file):
         shares = raw.select(cells.str.contains(NAMED).mean() for cells in filled).collect(
             engine="streaming"
         )
         named = [name for name in texts if (shares[name][0] or 0.0) >= MOST]
         if not named:
-            return []
+            return [], []
         tried = raw.select(
             pl.col(name).filter(pl.col(name).str.contains(NAMED)).head(TRIED).implode()
             for name in named
         ).collect(engine="streaming")
-    return [name for name in named if any(_is_file(folder, cell) for cell in tried[name][0])]
+    there = [name for name in named if any(_is_file(folder, cell) for cell in tried[name][0])]
+    return there, [name for name in named if name not in there]
 
 
 def _is_file(folder: Path, cell: str) -> bool:

@@ -16,11 +16,13 @@ import polars as pl
 from plumbline.kinds import ColumnType, Role
 from plumbline.leakage.codes import Knowledge, Target, encode, knowledge
 from plumbline.leakage.finding import Evidence, Finding
+from plumbline.leakage.near_texts import UNPARTED
 from plumbline.tables import ROW, Column
 
 UNIQUE = 0.95  # share of different values
 COLLISIONS = 12  # equal pairs that chance would give, at least, before their absence is told
-TOKEN = r"^\S{1,64}$"  # a text that names, and says nothing
+TOKEN = r"^\S{1,64}$"  # a text that names, and says nothing,
+SENTENCE = 4  # unless it has so many characters that are words without blanks between them
 KNOWN_WARNING, KNOWN_CRITICAL = 0.1, 0.5  # share of the target's uncertainty explained
 CLEAR = 5.0  # standard errors above what shuffled rows know
 LEAST = 50  # rows
@@ -90,7 +92,8 @@ def _names_rows(column: pl.Series, kind: ColumnType) -> bool:
     known = column.drop_nulls()
     if len(known) < LEAST or known.n_unique() < UNIQUE * len(known):
         return False
-    return int(known.str.contains(TOKEN).sum()) >= UNIQUE * len(known)
+    words = known.str.count_matches(f"[{UNPARTED}]")
+    return int((known.str.contains(TOKEN) & (words < SENTENCE)).sum()) >= UNIQUE * len(known)
 
 
 def _best(column: pl.Series, target: Target) -> tuple[str, float, float, int] | None:

@@ -71,7 +71,10 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cells", [["x.png"] * 4, ["i0.png", "b", "c", "d"], ["1", "2", "3", "4"]])
 def test_texts_that_name_no_file_stay_texts(tmp_path: Path, cells: list[str]) -> None:
     folder_of(tmp_path, {"i0.png": png(1)})
-    assert make_canonical(table_of(tmp_path, cells), tmp_path / "s").form.type == "csv"
+    table = make_canonical(table_of(tmp_path, cells), tmp_path / "s")
+    assert table.form.type == "csv"
+    words = [note for note in table.notes if "end as the names of image files do" in note]
+    assert len(words) == (cells[0] == "x.png")  # the wrong folder would be a model without images
 
 
 @pytest.mark.parametrize("how", ["link", "dots", "root"])

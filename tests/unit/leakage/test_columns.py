@@ -75,6 +75,16 @@ def test_what_is_no_identifier_or_knows_nothing_is_left_alone(column: Any) -> No
     assert profile("identifier", number=column) == []
 
 
+def test_a_sentence_without_blanks_names_no_row() -> None:
+    """Chinese, say, whose last character may well say what the rest does."""
+    rng = np.random.default_rng(4)
+    heads = ["".join(rng.choice(list("这个产品的质量和服务都让人觉得"), 9)) for _ in range(ROWS)]
+    texts = [head + ("差" if y == "ill" else "好") for head, y in zip(heads, Y, strict=True)]
+    assert profile("identifier", note=texts) == []
+    plates = [f"京{'AB'[y == 'ill']}{k:05d}" for k, y in enumerate(Y)]
+    assert profile("identifier", plate=plates)
+
+
 def test_numbers_drawn_at_random_do_not_number_rows() -> None:
     rng = np.random.default_rng(2)
     assert numbers_rows(pl.Series(rng.permutation(400)))
