@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from plumbline.cell_kinds import is_unicode
+from plumbline.cell_kinds import is_unicode, kind_of
 from plumbline.cells import describe
 from plumbline.errors import DataError
 from plumbline.images import ImageReader
 from plumbline.inference.accepted_kinds import AcceptedKinds
-from plumbline.kinds import ColumnType
+from plumbline.kinds import CellKind, ColumnType
 from plumbline.tables import CellFormat, Column, Schema
 
 BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)?([A-Za-z0-9+/\s]{16,}={0,2})\s*")
@@ -143,7 +143,12 @@ def _series(column: Column, values: Any, accepted: AcceptedKinds) -> pl.Series:
     cells = _cells(values)
     if column.type is ColumnType.DATE and "T" not in (column.format.date or ""):
         cells = _timestamps(cells)
-    types = {type(cell) for cell in cells if cell is not None}
+    samples = {type(cell): cell for cell in cells if cell is not None}
+    types = set(samples)
+    if any(kind_of(sample) is CellKind.OTHER for sample in samples.values()):
+        _refuse(name, cells, accepted)  # before polars, which cannot hold every list
+        if len(types) == 1:
+            return pl.Series(name, [None] * len(cells))  # the model does not read the column
     if types <= {int, float} and float in types:
         return pl.Series(name, cells, dtype=pl.Float64, strict=False)
     if types and types <= {dt.date, dt.datetime, pd.Timestamp}:
@@ -152,10 +157,7 @@ def _series(column: Column, values: Any, accepted: AcceptedKinds) -> pl.Series:
     if len(types) == 1 and str not in types:
         with contextlib.suppress(TypeError, OverflowError, pl.exceptions.PolarsError):
             return pl.Series(name, cells)  # else as text
-    for row, cell in enumerate(cells):
-        refusal = None if cell is None else accepted.refusal(name, cell, row)
-        if refusal is not None:
-            raise refusal
+    _refuse(name, cells, accepted)
     if types - {str} and replace(column.format, missing=None) != CellFormat():
         # a number as text would be read by the format of the file: 1.234 as 1234
         raise DataError(
@@ -166,6 +168,13 @@ def _series(column: Column, values: Any, accepted: AcceptedKinds) -> pl.Series:
         )
     texts = [v if isinstance(v, str | None) else accepted.spell(name, v) for v in cells]
     return pl.Series(name, texts, dtype=pl.String)
+
+
+def _refuse(name: str, cells: list[Any], accepted: AcceptedKinds) -> None:
+    for row, cell in enumerate(cells):
+        refusal = None if cell is None else accepted.refusal(name, cell, row)
+        if refusal is not None:
+            raise refusal
 
 
 def _cells(values: Any) -> list[Any]:

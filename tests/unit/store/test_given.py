@@ -168,11 +168,18 @@ def test_a_row_of_a_list_must_have_what_the_others_have() -> None:
     assert given_rows(rows, SCHEMA, ACCEPTED)["n"].to_list() == [1.5, None, None, None]
 
 
-@pytest.mark.parametrize("cell", [[1, 2], np.arange(3)])
+@pytest.mark.parametrize(
+    "cell", [[1, 2], ["\ud800"], np.arange(3), np.arange(3000).reshape(30, 100), {"a": 1}]
+)
 def test_a_list_in_a_cell_is_shown_in_one_line(cell: Any) -> None:
-    for cells in ([cell, cell], ["7", cell]):
-        with pytest.raises(
-            DataError, match=r"column 'zip', row \d: holds (a list|cells of type)"
-        ) as caught:
-            ACCEPTED.check(given_rows({"zip": cells}, SCHEMA, ACCEPTED), "zip", pl.List(pl.Int64()))
+    for row, cells in enumerate(([cell, cell], ["7", cell])):
+        with pytest.raises(DataError, match=f"column 'zip', row {row}: holds a list") as caught:
+            given_rows({"zip": cells}, SCHEMA, ACCEPTED)
         assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+        assert len(given_rows({"y": cells}, SCHEMA, ACCEPTED)) == 2  # which the model does not read
+
+
+def test_a_list_of_a_typed_frame_is_shown_in_one_line() -> None:
+    frame = given_rows(pl.DataFrame({"zip": [list(range(1000))]}), SCHEMA, ACCEPTED)
+    with pytest.raises(DataError, match=r"column 'zip', row 0: .* got \[0, 1, 2\]"):
+        ACCEPTED.check(frame, "zip", frame.schema["zip"])
