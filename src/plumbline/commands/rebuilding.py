@@ -85,9 +85,9 @@ def bring_data(root: Path, checkout: Path, version: str | None) -> None:
         done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return
+    why = " ".join(done.stderr.split())[-300:]  # empty where DVC has no remote
     raise DataError(
-        f"the data are neither in DVC's cache nor in its remote: "
-        f"{' '.join(done.stderr.split())[-300:]}",
+        "the data are neither in DVC's cache nor in its remote" + (f": {why}" if why else ""),
         file="data",
         hint="run `dvc push data.dvc` where they are, and name the same remote here",
     )

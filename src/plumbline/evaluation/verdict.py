@@ -136,16 +136,22 @@ def _overall(
     worse = [name for name, entry in scored.items() if entry["verdict"] == "worse"]
     if worse:
         named = best if best in worse else worse[0]
+        that = "that" if len(worse) == 1 else f"one of them, {baseline_phrase(named)} say,"
         return (
-            f"The deep model is significantly worse than a simpler baseline ({_all(worse)}): use "
-            f"that instead. {_against(named, scored[named], metric)}"
+            f"The deep model is significantly worse than {_simpler(worse)}: use "
+            f"{that} instead. {_against(named, scored[named], metric)}"
         )
     level = [name for name, entry in scored.items() if entry["verdict"] == "within noise"]
     named = best if best in level else level[0]
+    which = "the simpler one" if len(level) == 1 else "one of them"
     return (
-        f"The deep model is not significantly better than a simpler baseline ({_all(level)}): "
-        f"prefer the simpler one. {_against(named, scored[named], metric)}"
+        f"The deep model is not significantly better than {_simpler(level)}: "
+        f"prefer {which}. {_against(named, scored[named], metric)}"
     )
+
+
+def _simpler(names: list[str]) -> str:
+    return f"{'a simpler baseline' if len(names) == 1 else 'simpler baselines'} ({_all(names)})"
 
 
 SMALL_GAIN = f"That is small in practice: less than {SMALL:.0%} of that baseline's error."

@@ -206,6 +206,9 @@ def _slices(slices: SliceScores) -> str:
     else:
         against = baseline_phrase(slices.reference)
         text = f"In {worse or 'none'} of {count} the model loses significantly more than {against}."
+    if len(ordered) > NAMED:
+        weak = f", {min(worse, NAMED)} of the {worse} that are weak" if worse else ""
+        text += f" The table has {NAMED} of {count}{weak}; all are in `{SliceScores.FILE}`."
     return f"{text}\n\n{_table(lines)}"
 
 

@@ -62,6 +62,13 @@ def test_level_with_one_is_not_better() -> None:
     assert result["baselines"]["majority"]["verdict"] == "better"
 
 
+def test_of_several_baselines_none_is_called_the_simpler_one() -> None:
+    level = verdict(predictions(1.0), boosting=predictions(1.0), linear=predictions(1.0))["text"]
+    assert "better than simpler baselines (" in level and ": prefer one of them. Ag" in level
+    worse = verdict(predictions(9.0), boosting=predictions(0.5), linear=predictions(0.4))["text"]
+    assert "worse than simpler baselines (" in worse and ": use one of them, " in worse
+
+
 def test_worse_than_one_says_which_to_use() -> None:
     result = verdict(
         predictions(3.0), "log_loss", linear=predictions(0.5), majority=predictions(3.0)

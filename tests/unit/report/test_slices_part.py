@@ -76,6 +76,7 @@ def test_both_losses_are_shown_with_the_change(tmp_path: Path) -> None:
     text, table = shown(tmp_path, [(-0.1, False), (0.25, True), (0.01, False)])
     assert text.startswith("In 1 of 3 slices the model has a significantly higher log loss")
     assert [row[1].text for row in table.rows] == ["v1", "v2", "v0"]
+    assert table.caption.endswith("flagged, then others, each by the change in log loss")
     assert table.more == "3 of 3 slices shown, 1 of the 1 that are flagged."
     assert table.rows[0][-1].status is not None and table.rows[0][-1].status.word == "weak"
     assert [c.text for c in table.rows[0][3:8]] == ["0.900", "0.250", "0.200", "+25%", "0.003"]
@@ -94,7 +95,7 @@ def test_a_rank_inside_a_slice_is_not_compared_with_all_rows_without_a_word(
 def test_without_a_baseline_it_says_that_none_is_judged(tmp_path: Path) -> None:
     text, table = shown(tmp_path, [(0.0, False)] * 3, judged=False)
     assert text.startswith("No slice is judged: there is no baseline to compare with.")
-    assert len(table.columns) == 4
+    assert len(table.columns) == 4 and table.caption == "Slices of the test rows"
 
 
 @settings(max_examples=40, deadline=None)

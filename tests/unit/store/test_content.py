@@ -200,6 +200,17 @@ def test_the_card_names_weak_slices_and_drift() -> None:
     assert "`eeeeeeeeeeee`" in text and "e" * 13 not in text
 
 
+def test_the_card_says_which_slices_it_leaves_out() -> None:
+    loss = {"name": "mse", "model": 9.0, "reference": 4.0}
+    own = {"column": "city", "rows": 40, "score": 9.0, "worse": True, "loss": loss}
+    text = card(slices=slices("rmse", *({**own, "value": f"v{i}"} for i in range(25))))
+    assert (
+        "The table has 8 of 25 slices, 8 of the 25 that are weak; all are in "
+        "`reports/evaluation/slices.json`." in text
+    )
+    assert text.count("weak: MSE") == 8
+
+
 def test_the_card_writes_numbers_as_people_do() -> None:
     measured = metrics(
         test={"rmse": 23292.2942, "mse": 542530972.1, "r2": 0.90123},

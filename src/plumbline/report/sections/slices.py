@@ -149,7 +149,7 @@ def _capital(text: str) -> str:
 
 
 def _table(scored: list[SliceRow], metric: str, compared: LossWords | None) -> Grid:
-    """What is flagged, worst first, then the others, worst first."""
+    """What is flagged, then the others, each by the rise of the loss."""
     shown, label = scored[:SHOWN], metric_label(metric)
     worse = Status(state="warn", word="weak")
     flag = any(one.worse for one in shown)
@@ -171,11 +171,13 @@ def _table(scored: list[SliceRow], metric: str, compared: LossWords | None) -> G
             ]
         rows.append([*cells, *([Cell(text="", status=worse if one.worse else None)] * flag)])
     columns = ["column", "value", "rows", label]
+    order = ""
     if compared:
         loss = metric_label(compared.loss)
+        order = f": flagged, then others, each by the change in {loss}"
         columns += [f"{loss} (model)", f"{loss} ({compared.title})", "change", "p, adjusted"]
     return Grid(
-        caption=f"Slices of the test rows by {label}: flagged, then others, each worst first",
+        caption=f"Slices of the test rows{order}",
         columns=[*columns, "flag"] if flag else columns,
         rows=rows,
         more=_cut(scored, shown),
