@@ -185,3 +185,18 @@ def test_what_a_person_decided_is_beside_what_the_gate_did(
     assert isinstance(note, Note)
     assert note.status.word == word
     assert text is None or note.text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("gap", "state"), [((0.01, 0.02, 0.03), "good"), ((-0.3, -0.2, -0.1), "warn")]
+)
+def test_a_first_version_that_a_baseline_beats_is_no_green_champion(
+    tmp_path: Path, gap: tuple[float, float, float], state: str
+) -> None:
+    section(tmp_path, "binary", linear=gap)
+    content = {"version": "1", "decision": "first", "reasons": [], "history": []}
+    (tmp_path / "register.json").write_text(json.dumps(content))
+    (note, *_) = registry_notes(Reports(tmp_path))
+    assert isinstance(note, Note)
+    assert note.status.state == state
+    assert ("a simpler baseline is significantly better" in note.text) == (state == "warn")

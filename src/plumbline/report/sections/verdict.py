@@ -57,6 +57,11 @@ DECISIONS: dict[str, tuple[Status, str]] = {
         "A person decides, by `plumbline promote`, whether it becomes the champion.",
     ),
 }
+FIRST_BUT_WORSE = (
+    Status(state="warn", word="first version, worse than a baseline"),
+    "It is the first version under this name, so it is the champion, though a simpler baseline is "
+    "significantly better: use that.",
+)
 BY_HAND = Status(state="good", word="champion by hand")
 REPLACED = Status(state="info", word="no longer champion")
 HEADLINES: dict[State, str] = {
@@ -304,8 +309,16 @@ def _registry_status(reports: Reports) -> Status:
     moved = _moved(reports)
     if moved is not None:
         return BY_HAND if moved.startswith("since") else REPLACED
+    decided = _decided(reports)
+    return passed(None) if decided is None else decided[0]
+
+
+def _decided(reports: Reports) -> tuple[Status, str] | None:
+    """What the gate decided, if it has."""
     decision = words(pick(reports.json(artifacts.REGISTERED), "decision")) or ""
-    return DECISIONS[decision][0] if decision in DECISIONS else passed(None)
+    if decision == "first" and _state(reports) == "bad":
+        return FIRST_BUT_WORSE
+    return DECISIONS.get(decision)
 
 
 def _moved(reports: Reports) -> str | None:
@@ -327,10 +340,8 @@ def parity_status(reports: Reports) -> Status:
 def registry_notes(reports: Reports) -> list[Block]:
     """What the registry decided and why, for the lineage section."""
     register: Any = reports.json(artifacts.REGISTERED)
-    decision = words(pick(register, "decision")) or ""
-    blocks: list[Block] = []
-    if decision in DECISIONS:
-        blocks.append(Note(*DECISIONS[decision]))
+    decided = _decided(reports)
+    blocks: list[Block] = [] if decided is None else [Note(*decided)]
     moved = _moved(reports)
     if moved is not None:
         blocks.insert(0, Note(_registry_status(reports), f"Champion {moved[:400]}"))
