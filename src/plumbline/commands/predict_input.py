@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -117,11 +118,10 @@ def open_input(
         raise _none_readable(path, unreadable)
     for source in sources:
         try:
-            predictor.check_columns(source.frame, extra)
+            with contextlib.suppress(pl.exceptions.PolarsError):  # met again where rows are read
+                predictor.check_columns(source.frame, extra)
         except DataError as error:
             raise _of_file(source.name, error) from None
-        except pl.exceptions.PolarsError:
-            pass  # a damaged page, which stops the file where its rows are read
         present = source.frame.collect_schema()
         source.words.extend(
             f"{source.name}: no column '{column.name}': its cells are read as missing"

@@ -73,11 +73,9 @@ class RegisteredSource:
         except StorageError as error:
             return self._in_place(load, error)
         try:
-            holder = _loaded(load, fetched)
+            return self._taken(load, fetched)
         except DataError as error:
             return self._again(fetched, error, load)
-        self.keep(fetched)
-        return holder
 
     def _first(self) -> Fetched:
         if self._process is None:
@@ -94,9 +92,12 @@ class RegisteredSource:
         except UserError as refusal:
             return self._in_place(load, refusal, wanted, damaged)
         try:
-            holder = _loaded(load, fetched)
+            return self._taken(load, fetched)
         except DataError as second:
             return self._in_place(load, second, wanted)
+
+    def _taken(self, load: Load, fetched: Fetched) -> Holder:
+        holder = _loaded(load, fetched)
         self.keep(fetched)
         return holder
 
