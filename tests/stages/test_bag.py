@@ -34,6 +34,7 @@ from plumbline.stages import evaluate, export, networks, normalize, split, train
 from plumbline.stages.inputs import load_part, load_spec, load_split, load_table
 from plumbline.store.bundle import load_bundle
 from plumbline.tables import NEVER, Column, Schema, SplitIndex
+from plumbline.training import memory
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROWS, NETWORKS = 300, 3
@@ -281,10 +282,11 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(
     assert "network 2 of 3" in capfd.readouterr().err
     assert fit(2) == alone
     assert "network 2 of 3" not in capfd.readouterr().err
-    monkeypatch.setattr(networks, "_fit_apart", killed)
+    monkeypatch.setattr(networks, "fit_apart", killed)
     assert fit(2) == alone
+    assert "a process that fitted networks ended early" in capfd.readouterr().err
     threads: list[int] = []
-    monkeypatch.setattr(networks, "fitting_processes", lambda: 1)
+    monkeypatch.setattr(memory, "fitting_processes", lambda: 1)
     own = networks.fit_fresh
 
     def counted(*given: Any, **more: Any) -> Any:
@@ -293,7 +295,8 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(
 
     monkeypatch.setattr(networks, "fit_fresh", counted)
     assert fit(2) == alone and set(threads) == {1}
-    assert "network 2 of 3" in capfd.readouterr().err
+    words = capfd.readouterr().err
+    assert "networks are fitted one after the other, not 2: " in words and "network 2 of 3" in words
 
 
 def test_a_fit_starts_from_the_first_network_of_a_bag(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from plumbline.training.criteria import Criterion
 from plumbline.training.cross_validation import Fold
 from plumbline.training.device import count_threads
 from plumbline.training.distributed import World, join
-from plumbline.training.memory import fitting_processes
+from plumbline.training.memory import processes_for
 from plumbline.training.progress import BagBar, ProgressBar
 from plumbline.training.workers import Send, share_out
 
@@ -94,12 +94,20 @@ def fit_networks(
     threads = torch.get_num_threads()
     sharing = _sharing(config, spec, world)
     own = dataclasses.replace(config.runtime, threads=max(1, threads // sharing))
-    count = min(sharing, fitting_processes())  # memory never decides about threads: the same sums
+    # memory never decides about threads: the same sums
+    count = processes_for(sharing, "networks")
     if count > 1:
         apart = dataclasses.replace(config, runtime=own)
         tasks = [(apart, paths, checkpoints, count, n) for n in range(spec.networks)]
         with BagBar(networks=spec.networks, epochs=config.train.epochs) as bar:
-            share_out(_fit_apart, tasks, count, bar)
+            whole = share_out(fit_apart, tasks, count, bar)
+        if not whole:
+            print(
+                "a process that fitted networks ended early (killed for want of memory?): what is "
+                "left is fitted one after the other",
+                file=sys.stderr,
+                flush=True,
+            )
     torch.set_num_threads(own.threads)
     fits = []
     for network in range(spec.networks):
@@ -120,7 +128,7 @@ def _sharing(config: Config, spec: InputSpec, world: World) -> int:
     return min(spec.networks, count_threads(config.runtime, 1))
 
 
-def _fit_apart(
+def fit_apart(
     config: Config, paths: Paths, checkpoints: Checkpoints, count: int, network: int, send: Send
 ) -> None:
     """In a process of its own, one of `count`: fit one network, whose checkpoint is the result."""

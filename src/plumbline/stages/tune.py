@@ -34,7 +34,7 @@ from plumbline.training.cross_validation import (
 from plumbline.training.device import choose_device, count_threads, set_up
 from plumbline.training.distributed import World
 from plumbline.training.fold_processes import FoldProcesses
-from plumbline.training.memory import fitting_processes
+from plumbline.training.memory import processes_for
 from plumbline.training.progress import SearchBar
 from plumbline.training.search import Reporter, search, trials_of
 from plumbline.training.search_result import SearchResult, Values, std_error
@@ -124,7 +124,7 @@ def _search(
             fit_beside,
             [(fold, criterion) for fold in folds],
             world,
-            count=min(at_once - 1, fitting_processes()),
+            count=processes_for(at_once, "folds") - 1,  # beside this one
             threads=threads // at_once,
         ) as others,
         SearchBar(trials=trials_of(config.tune), metric=metric, enabled=verbose) as bar,

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import queue
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -134,7 +135,7 @@ class _Other:
         self._process.start()
         theirs.close()
         self._sending = threading.Lock()
-        self._busy = False
+        self._busy = self._is_gone = False
         self._thread = ThreadPoolExecutor(1)
         self._thread.submit(self._connection.recv)  # that it is ready
 
@@ -154,10 +155,14 @@ class _Other:
 
     def _work(self, turn: Turn) -> None:
         """Let the process fit folds, one after the other, until none is left or it died."""
-        while (fold := turn.take()) is not None:
+        while not self._is_gone and (fold := turn.take()) is not None:
             outcome = None
-            with contextlib.suppress(OSError, EOFError):
+            try:
                 outcome = self._fit(turn, fold)
+            except (OSError, EOFError):
+                self._is_gone = True
+                if not turn.stopped:
+                    _tell_killed()
             self._busy = False
             if outcome is None:
                 turn.give_back(fold)
@@ -174,6 +179,15 @@ class _Other:
         self._sent.add(fold)
         outcome: Outcome | None = self._connection.recv()
         return outcome
+
+
+def _tell_killed() -> None:
+    print(
+        "a process that fitted folds ended early (killed for want of memory?): the others fit "
+        "what it left",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _serve(connection: Connection, fit_fold: FitFold, world: World, threads: int) -> None:

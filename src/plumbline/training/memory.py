@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,25 @@ def refuse_too_large(
 def fitting_processes() -> int:
     """How many processes fit into memory, by what torch alone needs in each; at least 1."""
     return max(1, available_bytes(torch.device("cpu")) // PROCESS_BYTES)
+
+
+def processes_for(wanted: int, what: str) -> int:
+    """Of the processes wanted as many as fit into memory; says so where they are fewer.
+
+    Args:
+        what: they fit, in the plural.
+    """
+    fitting = min(wanted, fitting_processes())
+    if fitting < wanted:
+        how = "one after the other" if fitting == 1 else f"{fitting} at a time"
+        free = f"{available_bytes(torch.device('cpu')) / 2**20:,.0f} MiB"
+        print(
+            f"{what} are fitted {how}, not {wanted}: {free} of memory are free, and each process "
+            f"takes {PROCESS_BYTES >> 20} MiB at least",
+            file=sys.stderr,
+            flush=True,
+        )
+    return fitting
 
 
 def refuse_too_many(processes: int, key: str) -> None:

@@ -37,7 +37,7 @@ def run_side_by_side(count: int, work: Callable[..., object], arguments: tuple[A
 
 def share_out(
     work: Callable[..., None], tasks: Sequence[tuple[Any, ...]], count: int, on_message: Send
-) -> None:
+) -> bool:
     """Do `work(*task, send)` for each task in `count` other processes; returns when all are done.
 
     An error of one, or its death, is no error here: who calls does afterwards what is left, and
@@ -46,20 +46,25 @@ def share_out(
     Args:
         work: what it sends must be fit for a queue.
         on_message: called here with what the tasks send, from time to time.
+
+    Returns:
+        Whether no process died.
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
     with ProcessPoolExecutor(count, context, _begin, (messages,)) as pool:
         try:
-            left: set[Future[None]] = {pool.submit(_work, work, task) for task in tasks}
+            futures: list[Future[None]] = [pool.submit(_work, work, task) for task in tasks]
+            left = set(futures)
             while left:
                 left = wait(left, timeout=SECONDS, return_when=FIRST_COMPLETED).not_done
                 _pass_on(messages, on_message)
         except BrokenProcessPool:  # one was killed before all were handed out
-            return
+            return False
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return not any(isinstance(future.exception(), BrokenProcessPool) for future in futures)
 
 
 def _alone(work: Callable[..., object], arguments: tuple[Any, ...]) -> None:

@@ -95,7 +95,9 @@ def wait_for(ready: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_trials_are_the_same_with_another_process_and_when_one_is_killed(tmp_path: Path) -> None:
+def test_trials_are_the_same_with_another_process_and_when_one_is_killed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The same process through trials that end well, are pruned at an epoch or at a fold, or
     diverge; then it is killed."""
 
@@ -131,8 +133,10 @@ def test_trials_are_the_same_with_another_process_and_when_one_is_killed(tmp_pat
     with FoldProcesses(noted, given, SINGLE_PROCESS, count=1, threads=1) as others:
         assert trial(others, config(), fitted) == alone[0]
         assert [trial(others, *plan) for plan in plans] == alone
+        assert "ended early" not in capfd.readouterr().err
         assert trial(others, config(), kill) == alone[0]
         assert trial(others, config()) == alone[0]
+        assert capfd.readouterr().err.count("a process that fitted folds ended early") == 1
     assert not multiprocessing.active_children()
 
 
