@@ -28,6 +28,7 @@ from benchmarks.quality import (
     xgboost,
 )
 from benchmarks.result import Figure, Result, Table, no_data
+from plumbline.config.runtime import count_threads
 from plumbline.kinds import DoubleArray
 from plumbline.preprocessing.frames import take_rows
 from plumbline.preprocessing.transform import TableTransformer
@@ -36,7 +37,7 @@ from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import resolve_monitor
 from plumbline.training.bag import network_seed
 from plumbline.training.build import fit_fresh
-from plumbline.training.device import count_threads, set_up
+from plumbline.training.device import set_up
 from plumbline.training.distributed import CPU
 from plumbline.training.loop import predict
 

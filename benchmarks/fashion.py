@@ -25,11 +25,12 @@ from PIL import Image
 from benchmarks.quality import DATA, SEEDS, Task, normalized, opened
 from benchmarks.result import Figure, Result, Table, no_data, together
 from plumbline.config.model import ModelName, TrainConfig
+from plumbline.config.runtime import count_threads
 from plumbline.evaluation.metrics import METRICS, all_scores, score
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import ByteArray, DoubleArray, IntArray
 from plumbline.training.build import FreshFit, fit_fresh
-from plumbline.training.device import count_threads, set_up
+from plumbline.training.device import set_up
 from plumbline.training.distributed import CPU
 from plumbline.training.loop import predict
 from plumbline.training.transfer import Start

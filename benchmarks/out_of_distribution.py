@@ -25,6 +25,7 @@ from benchmarks.result import Figure, Result, Table
 from plumbline.cells import typed
 from plumbline.config import Config, load_config
 from plumbline.config.data import DataConfig
+from plumbline.config.runtime import count_threads
 from plumbline.data.canonical import make_canonical
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import open_table, scan
@@ -42,7 +43,7 @@ from plumbline.preprocessing.transform import TableTransformer
 from plumbline.split import make_split, read_rows, resolve
 from plumbline.stages.inputs import resolve_metric
 from plumbline.training.build import fit_fresh
-from plumbline.training.device import count_threads, set_up
+from plumbline.training.device import set_up
 from plumbline.training.distributed import CPU
 
 ROWS = 3000  # of a table, drawn at random

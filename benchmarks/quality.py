@@ -27,6 +27,7 @@ from benchmarks.result import Figure, Result, Table, no_data
 from plumbline.config import Config, load_config
 from plumbline.config.data import DataConfig, SplitConfig
 from plumbline.config.model import ModelName
+from plumbline.config.runtime import count_threads
 from plumbline.data.canonical import make_canonical
 from plumbline.data.infer import Wishes, infer
 from plumbline.data.read import open_table, scan
@@ -43,7 +44,7 @@ from plumbline.stages.inputs import resolve_monitor
 from plumbline.tables import Schema
 from plumbline.tables import Table as DataTable
 from plumbline.training.build import FreshFit, fit_fresh
-from plumbline.training.device import count_threads, set_up
+from plumbline.training.device import set_up
 from plumbline.training.distributed import CPU
 from plumbline.training.loop import predict
 

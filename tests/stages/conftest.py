@@ -14,12 +14,14 @@ from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
 from plumbline.config.evaluation import ExplainConfig
 from plumbline.examples import Examples, InputSpec
+from plumbline.export.onnx_graph import to_onnx
+from plumbline.export.weights_file import without_weights
 from plumbline.files import write_json
 from plumbline.kinds import Task
 from plumbline.models import build_model
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.arrays import write_examples
-from plumbline.store.bundle import save_bundle
+from plumbline.store.bundle import load_bundle, save_bundle
 
 Finished = Callable[..., tuple[Config, Paths]]
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
@@ -51,6 +53,31 @@ def finished(tmp_path: Path) -> Finished:
         return config, paths
 
     return make
+
+
+@pytest.fixture
+def evaluated(finished: Finished, graphs: dict[str, bytes]) -> Finished:
+    """As `finished`, with the graph that `evaluate` makes."""
+
+    def make(*args: Any, **more: Any) -> tuple[Config, Paths]:
+        config, paths = finished(*args, **more)
+        bundle = load_bundle(paths.model)
+        key = f"{bundle.spec.task} {bundle.config.name}"
+        if key not in graphs:  # of the same weights, whatever the rows
+            graph = to_onnx(
+                bundle.model, bundle.spec, target=bundle.target, temperature=1.5, opset=18
+            )
+            graphs[key] = without_weights(graph, paths.model / "weights.safetensors")
+        (paths.decision / "graph.onnx").write_bytes(graphs[key])
+        return config, paths
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def graphs() -> dict[str, bytes]:
+    """Of finished models, by task and name."""
+    return {}
 
 
 def _spec(task: Task) -> InputSpec:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 from tests.stages.conftest import Finished
 
-from plumbline.config import Config, Paths
 from plumbline.config.evaluation import ExportConfig
 from plumbline.errors import DataError, GateError
-from plumbline.export.onnx_graph import to_onnx
-from plumbline.export.weights_file import read_graph, without_weights
+from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json, sha256, write_json
 from plumbline.inference.decision import apply_temperature
 from plumbline.inference.onnx_predictor import open_session
@@ -24,21 +21,6 @@ from plumbline.kinds import TASKS, Part, Task
 from plumbline.stages.export import run
 from plumbline.stages.inputs import load_part
 from plumbline.store.bundle import load_bundle
-
-
-@pytest.fixture
-def evaluated(finished: Finished) -> Finished:
-    """As `finished`, with the graph that `evaluate` makes."""
-
-    def make(*args: Any, **rows: int) -> tuple[Config, Paths]:
-        config, paths = finished(*args, **rows)
-        bundle = load_bundle(paths.model)
-        graph = to_onnx(bundle.model, bundle.spec, target=bundle.target, temperature=1.5, opset=18)
-        content = without_weights(graph, paths.model / "weights.safetensors")
-        (paths.decision / "graph.onnx").write_bytes(content)
-        return config, paths
-
-    return make
 
 
 @pytest.mark.parametrize("task", list(TASKS))

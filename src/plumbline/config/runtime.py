@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from pydantic import Field
@@ -26,3 +27,8 @@ class RuntimeConfig:
     max_restarts: int = Field(default=3, ge=0, le=1000)
     checkpoint_epochs: PositiveInt = 1
     checkpoint_steps: NonNegativeInt = 0
+
+
+def count_threads(config: RuntimeConfig, processes_here: int) -> int:
+    """CPU threads per process: as asked for, or this machine's cores shared out."""
+    return config.threads or max(1, len(os.sched_getaffinity(0)) // processes_here)

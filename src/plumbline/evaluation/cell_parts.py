@@ -100,6 +100,8 @@ def _explain(case: Case, cell: AnyCell, effort: CellEffort) -> CellExplanation[A
     attended = _attention(case, cell, row)
     if attended is not None:
         values["attention"] = attended
+    importances = {method: own[None] for method, own in values.items()}
+    areas = deletion_areas(*arguments, importances, seed=seed)
     error = shap.std_error
     return CellExplanation(
         cell=cell,
@@ -108,10 +110,7 @@ def _explain(case: Case, cell: AnyCell, effort: CellEffort) -> CellExplanation[A
         std_error=None if error is None else float(np.sqrt(np.square(error).mean())),
         r2=local.r2,
         values=values,
-        areas={
-            method: deletion_areas(*arguments, own[None], seed=seed)[:, 0]
-            for method, own in values.items()
-        },
+        areas={method: own[:, 0] for method, own in areas.items()},
     )
 
 

@@ -19,7 +19,7 @@ from plumbline.evaluation.attribution import (
     exact_shapley,
     sampled_shapley,
 )
-from plumbline.evaluation.faithfulness import Faithfulness, deletion_test
+from plumbline.evaluation.faithfulness import Faithfulness, deletion_tests
 from plumbline.evaluation.gradients import attention, integrated_gradients, saliency
 from plumbline.evaluation.lime_local import LocalModel, explain_row
 from plumbline.evaluation.masker import Masker
@@ -161,24 +161,23 @@ def explain(case: Case, *, pairs: int, lime_samples: int, faithfulness_rows: int
     if looked is not None:
         methods["attention"] = looked
     first = np.arange(min(faithfulness_rows, count_rows(case.rows)))
-    positions = dict.fromkeys(methods, first)
     picked = np.array([pick.position for pick in case.picks], dtype=np.int64)
     lime = [_lime(case, i, lime_samples) for i in picked.tolist()]
+    faithfulness: dict[str, Faithfulness] = {}
+    if len(case.masker) > 1:  # a single column has no ranking that could be tested
+        faithfulness = _test(case, first, {name: own[first] for name, own in methods.items()})
     if lime:
-        positions["lime"] = picked[:faithfulness_rows]
         methods["lime"] = np.stack([local.weights for local in lime])
+    if lime and faithfulness:
+        few = slice(faithfulness_rows)
+        faithfulness |= _test(case, picked[few], {"lime": methods["lime"][few]})
     return Explanation(
         case=case,
         shap=shap,
         permutations=None if exact else 2 * pairs * count_rows(case.background),
         lime=lime,
         methods=methods,
-        # a single column has no ranking that could be tested
-        faithfulness={
-            name: _test(case, positions[name], values[: len(positions[name])])
-            for name, values in methods.items()
-            if len(case.masker) > 1
-        },
+        faithfulness=faithfulness,
     )
 
 
@@ -194,15 +193,17 @@ def _lime(case: Case, i: int, samples: int) -> LocalModel:
     )
 
 
-def _test(case: Case, positions: IntArray, values: DoubleArray) -> Faithfulness:
+def _test(
+    case: Case, positions: IntArray, importances: Mapping[str, DoubleArray]
+) -> dict[str, Faithfulness]:
     """Of the rows at these positions, which the values are of."""
-    return deletion_test(
+    return deletion_tests(
         case.predict,
         take_inputs(case.rows, positions),
         case.background,
         case.masker,
         case.outputs[positions],
-        values,
+        importances,
         seed=case.seed,
     )
 

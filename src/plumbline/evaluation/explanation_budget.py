@@ -141,12 +141,12 @@ def plan(
         rows: to be explained.
         background: background rows at hand.
         tested: rows at hand for the deletion test.
-        deletions: predictions that it takes per row and method.
+        deletions: predictions that it takes per row, of `TESTED` methods.
     """
     rows = min(rows, max(FEWEST_ROWS, int(PART * BUDGET / (PASSES * gradients))))
     queries = 2.0**features if features <= ENUMERATED else 2.0 * (features - 1)
     affordable = int(BUDGET / (queries * rows * cost))  # background rows, with a pair each
-    tests = int(PART * BUDGET / (TESTED * deletions * cost))
+    tests = int(PART * BUDGET / (deletions * cost))
     tested = min(tested, rows, max(FEWEST_TESTED, tests))
     if affordable >= background:
         pairs = max(1, min(PAIRS, affordable // background))
@@ -166,12 +166,12 @@ def plan_cells(
         columns: cells of a row.
         parts: of a cell.
         samples: of LIME.
-        deletions: predictions that the deletion test takes per cell and method.
+        deletions: predictions that the deletion test takes per cell, of `CELL_METHODS`.
     """
     # predictions per cell of a row, over all rows
     affordable = PART * BUDGET / (cost * max(columns, 1))
     pair = 2 * max(parts - 1, 1)
-    fixed = samples + CELL_METHODS * deletions + GRADIENTS
+    fixed = samples + deletions + GRADIENTS
     pairs = int((affordable / max(rows, 1) - fixed) / pair)
     if pairs < FEWEST_CELL_PAIRS:
         possible = int(affordable / (fixed + FEWEST_CELL_PAIRS * pair))

@@ -12,6 +12,7 @@ n rows, M columns, D draws of background rows, K steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +32,10 @@ LEVEL = 0.95  # of the two-sided t-test of the gain
 FEW = 20  # rows: fewer that show nothing do not show that there is nothing
 
 
-def deletions(features: int) -> int:
-    """Predictions that the test takes per row."""
-    return (RANDOM_ORDERS + 2) * min(features, STEPS) * DRAWS
+def deletions(features: int, methods: int) -> int:
+    """Predictions that the test of several methods takes per row: random orders are asked about
+    once."""
+    return (RANDOM_ORDERS + 2 * methods) * min(features, STEPS) * DRAWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +79,26 @@ class Faithfulness:
         }
 
 
-def deletion_test(
+def deletion_tests(
     predict: Predict,
     rows: Inputs,
     background: Inputs,
     masker: Masker,
     outputs: IntArray,
-    importance: DoubleArray,
+    importances: Mapping[str, DoubleArray],
     *,
     seed: int,
-) -> Faithfulness:
-    """Delete columns in the order of `importance`.
+) -> dict[str, Faithfulness]:
+    """Delete columns in the order of each method's importance.
 
     Args:
         outputs: (n,) which output of `predict` was explained in each row.
-        importance: (n, M), signed or not; the largest in absolute value is deleted first.
-        seed: the same seed gives each explanation the same background rows and random orders.
+        importances: by method, (n, M), signed or not; the largest in absolute value is deleted
+            first.
+        seed: each method meets the same background rows and random orders.
     """
-    areas = deletion_areas(predict, rows, background, masker, outputs, importance, seed=seed)
-    return summarize(areas)
+    arguments = (predict, rows, background, masker, outputs, importances)
+    return {name: summarize(own) for name, own in deletion_areas(*arguments, seed=seed).items()}
 
 
 def deletion_areas(
@@ -104,34 +107,40 @@ def deletion_areas(
     background: Inputs,
     masker: Masker,
     outputs: IntArray,
-    importance: DoubleArray,
+    importances: Mapping[str, DoubleArray],
     *,
     seed: int,
-) -> DoubleArray:
-    """The areas (3, n) of each row: by `importance`, reversed, and the mean of random orders; the
-    arguments are those of `deletion_test`."""
+) -> dict[str, DoubleArray]:
+    """The areas (3, n) of each row, by method: by its importance, reversed, and the mean of random
+    orders; the arguments are those of `deletion_tests`."""
     count, rng = len(masker), np.random.default_rng(seed)
-    order = np.argsort(-np.abs(importance), axis=1, kind="stable")
     at_random = rng.permuted(
         np.broadcast_to(np.arange(count), (RANDOM_ORDERS, count_rows(rows), count)), axis=-1
     )
-    permutations = np.concatenate([order[None], order[None, :, ::-1], at_random])  # (O, n, M)
+    permutations = [at_random]
+    for importance in importances.values():
+        order = np.argsort(-np.abs(importance), axis=1, kind="stable")
+        permutations += [order[None], order[None, :, ::-1]]
+    ranks = np.argsort(np.concatenate(permutations), axis=-1)  # (O, n, M)
     repeats = 1 if count_rows(background) == 1 else DRAWS
     draws = rng.integers(0, count_rows(background), (count_rows(rows), repeats))
     own = predict(rows)[np.arange(count_rows(rows)), outputs]
     # what is left of one column out of M, two, … all: at most STEPS points
     kept = np.unique(np.linspace(1, count, min(count, STEPS)).round().astype(int))
-    areas = np.empty((len(permutations), count_rows(rows)))
+    areas = {name: np.empty((3, count_rows(rows))) for name in importances}
     for i in range(count_rows(rows)):
-        rank = np.argsort(permutations[:, i], axis=-1)  # (O, M)
-        deleted = rank[:, None] < kept[:, None]  # (O, K, M)
+        deleted = ranks[:, i, None] < kept[:, None]  # (O, K, M)
         present = np.repeat(~deleted.reshape(-1, count), repeats, axis=0)
         index = np.tile(draws[i], deleted.shape[0] * deleted.shape[1])
         arguments = (present, take_inputs(rows, slice(i, i + 1)), background, index)
         answer = predict_mixed(predict, masker, *arguments, int(outputs[i]))
         answer = answer.reshape(*deleted.shape[:2], repeats)
-        areas[:, i] = _areas(np.abs(answer.mean(-1) - own[i]))
-    return np.stack([areas[0], areas[1], areas[2:].mean(0)])
+        distance = np.abs(answer.mean(-1) - own[i])  # (O, K)
+        chance, by_method = distance[:RANDOM_ORDERS], distance[RANDOM_ORDERS:]
+        for name, pair in zip(importances, by_method.reshape(-1, 2, len(kept)), strict=True):
+            forward, backward, *others = _areas(np.concatenate([pair, chance]))
+            areas[name][:, i] = forward, backward, np.mean(others)
+    return areas
 
 
 def summarize(areas: DoubleArray) -> Faithfulness:

@@ -19,8 +19,8 @@ from plumbline.kinds import DoubleArray, FloatArray
 Predict = Callable[[Inputs], DoubleArray]
 Featured = Iterator[tuple[DoubleArray, FloatArray]]  # of a batch (b, C) and (b, D)
 PREDICTION, FEATURES = "prediction", "features"  # outputs of an exported graph
-BATCH_ROWS = 4096  # rows per forward pass, where their inputs have
-BATCH_BYTES = 2**22  # at most: what a network makes of an image is a hundred times as large
+BATCH_ROWS = 512  # rows per forward pass: what a network makes of more leaves the cache
+BATCH_BYTES = 2**22  # of its inputs: what is made of an image is a hundred times as large
 
 
 def batches(inputs: Inputs, rows: int = BATCH_ROWS) -> Iterator[dict[str, NDArray[Any]]]:

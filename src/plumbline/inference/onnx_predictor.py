@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -31,15 +32,23 @@ def open_session(graph: bytes) -> onnxruntime.InferenceSession:
 class OnnxPredictor:
     """Tensors (n, *shape) to the graph's calibrated prediction (n, C)."""
 
-    def __init__(self, graph: bytes, *, batch_rows: int = BATCH_ROWS) -> None:
-        """Args: graph: bytes of an .onnx file that `export` wrote."""
+    def __init__(self, graph: bytes, *, batch_rows: int = BATCH_ROWS, threads: int = 1) -> None:
+        """Args:
+        graph: bytes of an .onnx file that `export` wrote.
+        threads: batches at a time, of many rows; whichever takes a batch, its bits are the same.
+        """
         self._session = open_session(graph)
-        self._batch_rows = batch_rows
+        self._batch_rows, self._threads = batch_rows, threads
         self._inputs = {i.name: (DTYPES[i.type], i.shape[1:]) for i in self._session.get_inputs()}
 
     def __call__(self, inputs: Inputs) -> DoubleArray:
-        parts = [self._run(batch, PREDICTION) for batch in batches(inputs, self._batch_rows)]
-        return np.concatenate([part[0] for part in parts]).astype(np.float64)
+        given = list(batches(inputs, self._batch_rows))
+        if (threads := min(self._threads, len(given))) == 1:
+            parts = [self._predict(batch) for batch in given]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                parts = list(pool.map(self._predict, given))
+        return np.concatenate(parts).astype(np.float64)
 
     @cached_property
     def has_features(self) -> bool:
@@ -60,6 +69,10 @@ class OnnxPredictor:
         else:
             prediction, *features = self._run(inputs, *outputs)
         return prediction.astype(np.float64), features[0] if features else None
+
+    def _predict(self, batch: Inputs) -> FloatArray:
+        prediction: FloatArray = self._run(batch, PREDICTION)[0]
+        return prediction
 
     def _run(self, batch: Inputs, *outputs: str) -> list[Any]:
         rows, feed = count_rows(batch), {}

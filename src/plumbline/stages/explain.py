@@ -12,10 +12,12 @@ import numpy as np
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
+from plumbline.config.runtime import count_threads
 from plumbline.errors import DataError
-from plumbline.evaluation.distinct import encoded_once
+from plumbline.evaluation.distinct import KINDS, encoded_once
 from plumbline.evaluation.explanation import Case, Explanation, Pick, explain
 from plumbline.evaluation.explanation_budget import (
+    TESTED,
     CellEffort,
     Effort,
     one_thread,
@@ -29,8 +31,11 @@ from plumbline.evaluation.masker import Masker
 from plumbline.evaluation.metrics import predicted_classes
 from plumbline.evaluation.picks import pick_rows
 from plumbline.examples import Examples, InputSpec, take_inputs
+from plumbline.export.weights_file import read_graph
 from plumbline.files import write_json
+from plumbline.inference import Predict
 from plumbline.inference.decision import Decision
+from plumbline.inference.onnx_predictor import OnnxPredictor
 from plumbline.kinds import ByteArray, DoubleArray, IntArray, Part
 from plumbline.manifest import sealed_dir
 from plumbline.models.deployed import Deployed
@@ -45,6 +50,7 @@ from plumbline.stages.explained_cells import (
 )
 from plumbline.stages.inputs import load_part, load_spec, load_table
 from plumbline.store.bundle import Bundle, load_bundle
+from plumbline.store.bundle_files import WEIGHTS
 from plumbline.words import TASK_WORDS
 
 TOP = 10
@@ -121,7 +127,7 @@ def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
     """The rows to explain, the background, what the model's cost allows, and that in words."""
     settings, spec = config.explain, bundle.spec
     decision = Decision.read(paths.decision)
-    predict = bundle.predictor(decision)
+    predict = _predictor(config, paths, bundle, decision)
     train, test = load_part(paths, Part.TRAIN), load_part(paths, Part.TEST)
     if len(test) == 0:
         raise DataError("no test row to explain", file=paths.prepared / "test")
@@ -135,7 +141,7 @@ def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
         features=len(masker),
         background=min(settings.background, len(train)),
         tested=min(settings.faithfulness_rows, len(test)),
-        deletions=deletions(len(masker)),
+        deletions=deletions(len(masker), TESTED),
     )
     # in random order, so that the first few can stand for all
     test = test.take(rng.permutation(len(test))[: effort.rows])
@@ -201,6 +207,15 @@ def _prepare(config: Config, paths: Paths, bundle: Bundle) -> Prepared:
         patches=patches,
         budget=budget,
     )
+
+
+def _predictor(config: Config, paths: Paths, bundle: Bundle, decision: Decision) -> Predict:
+    """The graph that was evaluated, which answers more than twice as fast as torch; torch where
+    texts and images are read, which it encodes once (`distinct`)."""
+    if any(tensor.kind in KINDS for tensor in bundle.spec):
+        return bundle.predictor(decision)
+    graph = read_graph(paths.decision / artifacts.EVALUATED_GRAPH, paths.model / WEIGHTS)
+    return OnnxPredictor(graph, threads=count_threads(config.runtime, 1))
 
 
 def _decided(

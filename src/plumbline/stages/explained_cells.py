@@ -15,7 +15,7 @@ from plumbline.evaluation.cell_parts import (
     faithfulness_of,
 )
 from plumbline.evaluation.explanation import Case, Pick
-from plumbline.evaluation.explanation_budget import CellEffort, plan_cells
+from plumbline.evaluation.explanation_budget import CELL_METHODS, CellEffort, plan_cells
 from plumbline.evaluation.faithfulness import DRAWS, FEW, deletions
 from plumbline.evaluation.image_parts import OpenImage, count_patches, open_image
 from plumbline.evaluation.text_parts import MOST_PARTS, OpenText, cuts, open_text
@@ -70,7 +70,8 @@ def _plan(
         columns=min(len(columns), MOST_COLUMNS),
         parts=parts,
         samples=samples,
-        deletions=deletions(parts) // DRAWS,  # there is one empty cell, and no background
+        deletions=deletions(parts, CELL_METHODS)
+        // DRAWS,  # there is one empty cell, and no background
     )
 
 

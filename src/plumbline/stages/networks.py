@@ -19,6 +19,7 @@ import torch
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
+from plumbline.config.runtime import count_threads
 from plumbline.errors import UserError
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json
@@ -33,7 +34,6 @@ from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.checkpoint import Checkpoints
 from plumbline.training.criteria import Criterion
 from plumbline.training.cross_validation import Fold
-from plumbline.training.device import count_threads
 from plumbline.training.distributed import World, join
 from plumbline.training.memory import processes_for
 from plumbline.training.progress import BagBar, ProgressBar

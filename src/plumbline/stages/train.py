@@ -10,6 +10,7 @@ from typing import Any
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
+from plumbline.config.runtime import count_threads
 from plumbline.examples import Examples
 from plumbline.files import read_json, write_text
 from plumbline.kinds import Part
@@ -28,7 +29,7 @@ from plumbline.training.bag import Whole
 from plumbline.training.build import FreshFit
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.criteria import Criterion
-from plumbline.training.device import choose_device, count_threads, device_name
+from plumbline.training.device import choose_device, device_name
 from plumbline.training.diagnosis import Diagnosis, Point, curve_json
 from plumbline.training.distributed import World, join
 from plumbline.training.engines import run_stage

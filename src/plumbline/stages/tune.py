@@ -13,6 +13,7 @@ from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
 from plumbline.config.model import Size
+from plumbline.config.runtime import count_threads
 from plumbline.errors import UserError
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part
@@ -31,7 +32,7 @@ from plumbline.training.cross_validation import (
     prepare_fold,
     score_folds,
 )
-from plumbline.training.device import choose_device, count_threads, set_up
+from plumbline.training.device import choose_device, set_up
 from plumbline.training.distributed import World
 from plumbline.training.fold_processes import FoldProcesses
 from plumbline.training.memory import processes_for

@@ -52,11 +52,6 @@ def set_up(device: torch.device, threads: int) -> None:
         torch.cuda.set_device(device)
 
 
-def count_threads(config: RuntimeConfig, processes_here: int) -> int:
-    """CPU threads per process: as asked for, or this machine's cores shared out."""
-    return config.threads or max(1, len(os.sched_getaffinity(0)) // processes_here)
-
-
 def device_name(device: torch.device) -> str:
     """`cpu`, or what the GPU is called."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from plumbline.config.runtime import RuntimeConfig
-from plumbline.training.device import choose_device, count_threads, set_up
+from plumbline.config.runtime import RuntimeConfig, count_threads
+from plumbline.training.device import choose_device, set_up
 from plumbline.training.launch import die_with_parent
 from plumbline.training.launched import is_launched
 from plumbline.training.sources import UNLIMITED, most_resident_bytes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.made import spec_of
 
-from plumbline.evaluation.faithfulness import Faithfulness, deletion_test
+from plumbline.evaluation.faithfulness import Faithfulness, deletion_tests, deletions
 from plumbline.evaluation.masker import Masker
 from plumbline.examples import Inputs, count_rows, take_inputs
 from plumbline.kinds import DoubleArray, Task
@@ -27,9 +27,22 @@ def predict(inputs: Inputs) -> DoubleArray:
 
 def measure(importance: DoubleArray, rows: int = 60) -> Faithfulness:
     some = take_inputs(ROWS, slice(rows))
-    return deletion_test(
-        predict, some, BACKGROUND, PLAYERS, OUTPUTS[:rows], importance[:rows], seed=1
-    )
+    given = {"own": importance[:rows]}
+    return deletion_tests(predict, some, BACKGROUND, PLAYERS, OUTPUTS[:rows], given, seed=1)["own"]
+
+
+def test_methods_are_tested_together_as_each_alone() -> None:
+    """With fewer predictions: the random orders are asked about once."""
+    asked: list[int] = []
+
+    def counted(inputs: Inputs) -> DoubleArray:
+        asked.append(count_rows(inputs))
+        return predict(inputs)
+
+    methods = {"true": TRUE, "wrong": 1 / (np.abs(TRUE) + 1e-3)}
+    both = deletion_tests(counted, ROWS, BACKGROUND, PLAYERS, OUTPUTS, methods, seed=1)
+    assert both == {name: measure(own) for name, own in methods.items()}
+    assert sum(asked) == 60 * (deletions(COUNT, 2) + 1) < 60 * 2 * deletions(COUNT, 1)
 
 
 def test_a_true_explanation_is_faithful() -> None:
@@ -62,15 +75,15 @@ def test_the_sign_does_not_matter_and_the_seed_decides() -> None:
 
 
 def test_a_model_that_says_always_the_same_leaves_nothing_to_tell() -> None:
-    answer = deletion_test(
+    answer = deletion_tests(
         lambda inputs: np.full((count_rows(inputs), 1), 0.5),
         ROWS,
         BACKGROUND,
         PLAYERS,
         OUTPUTS,
-        TRUE,
+        {"own": TRUE},
         seed=0,
-    )
+    )["own"]
     assert (answer.area, answer.random, answer.gain) == (0.0, 0.0, 0.0)
     assert answer.verdict == "no better than a random ranking"
 

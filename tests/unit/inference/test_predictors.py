@@ -43,6 +43,8 @@ def test_torch_and_onnx_predict_alike(task: Task, rows: int) -> None:
         result = OnnxPredictor(graph, batch_rows=size)(inputs)
         assert result.dtype == np.float64
         np.testing.assert_allclose(result, answer, rtol=1e-4, atol=1e-5)
+        in_threads = OnnxPredictor(graph, batch_rows=size, threads=3)(inputs)
+        assert in_threads.tobytes() == result.tobytes()
 
 
 def test_values_are_never_calibrated() -> None:

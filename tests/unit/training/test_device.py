@@ -7,9 +7,9 @@ import os
 import pytest
 import torch
 
-from plumbline.config.runtime import RuntimeConfig
+from plumbline.config.runtime import RuntimeConfig, count_threads
 from plumbline.errors import ParameterError
-from plumbline.training.device import choose_device, count_threads, set_up
+from plumbline.training.device import choose_device, set_up
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
