@@ -138,7 +138,7 @@ def test_features_are_what_the_last_layer_reads() -> None:
         torch.testing.assert_close(logits, mlp(**as_tensors(inputs)))
         tabm = model_of(of, "tabm")
         assert isinstance(tabm, TabM)
-        hidden = tabm.hidden(tabm.input(as_tensors(inputs))[:, None].expand(-1, 3, -1))
+        hidden = tabm.hidden(tabm.input(as_tensors(inputs))[0][:, None].expand(-1, 3, -1))
         torch.testing.assert_close(torch.tensor(features_of(tabm, inputs)), hidden.mean(1))
         linear = model_of(of, "perceptron")
         outputs = linear(**as_tensors(inputs))[:, 0].numpy()

@@ -103,7 +103,7 @@ def test_an_uncurved_channel_is_not_embedded(name: str, embedding: str) -> None:
     given = rows(of, 5)
     shift = 10 * torch.tensor([0.0, 1.0, 0.0])
     at = [
-        model.input({**given, "num": given["num"] + k * shift})  # type: ignore[operator]
+        model.input({**given, "num": given["num"] + k * shift})[0]  # type: ignore[operator]
         for k in range(3)
     ]
     torch.testing.assert_close(at[1] - at[0], at[2] - at[1], rtol=1e-4, atol=1e-4)

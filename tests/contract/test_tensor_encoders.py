@@ -142,6 +142,6 @@ def test_a_model_reads_tensors_in_any_order_of_the_call(name: str) -> None:
 def test_features_stand_in_the_order_of_the_tensors() -> None:
     torch.manual_seed(0)
     flat = FlatInput(small_model(), SPEC, {})
-    out = flat(as_tensors(ROWS))
+    out, _ = flat(as_tensors(ROWS))
     assert flat.chunks[:5] == [1, 1, 1, 3, 3] and flat.width == sum(flat.chunks)
     np.testing.assert_array_equal(out[:, :3].detach().numpy(), ROWS["num"])

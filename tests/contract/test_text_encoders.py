@@ -39,6 +39,15 @@ def features(encoder: str, positions: str, *, length: int = 9, seed: int = 0) ->
     return TextFeatures(config(encoder, positions), tensor, None).eval()
 
 
+def widened(encoder: str, positions: str, *, length: int = 9) -> TextFeatures:
+    """With a wide part of three outputs that says something."""
+    made = features(encoder, positions, length=length)
+    made.widen(3)
+    rng = np.random.default_rng(0)
+    made.set_wide(rng.normal(size=(made.tokens, 3)), rng.normal(size=3))
+    return made
+
+
 def ids(n: int = 40, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(made_texts(TENSOR, n, seed))
 
@@ -69,6 +78,21 @@ def test_more_padding_changes_nothing(encoder: str, positions: str) -> None:
     with torch.no_grad():
         short.lookup.table.weight[0] = 5.0  # what padding is looked up as is nobody's business
     torch.testing.assert_close(short(ids()), long(padded), atol=1e-5, rtol=1e-4)
+
+
+@each
+def test_the_wide_part_sees_tokens_alone(encoder: str, positions: str) -> None:
+    """Neither padding nor the order; and the features beside it are what they were."""
+    made, longer = widened(encoder, positions), widened(encoder, positions, length=15)
+    features_too, wide = made(ids())
+    assert wide.shape == (40, 3) and torch.isfinite(wide).all()
+    torch.testing.assert_close(features_too, features(encoder, positions)(ids()))
+    padded = torch.nn.functional.pad(ids(), (0, 6))
+    torch.testing.assert_close(longer(padded)[1], wide)
+    torch.testing.assert_close(made(ids().flip(1))[1], wide)
+    (features_too.sum() + wide.square().sum()).backward()
+    assert made.lookup.wide is not None and made.lookup.wide.weight.grad is not None
+    assert (made.lookup.wide.weight.grad[0] == 0).all() and made.lookup.wide.weight.grad.any()
 
 
 @each

@@ -38,7 +38,8 @@ EXPECTATIONS = """columns:
   price: {type: number}
   y: {type: category, role: target, values: {only: [%s]}}
 """
-TABLE = "input.encoders.text_0.lookup.table.weight"
+TEXT = "input.encoders.text_0"
+TABLE = f"{TEXT}.lookup.table.weight"
 
 
 def rows(classes: tuple[str, str], words: range, seed: int) -> pl.DataFrame:
@@ -123,9 +124,8 @@ class TestFolder:
         )
         fit(paths)
         start = summary(paths)["start"]
-        assert start["left"] == dict.fromkeys(
-            ("head.weight", "head.bias"), "answers other classes there"
-        )
+        answers = ("head.weight", "head.bias", f"{TEXT}.lookup.wide.weight", f"{TEXT}.wide_bias")
+        assert start["left"] == dict.fromkeys(answers, "answers other classes there")
         assert start["source"] == str(source.model) and start["freeze"] == {"review": "all"}
         record = artifacts.read(artifacts.StartSource, paths.root)
         assert (
@@ -171,8 +171,9 @@ class TestFolder:
             "train.weight_decay": {"type": "float", "low": 0.0, "high": 1e-9},
         }
         search = {"trials": 1, "space": space, "epochs": 1}
+        narrow = {"text": {"wide": False}}  # which would begin with what a linear model learned
         scores = []
-        for name, model in (("with", {"start_from": str(source.model)}), ("without", {})):
+        for name, model in (("with", {"start_from": str(source.model)}), ("without", narrow)):
             paths = checkout(tmp_path / name, seed=1, model=model, tune=search)
             config = load_config(paths.params)
             normalize.run(config, paths)

@@ -66,6 +66,7 @@ class TextColumnConfig:
     heads: int | None = Field(default=None, ge=1, le=256)
     positions: Positions | None = None
     dropout: ShareOrZero | None = None
+    wide: bool | None = None
 
 
 @section
@@ -79,6 +80,7 @@ class TextEncoderConfig:
     heads: int = Field(default=4, ge=1, le=256)
     positions: Positions = "sinusoidal"
     dropout: ShareOrZero = 0.5
+    wide: bool = True
     columns: dict[str, TextColumnConfig] = Field(default_factory=dict)
 
     def of(self, column: str) -> Self:

@@ -39,14 +39,17 @@ def encoded_once(model: nn.Module, spec: InputSpec) -> Iterator[None]:
             del vars(encoder)["forward"]
 
 
+Encoded = Tensor | tuple[Tensor, ...]  # (n, *features), and beside them a wide part
+
+
 class _Once:
-    """An encoder, (n, *shape) to (n, *features), and what it gave by the content of a cell."""
+    """An encoder, (n, *shape) to what it gives, and what it gave by the content of a cell."""
 
-    def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, encode: Callable[[Tensor], Encoded]) -> None:
         self._encode = encode
-        self._kept: dict[bytes, Tensor] = {}
+        self._kept: dict[bytes, tuple[Tensor, ...]] = {}
 
-    def __call__(self, cells: Tensor) -> Tensor:
+    def __call__(self, cells: Tensor) -> Encoded:
         if torch.is_grad_enabled() or len(cells) == 0:
             return self._encode(cells)
         keys = [blake2b(cell, digest_size=16).digest() for cell in cells.contiguous().numpy()]
@@ -55,6 +58,9 @@ class _Once:
             self._kept.clear()
             new = {key: i for i, key in enumerate(keys)}
         if new:
-            features = self._encode(cells[list(new.values())])
-            self._kept.update(zip(new, features.unbind(), strict=True))
-        return torch.stack([self._kept[key] for key in keys])
+            encoded = self._encode(cells[list(new.values())])
+            parts = (encoded,) if isinstance(encoded, Tensor) else encoded
+            self._kept.update(zip(new, zip(*parts, strict=True), strict=True))
+        of_parts = zip(*(self._kept[key] for key in keys), strict=True)
+        first, *others = (torch.stack(own) for own in of_parts)
+        return (first, *others) if others else first

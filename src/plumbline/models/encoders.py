@@ -44,7 +44,8 @@ class Encoder:
             each feature took, in order, or the one that all took together. A module that looks
             codes up in a table has the table as `lookup`: codes have no gradient, what was
             looked up has. `drop_shift`, where it has one, takes away what is added to the
-            features of all rows alike.
+            features of all rows alike; `widen`, where it has one, lets it give beside the
+            features what is added to the outputs as it is, (B, outputs).
         tokens: builds a module, (B, *shape) to (B, T, W); None: the features, projected to one
             token.
         linear: builds a module, (B, *shape) to (B, outputs), linear in numbers and in one-hot
@@ -63,6 +64,22 @@ class Shifting(Protocol):
     """Features of which a part is added to those of all rows alike."""
 
     def drop_shift(self) -> None: ...
+
+
+@runtime_checkable
+class Widening(Protocol):
+    """Features with a wide part (Cheng et al. 2016, "Wide & Deep Learning for Recommender
+    Systems"), which goes to the outputs past the network."""
+
+    def widen(self, outputs: int) -> None: ...
+
+
+Read = tuple[Tensor, Tensor | None]  # what an input gives: features, and the wide parts' sum
+
+
+def add_wide(output: Tensor, wide: Tensor | None) -> Tensor:
+    """(B, K, outputs), with the wide part (B, outputs) added to each member."""
+    return output if wide is None else output + wide[:, None]
 
 
 class NumberFeatures(nn.Module):
@@ -249,16 +266,41 @@ class Projected(nn.Module):
 
 
 class OneToken(Projected):
-    """Features, projected to a single token: (B, *shape) to (B, 1, W)."""
+    """Features, projected to a single token: (B, *shape) to (B, 1, W), and their wide part."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x)[:, None]
+    def widen(self, outputs: int) -> None:
+        if isinstance(self.features, Widening):
+            self.features.widen(outputs)
+
+    def forward(self, x: Tensor) -> Any:
+        features, wide = _parted(self.features(x))
+        token = self.projection(features)[:, None]
+        return token if wide is None else (token, wide)
+
+
+def _parted(read: Tensor | tuple[Tensor, Tensor]) -> Read:
+    return (read, None) if isinstance(read, Tensor) else read
+
+
+def _widen(encoders: nn.ModuleDict, outputs: int) -> None:
+    for module in encoders.values():
+        if isinstance(module, Widening):
+            module.widen(outputs)
+
+
+def _together(parts: Iterable[Read]) -> Read:
+    """Features side by side, along their second axis, and the sum of the wide parts."""
+    features, wide = zip(*parts, strict=True)
+    added = [own for own in wide if own is not None]
+    joined = features[0] if len(features) == 1 else torch.cat(features, dim=1)
+    return joined, torch.stack(added).sum(0) if added else None
 
 
 class FlatInput(nn.Module):
-    """The features of all tensors side by side: (B, width). `chunks` are the widths that each
-    feature took, in order. Where a linear layer and then batch normalization read them, nothing is
-    left of what all rows have in common: then `shifted` is false and no encoder adds it."""
+    """The features of all tensors side by side: (B, width), and the wide parts (B, outputs), None
+    where there are none. `chunks` are the widths that each feature took, in order. Where a linear
+    layer and then batch normalization read them, nothing is left of what all rows have in common:
+    then `shifted` is false and no encoder adds it."""
 
     def __init__(
         self, config: ModelConfig, spec: InputSpec, learned: Learned, *, shifted: bool = True
@@ -271,16 +313,17 @@ class FlatInput(nn.Module):
             for module in self.encoders.values():
                 if isinstance(module, Shifting):
                     module.drop_shift()
+        _widen(self.encoders, spec.n_outputs)
         self.chunks = [width for module in self.encoders.values() for width in _chunks(module)]
         self.width = sum(self.chunks)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        parts = [encoder(inputs[name]) for name, encoder in self.encoders.items()]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    def forward(self, inputs: Mapping[str, Tensor]) -> Read:
+        return _together(_parted(own(inputs[name])) for name, own in self.encoders.items())
 
 
 class TokenInput(nn.Module):
-    """The tokens of all tensors, one after the other: (B, T, width)."""
+    """The tokens of all tensors, one after the other: (B, T, width), and the wide parts
+    (B, outputs), None where there are none."""
 
     def __init__(self, config: ModelConfig, spec: InputSpec, learned: Learned, width: int) -> None:
         super().__init__()
@@ -292,13 +335,14 @@ class TokenInput(nn.Module):
             return encoder.tokens(config, tensor, own, width)
 
         self.encoders = nn.ModuleDict({t.name: build(t) for t in spec})
+        _widen(self.encoders, spec.n_outputs)
 
     def tokens(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """By tensor: (B, T, width) each."""
-        return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+        return {name: _parted(own(inputs[name]))[0] for name, own in self.encoders.items()}
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return torch.cat(list(self.tokens(inputs).values()), dim=1)
+    def forward(self, inputs: Mapping[str, Tensor]) -> Read:
+        return _together(_parted(own(inputs[name])) for name, own in self.encoders.items())
 
 
 class LinearInput(nn.Module):

@@ -12,7 +12,7 @@ from torch.nn import functional
 from plumbline.config.model import ModelConfig
 from plumbline.errors import ParameterError
 from plumbline.examples import InputSpec
-from plumbline.models.encoders import Learned, TokenInput
+from plumbline.models.encoders import Learned, TokenInput, add_wide
 from plumbline.models.layers import ACTIVATIONS, DropoutContext, SampleDropout
 
 
@@ -129,11 +129,12 @@ class FTTransformer(nn.Module):
         self.head = nn.Linear(width, spec.n_outputs)
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        x = self._with_class_token(self.input(inputs))
+        tokens, wide = self.input(inputs)
+        x = self._with_class_token(tokens)
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.head(self.activation(self.norm(x[:, 0])))
-        return out[:, None]
+        return add_wide(out[:, None], wide)
 
     @torch.no_grad()
     def attention(self, **inputs: Tensor) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
 from plumbline.examples import InputSpec
-from plumbline.models.encoders import FlatInput, Learned, LinearInput
+from plumbline.models.encoders import FlatInput, Learned, LinearInput, add_wide
 from plumbline.models.layers import (
     ACTIVATIONS,
     NORMALIZATIONS,
@@ -60,9 +60,9 @@ class MLP(nn.Module):
         self.reads_input = ("hidden.0.weight" if config.depth else "head.weight",)
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        hidden = self.hidden(self.input(inputs))  # (B, D)
-        out: Tensor = self.head(hidden)
-        return out[:, None]
+        x, wide = self.input(inputs)
+        out: Tensor = self.head(self.hidden(x))  # (B, C)
+        return add_wide(out[:, None], wide)
 
 
 class ResidualBlock(nn.Module):
@@ -102,6 +102,7 @@ class ResidualMLP(nn.Module):
         self.reads_input = ("first.weight",)
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        x = self.blocks(self.first(self.input(inputs)))  # (B, D)
+        x, wide = self.input(inputs)
+        x = self.blocks(self.first(x))  # (B, D)
         out: Tensor = self.head(self.activation(self.last(x)))
-        return out[:, None]
+        return add_wide(out[:, None], wide)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
 from plumbline.examples import InputSpec
-from plumbline.models.encoders import FlatInput, Learned
+from plumbline.models.encoders import FlatInput, Learned, add_wide
 from plumbline.models.layers import ACTIVATIONS, NORMALIZATIONS, DropoutContext, SampleDropout
 from plumbline.models.mlp import hidden_layers
 
@@ -51,9 +51,9 @@ class TabMMini(nn.Module):
         self.reads_input = ("r", "hidden.0.weight" if config.depth else "heads.weight")
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        x = self.input(inputs)[:, None] * self.r  # (B, K, D)
-        out: Tensor = self.heads(self.hidden(x))
-        return out
+        x, wide = self.input(inputs)
+        out: Tensor = self.heads(self.hidden(x[:, None] * self.r))  # (B, K, C)
+        return add_wide(out, wide)
 
 
 class TabM(nn.Module):
@@ -84,6 +84,6 @@ class TabM(nn.Module):
         self.reads_input = first if config.depth else ("heads.weight",)
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        x = self.input(inputs)[:, None].expand(-1, self.members, -1)  # (B, K, D)
-        out: Tensor = self.heads(self.hidden(x))
-        return out
+        x, wide = self.input(inputs)
+        out: Tensor = self.heads(self.hidden(x[:, None].expand(-1, self.members, -1)))  # (B, K, C)
+        return add_wide(out, wide)

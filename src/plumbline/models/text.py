@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from plumbline.config.model import ModelConfig, TextEncoderConfig
 from plumbline.errors import choose
 from plumbline.examples import PADDING, TensorSpec
+from plumbline.kinds import DoubleArray
 from plumbline.models.layers import DropoutContext, SampleDropout, drop_bias
 from plumbline.models.text_cnn import TextCNN
 from plumbline.models.text_mean import TextMean
@@ -35,10 +36,17 @@ TEXT_ENCODERS: dict[str, Build] = {
     "gru": GRU,
     "transformer": TextTransformer,
 }
+MOST_WIDE_WEIGHTS = 4_000_000  # tokens × outputs: a linear model of more takes minutes
+
+
+def token_norm(count: Tensor) -> Tensor:
+    """What a sum over so many tokens is divided by, so that it says how they are, not how many."""
+    return count.clamp_min(1.0).sqrt()
 
 
 class TokenLookup(nn.Module):
-    """Ids (B, L) to vectors with their marks (B, L, E + 1); those of padding are zeros."""
+    """Ids (B, L) to vectors with their marks (B, L, E + 1); those of padding are zeros. Once
+    `widen` was called, each token has a weight per output, too: (B, L, E + outputs + 1)."""
 
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
@@ -46,14 +54,25 @@ class TokenLookup(nn.Module):
         nn.init.uniform_(self.table.weight, -(width**-0.5), width**-0.5)
         with torch.no_grad():
             self.table.weight[0] = 0
+        self.wide: nn.Embedding | None = None
+
+    def widen(self, outputs: int) -> None:
+        """Give the tokens their weights, which are zeros."""
+        tokens = self.table.num_embeddings
+        weights = torch.zeros(tokens, outputs)
+        self.wide = nn.Embedding(tokens, outputs, padding_idx=PADDING, _weight=weights)
 
     def forward(self, ids: Tensor) -> Tensor:
         vectors: Tensor = self.table(ids)
-        return torch.cat([vectors, (ids != PADDING).to(vectors.dtype)[..., None]], dim=-1)
+        weights = [] if self.wide is None else [self.wide(ids)]
+        marks = (ids != PADDING).to(vectors.dtype)[..., None]
+        return torch.cat([vectors, *weights, marks], dim=-1)
 
 
 class TextFeatures(nn.Module):
-    """The features of one text: (B, L) ids to (B, width)."""
+    """The features of one text: (B, L) ids to (B, width); once `widen` was called, (B, width) and
+    the wide part (B, outputs): each output's weights of the tokens, added up and divided by the
+    square root of their number."""
 
     def __init__(self, config: ModelConfig, tensor: TensorSpec, learned: Any) -> None:
         super().__init__()
@@ -68,15 +87,43 @@ class TextFeatures(nn.Module):
         with torch.no_grad():
             self.lookup.table.weight.mul_(getattr(self.body, "token_scale", 1.0))
         self.chunks = [own.width]
+        self._wide, self._vector = own.wide, own.embedding_dim
+        self.wide_bias: nn.Parameter | None = None
 
     def drop_shift(self) -> None:
         drop_bias(list(self.body.children())[-1])  # of the layer at its end
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def widen(self, outputs: int) -> None:
+        """Add the wide part, if the section wants it and its weights are not too many."""
+        if self._wide and self.tokens * outputs <= MOST_WIDE_WEIGHTS:
+            self.lookup.widen(outputs)
+            self.wide_bias = nn.Parameter(torch.zeros(outputs))
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is a wide part."""
+        return self.wide_bias is not None
+
+    @property
+    def tokens(self) -> int:
+        """Size of the vocabulary."""
+        return self.lookup.table.num_embeddings
+
+    @torch.no_grad()
+    def set_wide(self, weights: DoubleArray, bias: DoubleArray) -> None:
+        """Set the wide part's weights (tokens, outputs) and bias (outputs,)."""
+        assert self.lookup.wide is not None and self.wide_bias is not None
+        self.lookup.wide.weight.copy_(torch.from_numpy(weights))
+        self.wide_bias.copy_(torch.from_numpy(bias))
+
+    def forward(self, ids: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         looked_up = self.lookup(ids)
-        vectors, marks = looked_up[..., :-1], looked_up[..., -1:]
+        vectors, marks = looked_up[..., : self._vector], looked_up[..., -1:]
         out: Tensor = self.body(self.dropout(vectors), marks)
-        return out
+        if self.wide_bias is None:
+            return out
+        weights = looked_up[..., self._vector : -1]
+        return out, (weights * marks).sum(1) / token_norm(marks.sum(1)) + self.wide_bias
 
     def attention_map(self, ids: Tensor) -> Tensor | None:
         """How much attention each token gets, (B, L); None where the encoder has none."""
@@ -84,7 +131,7 @@ class TextFeatures(nn.Module):
         if attend is None:
             return None
         looked_up = self.lookup(ids)
-        attended: Tensor = attend(looked_up[..., :-1], looked_up[..., -1:])
+        attended: Tensor = attend(looked_up[..., : self._vector], looked_up[..., -1:])
         return attended
 
 

@@ -98,7 +98,7 @@ def load_bundle(folder: Path) -> Bundle:
         DataError: a file is missing, broken or other than the one that was saved; says which.
     """
     metadata = read_metadata(folder, HINT)
-    config = build(ModelConfig, metadata["model"], file=str(folder / METADATA))
+    config = build(ModelConfig, _model(metadata), file=str(folder / METADATA))
     spec = InputSpec.from_json(metadata["spec"])
     if spec.networks:
         model, target = _build_bag(config, spec, metadata), None
@@ -114,6 +114,12 @@ def load_bundle(folder: Path) -> Bundle:
         metadata=metadata,
         preprocessor=read_json(folder / PREPROCESSOR),
     )
+
+
+def _model(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `model`. Where texts have no key `wide`, the program knew no wide part."""
+    model = dict(metadata["model"])
+    return {**model, "text": {"wide": False, **model.get("text", {})}}
 
 
 def _target_json(target: TargetTransform | Sequence[TargetTransform] | None) -> Any:

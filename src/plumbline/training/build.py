@@ -24,6 +24,7 @@ from plumbline.training.transfer import (
     start_learned,
     take_tensors,
 )
+from plumbline.training.wide import begin_wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,18 @@ def fit_fresh(
     with within_memory(model, spec, learned):
         network = build_model(model, spec, learned, seed=seed)
         parts = parts_of(network, spec)
-        transfer = begin(network, model, config, spec, learned, parts, start)
+        transfer = begin(
+            network,
+            model,
+            config,
+            spec,
+            learned,
+            parts,
+            start,
+            train=train,
+            target=target,
+            seed=seed,
+        )
         fitted = fit(
             network,
             train,
@@ -105,9 +117,14 @@ def begin(
     learned: dict[str, Any],
     parts: Parts,
     start: Start | None,
+    *,
+    train: Examples,
+    target: TargetTransform | None,
+    seed: int,
 ) -> Transfer | None:
-    """Put the start network's tensors into a fresh one."""
+    """Give a fresh network its start: the wide part of texts, then the start network's tensors."""
     check_parts(config, parts)
+    begin_wide(network, spec, train, target, seed=seed)
     if start is None:
         return None
     transfer = take_tensors(start, network, model, spec, learned)

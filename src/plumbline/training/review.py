@@ -106,7 +106,18 @@ def find_rate(
     target = fit_target(config.train, spec, train)
     model = build_model(config.model, spec, learned, seed=config.seed)
     parts = parts_of(model, spec)
-    begin(model, config.model, config.train, spec, learned, parts, start)
+    begin(
+        model,
+        config.model,
+        config.train,
+        spec,
+        learned,
+        parts,
+        start,
+        train=train,
+        target=target,
+        seed=config.seed,
+    )
     return sweep(
         model,
         train,

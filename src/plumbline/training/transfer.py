@@ -23,6 +23,7 @@ from plumbline.models.parts import LAST, Parts, encoder_prefix, is_linear
 from plumbline.preprocessing.preparer import Labels
 
 LOOKUP = ".lookup."  # in the names of tables that codes are looked up in (`Encoder.features`)
+WIDE = ".wide"  # in the names of weights that go straight to the outputs
 SHOWN = 3  # names of tensors per reason
 OF_COLUMNS = ("numbers", "categories")  # kinds of tensors whose features are columns
 # keys of `model` that say how numbers enter the network
@@ -213,7 +214,7 @@ def _refusal(
     """Why a tensor is not taken whatever its shape; None where its shape decides."""
     if tensor is not None and other is None:
         return f"the start network reads no {tensor.kind}"
-    if is_linear(model) or name.split(".")[0] in LAST:
+    if is_linear(model) or name.split(".")[0] in LAST or WIDE in name:
         if start.spec.task != spec.task:
             return "answers another task there"
         if start.spec.classes != spec.classes:

@@ -194,7 +194,7 @@ def test_an_ensemble_is_that_of_the_authors(name: str) -> None:
             other.copy_(own)
     rows = made_examples(spec, 7)
     x = as_tensors(rows.inputs)
-    flat = ours.input(x)[:, None].expand(-1, config.members, -1)  # type: ignore[operator]
+    flat = ours.input(x)[0][:, None].expand(-1, config.members, -1)  # type: ignore[operator]
     torch.testing.assert_close(ours(**x), ours.heads(theirs(flat)))  # type: ignore[operator]
 
 
