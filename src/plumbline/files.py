@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -13,6 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+import yaml
 
 from plumbline.errors import StorageError
 
@@ -199,6 +203,17 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Parse a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file; one whose text was parsed before is not parsed again: each stage reads
+    params.yaml and dvc.yaml several times, for what they say by then."""
+    return copy.deepcopy(_parse_yaml(path.read_text(encoding="utf-8")))
+
+
+@functools.lru_cache(maxsize=4)
+def _parse_yaml(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def sha256(path: Path) -> str:

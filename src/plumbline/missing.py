@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from plumbline.errors import DataError
+from plumbline.files import read_yaml
 
 OUTPUTS = ("outs", "metrics", "plots")
 # what no stage writes
@@ -58,7 +59,7 @@ def _missing(path: str, stages: Mapping[str, Any]) -> DataError:
 def _stages(root: Path) -> Mapping[str, Any]:
     """The stages of dvc.yaml; none where it cannot be read, which is not asked for here."""
     try:
-        content = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+        content = read_yaml(root / "dvc.yaml")
         return dict(content["stages"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return {}

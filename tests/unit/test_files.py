@@ -13,6 +13,7 @@ from plumbline.files import (
     new_dir,
     new_file,
     read_json,
+    read_yaml,
     remove_stale,
     sha256,
     write_json,
@@ -130,3 +131,13 @@ def test_an_old_folder_is_put_back_not_removed(tmp_path: Path) -> None:
     (tmp_path / ".folder.old" / "a").touch()
     remove_stale(tmp_path / "folder")
     assert entries(tmp_path / "folder") == ["a"] and entries(tmp_path) == ["folder"]
+
+
+def test_yaml_that_was_read_is_read_as_it_is_by_then(tmp_path: Path) -> None:
+    """What one reader does to its copy is not seen by the next."""
+    file = tmp_path / "params.yaml"
+    file.write_text("a: [1]\n")
+    read_yaml(file)["a"].append(2)
+    assert read_yaml(file) == {"a": [1]}
+    file.write_text("a: [3]\n")
+    assert read_yaml(file) == {"a": [3]}

@@ -30,6 +30,7 @@ from plumbline.config.runtime import RuntimeConfig
 from plumbline.config.section import section
 from plumbline.config.serve import ServeConfig
 from plumbline.errors import ParameterError, nearest
+from plumbline.files import read_yaml
 
 TUNE_STORAGE = "PLUMBLINE_TUNE_STORAGE"  # environment: the address with its password
 # Keys of `train` that the tune stage always searches, so that it need not depend on them
@@ -81,7 +82,7 @@ def load_config(path: Path) -> Config:
         ParameterError: the file is missing, is not YAML, has an unknown key or a wrong value.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path)
     except FileNotFoundError:
         raise ParameterError(
             "no such file", file=path, hint="run from the root of the checkout"

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from plumbline.errors import DataError
-from plumbline.files import before_replacing, remove_stale, sha256
+from plumbline.files import before_replacing, read_yaml, remove_stale, sha256
 from plumbline.manifest import check_beside, check_dir
 
 SMALL = 1_000_000  # bytes; larger files are known by size and time of change instead of content
@@ -84,7 +84,7 @@ def begin(stage: str, root: Path, *, check: bool = True) -> Watch:
 
 def _graph(root: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+        content = read_yaml(root / "dvc.yaml")
         return dict(content["stages"])
     except FileNotFoundError:  # stages run by hand in a folder without a graph
         return {}
@@ -122,7 +122,7 @@ def _marks(root: Path, deps: tuple[str, ...], params: tuple[str, ...]) -> dict[s
             with contextlib.suppress(FileNotFoundError):
                 marks[file.relative_to(root).as_posix()] = _mark(file)
     try:
-        values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+        values = read_yaml(root / "params.yaml")
     except (OSError, ValueError, yaml.YAMLError):
         values = None
     for key in params:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,10 @@ from plumbline.training.distributed import World
 from plumbline.training.divergence import DivergedError
 from plumbline.training.fold_processes import FoldProcesses, Outcome, Turn
 from plumbline.training.loop import predict
-from plumbline.training.search import Reporter
 from plumbline.training.transfer import Start
+
+if TYPE_CHECKING:  # Optuna, which a process that fits folds needs not import
+    from plumbline.training.search import Reporter
 
 
 @dataclass(frozen=True, kw_only=True)
