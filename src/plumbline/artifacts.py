@@ -161,6 +161,7 @@ class TuningSummary:
     folds: int | None = None
     pruned: int | None = None
     too_large: int | None = None
+    refused: int | None = None
     stopped_by: str | None = None
     second_objective: str | None = None
     front: Sequence[Mapping[str, Any]] | None = None
@@ -301,7 +302,7 @@ class Mistakes:
 
     `columns` are the image columns that are shown, `others` those that are not; `mistakes`: how
     many there are. Of `rows`, `pictures` has an entry per column: what the model reads, as a data
-    URI with its size, or None.
+    URI with its size, or None; `names`: its file, or its size where the data name none.
     """
 
     FILE: ClassVar[str] = f"reports/{MISTAKES}"

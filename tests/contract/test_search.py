@@ -395,6 +395,27 @@ def test_too_large_networks_are_not_fitted(
     assert result.default is None and result.selected == result.best
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_values_that_make_no_network_end_their_trial_alone(sampler: str, tmp_path: Path) -> None:
+    """But the default point's end the search: it is what no search would give."""
+
+    def some(values: Values, report: Reporter) -> list[float]:
+        if float(values["train.weight_decay"]) > 0.5:
+            raise ParameterError("no such network", where="train.weight_decay")
+        return bowl(values, report)
+
+    result = run(tmp_path / "some", evaluate=some, sampler=sampler, pruner="none")
+    refused = [trial for trial in result.trials if trial.state == "refused"]
+    assert 0 < len(refused) < len(result.trials) and result.default is not None
+    assert all(float(trial.values["train.weight_decay"]) > 0.5 for trial in refused)
+
+    def none(values: Values, report: Reporter) -> list[float]:
+        raise ParameterError("no such network", where="train.weight_decay")
+
+    with pytest.raises(ParameterError, match="no such network"):
+        run(tmp_path / "none", evaluate=none, sampler=sampler)
+
+
 def test_a_limit_below_every_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"max_parameters.*at least 100 parameters"):
         run(tmp_path, max_parameters=10)

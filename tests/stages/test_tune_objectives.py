@@ -281,6 +281,37 @@ def test_every_choice_of_params_yaml_ends_on_the_page(
     assert f"tune.{limit}" in page or limit == "trials"
 
 
+TOKENS = {"type": "int", "low": 8, "high": 32, "log": True}
+HEADS = {"type": "categorical", "choices": [2, 4]}
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "refused"),
+    [
+        ({"model.token_width": TOKENS}, "model.token_width.*a multiple of model.heads.*got 9"),
+        ({"model.heads": {"type": "categorical", "choices": [2, 3]}}, "model.heads.*got '3, and"),
+        ({"model.token_width": TOKENS | {"step": 2, "log": False}, "model.heads": HEADS}, None),
+    ],
+)
+def test_a_dimension_of_values_that_make_no_network_is_refused_before_the_first_trial(
+    dimensions: dict[str, Any], refused: str | None, tmp_path: Path
+) -> None:
+    """Of two dimensions that do not fit together everywhere, the trials that meet it are."""
+    space = {**SPACE, **dimensions}
+    config, paths = checkout(tmp_path, space=space, trials=8)
+    own = {"model.name": "ft_transformer", "model.token_width": 16, "model.heads": 2, "seed": 3}
+    config = config.replace(own)
+    if refused:
+        with pytest.raises(ParameterError, match=f"tune.space: {refused}"):
+            tune.run(config, paths)
+        return
+    tune.run(config, paths)
+    states = [trial["state"] for trial in written(paths)[1]]
+    summary = read_json(paths.reports / "tuning" / "summary.json")
+    assert 0 < states.count("refused") == summary["refused"] < len(states)
+    assert "whose values make no network" in render(config, Reports(paths.reports))
+
+
 def test_what_a_network_takes_is_what_the_fitted_one_has(tmp_path: Path) -> None:
     """Of each family, and counted by hand for a plain one."""
     spec = made_spec(numbers=3, cardinalities=())

@@ -39,6 +39,7 @@ from plumbline.training.memory import processes_for
 from plumbline.training.progress import SearchBar
 from plumbline.training.search import Reporter, search, trials_of
 from plumbline.training.search_result import SearchResult, Values, std_error
+from plumbline.training.space_check import refuse_unfit_space
 from plumbline.training.trial_storage import forget_unfinished
 from plumbline.training.trials import trials_csv
 from plumbline.training.workers import run_side_by_side
@@ -46,9 +47,10 @@ from plumbline.training.workers import run_side_by_side
 PARTS = (Part.TRAIN, Part.VAL)  # whose rows folds have
 # keys of `train` that the search replaces, or that cannot change its result
 CANNOT_MATTER = ("bag", "epochs", "find_learning_rate", "learning_curve")
-
 # keys of `tune` that no trial depends on
 UNRELATED = ("workers", "storage", "minutes", "patience")
+# states of trials that were not fitted
+NOT_FITTED = {"too_large": "too large to be fitted", "refused": "whose values make no network"}
 
 
 def run(config: Config, paths: Paths) -> Report:
@@ -113,6 +115,7 @@ def _search(
         )
         for number, (fitted, scored) in enumerate(parts)
     ]
+    refuse_unfit_space(config, folds[0])
 
     def evaluate(values: Values, report: Reporter) -> list[float]:
         return score_folds(config.replace(values), folds, criterion, report, world, others)
@@ -200,8 +203,9 @@ def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> N
         pruner=config.tune.pruner,
         objective=config.tune.objective,
         folds=len(selected.scores),
-        pruned=sum(t.state == "pruned" for t in result.trials),
-        too_large=sum(t.state == "too_large" for t in result.trials),
+        pruned=result.count("pruned"),
+        too_large=result.count("too_large"),
+        refused=result.count("refused"),
         stopped_by=result.stopped_by,
         second_objective=result.second,
         front=_front(result),
@@ -250,10 +254,11 @@ def _write_records(
 
 def _report(config: Config, paths: Paths, metric: str, result: SearchResult) -> Report:
     selected, gain = result.selected, result.gain
-    pruned = sum(t.state == "pruned" for t in result.trials)
     error = std_error(selected.scores)
-    large = sum(t.state == "too_large" for t in result.trials)
-    ended = f"{pruned} pruned" + (f", {large} too large to be fitted" if large else "")
+    ended = f"{result.count('pruned')} pruned"
+    for state, words in NOT_FITTED.items():
+        if count := result.count(state):
+            ended += f", {count} {words}"
     if result.stopped_by != "trials":
         ended += f"; ended by tune.{result.stopped_by}"
     rows = [

@@ -34,7 +34,8 @@ from plumbline.config.model import Dimension, TuneConfig
 from plumbline.errors import choose
 
 GRID_POINTS = 5  # of a float dimension without a step
-TOO_LARGE = "too_large"  # of a trial: it was not fitted
+# of a trial that was not fitted: a limit allows no such network, or its values make none
+NOT_FITTED = TOO_LARGE, REFUSED = "too_large", "refused"
 
 
 class _NSGA2(NSGAIISampler):
@@ -78,7 +79,7 @@ SAMPLERS: dict[str, MakeSampler] = {
         seed=_seed_of(seed, trial), population_size=max(4, min(50, config.trials // 5))
     ),
 }
-# these take no notice of trials that were too large to be fitted, and may propose the same again
+# these take no notice of trials that were not fitted, and may propose the same again
 UNAWARE = ("cmaes", "gp", "nsga2")
 PRUNERS: dict[str, Callable[[TuneConfig], BasePruner]] = {
     "none": lambda config: NopPruner(),
@@ -109,7 +110,7 @@ class SamplerByNumber(BaseSampler):
         """The sampler; once at random after a trial that taught it nothing."""
         if self._config.sampler in UNAWARE:
             ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
-            if ended and ended[-1].user_attrs.get(TOO_LARGE):
+            if ended and any(ended[-1].user_attrs.get(why) for why in NOT_FITTED):
                 return SAMPLERS["random"]
         return self._make
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -22,7 +22,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from plumbline.config.model import Dimension, Size, TuneConfig
 from plumbline.errors import ParameterError, choose
 from plumbline.training.divergence import DivergedError
-from plumbline.training.samplers import PRUNERS, TOO_LARGE, SamplerByNumber, grid_points
+from plumbline.training.samplers import (
+    NOT_FITTED,
+    PRUNERS,
+    REFUSED,
+    TOO_LARGE,
+    SamplerByNumber,
+    grid_points,
+)
 from plumbline.training.search_result import SearchResult, TrialRow, Value, Values, best_of
 from plumbline.training.trial_storage import STUDY, ended, mark, opened, repeat_abandoned
 
@@ -96,15 +103,16 @@ def search(
         def objective(trial: Trial) -> float | tuple[float, float]:
             mark(trial)
             values = suggest(trial, config.space)
-            size = sizes(values) if config.sizes else {}
-            trial.set_user_attr("size", size)
-            if any(size[key] > limit for key, limit in config.limits.items()):
-                trial.set_user_attr(TOO_LARGE, True)
-                raise optuna.TrialPruned
-            some = any(t.state is TrialState.COMPLETE for t in ended(study))
-            report = TrialReports(trial, config, (lambda: clock() >= until) if some else None)
-            score = _mean_score(trial, values, evaluate, report)
-            return score if second is None else (score, size[second])
+            with _refusing(trial):
+                size = sizes(values) if config.sizes else {}
+                trial.set_user_attr("size", size)
+                if any(size[key] > limit for key, limit in config.limits.items()):
+                    trial.set_user_attr(TOO_LARGE, True)
+                    raise optuna.TrialPruned
+                some = any(t.state is TrialState.COMPLETE for t in ended(study))
+                report = TrialReports(trial, config, (lambda: clock() >= until) if some else None)
+                score = _mean_score(trial, values, evaluate, report)
+                return score if second is None else (score, size[second])
 
         while (stopped_by := _enough(study, config, clock() >= until)) is None:
             repeat_abandoned(study)
@@ -192,6 +200,19 @@ def _run_trial(
                 raise
 
 
+@contextmanager
+def _refusing(trial: Trial) -> Iterator[None]:
+    """Values of which no network can be made (a width that the heads do not divide, say) end their
+    trial alone; of trial 0, the default point, they end the search."""
+    try:
+        yield
+    except ParameterError as error:
+        if trial.number == 0:
+            raise
+        trial.set_user_attr(REFUSED, str(error))
+        raise optuna.TrialPruned from None
+
+
 def _mean_score(trial: Trial, values: Values, evaluate: Evaluate, report: Reporter) -> float:
     try:
         scores = evaluate(values, report)
@@ -264,9 +285,11 @@ def _refuse(done: list[FrozenTrial]) -> None:
             got=f"at least {_smallest(done)}",
             hint="raise the limit, or widen tune.space toward smaller networks",
         )
-    causes = dict.fromkeys(t.user_attrs.get("diverged") for t in done)
+    causes = dict.fromkeys(t.user_attrs.get("diverged") or t.user_attrs.get(REFUSED) for t in done)
+    refused = any(t.user_attrs.get(REFUSED) for t in done)
     raise ParameterError(
-        "no trial came to a result: the loss diverged in every one",
+        "no trial came to a result: the loss diverged in every one"
+        + (" whose values make a network" if refused else ""),
         file="params.yaml",
         where="tune.space",
         hint=next(filter(None, causes), None),
@@ -281,7 +304,7 @@ def _smallest(done: list[FrozenTrial]) -> str:
 def _row(number: int, trial: FrozenTrial, center: Values) -> TrialRow:
     """A trial; what it did not search is at the center."""
     is_complete = trial.state is TrialState.COMPLETE
-    ended_so = "too_large" if trial.user_attrs.get(TOO_LARGE) else "pruned"
+    ended_so = next((why for why in NOT_FITTED if trial.user_attrs.get(why)), "pruned")
     return TrialRow(
         number=number,
         state="complete" if is_complete else ended_so,

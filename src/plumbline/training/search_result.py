@@ -18,7 +18,7 @@ class TrialRow:
     network takes (`parameters`, `multiply_adds`), where that was asked for."""
 
     number: int
-    state: str  # complete, pruned, too_large
+    state: str  # complete, pruned, too_large, refused
     value: float | None
     values: Values
     scores: list[float] = field(default_factory=list)
@@ -70,6 +70,10 @@ class SearchResult:
         if self.default is not None and self.default in able:
             return self.default
         return best_of(able, self.greater_is_better)
+
+    def count(self, state: str) -> int:
+        """How many trials ended so."""
+        return sum(trial.state == state for trial in self.trials)
 
     @property
     def complete(self) -> list[TrialRow]:

@@ -21,6 +21,6 @@ def trials_csv(result: SearchResult) -> str:
     for t in result.trials:
         scores = [*t.scores, *[""] * (folds - len(t.scores))]
         value = "" if t.value is None else t.value
-        taken = [*(t.size[s] for s in sizes), *(t.values.get(k, "") for k in keys)]
+        taken = [*(t.size.get(s, "") for s in sizes), *(t.values.get(k, "") for k in keys)]
         writer.writerow([t.number, t.state, value, *taken, *scores])
     return text.getvalue()

@@ -104,8 +104,10 @@ def _search_metadata(summary: dict[str, Any], trials: pl.DataFrame, about: About
         ("complete", f"{states.count('complete'):,}"),
         ("pruned", f"{states.count('pruned'):,}"),
     ]
-    if large := whole(pick(summary, "too_large")):
-        metadata.append(("too large to be fitted", f"{large:,}"))
+    not_fitted = {"too_large": "too large to be fitted", "refused": "whose values make no network"}
+    for key, label in not_fitted.items():
+        if count := whole(pick(summary, key)):
+            metadata.append((label, f"{count:,}"))
     optional = ("sampler", "pruner", "folds")
     metadata += [(key, shown(summary[key])) for key in optional if summary.get(key) is not None]
     return Metadata(metadata)
