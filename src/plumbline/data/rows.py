@@ -19,6 +19,7 @@ from plumbline.manifest import MANIFEST
 from plumbline.tables import Schema, Table, batches, rows_at_once
 
 ROWS, ABOUT = "rows.parquet", "table.json"
+IMAGE_NAMES = "image_names.parquet"  # of images: the files that they were, or their sizes
 VERSION = "rows.json"  # in .plumbline/: which version of the data the rows were read from
 HINT = "run `dvc repro validate`"
 GROUPS_AT_ONCE = 8  # groups of rows that are read together
@@ -36,6 +37,26 @@ def write_rows(
     own = frame.select(c.name for c in schema.columns)
     sink_rows(own, folder / ROWS, max_memory_mb, images)
     write_json(folder / ABOUT, {**schema.to_json(), "test_rows": test_rows})
+
+
+def write_image_names(
+    folder: Path, written: pl.LazyFrame, schema: Schema, *, max_memory_mb: int
+) -> None:
+    """Write what people know the images of the rows by, where columns hold images.
+
+    Args:
+        written: the cells as they are written, in the order of the rows.
+    """
+    if images := schema.of_type(ColumnType.IMAGE):
+        sink_rows(written.select(images), folder / IMAGE_NAMES, max_memory_mb, len(images))
+
+
+def image_names(folder: Path, column: str, rows: Sequence[int]) -> list[str | None]:
+    """The names of the images of some rows; None: the cell is missing, or names are not known."""
+    if not (folder / IMAGE_NAMES).is_file():
+        return [None] * len(rows)
+    names = pl.scan_parquet(folder / IMAGE_NAMES).select(column).collect()[column]
+    return [names[row] for row in rows]
 
 
 def data_version(root: Path) -> str | None:

@@ -103,7 +103,7 @@ def run(config: Config, paths: Paths) -> Report:
     )
     reference = None if best is None else others[best].prediction
     scored = score_slices(slices, test, metric, reference=reference, **bootstrap)
-    mistakes = picture_mistakes(spec, parts[Part.TEST].inputs, test)
+    mistakes = picture_mistakes(spec, parts[Part.TEST].inputs, test, paths.table)
     unusual = score_parts(config, bundle, parts, table, schema)
     rows_table = predictions(spec, model, baselines, conformal, unusual.columns)
 

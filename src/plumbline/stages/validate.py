@@ -15,7 +15,7 @@ from plumbline.data.column_checks import checks_of
 from plumbline.data.expectations import Expectations
 from plumbline.data.load import load_expectations
 from plumbline.data.overview import overview
-from plumbline.data.rows import data_version, note_version, write_rows
+from plumbline.data.rows import data_version, note_version, write_image_names, write_rows
 from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError
@@ -62,6 +62,7 @@ def _run(config: Config, paths: Paths, expectations: Expectations, parsed: Path)
             test_rows=source.test_rows,
             max_memory_mb=config.data.max_memory_mb,
         )
+        write_image_names(new, source.written, schema, max_memory_mb=config.data.max_memory_mb)
     note_version(paths.table, paths.state, version)
     warnings = [f"{o.column or 'table'}: {sentence(o)}" for o in failed]
     return Report(

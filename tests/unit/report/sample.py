@@ -508,6 +508,7 @@ def mistakes_of(classes: list[str]) -> dict[str, Any]:
     }
     pairs = [[picture_of(1), picture_of(2, 1)], [picture_of(3), None]]
     rows = [{"row": 5 + i, **of_classes, "pictures": pair} for i, pair in enumerate(pairs)]
+    rows[0]["names"], rows[1]["names"] = ["photos/7.png", "1234 bytes"], ["a" * 80 + "8.png", None]
     return {"columns": ["photo", "scan"], "others": [], "mistakes": 9, "rows": rows}
 
 

@@ -44,6 +44,8 @@ def test_a_heat_map_by_each_method_lies_over_the_picture(tmp_path: Path) -> None
 def test_mistakes_have_a_picture_each_and_say_what_was_wrong(tmp_path: Path, task: str) -> None:
     part = part_of(tmp_path, "mistakes", mistakes_of(CLASSES[task]), task)
     assert part.count("<image ") == 3 and part.count("no image") == 1
+    joined = part.replace("<wbr>", "")
+    assert "photos/7.png" in joined and f"<bdi>{'a' * 55}8.png</bdi>" in joined
     if CLASSES[task]:
         assert f"predicted {CLASSES[task][-1]} (0.97)" in part
         assert "The worst 2 of 9 mistaken test rows, with the pictures of photo, scan." in part

@@ -15,6 +15,7 @@ from plumbline.report.read import Reports, listed, pick, real, whole
 from plumbline.report.sections.methods import shown
 
 PICTURES = 24  # at most, of all columns together
+NAME = 60  # characters of a file's name that are shown, those at its end
 
 
 def pictured_mistakes(reports: Reports, about: About) -> list[Subsection]:
@@ -60,13 +61,14 @@ def _tile(row: Any, columns: list[str]) -> Tile:
     if probability is not None:
         predicted = f"{predicted} ({fixed(probability, 2)})"
     pictures = listed(pick(row, "pictures"))
+    names = [shown(own) for own in listed(pick(row, "names")) if own is not None]
     svgs = [
         _drawn(each, f"{called}, {column}: actual {actual}, predicted {predicted}")
         for each, column in zip(pictures, columns, strict=False)
     ]
-    texts = [called, f"actual {actual}", f"predicted {predicted}"]
+    texts = [called, *(own[-NAME:] for own in names), f"actual {actual}", f"predicted {predicted}"]
     if probability is not None and (own := real(pick(row, "probability_of_actual"))) is not None:
-        texts[1] += f" ({fixed(own, 2)})"
+        texts[-2] += f" ({fixed(own, 2)})"
     return Tile(svgs=svgs, texts=texts)
 
 
