@@ -404,6 +404,22 @@ def test_mistakes_come_with_the_threshold_and_a_table_of_classes(tmp_path: Path)
     assert row == ["malignant", "0.600", "0.750", "0.667", "20", "25"]
 
 
+def test_a_class_that_is_never_predicted_is_named_and_no_green_state_hides_it(
+    tmp_path: Path,
+) -> None:
+    write_sample(tmp_path)
+    slices = tmp_path / "evaluation/slices.json"
+    slices.write_text(slices.read_text().replace('"worse": true', '"worse": false'))
+    (tmp_path / "evaluation/confusion.csv").write_text(
+        "actual,predicted,count\nbenign,benign,70\nbenign,malignant,10\nmalignant,benign,5\n"
+        "odd,benign,3\nrare,malignant,1\n"
+    )
+    parsed = Parsed(render(config(), Reports(tmp_path)))
+    texts = [text.strip() for text in parsed.texts if text.strip()]
+    assert "2 classes never predicted" in texts and "no weak slice" not in texts
+    assert any(text.endswith("odd (3 test rows), rare (1 test row).") for text in texts)
+
+
 def test_evaluation_and_explanations_have_a_state(tmp_path: Path) -> None:
     write_sample(tmp_path)
 

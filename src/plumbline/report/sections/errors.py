@@ -14,6 +14,8 @@ from plumbline.report.blocks import (
     Figure,
     Figures,
     Grid,
+    Note,
+    Status,
     Subsection,
     Text,
     figure_cell,
@@ -44,6 +46,9 @@ def confusion(reports: Reports, about: About) -> Subsection:
         blocks.append(Text("There is no test row to count."))
     if names:
         blocks += [Text(_decision(reports, about)), _per_class(names, counts)]
+    if missed := never_predicted(reports):
+        listed = ", ".join(f"{label} ({plural(rows, 'test row')})" for label, rows in missed)
+        blocks.append(Note(Status(state="warn", word="never predicted"), f"{listed}."))
     mistakes = _mistakes(names, counts)
     if mistakes and len(names) > 2:
         blocks.append(mistakes)
@@ -52,6 +57,17 @@ def confusion(reports: Reports, about: About) -> Subsection:
         "dark cell there is a pair of classes that the model confuses."
     )
     return Subsection(title="Mistakes", read=read, blocks=blocks, files=[artifacts.CONFUSION])
+
+
+def never_predicted(reports: Reports) -> list[tuple[str, int]]:
+    """The classes of test rows that the model predicts for none, with the number of their rows."""
+    names, counts = confusion_counts(reports.frame(artifacts.CONFUSION))
+    actual, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    return [
+        (label, int(actual[i]))
+        for i, label in enumerate(names)
+        if actual[i] > 0 and predicted[i] == 0
+    ]
 
 
 def _decision(reports: Reports, about: About) -> str:

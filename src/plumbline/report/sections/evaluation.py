@@ -11,7 +11,7 @@ from plumbline.numbers import NBSP, plural
 from plumbline.report.about import About
 from plumbline.report.blocks import Cell, Grid, Section, Status, Subsection, figure_cell
 from plumbline.report.read import Reports, entries, listed, pair, pick, real
-from plumbline.report.sections.errors import confusion, residuals
+from plumbline.report.sections.errors import confusion, never_predicted, residuals
 from plumbline.report.sections.mistakes import pictured_mistakes
 from plumbline.report.sections.probability import calibration, coverage, ranking
 from plumbline.report.sections.slices import slices
@@ -46,12 +46,17 @@ def evaluation(reports: Reports, about: About) -> Section:
 
 
 def evaluation_status(reports: Reports) -> Status | None:
-    """The worst that is to be said: no better than a constant, or weak slices."""
+    """The worst that is to be said: no better than a constant, classes that are never predicted,
+    or weak slices."""
     comparison = reports.json(artifacts.COMPARISON)
     if pick(comparison, "metric") is None:
         return None
     if pick(comparison, "baselines", "majority", "verdict") in ("worse", "within noise"):
         return Status(state="bad", word="no better than a constant")
+    if missed := never_predicted(reports):
+        return Status(
+            state="warn", word=f"{plural(len(missed), 'class', 'classes')} never predicted"
+        )
     weak = sum(
         pick(one, "worse") is True for one in listed(pick(reports.json(artifacts.SLICES), "slices"))
     )
