@@ -21,6 +21,7 @@ GAP = 0.10  # validation loss above training loss by more than this share: over-
 FALLING = 0.005  # the last fifth of the epochs still removes this share: under-fitting
 MUCH = 0.5  # a training loss above this share leaves open whether the model is too small
 GAIN = 0.01  # a gain from more rows below this share is not worth collecting them
+FEW_STEPS = 1000  # optimizer steps, below which patience may have ended a fit too soon
 SIGMAS = 2.0  # standard errors that a difference needs to count
 
 
@@ -35,12 +36,14 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """The judgement, the sentences that explain it, and the numbers behind them."""
+    """The judgement, the sentences that explain it, and the numbers behind them. `few_steps`: that
+    patience ended the fit after few steps, and what to set; None where it did not."""
 
     fit: Fit
     more_rows: More
     text: list[str]
     numbers: dict[str, float]
+    few_steps: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +51,7 @@ class Diagnosis:
             "more_rows": self.more_rows,
             "text": self.text,
             "numbers": self.numbers,
+            "few_steps": self.few_steps,
         }
 
 
@@ -56,6 +60,7 @@ def diagnose(
     history: Sequence[dict[str, float]],
     best_epoch: int,
     stopped_early: bool,
+    steps: int,
     train_loss: float,
     constant_loss: float,
     curve: Sequence[Point],
@@ -67,6 +72,7 @@ def diagnose(
             resampled rows is validated on rows as they are.
         best_epoch: the epoch whose weights were kept, from 1.
         stopped_early: whether patience ended the fit before its last epoch.
+        steps: of an epoch.
         train_loss: of the kept weights on the training rows.
         constant_loss: of the best constant prediction on the validation rows.
         curve: points by rising rows; the last is the fit on all rows.
@@ -82,8 +88,29 @@ def diagnose(
         * (val_loss / max(history[best_epoch - 1]["val_loss"], 1e-12) / unit),
     }
     fit, text = _fit(numbers, len(history), best_epoch, stopped_early, unit)
+    few = _few_steps(len(history), steps) if stopped_early and fit != "balanced" else None
+    if few is not None:
+        text = f"{text} {few}"
     more, gain, sentence = _more_rows(curve, unit)
-    return Diagnosis(fit=fit, more_rows=more, text=[text, sentence], numbers=numbers | gain)
+    return Diagnosis(
+        fit=fit,
+        more_rows=more,
+        text=[text, sentence],
+        numbers=numbers | gain,
+        few_steps=few,
+    )
+
+
+def _few_steps(epochs: int, steps: int) -> str | None:
+    """That a fit which patience ended was short, and what makes it longer."""
+    if epochs * steps >= FEW_STEPS:
+        return None
+    enough = math.ceil(FEW_STEPS / steps)
+    return (
+        f"The fit was short: train.patience, which counts epochs, ended it after "
+        f"{epochs * steps:,} steps of the optimizer ({epochs} epochs of {steps}). Before anything "
+        f"else set train.epochs: {enough} and train.patience: 0, and run `dvc repro`."
+    )
 
 
 def _fit(

@@ -15,7 +15,7 @@ from plumbline.kinds import DoubleArray, FloatArray
 from plumbline.models import build_model
 from plumbline.models.parts import parts_of
 from plumbline.preprocessing.balance import resample
-from plumbline.training.batches import Rows
+from plumbline.training.batches import Plan, Rows
 from plumbline.training.build import FreshFit, begin, fit_fresh, fit_target, learn
 from plumbline.training.criteria import Criterion
 from plumbline.training.curve import constant_loss, learning_curve
@@ -87,6 +87,7 @@ def review_fit(
         history=fitted.history,
         best_epoch=fitted.best_epoch,
         stopped_early=fitted.stopped_early,
+        steps=Plan.of(len(train), config.train).steps,
         train_loss=float(losses(fresh, rows[0]).mean()),
         constant_loss=constant_loss(rows[0], rows[1], task, config.train, spec.n_outputs),
         curve=points,

@@ -53,6 +53,7 @@ def predictions(given: dict[str, Any], gain: float, spread: float) -> tuple[Diag
         history=[{"val_loss": CONSTANT * loss} for loss in history],
         best_epoch=given.get("best_epoch", 5),
         stopped_early=given.get("stopped_early", True),
+        steps=100,
         train_loss=CONSTANT * given["train"],
         constant_loss=CONSTANT,
         curve=curve,

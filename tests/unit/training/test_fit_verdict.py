@@ -30,7 +30,13 @@ def verdict(
 ) -> Diagnosis:
     """Losses as shares of a constant's, which loses 0.7."""
     falls = more.pop("history", [1.0, 0.8, *[val] * 8])
-    given: dict[str, Any] = {"best_epoch": 5, "stopped_early": True, "constant_loss": 0.7, **more}
+    given: dict[str, Any] = {
+        "best_epoch": 5,
+        "stopped_early": True,
+        "steps": 100,
+        "constant_loss": 0.7,
+        **more,
+    }
     return diagnose(
         history=[{"val_loss": 0.7 * loss} for loss in falls],
         train_loss=0.7 * train,
@@ -40,6 +46,17 @@ def verdict(
 
 
 class TestFit:
+    def test_a_fit_that_patience_ended_after_few_steps_is_said_to_be_short(self) -> None:
+        result = verdict(0.2, 0.6, steps=6)
+        assert result.fit == "over-fitting" and result.few_steps is not None
+        assert result.text[0].endswith(result.few_steps)
+        assert "after 60 steps" in result.few_steps
+        assert "train.epochs: 167 and train.patience: 0" in result.few_steps
+
+    @pytest.mark.parametrize("more", [{"steps": 100}, {"steps": 6, "stopped_early": False}])
+    def test_one_of_many_steps_or_of_all_its_epochs_is_not(self, more: dict[str, Any]) -> None:
+        assert verdict(0.2, 0.6, **more).few_steps is None
+
     def test_balanced(self) -> None:
         result = verdict(0.50, 0.53)
         assert result.fit == "balanced"

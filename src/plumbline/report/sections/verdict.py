@@ -113,7 +113,11 @@ def verdict(reports: Reports, about: About) -> Section:
     judgment = Subsection(
         lead=f"{_score(reports, about)} {_against(baselines, about.metric)}",
         read=read,
-        blocks=[*_figure(about, baselines), *_table(baselines, about.metric)],
+        blocks=[
+            *_few_steps(reports, state),
+            *_figure(about, baselines),
+            *_table(baselines, about.metric),
+        ],
         files=[artifacts.METRICS, artifacts.COMPARISON],
     )
     gates = Subsection(
@@ -238,6 +242,14 @@ def _error(metric: str) -> str:
 def _all(texts: Sequence[str]) -> str:
     *first, last = texts
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def _few_steps(reports: Reports, state: State) -> list[Block]:
+    """Where a baseline is as good: that the fit was short, if it was, which may be why."""
+    few = words(pick(reports.json(artifacts.TRAINING), "verdict", "few_steps"))
+    if state not in ("warn", "bad") or not few:
+        return []
+    return [Note(Status(state="warn", word="a short fit"), few)]
 
 
 def _figure(about: About, baselines: Sequence[Baseline]) -> list[Block]:
