@@ -29,6 +29,7 @@ MODULES = (
     "folds",
     "texts",
     "fashion",
+    "few_images",
     "channels",
     "normalize",
     "images",

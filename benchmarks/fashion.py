@@ -39,7 +39,14 @@ MINUTES = 10  # in which the images are to be learned
 WANTED = 0.93  # accuracy there
 PARTS = {"train": "train", "test": "t10k"}  # of Fashion-MNIST
 MODEL: ModelName = "mlp"  # this and the next as `init` sets them for a folder of images
-BATCH_SIZE, SHIFT = 32, 0.1
+DEPTH, SHIFT, MIXUP = 0, 0.1, 0.2
+SETTINGS = {
+    "learning_rate": 0.001,
+    "batch_size": 32,
+    "schedule": "cosine",
+    "patience": 0,
+    "keep": "last",
+}
 FLIP = 0.5
 # of `train`, where all images are learned in few epochs
 WHOLE = {
@@ -56,8 +63,7 @@ WHOLE_SHIFT = 0.04  # a pixel
 FIRST = range(5)
 FIRST_IMAGES, FIRST_EPOCHS = 10_000, 6
 FEW, FEW_TO_STOP = 50, 10  # per class, of them for choosing the epoch
-# of `train`: 50 validation images stop a fit by chance, so all epochs run and the rate ends at 0
-FEW_ROWS = {"epochs": 50, "schedule": "cosine", "patience": 0}
+FEW_ROWS = {"epochs": 50}  # of `train`
 
 
 def run() -> Result:
@@ -93,9 +99,9 @@ def fit(
     """What `init` sets for images but for `settings` of `train`; what a search would choose is the
     center of its range."""
     config = task.config
-    model = replace(config.model, name=MODEL)
-    augment = replace(config.train.augment, flip=FLIP, shift=shift)
-    own = {"batch_size": BATCH_SIZE, **settings}
+    model = replace(config.model, name=MODEL, depth=DEPTH)
+    augment = replace(config.train.augment, flip=FLIP, shift=shift, mixup=MIXUP)
+    own = {**SETTINGS, **settings}
     config_of_fit = replace(config.train, augment=augment, **own)
     set_up(CPU, count_threads(config.runtime, 1))
     fresh = fit_fresh(
@@ -232,11 +238,11 @@ def transfer(task: Task) -> Result:
         train.take(slice(FIRST_IMAGES)),
         val,
         0,
-        settings={"epochs": FIRST_EPOCHS, "schedule": "cosine"},
+        settings={"epochs": FIRST_EPOCHS},
     )
     start = Start(
         source="the first classes",
-        model=dataclasses.asdict(replace(task.config.model, name=MODEL)),
+        model=dataclasses.asdict(replace(task.config.model, name=MODEL, depth=DEPTH)),
         spec=spec,
         learned=first.learned,
         weights={name: tensor.numpy() for name, tensor in first.fitted.weights.items()},
@@ -279,7 +285,7 @@ def transfer(task: Task) -> Result:
             f"the first network: {FIRST_IMAGES:,} images of {len(FIRST)} other classes, "
             f"{FIRST_EPOCHS} epochs; then "
             + ", ".join(f"`train.{name}` {value}" for name, value in FEW_ROWS.items())
-            + f"; {FEW_TO_STOP} of the {FEW} images decide which epoch is kept"
+            + f"; {FEW_TO_STOP} of the {FEW} images are kept for validation"
         ],
     )
 

@@ -43,6 +43,7 @@ from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import resolve_monitor
 from plumbline.tables import Schema
 from plumbline.tables import Table as DataTable
+from plumbline.training.batches import with_epochs
 from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.device import set_up
 from plumbline.training.distributed import CPU
@@ -326,7 +327,7 @@ def family(name: ModelName) -> Fit:
                 **stopping,
             )
 
-        epochs = config.train.epochs
+        epochs = with_epochs(config.train, spec, len(task.train)).most_epochs
         if name in SLOW:
             epochs = min(epochs, int(BUDGET / fit_for(2).fitted.seconds * 2) - 2)
         fresh = fit_for(epochs)

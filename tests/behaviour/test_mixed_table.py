@@ -87,7 +87,13 @@ def checkout(root: Path, source: Path, shipped: Path) -> Paths:
     params = yaml.safe_load((shipped / "params.yaml").read_text())
     params["model"] |= SMALL
     params["tune"]["trials"] = 0
-    params["train"] |= {"epochs": 8, "batch_size": 32, "learning_rate": 0.005, "learning_curve": []}
+    params["train"] |= {
+        "epochs": 8,
+        "batch_size": 32,
+        "learning_rate": 0.005,
+        "learning_curve": [],
+        "bag": 1,
+    }
     params["train"]["augment"] |= {"shift": 0.1, "mask_tokens": 0.1}
     params["evaluate"]["bootstrap"] = 50
     params["explain"] |= {"rows": 6, "background": 8, "lime_rows": 1, "faithfulness_rows": 3}
@@ -139,7 +145,10 @@ def test_it_goes_through_every_stage(shop: Path, finished: Paths) -> None:
         values = opened["rows"][0][name]
         count = len(values) if name == "words" else np.asarray(values["shap"]).size
         assert 1 < count <= parts
-    assert read_json(paths.reports / "evaluation" / "mistakes.json")["columns"] == ["photo"]
+    mistakes = read_json(paths.reports / "evaluation" / "mistakes.json")
+    assert mistakes["columns"] == ["photo"]
+    photos = pl.read_csv(shop / "products.csv")["photo"].to_list()
+    assert all(row["names"] == [photos[row["row"]]] for row in mistakes["rows"])
     assert read_json(paths.reports / "register.json")["decision"] == "first"
     page = (paths.reports / "index.html").read_text()
     assert "photo" in page and "description" in page

@@ -145,6 +145,6 @@ def test_the_user_sees_the_result(tmp_path: Path) -> None:
     write_params(paths, SPEC, train={"epochs": 2, "learning_curve": [0.5]})
     done = plumbline(paths.root, "train")
     assert done.returncode == 0, done.stderr
-    for words in ("mlp, ", "parameters", "best epoch", "of 2", "validation accuracy", "verdict"):
+    for words in ("mlp, ", "parameters", "kept epoch", "of 2", "validation accuracy", "verdict"):
         assert words in done.stdout
     assert "→ reports/training" in done.stdout and "→ artifacts/model" in done.stdout

@@ -317,10 +317,21 @@ def killed(*given: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(300, 5), (2_000_000, 5), (2_000_001, 1)])
-def test_auto_makes_a_bag_where_cells_are_few(rows: int, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "rows", "expected"),
+    [
+        (ColumnType.NUMBER, 300, 5),
+        (ColumnType.NUMBER, 2_000_000, 5),
+        (ColumnType.NUMBER, 2_000_001, 1),
+        (ColumnType.IMAGE, 1000, 5),
+        (ColumnType.IMAGE, 1001, 1),
+    ],
+)
+def test_auto_makes_a_bag_where_cells_or_images_are_few(
+    kind: ColumnType, rows: int, expected: int
+) -> None:
     columns = (
-        Column(name="x", type=ColumnType.NUMBER),
+        Column(name="x", type=kind),
         Column(name="y", type=ColumnType.CATEGORY, role=Role.TARGET),
     )
     schema = Schema(columns=columns, task=Task.BINARY)

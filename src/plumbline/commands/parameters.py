@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -19,8 +19,20 @@ from plumbline.config.presets import PRESETS, SPACE, preset_values
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, Task
 
-# keys, value, whether what stands there is left alone, why
-Setting = tuple[tuple[str, ...], Any, Callable[[Any], bool], str]
+
+class Setting(NamedTuple):
+    """What init sets: a key, its value, what stands there by default, whether what stands there is
+    left alone, and why."""
+
+    keys: tuple[str, ...]
+    value: Any
+    default: Any
+    stays: Callable[[Any], bool]
+    why: str
+
+    @property
+    def key(self) -> str:
+        return ".".join(self.keys)
 
 
 def _is_small(batch_size: Any) -> bool:
@@ -28,20 +40,75 @@ def _is_small(batch_size: Any) -> bool:
 
 
 # what tables of numbers do well with and images do not
-FOR_IMAGES: tuple[Setting, ...] = (
-    (("tune", "trials"), 0, lambda v: v == 0, "fits of images take long; set it to search"),
-    (("train", "batch_size"), 32, _is_small, "images need more and smaller steps"),
-    (("train", "augment", "shift"), 0.1, bool, "an image moved a little shows the same"),
+FOR_IMAGES = (
+    Setting(
+        ("tune", "trials"),
+        0,
+        TuneConfig().trials,
+        lambda v: v == 0,
+        "fits of images take long; set it to search",
+    ),
+    Setting(
+        ("train", "batch_size"),
+        32,
+        TrainConfig().batch_size,
+        _is_small,
+        "images need more and smaller steps",
+    ),
+    Setting(
+        ("train", "augment", "shift"), 0.1, 0.0, bool, "an image moved a little shows the same"
+    ),
 )
-IMAGES_ALONE: Setting = (
-    ("model", "name"),
-    "mlp",
-    lambda v: v in ("perceptron", "mlp", "resmlp"),
-    "the image encoder leaves an ensemble of layers nothing to do",
+# the same where there is nothing but images: all of one recipe, whatever a preset has for tables
+IMAGES_ALONE = (
+    Setting(
+        ("model", "name"),
+        "mlp",
+        "tabm_mini",
+        lambda v: v in ("perceptron", "mlp", "resmlp"),
+        "the image encoder leaves an ensemble of layers nothing to do",
+    ),
+    Setting(
+        ("model", "depth"),
+        0,
+        ModelConfig().depth,
+        lambda v: v == 0,
+        "layers between the image encoder and the head slow its start",
+    ),
+    Setting(
+        ("tune", "space", "train.learning_rate", "high"),
+        2e-3,
+        4.5e-3,
+        lambda v: v <= 2e-3,
+        "convolutions want smaller steps (tuned without trials is the center: 0.001)",
+    ),
+    Setting(
+        ("train", "schedule"),
+        "cosine",
+        TrainConfig().schedule,
+        lambda v: v != TrainConfig().schedule,
+        "a rate that falls to 0 ends in better weights than any epoch before",
+    ),
+    Setting(
+        ("train", "epochs"),
+        "auto",
+        "auto",
+        lambda v: v == "auto",
+        "by the number of images: 100 of 200, 10 of 20,000",
+    ),
+    Setting(
+        ("train", "patience"), 0, TrainConfig().patience, lambda v: v == 0, "the rate falls to 0"
+    ),
+    Setting(
+        ("train", "keep"),
+        "last",
+        TrainConfig().keep,
+        lambda v: v == "last",
+        "few validation images choose an epoch by chance",
+    ),
+    Setting(("train", "augment", "mixup"), 0.2, 0.0, bool, "mixed images are not learned by heart"),
 )
 
-# what init sets for images stands there by default
-DEFAULTS: dict[str, Any] = {"model": ModelConfig(), "train": TrainConfig(), "tune": TuneConfig()}
 # keys of train.augment that change cells of one type alone
 AUGMENTED: dict[ColumnType, tuple[str, ...]] = {
     ColumnType.TEXT: ("mask_tokens", "drop_tokens"),
@@ -74,13 +141,14 @@ def write_parameters(
     features = {kind for name, kind in columns.items() if name != data.target}
     changed += _without_types(document, features)
     decided: Collection[str] = ()
+    images_alone = features == {ColumnType.IMAGE}
     if preset is not None:
-        changed += _apply_preset(document, preset)
+        changed += _apply_preset(document, preset, for_tables=not images_alone)
         decided = PRESETS[preset]
     if ColumnType.IMAGE in features:
-        changed += _set(document, *(s for s in FOR_IMAGES if ".".join(s[0]) not in decided))
-    if features == {ColumnType.IMAGE}:
-        changed += _set(document, IMAGES_ALONE)
+        changed += _set(document, *(s for s in FOR_IMAGES if s.key not in decided))
+    if images_alone:
+        changed += _set(document, *IMAGES_ALONE)
     _write(path, document)
     return changed
 
@@ -93,17 +161,20 @@ def write_preset(path: Path, name: str) -> list[str]:
     return changed
 
 
-def _apply_preset(document: Any, name: str) -> list[str]:
-    """Write a preset into params.yaml as loaded; says what changed."""
+def _apply_preset(document: Any, name: str, *, for_tables: bool = True) -> list[str]:
+    """Write a preset into params.yaml as loaded, without what counts layers and epochs of tables
+    unless it is for some; says what changed."""
     changed = []
     for key, value in preset_values(name).items():
         section, own = key.split(".")
+        if not for_tables and (key in SPACE or key in (one.key for one in IMAGES_ALONE)):
+            continue
         if document[section][own] != value:
             document[section][own] = _flow(value)
             changed.append(f"{key} set to {value}: preset {name}")
     space = document["tune"]["space"]
     for key, values in SPACE.items():
-        if name == "best" and key not in space:
+        if name == "best" and key not in space and for_tables:
             space[key] = _flow(values)
             changed.append(f"tune.space searches {key}: preset {name}")
         elif name != "best" and space.get(key) == values:
@@ -148,14 +219,20 @@ def _write(path: Path, document: Any) -> None:
 def _set(document: Any, *wanted: Setting) -> list[str]:
     """Set what does not stay; says what was set, and why."""
     changed = []
-    for keys, value, stays, why in wanted:
-        section = document
-        for key in keys[:-1]:
-            section = section[key]
-        if not stays(section[keys[-1]]):
-            section[keys[-1]] = value
-            changed.append(f"{'.'.join(keys)} set to {value}: {why}")
+    for own in wanted:
+        section = _section(document, own)
+        if section is not None and not own.stays(section[own.keys[-1]]):
+            section[own.keys[-1]] = own.value
+            changed.append(f"{own.key} set to {own.value}: {own.why}")
     return changed
+
+
+def _section(document: Any, setting: Setting) -> Any:
+    """Where its key stands; None where there is no such key (a dimension that is not searched)."""
+    section = document
+    for key in setting.keys[:-1]:
+        section = section.get(key, {})
+    return section if setting.keys[-1] in section else None
 
 
 def _without_types(document: Any, features: Collection[ColumnType]) -> list[str]:
@@ -170,18 +247,31 @@ def _without_types(document: Any, features: Collection[ColumnType]) -> list[str]
             augment[name] = 0.0
             changed.append(f"train.augment.{name} set back to 0: no feature is of type {kind}")
         if kind is ColumnType.IMAGE:
-            changed += _set_for_images_back(document)
+            settings = (*FOR_IMAGES, *IMAGES_ALONE)
+            changed += _set_back_settings(document, settings, "no feature is of type image")
+    if ColumnType.IMAGE in features and len(features) > 1 and _holds(document, IMAGES_ALONE):
+        changed += _set_back_settings(document, IMAGES_ALONE, "not all features are images")
     return changed
 
 
-def _set_for_images_back(document: Any) -> list[str]:
+def _holds(document: Any, settings: Iterable[Setting]) -> bool:
+    """Whether all of it stands as init set it."""
+    return all(
+        section is None or section[own.keys[-1]] == own.value
+        for own in settings
+        for section in [_section(document, own)]
+    )
+
+
+def _set_back_settings(document: Any, settings: Iterable[Setting], why: str) -> list[str]:
+    """Put defaults where what init set for images still stands; says where."""
     changed = []
-    for (top, *keys), value, *_ in (*FOR_IMAGES, IMAGES_ALONE):
-        (key, *nested) = keys
-        if nested or document[top][key] != value:
+    for own in settings:
+        section = _section(document, own)
+        if section is None or own.value == own.default or section[own.keys[-1]] != own.value:
             continue
-        document[top][key] = default = getattr(DEFAULTS[top], key)
-        changed.append(f"{top}.{key} set back to {default}: no feature is of type image")
+        section[own.keys[-1]] = own.default
+        changed.append(f"{own.key} set back to {own.default}: {why}")
     return changed
 
 

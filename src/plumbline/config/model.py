@@ -31,6 +31,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 TargetTransform = Literal["auto", "none", "standard", "log", "quantile"]
 FrozenEpochs = Annotated[int, Field(ge=1, le=100_000)] | Literal["all"]  # the first so many
 BatchSize = Annotated[int, Field(ge=0, le=10_000_000)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Networks = Annotated[int, Field(ge=1, le=20)]
 RateFactor = Annotated[float, Field(gt=0, le=1000)]
 TuneSampler = Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2"]
@@ -253,8 +254,9 @@ class TrainConfig:
     decay: Share = 0.1
     batch_size: Literal["auto"] | BatchSize = "auto"
     accumulate: int = Field(default=1, ge=1, le=100_000)
-    epochs: int = Field(default=100, ge=1, le=100_000)
+    epochs: Literal["auto"] | Epochs = "auto"
     patience: int = Field(default=16, ge=0, le=100_000)
+    keep: Literal["best", "last"] = "best"
     bag: Literal["auto"] | Networks = "auto"
     monitor: MetricName | Literal["auto", "loss"] = "auto"
     l1: float = Field(default=0.0, ge=0, le=1000)
@@ -266,3 +268,9 @@ class TrainConfig:
     precision: Precision = "fp32"
     find_learning_rate: bool = False
     learning_curve: list[Share] = Field(default_factory=lambda: [0.5], max_length=20)
+
+    @property
+    def most_epochs(self) -> int:
+        """`epochs`, as `training.batches.with_epochs` made a number of it."""
+        assert self.epochs != "auto"
+        return self.epochs

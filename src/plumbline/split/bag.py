@@ -19,17 +19,18 @@ from plumbline.tables import NEVER, Schema
 
 NETWORKS = 5  # of a bag that `auto` makes
 MOST_CELLS = 2_000_000  # training and validation rows times features, up to which it makes one
+MOST_IMAGES = 1_000  # training and validation rows, where a column holds images
 
 
 def networks_of(wanted: int | Literal["auto"], part: ByteArray, schema: Schema) -> int:
     """How many networks `train.bag` asks for. `auto`: `NETWORKS`, which helps where rows are few;
-    one above `MOST_CELLS` cells, where it helps little and takes long, and of images, whose
-    networks take five times as long to fit."""
+    one above `MOST_CELLS` cells, or above `MOST_IMAGES` rows with images, where it helps little and
+    takes long."""
     if wanted != "auto":
         return wanted
-    if schema.of_type(ColumnType.IMAGE):
-        return 1
     rows = int(((part == Part.TRAIN) | (part == Part.VAL)).sum())
+    if schema.of_type(ColumnType.IMAGE) and rows > MOST_IMAGES:
+        return 1
     return NETWORKS if rows * len(schema.features) <= MOST_CELLS else 1
 
 

@@ -99,7 +99,7 @@ def fit_networks(
     if count > 1:
         apart = dataclasses.replace(config, runtime=own)
         tasks = [(apart, paths, checkpoints, count, n) for n in range(spec.networks)]
-        with BagBar(networks=spec.networks, epochs=config.train.epochs) as bar:
+        with BagBar(networks=spec.networks, epochs=config.train.most_epochs) as bar:
             whole = share_out(fit_apart, tasks, count, bar)
         if not whole:
             print(
@@ -163,7 +163,7 @@ def _fit(
     train, criterion = balanced(config, fold), monitor_of(config, fold.spec)
     stopping: dict[str, Any] = criterion.stopping(fold.spec.task) if criterion else {}
     bar = ProgressBar(
-        epochs=config.train.epochs,
+        epochs=config.train.most_epochs,
         rows=len(train),
         metric=criterion.name if criterion else None,
         enabled=world.is_main and shown,

@@ -26,6 +26,7 @@ from plumbline.store.bundle import save_bundle
 from plumbline.store.bundle_files import WEIGHTS
 from plumbline.store.fitted import note_fit
 from plumbline.training.bag import Whole
+from plumbline.training.batches import with_epochs
 from plumbline.training.build import FreshFit
 from plumbline.training.checkpoint import Checkpoints, fingerprint
 from plumbline.training.criteria import Criterion
@@ -74,6 +75,7 @@ def _train(config: Config, paths: Paths) -> None:
     preprocessor = read_json(paths.prepared / artifacts.PREPROCESSOR)
     first = load_fold(config, paths, spec)
     fitted, criterion = balanced(config, first), monitor_of(config, spec)
+    config = dataclasses.replace(config, train=with_epochs(config.train, spec, len(fitted)))
     checkpoints = Checkpoints(
         folder=paths.state / "checkpoints" / _key(config, paths),
         every_epochs=config.runtime.checkpoint_epochs,
@@ -238,7 +240,7 @@ def _bag_lines(paths: Paths) -> list[tuple[str, str]]:
         return []
     networks = artifacts.read(artifacts.BagSummary, paths.root).networks
     epochs = ", ".join(str(network["best_epoch"]) for network in networks)
-    return [("bag", f"{len(networks)} such networks, best epochs {epochs}; of the first:")]
+    return [("bag", f"{len(networks)} such networks, kept epochs {epochs}; of the first:")]
 
 
 def _report(paths: Paths) -> Report:
@@ -254,7 +256,7 @@ def _report(paths: Paths) -> Report:
                 for k, v in summary.values.items()
             ),
         ),
-        ("best epoch", f"{summary.best_epoch} of {summary.epochs}"),
+        ("kept epoch", f"{summary.best_epoch} of {summary.epochs}"),
         (f"validation {summary.monitor}", f"{summary.best_score:.4f}"),
         ("verdict", fit),
         ("more rows", more),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,13 +13,16 @@ from torch import Tensor
 
 from plumbline.config.model import TrainConfig
 from plumbline.errors import ParameterError
-from plumbline.examples import Examples
+from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import FloatArray, TargetKind, Task
 from plumbline.models.target import TargetTransform
 from plumbline.training.sources import UNLIMITED, BatchSource, open_source, resident
 
 STEPS = 32  # of an epoch that `batch_size: auto` makes, where it can
 SMALLEST, LARGEST = 32, 256  # rows of its batches
+EPOCHS = 100  # that `epochs: auto` makes
+IMAGE_EPOCHS = 1400  # that it makes of images, over the root of their number: 100 of 200 images,
+LEAST_IMAGE_EPOCHS, MOST_IMAGE_EPOCHS = 10, 200  # 10 from 20,000 on
 
 
 def batch_size(config: TrainConfig, rows: int) -> int:
@@ -31,6 +34,20 @@ def batch_size(config: TrainConfig, rows: int) -> int:
     while size > SMALLEST and rows < STEPS * size:
         size //= 2
     return size
+
+
+def with_epochs(config: TrainConfig, spec: InputSpec, rows: int) -> TrainConfig:
+    """With what `epochs: auto` means for so many training rows.
+
+    `EPOCHS`, which patience ends. Of images alone, so many that twice the steps come with four
+    times the rows: few images need many epochs to make enough steps, and many need few.
+    """
+    if config.epochs != "auto":
+        return config
+    epochs = EPOCHS
+    if all(tensor.kind == "image" for tensor in spec):
+        epochs = max(LEAST_IMAGE_EPOCHS, min(MOST_IMAGE_EPOCHS, round(IMAGE_EPOCHS / rows**0.5)))
+    return replace(config, epochs=epochs)
 
 
 @dataclass(frozen=True, kw_only=True)

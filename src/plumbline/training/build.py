@@ -13,6 +13,7 @@ from plumbline.models import build_model, learn_inputs
 from plumbline.models.parts import Parts, parts_of
 from plumbline.models.target import TargetTransform
 from plumbline.training.augment import choose_augmentations
+from plumbline.training.batches import with_epochs
 from plumbline.training.distributed import SINGLE_PROCESS
 from plumbline.training.freeze import check_parts
 from plumbline.training.loop import Fitted, fit
@@ -65,6 +66,7 @@ def fit_fresh(
         start: the network whose tensors it starts from.
         options: further arguments of `training.loop.fit`.
     """
+    config = with_epochs(config, spec, len(train))
     augmenter = choose_augmentations(config.augment, spec, seed)
     learned = learn(model, spec, train, start)
     if target is None:

@@ -42,7 +42,7 @@ class Progress:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     monitor: str = ""
-    best_epoch: int = 0
+    best_epoch: int = 0  # whose weights are kept
     best_score: float = -float("inf")  # larger is better, whatever the monitor
     epochs_without_improvement: int = 0
     done: bool = False
@@ -61,10 +61,12 @@ class Progress:
         self.epoch, self.step = self.epoch + 1, 0
         better = monitored > self.best_score
         if better:
-            self.best_epoch, self.best_score = self.epoch, monitored
+            self.best_score = monitored
+        if better or config.keep == "last":
+            self.best_epoch = self.epoch
         self.epochs_without_improvement = 0 if better else self.epochs_without_improvement + 1
         patience_exhausted = 0 < config.patience <= self.epochs_without_improvement
-        self.done = patience_exhausted or self.epoch >= config.epochs
+        self.done = patience_exhausted or self.epoch >= config.most_epochs
         return better
 
 

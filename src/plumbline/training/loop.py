@@ -53,7 +53,8 @@ class Fitted:
     `model` is the one that was given, in shards still where sharding made them; `weights` are
     whole and on the CPU. `history` has a dict per epoch: epoch
     (from 1), learning_rate (of its last step), train_loss, val_loss, val_score (where a score was
-    given). `best_score` is the monitor's value in `best_epoch`, `monitor` is "score" or "loss".
+    given). `best_epoch` is the one whose weights are kept (`config.keep`), `best_score` the
+    monitor's value in it; `monitor` is "score" or "loss".
     `seconds` and `rows_per_second` are of this process's life: they belong in no result that
     is to repeat.
     """
@@ -87,7 +88,8 @@ def fit(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> Fitted:
-    """Fit a model on `train`, stop by `val`, return it with the weights of its best epoch.
+    """Fit a model on `train`, stop by `val`, return it with the weights of its best epoch, or of
+    its last one (`config.keep`).
 
     Args:
         model: takes the examples' tensors by name, (B, *shape), gives (B, K, C); fitted in place.
@@ -139,7 +141,7 @@ def fit(
             refuse_divergence(row, job)
             monitored = value if greater_is_better else -value
             better = progress.observe(row, monitored, config)
-            if better:
+            if progress.best_epoch == progress.epoch:
                 run.best = {name: t.detach().clone() for name, t in model.state_dict().items()}
         run.schedule.observe(better)
         run.losses.zero_()
@@ -158,7 +160,7 @@ def fit(
         best_epoch=progress.best_epoch,
         best_score=progress.history[progress.best_epoch - 1][f"val_{progress.monitor}"],
         monitor=progress.monitor,
-        stopped_early=progress.epoch < config.epochs,
+        stopped_early=progress.epoch < config.most_epochs,
         seconds=seconds,
         rows_per_second=rows_done / seconds,
     )

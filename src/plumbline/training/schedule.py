@@ -80,7 +80,7 @@ class Schedule:
         base = config.learning_rate * config.decay**self.drops
         if epoch < config.warmup_epochs:
             return base * (done + 1) / math.ceil(config.warmup_epochs * self.steps_per_epoch)
-        length = max(config.epochs - config.warmup_epochs, 1 / self.steps_per_epoch)
+        length = max(config.most_epochs - config.warmup_epochs, 1 / self.steps_per_epoch)
         shape = choose(SCHEDULES, config.schedule, "train.schedule")
         return base * shape(epoch - config.warmup_epochs, length, config)
 

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.commands.parameters import AUGMENTED, write_parameters, write_preset
+from plumbline.commands.parameters import (
+    AUGMENTED,
+    IMAGES_ALONE,
+    write_parameters,
+    write_preset,
+)
 from plumbline.config import load_config
 from plumbline.config.presets import PRESETS, SPACE, preset_values
 from plumbline.kinds import ColumnType
 from plumbline.training.augment import AUGMENTATIONS
 
+# what init sets where there is nothing but images, and does not stand there by default
+IMAGES_CHANGED = [one.key for one in IMAGES_ALONE if one.value != one.default]
 BOOLEAN = ("yes", "No", "on", "y", "null", "~", "true")
 NUMERIC = ("12:30", "1_000", "0o17", "0x1f", "1e3", "1.5", "2020-01-01")
 MARKED = ("=1+1", "- a", "a: b", "#1", 'a"b', "a'b", "a\\b", " a", "名前", "[x]")
@@ -52,11 +59,15 @@ def test_what_images_need_is_set_once_and_what_the_owner_set_stays(
     config = load_config(file)
     assert config.tune.trials == 0 and config.train.batch_size == 32
     assert config.train.augment.shift == 0.1 and config.model.name == "tabm_mini"
-    (line,) = write_parameters(file, data, alone)
-    assert line.startswith("model.name set to mlp: ")
+    lines = write_parameters(file, data, alone)
+    assert [line.split(" set to ")[0] for line in lines] == IMAGES_CHANGED
     file.write_text(file.read_text(encoding="utf-8").replace("batch_size: 32", "batch_size: 8"))
     assert write_parameters(file, data, alone) == []
     assert load_config(file).train.batch_size == 8
+    lines = write_parameters(file, data, {**alone, "size": ColumnType.NUMBER})
+    assert [line.split(" set back to ")[0] for line in lines] == IMAGES_CHANGED
+    config = load_config(file)
+    assert config.model.name == "tabm_mini" and config.train.augment.shift == 0.1
 
 
 @pytest.mark.parametrize("kind", [ColumnType.NUMBER, ColumnType.TEXT])
@@ -74,7 +85,7 @@ def test_what_images_needed_does_not_stay_for_data_without_any(
         "train.augment.shift",
         "tune.trials",
         "train.batch_size",
-        "model.name",
+        *IMAGES_CHANGED,
     ]
 
 
@@ -130,6 +141,17 @@ def test_a_preset_wins_over_what_init_sets_for_images(root: Path, tmp_path: Path
     assert load_config(file).train.batch_size == 32
     write_parameters(file, data, columns)
     assert load_config(file).tune.trials == 0
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "good"])
+def test_no_preset_counts_epochs_or_layers_of_images(root: Path, tmp_path: Path, name: str) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    data = replace(load_config(file).data, target="label")
+    write_parameters(file, data, {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY}, name)
+    config = load_config(file)
+    assert (config.train.epochs, config.train.patience, config.model.depth) == ("auto", 0, 0)
+    assert config.train.bag == PRESETS[name]["train.bag"] and not set(SPACE) & set(config.tuned)
+    assert not set(SPACE) & set(config.tune.space)
 
 
 def test_the_docs_show_what_each_preset_sets(root: Path) -> None:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.made import made_examples, made_spec, short_fit
+from tests.made import image_tensor, made_examples, made_spec, short_fit
 
 from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.arrays import read_examples, write_examples
-from plumbline.training.batches import Plan, Rows, batch_size, epoch_order
+from plumbline.training.batches import Plan, Rows, batch_size, epoch_order, with_epochs
 from plumbline.training.distributed import World
 
 CPU = torch.device("cpu")
@@ -51,6 +51,17 @@ def test_an_automatic_batch_leaves_an_epoch_enough_steps(rows: int) -> None:
     assert size == 32 or rows >= 32 * size  # as many steps as asked for, where rows allow it
     assert size == 256 or rows < 64 * size  # and no more than needed
     assert Plan.of(rows, config).batch == min(size, rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs"), [(2, 200), (64, 175), (196, 100), (1960, 32), (19_600, 10), (10**6, 10)]
+)
+def test_automatic_epochs_of_images_follow_from_their_number(rows: int, epochs: int) -> None:
+    config, spec = short_fit(epochs="auto"), made_spec(images=1)
+    alone = replace(spec, tensors=(image_tensor(),))
+    assert with_epochs(config, alone, rows).epochs == epochs
+    assert with_epochs(config, spec, rows).epochs == 100  # beside other columns
+    assert with_epochs(short_fit(epochs=7), alone, rows).epochs == 7
 
 
 @given(n=st.integers(0, 50), start=st.integers(0, 9), size=st.integers(1, 7))

@@ -212,6 +212,15 @@ class TestStopping:
             assert torch.equal(value, two.weights[key]) and torch.equal(value, result.weights[key])
         assert not result.model.training
 
+    def test_the_last_epochs_weights_may_be_kept_instead(self) -> None:
+        config = short_fit(epochs=9, patience=2, keep="last")
+        result = fitted(config, score=self.scores(0.1, 0.9, 0.2, 0.3))
+        assert (result.best_epoch, len(result.history), result.best_score) == (4, 4, 0.3)
+        assert result.stopped_early
+        four = fitted(short_fit(epochs=4, patience=0), score=self.scores(0.1, 0.2, 0.3, 0.4))
+        for key, value in result.weights.items():
+            assert torch.equal(value, four.weights[key])
+
     def test_who_is_told_may_stop_the_fit(self) -> None:
         answer: list[int] = []
 

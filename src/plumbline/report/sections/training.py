@@ -40,7 +40,7 @@ LOSS_CAPTIONS = {
     "over-fitting": (
         "Measured without dropout, the validation loss is well above the training loss."
     ),
-    "balanced": "Measured without dropout, the gap at the best epoch is small.",
+    "balanced": "Measured without dropout, the gap at the kept epoch is small.",
 }
 ROWS_CAPTIONS = {
     "would help": "It stays above the line: more rows would help.",
@@ -113,7 +113,7 @@ def _bag(reports: Reports, summary: Any) -> list[Block]:
             ]
         )
     label = monitor if monitor == "loss" else metric_label(monitor)
-    columns = ["network", "rows fitted on", "rows held out", "best epoch", f"{label} on them"]
+    columns = ["network", "rows fitted on", "rows held out", "kept epoch", f"{label} on them"]
     text = (
         f"The model is a bag of {number(len(rows))} networks: a prediction is their mean, and "
         f"takes {number(len(rows))} times as long as one network's. Each was fitted without one "
@@ -183,7 +183,7 @@ def _fit_metadata(summary: dict[str, Any], about: About) -> Metadata:
     metadata: list[tuple[str, str | Status]] = [
         ("architecture", shown(summary.get("model"))),
         ("weights", number(whole(summary.get("parameters")))),
-        ("best epoch", best),
+        ("kept epoch", best),
         ("stopped early", "yes" if summary.get("stopped_early") is True else "no"),
         (
             f"validation {metric_label(monitor)}",
@@ -217,8 +217,8 @@ def _losses(curves: pl.DataFrame, summary: Any) -> list[Figure]:
         return []
     axes = Axes(title="Loss per epoch", x="epoch", x_whole=True, y="loss", rule=_best(summary))
     caption = (
-        "Loss per epoch; that of the training rows is a mean over the epoch, dropout included, so "
-        "it may lie above the other."
+        "Loss per epoch; that of the training rows is a mean over the epoch, dropout and "
+        "augmentation included, so it may lie above the other."
     )
     verdict = LOSS_CAPTIONS.get(words(pick(summary, "verdict", "fit")) or "")
     caption = f"{caption} {verdict}" if verdict else caption
@@ -227,7 +227,7 @@ def _losses(curves: pl.DataFrame, summary: Any) -> list[Figure]:
 
 def _best(summary: Any) -> tuple[float, str] | None:
     epoch = real(pick(summary, "best_epoch"))
-    return None if epoch is None else (float(epoch), f"best: {number(epoch)}")
+    return None if epoch is None else (float(epoch), f"kept: {number(epoch)}")
 
 
 def _score(curves: pl.DataFrame, summary: Any) -> list[Figure]:
