@@ -32,8 +32,7 @@ from plumbline.training.bag import network_checkpoints
 from plumbline.training.checkpoint import FILE, Checkpoints
 from plumbline.training.cross_validation import Fold, fit_beside, score_folds
 from plumbline.training.distributed import SINGLE_PROCESS, World
-from plumbline.training.fold_processes import FoldProcesses
-from plumbline.training.workers import share_out
+from plumbline.training.fold_processes import FoldProcesses, Turn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROWS, NETWORKS = 90, 2
@@ -106,46 +105,42 @@ def chosen(config: Config, choice: tuple[str, str]) -> Config:
     return dataclasses.replace(config, data=data, model=small_model(dropout=0.1, **model))
 
 
-def checkpoints(paths: Paths, how: str, choice: tuple[str, str]) -> Checkpoints:
-    return Checkpoints(folder=paths.state / how / "-".join(choice))
-
-
-def fitted(paths: Paths, how: str, choice: tuple[str, str]) -> list[dict[str, bytes]]:
+def fitted(checkpoints: Checkpoints) -> list[dict[str, bytes]]:
     """Everything that moved while the networks were fitted: weights, moments, random states."""
-    folders = [network_checkpoints(checkpoints(paths, how, choice), k) for k in range(NETWORKS)]
-    return [
-        {name: tensor.tobytes() for name, tensor in load_file(own.folder / FILE).items()}
-        for own in folders
-    ]
+    files = [network_checkpoints(checkpoints, k).folder / FILE for k in range(NETWORKS)]
+    return [{name: tensor.tobytes() for name, tensor in load_file(file).items()} for file in files]
 
 
 @pytest.fixture(scope="module")
-def side_by_side(checkout: Checkout) -> None:
-    """All networks of all choices, in two processes."""
-    config, paths = checkout
-    share_out(
-        networks.fit_apart,
-        [
-            (chosen(config, choice), paths, checkpoints(paths, "apart", choice), 2, network)
-            for choice in CHOICES
-            for network in range(NETWORKS)
-        ],
-        2,
-        lambda message: None,
-    )
+def beside(checkout: Checkout) -> Iterator[tuple[FoldProcesses, Checkpoints]]:
+    """Two processes that fit the networks of a bag, one each, and where they leave them."""
+    _, paths = checkout
+    checkpoints = Checkpoints(folder=paths.state / "beside")
+    given = [(paths, checkpoints, network) for network in range(NETWORKS)]
+    fit = networks.fit_beside
+    with FoldProcesses(fit, given, SINGLE_PROCESS, count=NETWORKS, threads=1) as processes:
+        yield processes, checkpoints
 
 
-@pytest.mark.usefixtures("side_by_side")
 @every_choice
-def test_a_bag(choice: tuple[str, str], checkout: Checkout) -> None:
+def test_a_bag(
+    choice: tuple[str, str], checkout: Checkout, beside: tuple[FoldProcesses, Checkpoints]
+) -> None:
     config, paths = checkout
     config, spec = chosen(config, choice), load_spec(paths)
-    first, own = networks.load_fold(config, paths, spec), checkpoints(paths, "here", choice)
-    fits = networks.fit_networks(config, paths, spec, first, SINGLE_PROCESS, own)
+    first, here = networks.load_fold(config, paths, spec), Checkpoints(folder=paths.state / "here")
+    fits = networks.fit_networks(config, paths, spec, first, SINGLE_PROCESS, here)
     assert all(len(fit.fresh.fitted.history) == 2 for fit in fits)
-    here = fitted(paths, "here", choice)
-    assert here == fitted(paths, "apart", choice)
-    assert here[0] != here[1]
+
+    processes, there = beside
+    turn, ended = Turn(config, NETWORKS), set[int]()
+    with processes.helping(turn):
+        while len(ended) < NETWORKS:
+            if (outcome := turn.wait()) is not None:
+                ended.add(outcome[0])
+    assert fitted(there) == fitted(here)
+    assert fitted(here)[0] != fitted(here)[1]
+    here.remove(), there.remove()
 
 
 def fit_noted(config: Config, given: Any, world: World, after_epoch: Callable[[], None]) -> float:

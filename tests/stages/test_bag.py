@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -280,14 +283,31 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(
     split.run(config, paths), normalize.run(config, paths)
     alone = fit(1)
     assert "network 2 of 3" in capfd.readouterr().err
+    own = networks.fit_fresh
+
+    def begins_when(ready: Callable[[], bool]) -> Callable[..., Any]:
+        """The fits of this process; the other has had its turn before."""
+
+        def fit(*given: Any, **more: Any) -> Any:
+            until = time.monotonic() + 60
+            while not ready():
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            return own(*given, **more)
+
+        return fit
+
+    checkpoints = paths.state / "checkpoints"
+    one_is_fitted = begins_when(lambda: any(checkpoints.rglob("state.safetensors")))
+    monkeypatch.setattr(networks, "fit_fresh", one_is_fitted)
     assert fit(2) == alone
     assert "network 2 of 3" not in capfd.readouterr().err
-    monkeypatch.setattr(networks, "fit_apart", killed)
+    monkeypatch.setattr(networks, "fit_fresh", begins_when(lambda: not active_children()))
+    monkeypatch.setattr(networks, "fit_beside", killed)
     assert fit(2) == alone
-    assert "a process that fitted networks ended early" in capfd.readouterr().err
+    assert "a process beside this one ended early" in capfd.readouterr().err
     threads: list[int] = []
     monkeypatch.setattr(memory, "fitting_processes", lambda: 1)
-    own = networks.fit_fresh
 
     def counted(*given: Any, **more: Any) -> Any:
         threads.append(torch.get_num_threads())

@@ -3,8 +3,7 @@
 On a processor the networks of a bag are fitted side by side, each on its share of the cores. Small
 networks hardly gain from a second thread, so two of them on two cores take little more than half
 the time of one after the other. (A GPU serves one process at a time: there nothing is gained.)
-Each process leaves the checkpoint of its finished fit; this one then goes through all of them in
-order, and does what is left.
+Each leaves the checkpoint of its finished fit; this process then goes through all of them in order.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import torch
 from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.config.runtime import count_threads
-from plumbline.errors import UserError
 from plumbline.examples import Examples, InputSpec
 from plumbline.files import read_json
 from plumbline.kinds import Part
@@ -34,10 +32,11 @@ from plumbline.training.build import FreshFit, fit_fresh
 from plumbline.training.checkpoint import Checkpoints
 from plumbline.training.criteria import Criterion
 from plumbline.training.cross_validation import Fold
-from plumbline.training.distributed import World, join
+from plumbline.training.distributed import World
+from plumbline.training.divergence import DivergedError
+from plumbline.training.fold_processes import FoldProcesses, Outcome, Turn
 from plumbline.training.memory import processes_for
 from plumbline.training.progress import BagBar, ProgressBar
-from plumbline.training.workers import Send, share_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,22 +92,10 @@ def fit_networks(
         return [_fit(config, first, config.seed, world, checkpoints)]
     threads = torch.get_num_threads()
     sharing = _sharing(config, spec, world)
-    own = dataclasses.replace(config.runtime, threads=max(1, threads // sharing))
-    # memory never decides about threads: the same sums
     count = processes_for(sharing, "networks")
+    torch.set_num_threads(max(1, threads // sharing))  # whatever the memory: the same sums
     if count > 1:
-        apart = dataclasses.replace(config, runtime=own)
-        tasks = [(apart, paths, checkpoints, count, n) for n in range(spec.networks)]
-        with BagBar(networks=spec.networks, epochs=config.train.most_epochs) as bar:
-            whole = share_out(fit_apart, tasks, count, bar)
-        if not whole:
-            print(
-                "a process that fitted networks ended early (killed for want of memory?): what is "
-                "left is fitted one after the other",
-                file=sys.stderr,
-                flush=True,
-            )
-    torch.set_num_threads(own.threads)
+        _fit_side_by_side(config, paths, spec.networks, world, checkpoints, count)
     fits = []
     for network in range(spec.networks):
         fold = load_fold(config, paths, spec, network) if network else first
@@ -121,6 +108,40 @@ def fit_networks(
     return fits
 
 
+def _fit_side_by_side(
+    config: Config,
+    paths: Paths,
+    networks: int,
+    world: World,
+    checkpoints: Checkpoints,
+    count: int,
+) -> None:
+    """Leave the checkpoint of each finished fit, of those made here and of those made in `count`
+    - 1 processes beside this one."""
+    share = dataclasses.replace(world, resident_bytes=world.resident_bytes // count)
+    given = [(paths, checkpoints, network) for network in range(networks)]
+    threads = torch.get_num_threads()
+    beside = FoldProcesses(fit_beside, given, share, count=count - 1, threads=threads)
+    turn, left = Turn(config, networks), networks
+    ended: list[tuple[int, Outcome]]
+    bar = BagBar(networks=networks, epochs=config.train.most_epochs)
+    with beside as others, bar, others.helping(turn):
+        while left:
+            if (network := turn.take()) is not None:
+
+                def on_epoch(epoch: int, row: dict[str, float], network: int = network) -> None:
+                    bar((network, epoch))
+
+                ended = [(network, _fit_alone(config, *given[network], share, on_epoch))]
+            else:
+                ended = [outcome for outcome in (turn.wait(),) if outcome is not None]
+            for network, outcome in (*ended, *turn.arrived()):
+                if isinstance(outcome, DivergedError):
+                    raise outcome
+                left -= 1
+                bar((network, None))
+
+
 def _sharing(config: Config, spec: InputSpec, world: World) -> int:
     """How many networks share the cores."""
     if world.size > 1 or world.device.type != "cpu":
@@ -128,26 +149,34 @@ def _sharing(config: Config, spec: InputSpec, world: World) -> int:
     return min(spec.networks, count_threads(config.runtime, 1))
 
 
-def fit_apart(
-    config: Config, paths: Paths, checkpoints: Checkpoints, count: int, network: int, send: Send
-) -> None:
-    """In a process of its own, one of `count`: fit one network, whose checkpoint is the result."""
-    spec = load_spec(paths)
-    try:
-        with join(config.runtime, config.data.max_memory_mb) as world:
-            _fit(
-                config,
-                load_fold(config, paths, spec, network),
-                network_seed(config.seed, network),
-                dataclasses.replace(world, resident_bytes=world.resident_bytes // count),
-                network_checkpoints(checkpoints, network),
-                shown=False,
-                on_epoch=lambda epoch, row: send((network, epoch)),
-            )
-    except UserError:
-        return  # met again, and told, by the process that waits
-    finally:
-        send((network, None))
+def fit_beside(
+    config: Config,
+    given: tuple[Paths, Checkpoints, int],
+    world: World,
+    after_epoch: Callable[[], None],
+) -> float:
+    """In a process beside: fit one network of a bag, whose checkpoint is the result."""
+    return _fit_alone(config, *given, world, lambda epoch, row: after_epoch())
+
+
+def _fit_alone(
+    config: Config,
+    paths: Paths,
+    checkpoints: Checkpoints,
+    network: int,
+    world: World,
+    on_epoch: Callable[[int, dict[str, float]], None],
+) -> float:
+    fit = _fit(
+        config,
+        load_fold(config, paths, load_spec(paths), network),
+        network_seed(config.seed, network),
+        world,
+        network_checkpoints(checkpoints, network),
+        shown=False,
+        on_epoch=on_epoch,
+    )
+    return fit.fresh.fitted.best_score
 
 
 def _fit(

@@ -1,4 +1,5 @@
-"""Processes that fit folds of a trial beside this one, and live across trials.
+"""Processes that fit folds beside this one: those of a trial, and they live across trials, or the
+networks of a bag.
 
 Each takes the next fold as it becomes free; here a thread for each sends it what to fit and waits
 for the score. Which of them fitted a fold changes nothing: one that dies leaves its fold to the
@@ -28,7 +29,7 @@ from plumbline.training.divergence import DivergedError
 from plumbline.training.launch import die_with_parent
 
 Outcome = float | DivergedError  # of one fold
-# of the trial's values, one of `folds`, and what is called after each epoch: the score
+# of the parameters, one of `folds`, and what is called after each epoch: the score
 FitFold = Callable[[Config, Any, World, Callable[[], None]], float]
 STOP = "stop"
 READY = "ready"
@@ -183,8 +184,8 @@ class _Other:
 
 def _tell_killed() -> None:
     print(
-        "a process that fitted folds ended early (killed for want of memory?): the others fit "
-        "what it left",
+        "a process beside this one ended early (killed for want of memory?): the others fit what "
+        "it left",
         file=sys.stderr,
         flush=True,
     )

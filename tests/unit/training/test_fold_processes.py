@@ -136,7 +136,7 @@ def test_trials_are_the_same_with_another_process_and_when_one_is_killed(
         assert "ended early" not in capfd.readouterr().err
         assert trial(others, config(), kill) == alone[0]
         assert trial(others, config()) == alone[0]
-        assert capfd.readouterr().err.count("a process that fitted folds ended early") == 1
+        assert capfd.readouterr().err.count("a process beside this one ended early") == 1
     assert not multiprocessing.active_children()
 
 
