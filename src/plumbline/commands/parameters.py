@@ -6,108 +6,23 @@ import dataclasses
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from yaml import safe_dump
 
+from plumbline.commands.image_settings import (
+    FOR_IMAGES,
+    IMAGE_CLASSES,
+    IMAGES_ALONE,
+    Setting,
+)
 from plumbline.config.data import DataConfig
-from plumbline.config.model import ModelConfig, TrainConfig, TuneConfig
 from plumbline.config.presets import PRESETS, SPACE, preset_values
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, Task
-
-
-class Setting(NamedTuple):
-    """What init sets: a key, its value, what stands there by default, whether what stands there is
-    left alone, and why."""
-
-    keys: tuple[str, ...]
-    value: Any
-    default: Any
-    stays: Callable[[Any], bool]
-    why: str
-
-    @property
-    def key(self) -> str:
-        return ".".join(self.keys)
-
-
-def _is_small(batch_size: Any) -> bool:
-    return isinstance(batch_size, int) and 0 < batch_size <= 32
-
-
-# what tables of numbers do well with and images do not
-FOR_IMAGES = (
-    Setting(
-        ("tune", "trials"),
-        0,
-        TuneConfig().trials,
-        lambda v: v == 0,
-        "fits of images take long; set it to search",
-    ),
-    Setting(
-        ("train", "batch_size"),
-        32,
-        TrainConfig().batch_size,
-        _is_small,
-        "images need more and smaller steps",
-    ),
-    Setting(
-        ("train", "augment", "shift"), 0.1, 0.0, bool, "an image moved a little shows the same"
-    ),
-)
-# the same where there is nothing but images: all of one recipe, whatever a preset has for tables
-IMAGES_ALONE = (
-    Setting(
-        ("model", "name"),
-        "mlp",
-        "tabm_mini",
-        lambda v: v in ("perceptron", "mlp", "resmlp"),
-        "the image encoder leaves an ensemble of layers nothing to do",
-    ),
-    Setting(
-        ("model", "depth"),
-        0,
-        ModelConfig().depth,
-        lambda v: v == 0,
-        "layers between the image encoder and the head slow its start",
-    ),
-    Setting(
-        ("tune", "space", "train.learning_rate", "high"),
-        2e-3,
-        4.5e-3,
-        lambda v: v <= 2e-3,
-        "convolutions want smaller steps (tuned without trials is the center: 0.001)",
-    ),
-    Setting(
-        ("train", "schedule"),
-        "cosine",
-        TrainConfig().schedule,
-        lambda v: v != TrainConfig().schedule,
-        "a rate that falls to 0 ends in better weights than any epoch before",
-    ),
-    Setting(
-        ("train", "epochs"),
-        "auto",
-        "auto",
-        lambda v: v == "auto",
-        "by the number of images: 100 of 200, 10 of 20,000",
-    ),
-    Setting(
-        ("train", "patience"), 0, TrainConfig().patience, lambda v: v == 0, "the rate falls to 0"
-    ),
-    Setting(
-        ("train", "keep"),
-        "last",
-        TrainConfig().keep,
-        lambda v: v == "last",
-        "few validation images choose an epoch by chance",
-    ),
-    Setting(("train", "augment", "mixup"), 0.2, 0.0, bool, "mixed images are not learned by heart"),
-)
 
 # keys of train.augment that change cells of one type alone
 AUGMENTED: dict[ColumnType, tuple[str, ...]] = {
@@ -149,6 +64,10 @@ def write_parameters(
         changed += _set(document, *(s for s in FOR_IMAGES if s.key not in decided))
     if images_alone:
         changed += _set(document, *IMAGES_ALONE)
+    if images_alone and data.task.has_classes:
+        changed += _set(document, *IMAGE_CLASSES)
+    elif images_alone:
+        changed += _set_back_settings(document, IMAGE_CLASSES, "the target is a number")
     _write(path, document)
     return changed
 
@@ -247,10 +166,11 @@ def _without_types(document: Any, features: Collection[ColumnType]) -> list[str]
             augment[name] = 0.0
             changed.append(f"train.augment.{name} set back to 0: no feature is of type {kind}")
         if kind is ColumnType.IMAGE:
-            settings = (*FOR_IMAGES, *IMAGES_ALONE)
+            settings = (*FOR_IMAGES, *IMAGES_ALONE, *IMAGE_CLASSES)
             changed += _set_back_settings(document, settings, "no feature is of type image")
     if ColumnType.IMAGE in features and len(features) > 1 and _holds(document, IMAGES_ALONE):
-        changed += _set_back_settings(document, IMAGES_ALONE, "not all features are images")
+        own = (*IMAGES_ALONE, *IMAGE_CLASSES)
+        changed += _set_back_settings(document, own, "not all features are images")
     return changed
 
 

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.commands.parameters import (
-    AUGMENTED,
-    IMAGES_ALONE,
-    write_parameters,
-    write_preset,
-)
+from plumbline.commands.image_settings import IMAGE_CLASSES, IMAGES_ALONE
+from plumbline.commands.parameters import AUGMENTED, write_parameters, write_preset
 from plumbline.config import load_config
 from plumbline.config.presets import PRESETS, SPACE, preset_values
-from plumbline.kinds import ColumnType
+from plumbline.kinds import ColumnType, Task
 from plumbline.training.augment import AUGMENTATIONS
 
 # what init sets where there is nothing but images, and does not stand there by default
-IMAGES_CHANGED = [one.key for one in IMAGES_ALONE if one.value != one.default]
+IMAGES_CHANGED = [one.key for one in (*IMAGES_ALONE, *IMAGE_CLASSES) if one.value != one.default]
 BOOLEAN = ("yes", "No", "on", "y", "null", "~", "true")
 NUMERIC = ("12:30", "1_000", "0o17", "0x1f", "1e3", "1.5", "2020-01-01")
 MARKED = ("=1+1", "- a", "a: b", "#1", 'a"b', "a'b", "a\\b", " a", "名前", "[x]")
@@ -68,6 +64,17 @@ def test_what_images_need_is_set_once_and_what_the_owner_set_stays(
     assert [line.split(" set back to ")[0] for line in lines] == IMAGES_CHANGED
     config = load_config(file)
     assert config.model.name == "tabm_mini" and config.train.augment.shift == 0.1
+
+
+def test_images_of_numbers_are_not_mixed(root: Path, tmp_path: Path) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    data = replace(load_config(file).data, target="angle")
+    columns = {"photo": ColumnType.IMAGE, "angle": ColumnType.NUMBER}
+    write_parameters(file, data, columns)
+    assert load_config(file).train.augment.mixup == 0.2
+    (line,) = write_parameters(file, replace(data, task=Task.REGRESSION, positive=None), columns)
+    assert line == "train.augment.mixup set back to 0.0: the target is a number"
+    assert load_config(file).train.keep == "last"
 
 
 @pytest.mark.parametrize("kind", [ColumnType.NUMBER, ColumnType.TEXT])
