@@ -26,8 +26,12 @@ MOST_SHOWN = 100  # columns of which a cell that cannot be read is shown
 MOST_LETTERS = 40
 MOST_READ = 1000  # characters of a text whose words are counted
 KEYS = ("there", "bad", "read", "low", "high", "falls", "lines", "words")
-# scripts without spaces between words: each character counts as one; elsewhere a word has a letter
-UNPARTED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+# scripts without spaces between words, and emoji: each character counts as one; elsewhere a word
+# has a letter
+UNPARTED = (
+    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+    r"\p{Extended_Pictographic}"
+)
 OTHER = rf"[\S--[{UNPARTED}]]"
 WORD = rf"[{UNPARTED}]|{OTHER}*[\p{{L}}--[{UNPARTED}]]{OTHER}*"
 NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)

@@ -250,6 +250,7 @@ SENTENCES = {
     "English": [f"The order {i} came late and the box was wet" for i in range(N)],
     "Chinese": [f"第{i}号订单迟到了" for i in range(N)],
     "Arabic": [f"وصل الطلب {i} متأخرا وكان الصندوق مبللا" for i in range(N)],
+    "emoji": ["".join("😀😢🔥👍🎉🚚📦"[(i // 7**k + k) % 7] for k in range(6)) for i in range(N)],
 }
 
 
