@@ -65,7 +65,7 @@ def test_more_flagged_than_shown(tmp_path: Path) -> None:
         "ROC AUC on all test rows is 0.900."
     )
     assert len(table.rows) == 20 and all(row[-1].status for row in table.rows)
-    assert table.more == (
+    assert table.more.startswith(
         "20 of 48 slices shown, 20 of the 21 that are flagged; all are in "
         "reports/evaluation/slices.json."
     )
@@ -77,7 +77,10 @@ def test_both_losses_are_shown_with_the_change(tmp_path: Path) -> None:
     assert text.startswith("In 1 of 3 slices the model has a significantly higher log loss")
     assert [row[1].text for row in table.rows] == ["v1", "v2", "v0"]
     assert table.caption.endswith("flagged, then others, each by the change in log loss")
-    assert table.more == "3 of 3 slices shown, 1 of the 1 that are flagged."
+    assert table.more == (
+        "3 of 3 slices shown, 1 of the 1 that are flagged. The change is a share of the log loss "
+        "of the linear model, there or on all test rows, whichever is larger."
+    )
     assert table.rows[0][-1].status is not None and table.rows[0][-1].status.word == "weak"
     assert [c.text for c in table.rows[0][3:8]] == ["0.900", "0.250", "0.200", "+25%", "0.003"]
     assert table.rows[2][3].text == "–"  # undefined there, judged all the same

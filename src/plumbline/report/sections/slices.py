@@ -171,16 +171,20 @@ def _table(scored: list[SliceRow], metric: str, compared: LossWords | None) -> G
             ]
         rows.append([*cells, *([Cell(text="", status=worse if one.worse else None)] * flag)])
     columns = ["column", "value", "rows", label]
-    order = ""
+    order, more = "", _cut(scored, shown)
     if compared:
         loss = metric_label(compared.loss)
         order = f": flagged, then others, each by the change in {loss}"
+        more += (
+            f" The change is a share of the {loss} of {compared.baseline}, there or on all test "
+            "rows, whichever is larger."
+        )
         columns += [f"{loss} (model)", f"{loss} ({compared.title})", "change", "p, adjusted"]
     return Grid(
         caption=f"Slices of the test rows{order}",
         columns=[*columns, "flag"] if flag else columns,
         rows=rows,
-        more=_cut(scored, shown),
+        more=more,
     )
 
 
