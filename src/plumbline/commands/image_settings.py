@@ -84,6 +84,7 @@ IMAGES_ALONE = (
         lambda v: v == "auto",
         "by the number of images: 100 of 200, 10 of 20,000",
     ),
+    Setting(("tune", "epochs"), "auto", "auto", lambda v: v == "auto", "as train.epochs"),
     Setting(
         ("train", "patience"), 0, TrainConfig().patience, lambda v: v == 0, "the rate falls to 0"
     ),

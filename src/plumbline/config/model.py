@@ -29,6 +29,7 @@ OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"]
 ScheduleName = Literal["constant", "step", "cosine", "onecycle", "cyclic", "plateau"]
 Precision = Literal["fp32", "bf16", "fp16"]
 TargetTransform = Literal["auto", "none", "standard", "log", "quantile"]
+TrialEpochs = Annotated[int, Field(ge=1, le=10_000)]
 FrozenEpochs = Annotated[int, Field(ge=1, le=100_000)] | Literal["all"]  # the first so many
 BatchSize = Annotated[int, Field(ge=0, le=10_000_000)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
@@ -184,7 +185,7 @@ class TuneConfig:
     second_objective: Size | None = None
     max_parameters: PositiveInt | None = None
     max_multiply_adds: PositiveInt | None = None
-    epochs: int = Field(default=20, ge=1, le=10_000)
+    epochs: Literal["auto"] | TrialEpochs = "auto"
     max_rows: int = Field(default=2000, ge=100, le=1_000_000_000)
     workers: int = Field(default=1, ge=1, le=256)
     storage: Text | None = None
@@ -199,6 +200,12 @@ class TuneConfig:
         if self.sampler == "cmaes":
             raise ValueError("second_objective needs another sampler than cmaes")
         return self
+
+    @property
+    def most_epochs(self) -> int:
+        """`epochs`, as `training.batches.epochs_of` made a number of it."""
+        assert self.epochs != "auto"
+        return self.epochs
 
     @property
     def limits(self) -> dict[Size, int]:
@@ -271,6 +278,6 @@ class TrainConfig:
 
     @property
     def most_epochs(self) -> int:
-        """`epochs`, as `training.batches.with_epochs` made a number of it."""
+        """`epochs`, as `training.batches.epochs_of` made a number of it."""
         assert self.epochs != "auto"
         return self.epochs

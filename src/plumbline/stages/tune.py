@@ -25,6 +25,7 @@ from plumbline.stages.criterion import criterion_of
 from plumbline.stages.inputs import load_part, load_spec, load_split, load_table, resolve_metric
 from plumbline.stages.start import load_start, with_number_embedding
 from plumbline.tables import Schema, SplitIndex, Table
+from plumbline.training.batches import TRIAL_EPOCHS, epochs_of
 from plumbline.training.checkpoint import fingerprint
 from plumbline.training.cross_validation import (
     fit_beside,
@@ -115,7 +116,10 @@ def _search(
         )
         for number, (fitted, scored) in enumerate(parts)
     ]
-    refuse_unfit_space(config, folds[0])
+    first = folds[0]
+    epochs = epochs_of(config.tune.epochs, first.spec, len(first.train), of_tables=TRIAL_EPOCHS)
+    config = config.replace({"tune.epochs": epochs})
+    refuse_unfit_space(config, first)
 
     def evaluate(values: Values, report: Reporter) -> list[float]:
         return score_folds(config.replace(values), folds, criterion, report, world, others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from plumbline.training.sources import UNLIMITED, BatchSource, open_source, resi
 
 STEPS = 32  # of an epoch that `batch_size: auto` makes, where it can
 SMALLEST, LARGEST = 32, 256  # rows of its batches
-EPOCHS = 100  # that `epochs: auto` makes
+EPOCHS, TRIAL_EPOCHS = 100, 20  # that `epochs: auto` makes of train, and of tune
 IMAGE_EPOCHS = 1400  # that it makes of images, over the root of their number: 100 of 200 images,
 LEAST_IMAGE_EPOCHS, MOST_IMAGE_EPOCHS = 10, 200  # 10 from 20,000 on
 
@@ -36,18 +36,24 @@ def batch_size(config: TrainConfig, rows: int) -> int:
     return size
 
 
-def with_epochs(config: TrainConfig, spec: InputSpec, rows: int) -> TrainConfig:
-    """With what `epochs: auto` means for so many training rows.
+def epochs_of(
+    wanted: int | Literal["auto"], spec: InputSpec, rows: int, *, of_tables: int = EPOCHS
+) -> int:
+    """What `epochs: auto` means for so many training rows.
 
-    `EPOCHS`, which patience ends. Of images alone, so many that twice the steps come with four
+    `of_tables`, which patience ends. Of images alone, so many that twice the steps come with four
     times the rows: few images need many epochs to make enough steps, and many need few.
     """
-    if config.epochs != "auto":
-        return config
-    epochs = EPOCHS
-    if all(tensor.kind == "image" for tensor in spec):
-        epochs = max(LEAST_IMAGE_EPOCHS, min(MOST_IMAGE_EPOCHS, round(IMAGE_EPOCHS / rows**0.5)))
-    return replace(config, epochs=epochs)
+    if wanted != "auto":
+        return wanted
+    if any(tensor.kind != "image" for tensor in spec):
+        return of_tables
+    return max(LEAST_IMAGE_EPOCHS, min(MOST_IMAGE_EPOCHS, round(IMAGE_EPOCHS / math.sqrt(rows))))
+
+
+def with_epochs(config: TrainConfig, spec: InputSpec, rows: int) -> TrainConfig:
+    """With a number of epochs."""
+    return replace(config, epochs=epochs_of(config.epochs, spec, rows))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ def fit_fold(
     on_epoch: Callable[[int, dict[str, float]], None],
 ) -> float:
     """Fit in one fold; its score, no number where it has none (one class in a small fold, say)."""
-    how = dataclasses.replace(config.train, epochs=config.tune.epochs)
+    how = dataclasses.replace(config.train, epochs=config.tune.most_epochs)
     val, spec = fold.val, fold.spec
     fresh = fit_fresh(
         config.model,

@@ -84,7 +84,7 @@ UNAWARE = ("cmaes", "gp", "nsga2")
 PRUNERS: dict[str, Callable[[TuneConfig], BasePruner]] = {
     "none": lambda config: NopPruner(),
     "median": lambda config: MedianPruner(n_startup_trials=4, n_warmup_steps=4),
-    "hyperband": lambda config: HyperbandPruner(min_resource=2, max_resource=config.epochs),
+    "hyperband": lambda config: HyperbandPruner(min_resource=2, max_resource=config.most_epochs),
     "successive_halving": lambda config: SuccessiveHalvingPruner(min_resource=2),
     "wilcoxon": lambda config: _wilcoxon(),
 }

@@ -141,7 +141,7 @@ class TrialReports:
         if self._by_fold:
             self._report(number, scores[-1])
         else:
-            self._report(self._config.epochs + 1 + number, float(np.mean(scores)))
+            self._report(self._config.most_epochs + 1 + number, float(np.mean(scores)))
 
     def check_time(self) -> None:
         if self._is_over and self._is_over():

@@ -16,7 +16,15 @@ from plumbline.errors import ParameterError
 from plumbline.kinds import Task
 from plumbline.models.target import TargetTransform
 from plumbline.preprocessing.arrays import read_examples, write_examples
-from plumbline.training.batches import Plan, Rows, batch_size, epoch_order, with_epochs
+from plumbline.training.batches import (
+    TRIAL_EPOCHS,
+    Plan,
+    Rows,
+    batch_size,
+    epoch_order,
+    epochs_of,
+    with_epochs,
+)
 from plumbline.training.distributed import World
 
 CPU = torch.device("cpu")
@@ -62,6 +70,8 @@ def test_automatic_epochs_of_images_follow_from_their_number(rows: int, epochs: 
     assert with_epochs(config, alone, rows).epochs == epochs
     assert with_epochs(config, spec, rows).epochs == 100  # beside other columns
     assert with_epochs(short_fit(epochs=7), alone, rows).epochs == 7
+    trials = [epochs_of("auto", of, rows, of_tables=TRIAL_EPOCHS) for of in (alone, spec)]
+    assert trials == [epochs, 20]
 
 
 @given(n=st.integers(0, 50), start=st.integers(0, 9), size=st.integers(1, 7))
