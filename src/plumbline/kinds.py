@@ -162,6 +162,11 @@ class ColumnType(StrEnum):
     IMAGE = "image"  # Binary, a file of pixels
 
 
+NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
+ORDERED = (*NUMERIC, ColumnType.DATE)  # whose values have distances
+TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)  # whose cells are strings
+
+
 class CellKind(StrEnum):
     """What a value is of itself, before its column says what it means."""
 

@@ -17,7 +17,7 @@ from plumbline.data.almost import almost_dates
 from plumbline.data.answers import LEADING_ZERO, LONG, Answers, RawRows, query
 from plumbline.data.formats import NUMBER_MISSING, Reading
 from plumbline.data.read import readable
-from plumbline.kinds import ColumnType
+from plumbline.kinds import ORDERED, ColumnType
 from plumbline.numbers import plural
 from plumbline.tables import MISSING, CellFormat
 
@@ -283,7 +283,7 @@ def _almost_number(rows: RawRows, name: str, own: Answers) -> tuple[str, ...]:
 def _with_words(rows: RawRows, name: str, own: Answers, choice: Choice) -> Choice:
     """The words for "missing" that the column has, written into its format and said."""
     kind = choice.reading.type
-    number = kind in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
+    number = kind in ORDERED
     wanted = [*rows.words, *(NUMBER_MISSING if number and own.words else ())]
     words = _count_words(rows, name, wanted) if own.general or (number and own.words) else {}
     special = tuple(w for w in NUMBER_MISSING if w in words and w not in rows.words)

@@ -10,9 +10,10 @@ import polars as pl
 
 from plumbline.cells import describe
 from plumbline.data.expectations import ColumnExpectations, Expectations, Severity
-from plumbline.data.fitting import TEXTS, typed_values
+from plumbline.data.fitting import typed_values
 from plumbline.data.source import Source
 from plumbline.data.text_profile import copies, is_garbled
+from plumbline.kinds import TEXTUAL
 from plumbline.tables import Column
 
 RANGE = "expect_column_values_to_be_between"  # of Great Expectations
@@ -63,7 +64,7 @@ def checks_of(expectations: Expectations, source: Source) -> list[Check]:
 
 def _column_checks(column: Column, wanted: ColumnExpectations, source: Source) -> Iterator[Check]:
     name, cell = column.name, pl.col(column.name)
-    is_text = wanted.type in TEXTS
+    is_text = wanted.type in TEXTUAL
     checks = _ColumnChecks(name=name, taken=frozenset(source.unreadable))
     if not is_text:
         yield checks.flag(

@@ -9,11 +9,8 @@ import polars as pl
 from plumbline.cells import is_date_pattern, typed, unreadable
 from plumbline.data.expectations import ColumnExpectations, Expectations, Rule
 from plumbline.errors import ParameterError, nearest
-from plumbline.kinds import ColumnType, Role
+from plumbline.kinds import NUMERIC, TEXTUAL, ColumnType, Role
 from plumbline.tables import CellFormat, Column
-
-NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
-TEXTS = (ColumnType.CATEGORY, ColumnType.TEXT)
 
 
 def check_fitting(expectations: Expectations, file: str) -> None:
@@ -72,7 +69,7 @@ def _check_limits(own: ColumnExpectations, column: Column, where: str, file: str
             hint="leave it out, or make the column a number",
         )
     for key in ("length", "garbled", "repeated"):
-        if getattr(own, key) is not None and own.type not in TEXTS:
+        if getattr(own, key) is not None and own.type not in TEXTUAL:
             raise ParameterError(
                 f"a column of type {own.type} has no texts",
                 file=file,
@@ -90,7 +87,7 @@ def _check_limits(own: ColumnExpectations, column: Column, where: str, file: str
                 where=f"{where}.pattern.regex",
                 got=f"{own.pattern.regex}: {str(error).splitlines()[0]}",
             ) from None
-    if own.values is not None and own.type not in TEXTS:
+    if own.values is not None and own.type not in TEXTUAL:
         listed = pl.LazyFrame({column.name: own.values.only}, schema={column.name: pl.String})
         bad = unreadable(column, pl.String())
         for value in listed.filter(bad).collect()[column.name].to_list():
@@ -132,4 +129,4 @@ def _check_rule(rule: Rule, expectations: Expectations, file: str) -> None:
 
 
 def _group(kind: ColumnType) -> str:
-    return "number" if kind in NUMERIC else "text" if kind in TEXTS else str(kind)
+    return "number" if kind in NUMERIC else "text" if kind in TEXTUAL else str(kind)

@@ -11,7 +11,7 @@ from plumbline.config.data import DataConfig
 from plumbline.data.expectations import ColumnExpectations, Expectations
 from plumbline.data.fitting import check_fitting
 from plumbline.errors import ParameterError, nearest
-from plumbline.kinds import ColumnType, Role, TargetKind
+from plumbline.kinds import NUMERIC, Role, TargetKind
 
 
 def load_expectations(path: Path, config: DataConfig) -> Expectations:
@@ -97,7 +97,7 @@ def _check_classes(target: ColumnExpectations, config: DataConfig, file: str) ->
 
 
 def _check_numbers(target: ColumnExpectations, config: DataConfig, file: str) -> None:
-    if target.type not in (ColumnType.NUMBER, ColumnType.INTEGER):
+    if target.type not in NUMERIC:
         raise ParameterError(
             f"a {config.task} task needs a target of numbers",
             file=file,

@@ -15,13 +15,11 @@ from itertools import islice
 import polars as pl
 
 from plumbline.cells import date, date_text, numbers_among
-from plumbline.kinds import CellKind, ColumnType
+from plumbline.kinds import NUMERIC, TEXTUAL, CellKind, ColumnType
 from plumbline.tables import CellFormat, Column
 
 AT_ONCE = 5000  # rows
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
-NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
-TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
 ISO = CellFormat(missing=())
 MIDNIGHT = dt.datetime.combine(dt.date.min, dt.time())
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from plumbline.data.expectations import ColumnExpectations, Expectations
 from plumbline.data.source import Source
-from plumbline.kinds import ColumnType, Role, TargetKind
+from plumbline.kinds import ORDERED, ColumnType, Role, TargetKind
 
 DETAILED = 200  # columns with more than their gaps
 PER_PASS = 50  # columns at most that are summarized in one pass over the data
@@ -18,7 +18,6 @@ CELLS_PER_PASS = 2**25  # cells: a median holds its column, half a GB in all
 VALUES = 20  # most frequent values kept of the target; fewer of other columns
 OTHERS = 3
 BINS = 30
-ORDERED = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
 NAMED = (ColumnType.CATEGORY, ColumnType.BOOLEAN)
 
 

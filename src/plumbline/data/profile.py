@@ -15,7 +15,7 @@ from plumbline.data.formats import Reading
 from plumbline.data.read import AT_ONCE, batched, readable
 from plumbline.data.text_profile import TextProfile
 from plumbline.errors import DataError, shorten
-from plumbline.kinds import ColumnType
+from plumbline.kinds import NUMERIC, TEXTUAL, ColumnType
 from plumbline.tables import ROW, Column, internal
 
 EXACT_ROWS = 5_000_000  # beyond so many, values are counted approximately
@@ -34,7 +34,6 @@ UNPARTED = (
 )
 OTHER = rf"[\S--[{UNPARTED}]]"
 WORD = rf"[{UNPARTED}]|{OTHER}*[\p{{L}}--[{UNPARTED}]]{OTHER}*"
-NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ def _profile(
             .collect(engine="streaming")
             .row(0, named=True)
         )
-    texts = {n for n, c in columns.items() if c.type in (ColumnType.CATEGORY, ColumnType.TEXT)}
+    texts = {n for n, c in columns.items() if c.type in TEXTUAL}
     counts = {n: measured[f"{i}.distinct"] for i, n in enumerate(schema)}
     few = [n for n in schema if counts[n] <= MOST_VALUES * 1.1]
     values = _values(raw, columns, [n for n in few if n in texts], file)
@@ -144,7 +143,7 @@ def _cells(column: Column, dtype: pl.DataType) -> dict[str, pl.Expr]:
     cell, value = written(column, dtype), typed(column, dtype)
     if column.type is ColumnType.IMAGE:
         value = value.hash()
-    texts = column.type in (ColumnType.CATEGORY, ColumnType.TEXT)
+    texts = column.type in TEXTUAL
     return {
         "value": cell if texts else value,
         "there": cell.is_not_null(),
@@ -164,7 +163,7 @@ def _questions(column: Column, dtype: pl.DataType, prefix: str) -> dict[str, pl.
     if column.type in (*NUMERIC, ColumnType.DATE):
         step = value.to_physical().diff()
         expressions |= {"low": value.min(), "high": value.max(), "falls": (step < 0).sum()}
-    elif column.type in (ColumnType.CATEGORY, ColumnType.TEXT) and dtype == pl.String:
+    elif column.type in TEXTUAL and dtype == pl.String:
         expressions["lines"] = value.str.count_matches("\n", literal=True).max()
         if column.type is ColumnType.TEXT:
             expressions["words"] = value.str.head(MOST_READ).str.count_matches(WORD).mean()

@@ -12,7 +12,7 @@ from plumbline.data.choose import MOST_VALUES, Choice
 from plumbline.data.compatible import refuse_classes, refuse_unreadable
 from plumbline.data.profile import ColumnProfile, profile_columns
 from plumbline.errors import DataError, nearest
-from plumbline.kinds import ColumnType, Role, TargetKind, Task
+from plumbline.kinds import NUMERIC, ORDERED, ColumnType, Role, TargetKind, Task
 from plumbline.numbers import plural
 from plumbline.tables import CellFormat, Column
 
@@ -89,7 +89,7 @@ def task_of(
         alone: a value is that of one row. Among whole numbers that speaks against classes.
     """
     where = f"column '{target}'"
-    numeric = kind in (ColumnType.NUMBER, ColumnType.INTEGER)
+    numeric = kind in NUMERIC
     distinct = profile.distinct if numeric else len(spelt)
     if profile.there == 0:
         hint = "choose another --target, or fill in the column"
@@ -227,9 +227,7 @@ def refuse_ambiguous(
     others = [
         name
         for name, choice in choices.items()
-        if name != target
-        and dtypes[name] == pl.String
-        and choice.reading.type in (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
+        if name != target and dtypes[name] == pl.String and choice.reading.type in ORDERED
     ]
     for word, rows in words.filter(pl.col("rows") >= least).iter_rows():
         among = [(pl.col(name).str.strip_chars() == word).any() for name in others]

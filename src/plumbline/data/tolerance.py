@@ -25,16 +25,13 @@ from plumbline.data.expectations import (
 )
 from plumbline.data.profile import ColumnProfile
 from plumbline.data.text_profile import TextProfile
-from plumbline.kinds import ColumnType, Role
+from plumbline.kinds import NUMERIC, ORDERED, TEXTUAL, ColumnType, Role
 from plumbline.tables import CellFormat
 
 GARBLED = 0.01  # share of texts, where none is
 SPANS, TARGET_SPANS = 0.5, 10.0  # on either side of what is there; targets grow, and are retrained
 FEW_ROWS = 20  # fewer say nothing about rows to come
 OPPOSITES = (("max", "min"), ("end", "start"), ("high", "low"), ("worst", "mean"), ("to", "from"))
-
-
-TEXTS = (ColumnType.CATEGORY, ColumnType.TEXT)
 
 
 def expect(
@@ -66,7 +63,7 @@ def expect(
         unique=Flag() if role is Role.ID and profile.distinct == profile.there else None,
         increasing=Flag() if role is Role.TIME and profile.increasing else None,
         pattern=Pattern(regex=profile.regex)
-        if profile.regex and kind in TEXTS and not is_target
+        if profile.regex and kind in TEXTUAL and not is_target
         else None,
         **(_of_texts(profile.text) if profile.text is not None else {}),
     )
@@ -94,11 +91,7 @@ def _format(profile: ColumnProfile, kind: ColumnType, words: tuple[str, ...]) ->
 
 def _range(profile: ColumnProfile, kind: ColumnType, role: Role) -> Range | None:
     """None where new rows will have values beyond those of today: ids, counters, times."""
-    if (
-        kind not in (ColumnType.NUMBER, ColumnType.INTEGER)
-        or profile.low is None
-        or profile.high is None
-    ):
+    if kind not in NUMERIC or profile.low is None or profile.high is None:
         return None
     unique = kind is ColumnType.INTEGER and profile.distinct == profile.there >= FEW_ROWS
     grows = role is not Role.TARGET and (unique or profile.increasing)
@@ -131,7 +124,6 @@ def _outward(value: float, *, down: bool) -> float:
 
 def rules(raw: pl.LazyFrame, expectations: Expectations) -> list[Rule]:
     """Pairs whose names are opposites (end and start, max and min) that hold in all rows."""
-    number = (ColumnType.NUMBER, ColumnType.INTEGER)
     columns = expectations.columns
     pairs = []
     for name, column in columns.items():
@@ -143,9 +135,9 @@ def rules(raw: pl.LazyFrame, expectations: Expectations) -> list[Rule]:
                 other = "".join([*words[:i], lower, *words[i + 1 :]])
                 same = other in columns and (
                     columns[other].type is column.type
-                    or {columns[other].type, column.type} <= set(number)
+                    or {columns[other].type, column.type} <= set(NUMERIC)
                 )
-                if same and column.type in (*number, ColumnType.DATE):
+                if same and column.type in ORDERED:
                     pairs.append((name, other))
     if not pairs:
         return []

@@ -21,7 +21,7 @@ import pandas as pd
 import polars as pl
 
 from plumbline.evaluation.drift_page import NOTHING, sealed
-from plumbline.kinds import ColumnType
+from plumbline.kinds import ORDERED, ColumnType
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # before the import: Evidently sends nothing home
 
@@ -30,7 +30,6 @@ with warnings.catch_warnings():
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-NUMERIC = {ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE}
 NUMBERS_ONLY = {"ks", "wasserstein"}  # methods that do not compare categories
 FREQUENT = 50  # values of a category that are compared each by itself, at most
 REPEATED = 5  # reference rows that such a value has, at least
@@ -162,7 +161,7 @@ def _column(pair: ColumnPair) -> tuple[pd.Series, pd.Series, bool] | None:
     """Reference and current values as pandas has them, and whether they are numbers; None where
     a side has no value."""
     sides = (pair.reference, pair.current)
-    if pair.type in NUMERIC:
+    if pair.type in ORDERED:
         reference, current = (as_numbers(side, pair.type) for side in sides)
         if reference.notna().any() and current.notna().any():
             return reference, current, True

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from plumbline.examples import Inputs, InputSpec
 from plumbline.inference.column_ranges import (
     MOST_VALUES,
-    NUMERIC,
+    RANGED,
     ColumnRange,
     ColumnRanges,
     as_numbers,
@@ -126,7 +126,7 @@ def fit_ranges(train: pl.LazyFrame, columns: Sequence[Column]) -> ColumnRanges:
     for place, (name, kind) in enumerate(kinds.items()):
         cells = as_numbers(name, kind)
         wanted.append(cells.null_count().alias(f"missing {place}"))
-        if kind in NUMERIC:
+        if kind in RANGED:
             wanted += [cells.min().alias(f"low {place}"), cells.max().alias(f"high {place}")]
         elif kind is ColumnType.CATEGORY:
             wanted.append(cells.n_unique().alias(f"values {place}"))
@@ -226,7 +226,7 @@ def most_unusual(
             own = ranges.columns[worst]
             shown = frame[own.name][place]
             cell = shown
-            if ranges.types[own.name] in NUMERIC:
+            if ranges.types[own.name] in RANGED:
                 (number,) = numbers_of(frame[own.name][place : place + 1])
                 cell = None if np.isnan(number) else float(number)
             entry |= {

@@ -22,7 +22,7 @@ from plumbline.evaluation.metrics import METRICS, all_scores
 from plumbline.evaluation.metrics.weighted import Statistic, Targets, take
 from plumbline.evaluation.slice_losses import SliceLoss, compare_slices
 from plumbline.examples import Examples, InputSpec
-from plumbline.kinds import ColumnType, DoubleArray, IntArray, TargetKind
+from plumbline.kinds import NUMERIC, ColumnType, DoubleArray, IntArray, TargetKind
 from plumbline.tables import Schema
 
 FEW_VALUES = 20  # a category of more is not sliced of itself; named, its 20 most frequent are
@@ -32,7 +32,6 @@ QUARTILES = 4  # ranges of a number column; fewer where a quarter of the rows we
 RESAMPLES = 300  # of the interval of a slice's score
 LEVEL = 0.05  # of all slices together
 LEAST = 0.05  # a smaller rise of the loss is no weakness
-NUMBERS = (ColumnType.NUMBER, ColumnType.INTEGER)
 NAMES = (ColumnType.CATEGORY, ColumnType.BOOLEAN)
 
 
@@ -59,7 +58,7 @@ def choose_columns(
     """
     if wanted == "auto":
         strength = relation(train, spec)
-        numbers = [c.name for c in schema.features if c.type in NUMBERS and c.name in strength]
+        numbers = [c.name for c in schema.features if c.type in NUMERIC and c.name in strength]
         numbers = sorted(numbers, key=lambda name: -strength[name])[:NUMBER_COLUMNS]
         whole = (*NAMES, *MEASURES)
         return [c.name for c in schema.features if c.type in whole or c.name in numbers]
@@ -255,7 +254,7 @@ def _labels(values: pl.Series, kind: ColumnType, bins: int) -> pl.Series:
     """Each row's slice, as text: the value, or the range that it is in."""
     if values.dtype.is_float():
         values = values.fill_nan(None)
-    if kind in NUMBERS and values.n_unique() > FEW_NUMBERS:
+    if kind in NUMERIC and values.n_unique() > FEW_NUMBERS:
         return _ranges(values.cast(pl.Float64), bins, _shown)
     if kind is ColumnType.DATE:
         texts = values.dt.to_string("%Y-%m-%d %H:%M")
@@ -264,7 +263,7 @@ def _labels(values: pl.Series, kind: ColumnType, bins: int) -> pl.Series:
         return _ranges(
             numbers, bins, lambda edges: [text_of[e].removesuffix(" 00:00") for e in edges]
         )
-    if kind in NUMBERS:
+    if kind in NUMERIC:
         shown = [None if v is None else f"{v:.15g}" for v in values.to_list()]
         return pl.Series(values.name, shown, dtype=pl.String).fill_null(MISSING)
     return values.cast(pl.String).fill_null(MISSING)

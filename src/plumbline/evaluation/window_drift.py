@@ -19,7 +19,6 @@ from scipy.stats import chi2_contingency, fisher_exact
 # first: it turns off Evidently's telemetry before that is imported
 from plumbline.evaluation.drift import (
     FREQUENT,
-    NUMERIC,
     P_VALUE,
     ColumnDrift,
     ColumnPair,
@@ -37,7 +36,7 @@ from evidently.legacy.calculations.stattests import (
 from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
 from evidently.legacy.core import ColumnType as EvidentlyType
 
-from plumbline.kinds import ColumnType, DoubleArray
+from plumbline.kinds import ORDERED, ColumnType, DoubleArray
 
 EXPECTED = 10.0  # rows of a value in the smaller sample, at least: the test's approximation
 
@@ -150,7 +149,7 @@ def _compare(pair: ColumnPair, level: float, distance: float) -> ColumnDrift:
     missing = missing_shares(pair)
     if 1.0 in missing:  # that a side has no value is for the test of missing cells
         return _nothing(missing)
-    if pair.type in NUMERIC:
+    if pair.type in ORDERED:
         kind, test, measure = EvidentlyType.Numerical, ks_stat_test, wasserstein_stat_test
         before, after = (
             as_numbers(one, pair.type).dropna() for one in (pair.reference, pair.current)

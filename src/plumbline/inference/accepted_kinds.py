@@ -19,14 +19,13 @@ from plumbline.cell_kinds import TAKEN, WORDS, kind_of, kind_of_dtype
 from plumbline.cells import EXACT, describe, text
 from plumbline.errors import DataError
 from plumbline.inference.column_ranges import ColumnRange
-from plumbline.kinds import CellKind, ColumnType
+from plumbline.kinds import NUMERIC, TEXTUAL, CellKind, ColumnType
 from plumbline.preprocessing.encode import find_numbers
 from plumbline.preprocessing.row import AS_WRITTEN, PLAIN_NUMBER, category_of
 from plumbline.tables import ROW, Column
 
 PADDED = re.compile(r"[+-]?0[0-9]+")  # a code, of which a number has lost a digit
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?")
-TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
 EXAMPLES = 3
 HINTS = {
     CellKind.NUMBER: "write the cells as the training data have them, as text: in pandas "
@@ -104,9 +103,7 @@ class AcceptedKinds:
         self._spellings = {
             c.name: Spellings(self._known[c.name]) for c in columns if c.type is ColumnType.CATEGORY
         }
-        self._numeric = {
-            c.name for c in columns if c.type in (ColumnType.NUMBER, ColumnType.INTEGER)
-        }
+        self._numeric = {c.name for c in columns if c.type in NUMERIC}
         self._kinds: dict[str, frozenset[CellKind]] = {}
         for column in columns:
             kinds = {CellKind.TEXT, *TAKEN[column.type]}

@@ -16,13 +16,13 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import Cells, ColumnType, DoubleArray, IntArray
+from plumbline.kinds import ORDERED, Cells, ColumnType, DoubleArray, IntArray
 
 MICROSECONDS = 1e6  # in a second
 MOST_EXCESS = 100.0  # of one cell: scores stay finite
 MOST_VALUES = 1000  # of a category; where there are more, new ones are no surprise
 DECADES = 3.0  # an event as rare as one in a thousand has the full surprise
-NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.DATE)
+RANGED = (*ORDERED, ColumnType.BOOLEAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class ColumnRanges:
         made = np.zeros((len(frame), len(self.columns)))
         for place, own in enumerate(self.columns):
             column = frame[own.name]
-            if self.types[own.name] in NUMERIC:
+            if self.types[own.name] in RANGED:
                 made[:, place] = numbers_of(column)
             else:
                 made[:, place] = self._unlike(own, column)
@@ -119,7 +119,7 @@ class ColumnRanges:
     @cached_property
     def _numeric(self) -> IntArray:
         """Places of the columns that hold numbers."""
-        return np.flatnonzero([self.types[own.name] in NUMERIC for own in self.columns])
+        return np.flatnonzero([self.types[own.name] in RANGED for own in self.columns])
 
     @cached_property
     def _bounds(self) -> DoubleArray:
@@ -140,7 +140,7 @@ class ColumnRanges:
         return [
             (place, own, None if own.values is None else frozenset(own.values))
             for place, own in enumerate(self.columns)
-            if self.types[own.name] not in NUMERIC
+            if self.types[own.name] not in RANGED
         ]
 
     @cached_property
@@ -172,7 +172,7 @@ def as_numbers(name: str, kind: ColumnType) -> pl.Expr:
     column = pl.col(name)
     if kind is ColumnType.DATE:
         return column.cast(pl.Int64).cast(pl.Float64) / MICROSECONDS
-    if kind in NUMERIC:
+    if kind in RANGED:
         number = column.cast(pl.Float64)
         return pl.when(number.is_finite()).then(number)
     return column

@@ -20,7 +20,7 @@ from plumbline.images import ImageReader
 from plumbline.images.cells import image_bytes
 from plumbline.images.files import FilesRead, read_files
 from plumbline.inference.accepted_kinds import AcceptedKinds
-from plumbline.kinds import ColumnType
+from plumbline.kinds import TEXTUAL, ColumnType
 from plumbline.preprocessing.row import WHITE
 from plumbline.tables import Column
 
@@ -29,7 +29,6 @@ PROBLEMS = {"row": pl.Int64, "column": pl.String, "value": pl.String, "reason": 
 EARLY = "is a date before the year 1000: no date, or a year of two digits, written as one of four"
 FEW_ROWS = 32
 AS_THEY_ARE = {ColumnType.INTEGER: pl.Int64(), ColumnType.BOOLEAN: pl.Boolean()}
-TEXTUAL = (ColumnType.CATEGORY, ColumnType.TEXT)
 MOST_CHARACTERS = 200  # of a value that is listed
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import ColumnType, Role
+from plumbline.kinds import NUMERIC, TEXTUAL, ColumnType, Role
 from plumbline.leakage.codes import Knowledge, Target, encode, knowledge
 from plumbline.leakage.finding import Evidence, Finding
 from plumbline.leakage.near_texts import UNPARTED
@@ -85,9 +85,9 @@ def numbers_rows(column: pl.Series) -> bool:
 
 
 def _names_rows(column: pl.Series, kind: ColumnType) -> bool:
-    if kind in (ColumnType.INTEGER, ColumnType.NUMBER):
+    if kind in NUMERIC:
         return numbers_rows(column)
-    if kind not in (ColumnType.TEXT, ColumnType.CATEGORY):
+    if kind not in TEXTUAL:
         return False
     known = column.drop_nulls()
     if len(known) < LEAST or known.n_unique() < UNIQUE * len(known):

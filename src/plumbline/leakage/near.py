@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray
+from plumbline.kinds import ORDERED, BoolArray, ColumnType, DoubleArray, IntArray
 from plumbline.leakage.across import MANY
 from plumbline.leakage.codes import as_number
 from plumbline.leakage.finding import SIDE, Evidence, Finding
@@ -35,7 +35,6 @@ LEAST = 3  # rows
 COUNTED = 15  # rows near, but no copies, that tell how many chance puts nearer still
 MAX_DIMENSION = 3.0
 DIMENSION_ROWS = 2_000  # that tell the dimension of more columns than these
-NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.DATE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +65,11 @@ def near_rows(evidence: Evidence) -> Sequence[Finding]:
     numbers = [
         c.name
         for c in evidence.schema.features
-        if c.type in NUMERIC and not numbers_rows(train[c.name])
+        if c.type in ORDERED and not numbers_rows(train[c.name])
     ]
     images = evidence.schema.of_type(ColumnType.IMAGE)
     others = [
-        c.name for c in evidence.schema.features if c.type not in (*NUMERIC, ColumnType.IMAGE)
+        c.name for c in evidence.schema.features if c.type not in (*ORDERED, ColumnType.IMAGE)
     ]
     values = {name: as_number(pl.concat([train[name], held[name]])) for name in numbers}
     values |= {key: v for n in images for key, v in _pixels(evidence, n, train, held).items()}

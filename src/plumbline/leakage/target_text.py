@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from plumbline.kinds import BoolArray, ColumnType, DoubleArray, IntArray, Role, TargetKind
+from plumbline.kinds import TEXTUAL, BoolArray, ColumnType, DoubleArray, IntArray, Role, TargetKind
 from plumbline.leakage.finding import Evidence, Finding
 from plumbline.preprocessing.duplicates import plain
 from plumbline.tables import ROW, Column
@@ -45,7 +45,7 @@ def target_text(evidence: Evidence) -> Sequence[Finding]:
     columns = [
         c
         for c in evidence.schema.columns
-        if c.role in (Role.FEATURE, Role.ID) and c.type in (ColumnType.TEXT, ColumnType.CATEGORY)
+        if c.role in (Role.FEATURE, Role.ID) and c.type in TEXTUAL
     ]
     if not columns:
         return []

@@ -12,14 +12,14 @@ import polars as pl
 
 from plumbline.config.data import ColumnConfig, NormalizeConfig
 from plumbline.errors import ParameterError, choose, nearest
-from plumbline.kinds import ColumnType, DoubleArray, IntArray, Role
+from plumbline.kinds import NUMERIC, ColumnType, DoubleArray, IntArray, Role
 from plumbline.preprocessing.encode import number_vocabulary, vocabulary
 from plumbline.preprocessing.impute import IMPUTERS, ORDERED
 from plumbline.preprocessing.scale import SCALERS, ScaleState, fit_linear_channel, fit_scaler
 from plumbline.preprocessing.summary import NumberSummary, has_many_values
 from plumbline.tables import Column, Schema
 
-NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
+AS_NUMBERS = (*NUMERIC, ColumnType.BOOLEAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def check_columns(config: NormalizeConfig, schema: Schema) -> None:
 
 def _keys_of(kind: ColumnType) -> tuple[str, ...]:
     number = ("scale", "linear_channel", "impute", "impute_constant", "indicator", "clip")
-    if kind in NUMERIC:
+    if kind in AS_NUMBERS:
         return (*number, "as_category", "max_categories", "min_count")
     if kind is ColumnType.DATE:
         return (*number, "dates", "as_category", "max_categories", "min_count")

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from plumbline.images import ImageReader, ImageShape, read_images
-from plumbline.kinds import ColumnType, DoubleArray, FloatArray, IntArray, ObjectArray
+from plumbline.kinds import NUMERIC, ColumnType, DoubleArray, FloatArray, IntArray, ObjectArray
 from plumbline.preprocessing.dates import PARTS, date_numbers
 from plumbline.preprocessing.summary import clean, has_many_values
 from plumbline.tables import Schema, batches, rows_at_once
@@ -27,7 +27,7 @@ BYTES_PER_CELL = 64  # of a fit, copies included
 BYTES_PER_PIXEL = 8
 MOST_SIDE = 28  # pixels of an image
 LOOKED_AT = 200  # images that tell the size
-NUMERIC = (ColumnType.NUMBER, ColumnType.INTEGER, ColumnType.BOOLEAN)
+AS_NUMBERS = (*NUMERIC, ColumnType.BOOLEAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class PlainReader:
         self._numbers = [
             c.name
             for c in filled
-            if c.type in NUMERIC and np.isfinite(_floats(training[c.name])).any()
+            if c.type in AS_NUMBERS and np.isfinite(_floats(training[c.name])).any()
         ]
         self._dates = [c.name for c in filled if c.type is ColumnType.DATE]
         self._texts = [c.name for c in filled if c.type is ColumnType.TEXT]

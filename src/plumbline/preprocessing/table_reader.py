@@ -16,7 +16,7 @@ from plumbline.kinds import (
     IntArray,
     TargetKind,
 )
-from plumbline.preprocessing.columns import NUMERIC, CategoryState, Settings
+from plumbline.preprocessing.columns import AS_NUMBERS, CategoryState, Settings
 from plumbline.preprocessing.dates import date_names, date_numbers
 from plumbline.preprocessing.row import wrong_value
 from plumbline.preprocessing.summary import FLOAT32_MAX
@@ -48,7 +48,7 @@ class TableReader:
         numbers: list[tuple[str, str | None]] | None = None,
     ) -> None:
         features = [c for c in schema.features if c.name in settings]
-        self._numbers = [c for c in features if c.type in NUMERIC]
+        self._numbers = [c for c in features if c.type in AS_NUMBERS]
         self._dates = [c for c in features if c.type is ColumnType.DATE]
         self.number_names = [c.name for c in self._numbers]
         self.date_names = [c.name for c in self._dates]
@@ -77,7 +77,7 @@ class TableReader:
         values = []
         for column in (*self._numbers, *self._dates):
             dtype = kinds[column.name]
-            plain = dtype.is_numeric() and column.type in NUMERIC
+            plain = dtype.is_numeric() and column.type in AS_NUMBERS
             value = pl.col(column.name) if plain else typed(column, dtype)
             is_date = column.type is ColumnType.DATE
             values.append((value.to_physical() if is_date else value).cast(pl.Float64))

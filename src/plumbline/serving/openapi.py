@@ -7,7 +7,7 @@ from typing import Any
 from plumbline.cells import describe
 from plumbline.config.serve import ServeConfig
 from plumbline.inference.out_of_distribution import FLAG, SCORE
-from plumbline.kinds import CellKind, ColumnType
+from plumbline.kinds import TEXTUAL, CellKind, ColumnType
 from plumbline.serving.feedback import MOST_ROWS
 from plumbline.serving.served import Served
 from plumbline.tables import Column
@@ -189,7 +189,7 @@ def _cell(column: Column, served: Served) -> dict[str, Any]:
     if column.type is ColumnType.INTEGER:
         types = ["integer" if name == "number" else name for name in types]
     cell: dict[str, Any] = {"type": [*types, "null"]}
-    if column.type not in (ColumnType.CATEGORY, ColumnType.TEXT):
+    if column.type not in TEXTUAL:
         cell["description"] = describe(column)
     if column.type is ColumnType.IMAGE:
         cell["contentEncoding"] = "base64"

@@ -20,9 +20,9 @@ import polars as pl
 from plumbline.cells import numbers_among
 from plumbline.errors import DataError, shorten
 from plumbline.images import ImageReader
-from plumbline.inference.accepted_kinds import TEXTUAL, AcceptedKinds
+from plumbline.inference.accepted_kinds import AcceptedKinds
 from plumbline.inference.feature_reader import Extra
-from plumbline.kinds import ColumnType, IntArray
+from plumbline.kinds import TEXTUAL, ColumnType, IntArray
 from plumbline.preprocessing.row import AS_WRITTEN, category_of
 from plumbline.serving.refused import CellError, refuse_cells
 from plumbline.tables import Column
