@@ -122,8 +122,8 @@ def _first_other(before: Recorded, after: Recorded) -> str | None:
 
 
 def _causes(before: Recorded, after: Recorded, data: list[str], stage: str | None) -> list[str]:
-    """What differs, in words; first what the stage whose outputs differ first depends on itself,
-    then by way of the stages before it."""
+    """What differs and can matter, in words; first what the stage whose outputs differ first
+    depends on itself, then by way of the stages before it."""
     ranks = _ranks(after.stages, stage)
     causes = [
         (f"parameter {text}", ranks.get(text.partition(":")[0], UNRELATED))
@@ -150,6 +150,8 @@ def _causes(before: Recorded, after: Recorded, data: list[str], stage: str | Non
         old, new = before.lineage.get(name), after.lineage.get(name)
         if old is not None and old != new:
             causes.append((f"{name} {old} → {new}", BEFORE))
+    if stage is not None:
+        causes = [cause for cause in causes if cause[1] < UNRELATED]
     return [text for text, _ in sorted(causes, key=lambda cause: cause[1])]
 
 

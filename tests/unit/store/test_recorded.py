@@ -1,4 +1,4 @@
-"""A rebuild that differs: the causes that can explain the first difference come first."""
+"""A rebuild that differs: the causes are those that can explain the first difference."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def made(lineage: dict[str, str] | None = None, **of: Any) -> Recorded:
 @pytest.mark.parametrize(
     ("other", "stage", "causes"),
     [
-        ({"data": "2", "rows": "2", "batch": 64, "code": "2"}, "validate", ["data", "par", "code"]),
+        ({"data": "2", "rows": "2", "batch": 64, "code": "2"}, "validate", ["data"]),
         ({"data": "2", "weights": "2", "batch": 64}, "train", ["parameter train.b", "data"]),
-        ({"data": "2", "weights": "2", "share": 0.3}, "train", ["data", "parameter split.share"]),
-        ({"batch": 64, "weights": "2", "share": 0.3}, "train", ["parameter train", "parameter sp"]),
+        ({"data": "2", "weights": "2", "share": 0.3}, "train", ["data"]),
+        ({"batch": 64, "weights": "2", "share": 0.3}, "train", ["parameter train"]),
     ],
 )
-def test_the_first_cause_is_one_that_the_stage_depends_on(
+def test_causes_are_what_the_stage_depends_on_its_own_first(
     other: dict[str, Any], stage: str, causes: list[str]
 ) -> None:
     comparison = compare(made(), made(**other), [])
@@ -58,7 +58,7 @@ def test_the_first_cause_is_one_that_the_stage_depends_on(
         assert cause.startswith(begins)
 
 
-def test_a_library_explains_more_than_a_parameter_of_a_later_stage() -> None:
+def test_a_library_explains_what_a_parameter_of_a_later_stage_cannot() -> None:
     before, after = ({"libraries": f"polars=={version}"} for version in ("1.0", "1.1"))
     comparison = compare(made(before), made(after, rows="2", batch=64), [])
-    assert [cause.split()[0] for cause in comparison.causes] == ["library", "parameter"]
+    assert [cause.split()[0] for cause in comparison.causes] == ["library"]
