@@ -74,7 +74,7 @@ def run() -> Result:
         tables=[_table(name, sizes, reached) for name, sizes in SIZES.items()],
         notes=[
             "plumbline: what `init` sets for a folder of images, no search; up to 1,000 training "
-            "and validation images that is a bag of five networks, else one, stopped by none",
+            "and validation images that is a bag of five networks, above one",
             "fitted as of tables: "
             + ", ".join(f"`{name}` {value}" for name, value in AS_TABLES.items()),
             "peers learn from training and validation images together, standardized; defaults of "
