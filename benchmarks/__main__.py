@@ -20,6 +20,7 @@ from plumbline.files import write_json, write_text
 MODULES = (
     "graph",
     "throughput",
+    "tables_before",
     "gpu",
     "defaults",
     "quality",

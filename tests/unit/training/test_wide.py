@@ -55,7 +55,8 @@ def features(inputs: dict[str, Any], rare: dict[str, Any] | None = None) -> tupl
     for name, ids in inputs.items():
         counts = token_counts(ids, WORDS).toarray()
         own = np.log((1 + len(ids)) / (1 + (counts > 0).sum(0))) + 1
-        kept[name] = own / own.mean() if rare is None else rare[name]
+        square = (counts * own**2).sum() / counts.sum()
+        kept[name] = own / np.sqrt(square) if rare is None else rare[name]
         blocks.append(counts / np.sqrt(np.maximum(counts.sum(1, keepdims=True), 1)) * kept[name])
     return np.hstack(blocks), kept
 
@@ -100,17 +101,25 @@ def test_two_classes_and_a_class_without_rows() -> None:
 
 
 def test_a_regression_begins_at_ridge_in_the_units_of_the_loss() -> None:
+    """Its penalty is as large as the noise of the target asks for."""
     spec = spec_of_texts(Task.REGRESSION)
-    inputs = texts(1, 200, 1)
-    y = np.random.default_rng(0).normal(1e6, 3.0, 200)
-    target = TargetTransform.fit(y, "standard")
-    model = silenced(build_model(small_model(), spec, seed=0))
-    begin_wide(model, spec, examples(inputs, y), target, seed=0)
+    inputs, rng = texts(1, 400, 1), np.random.default_rng(0)
     known, _ = features(inputs)
-    with torch.no_grad():
-        ours = model(**as_tensors(inputs))[:, 0, 0].numpy()
-    theirs = Ridge().fit(known, target.forward(y)).predict(known)
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    signal, noise = known @ rng.normal(0, 3.0, WORDS), rng.normal(size=len(known))
+    matched = []
+    for level in (0.0, 30.0):
+        y = 1e6 + signal + level * noise
+        target = TargetTransform.fit(y, "standard")
+        model = silenced(build_model(small_model(), spec, seed=0))
+        begin_wide(model, spec, examples(inputs, y), target, seed=0)
+        with torch.no_grad():
+            ours = model(**as_tensors(inputs))[:, 0, 0].numpy()
+        theirs = {
+            p: Ridge(p).fit(known, target.forward(y)).predict(known) for p in (1.0, 10.0, 1e2, 1e3)
+        }
+        matched += [p for p, own in theirs.items() if np.allclose(ours, own, atol=1e-4)]
+    easy, noisy = matched
+    assert easy == 1.0 < noisy
 
 
 @pytest.mark.parametrize("what", ["no text", "not wanted", "one class", "too many weights"])
