@@ -118,14 +118,12 @@ def _penalty(known: Any, y: NDArray[Any], weight: NDArray[Any]) -> float:
     """Of ridge regression, by rows that were held out: a noisy target needs a large one."""
     from sklearn.linear_model import Ridge
 
-    rows = np.arange(len(y))
     errors = np.zeros(len(PENALTIES))
-    for held in (rows % FOLDS == k for k in range(min(FOLDS, len(y) - 1))):
+    for fold in range(min(FOLDS, len(y) - 1)):
+        out = np.arange(len(y)) % FOLDS == fold
         for j, penalty in enumerate(PENALTIES):
-            model = Ridge(penalty, tol=1e-6).fit(
-                known[~held], y[~held], sample_weight=weight[~held]
-            )
-            errors[j] += (np.square(model.predict(known[held]) - y[held]) * weight[held]).sum()
+            model = Ridge(penalty, tol=1e-6).fit(known[~out], y[~out], sample_weight=weight[~out])
+            errors[j] += (np.square(model.predict(known[out]) - y[out]) * weight[out]).sum()
     return PENALTIES[int(np.argmin(errors))]
 
 
