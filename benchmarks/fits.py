@@ -149,6 +149,7 @@ def our_loop(
     made = rows or examples(name, NETWORKS[name].rows)
     config = TrainConfig(
         batch_size=BATCH,
+        epochs=100,
         learning_rate=RATE,
         clip_norm=None,
         precision=precision,
