@@ -45,7 +45,9 @@ from benchmarks import quality
 data, (name, file, test, target) = Path(sys.argv[1]), sys.argv[2:]
 if hasattr(quality, "opened"):
     task = quality.normalized(quality.opened(name, data / file, data / test, target))
-else:
+else:  # whose benchmark asked for threads where they no longer stood
+    import torch
+    quality.count_threads = lambda *given: torch.get_num_threads()
     task = quality.prepare(name, data / file, data / test, target)
 print(json.dumps(quality.measured(task, quality.family("tabm_mini"), 0)))
 """
