@@ -41,6 +41,7 @@ Fit = Callable[[PlainRows, InputSpec, int], Predict]
 
 LINEAR_STEPS = (100, 1000)  # of the solver: at least and at most
 LINEAR_WORK = 100_000_000_000  # multiplications of all steps: some minutes
+SEARCH_STEPS = 100  # of each fit by which a penalty is chosen, from where the last one ended
 PENALTIES = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)
 DEFAULT_PENALTY = 1.0  # scikit-learn's
 PENALTY_ROWS = 20_000
@@ -129,7 +130,8 @@ def _penalty_losses(
     there is none, or where those that are fitted on allow no fit."""
     if _one_class(fitted, spec) or min(len(fitted), len(held)) == 0:
         return np.empty((0, len(PENALTIES)))
-    linear, losses = _Linear(of, fitted, spec), np.empty((len(held), len(PENALTIES)))
+    linear = _Linear(of, fitted, spec, most_steps=SEARCH_STEPS)
+    losses = np.empty((len(held), len(PENALTIES)))
     for j, penalty in enumerate(PENALTIES):
         losses[:, j] = of.losses(held.y, linear.fit(penalty)(held))
     return losses * held.weight[:, None]
@@ -148,7 +150,9 @@ def _choose_penalty(losses: DoubleArray) -> float:
 class _Linear:
     """A linear model on prepared training rows; each fit starts where the last one ended."""
 
-    def __init__(self, of: Estimators, train: PlainRows, spec: InputSpec) -> None:
+    def __init__(
+        self, of: Estimators, train: PlainRows, spec: InputSpec, most_steps: int = LINEAR_STEPS[1]
+    ) -> None:
         self.of, self.train, self.spec = of, train, spec
         numbers, width = train.num.shape[1], train.num.shape[1] + train.cat.shape[1]
         scaled = make_pipeline(
@@ -164,7 +168,7 @@ class _Linear:
         self.known: Any = self.inputs(train)
         cells = getattr(self.known, "nnz", self.known.size)
         self.steps = int(np.clip(LINEAR_WORK // max(1, cells * spec.n_outputs), *LINEAR_STEPS))
-        self.model: Any = of.linear(self.steps)
+        self.model: Any = of.linear(min(self.steps, most_steps))
 
     def fit(self, penalty: float) -> Predict:
         """Predictions of the model that is fitted with this penalty, until the next fit."""

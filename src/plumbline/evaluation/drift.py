@@ -33,6 +33,7 @@ with warnings.catch_warnings():
 NUMBERS_ONLY = {"ks", "wasserstein"}  # methods that do not compare categories
 FREQUENT = 50  # values of a category that are compared each by itself, at most
 REPEATED = 5  # reference rows that such a value has, at least
+FEW_ROWS, FEW_VALUES = 1000, 5  # up to which Evidently does so
 MISSING, RARE = "(missing)", "(rare or new)"
 P_VALUE = "p_value"  # how the names of methods that are tests end
 # a method that is asked for by its short name is reported under its full one, as `auto` does
@@ -197,7 +198,7 @@ def _run_evidently(
         categorical_columns=[name for name in columns if name not in set(numbers)],
     )
     metrics = [
-        ValueDrift(column=name, method=_method(method, both[2]), threshold=threshold)
+        ValueDrift(column=name, method=_method(method, *both), threshold=threshold)
         for name, both in columns.items()
     ]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -212,8 +213,16 @@ def _run_evidently(
     return _column_results(answer["metrics"], answer["tests"]), sealed(page)
 
 
-def _method(method: str, is_number: bool) -> str | None:
-    return None if method == "auto" or (method in NUMBERS_ONLY and not is_number) else method
+def _method(method: str, reference: pd.Series, current: pd.Series, is_number: bool) -> str | None:
+    """None: Evidently's choice. Of few rows it compares numbers of few values as categories, where
+    a value that the reference has not makes the p-value 0, be it of one row."""
+    if method != "auto":
+        return None if method in NUMBERS_ONLY and not is_number else method
+    counts = reference.value_counts()
+    as_categories = is_number and len(reference) <= FEW_ROWS and len(counts) <= FEW_VALUES
+    if as_categories and counts.reindex(current.dropna().unique()).fillna(0).min() < REPEATED:
+        return "ks"
+    return None
 
 
 def _column_results(metrics: Sequence[Any], tests: Sequence[Any]) -> dict[str, _ColumnResult]:

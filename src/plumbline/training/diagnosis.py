@@ -89,8 +89,8 @@ def diagnose(
     }
     fit, text = _fit(numbers, len(history), best_epoch, stopped_early, unit)
     few = _few_steps(len(history), steps) if stopped_early and fit != "balanced" else None
-    if few is not None:
-        text = f"{text} {few}"
+    if few is not None:  # other advice is for fits that were long enough
+        text = f"{text.partition('. ')[0]}. {few}"
     more, gain, sentence = _more_rows(curve, unit)
     return Diagnosis(
         fit=fit,

@@ -217,3 +217,13 @@ def test_two_processes_give_the_same_bytes() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as here:
         exec(SAME, {})
     assert here.getvalue() == other
+
+
+@pytest.mark.parametrize("values", [[0.0], [0.0, 1.0], [0.0, 1.0, 2.0, 3.0]])
+def test_a_number_of_few_values_has_not_drifted_by_one_new_row(values: list[float]) -> None:
+    """As categories, which Evidently makes of it, its p-value would be 0."""
+    reference = np.resize(values, 204)
+    current = np.append(np.resize(values, 135), 0.04)
+    assert not one(pair(ColumnType.NUMBER, reference, current))["drifted"]
+    moved = np.append(np.full(100, 0.5), np.resize(values, 35))
+    assert one(pair(ColumnType.NUMBER, reference, moved))["drifted"]
