@@ -198,6 +198,8 @@ def _table(
         frame = scan(file, PARQUET, shown=name)
         if "=" in name and file.is_file():  # folders called `column=value` are a column
             frame = pl.scan_parquet([file], hive_partitioning=True)
+    elif (alone := _only_column(file, name, kind, predictor, reading)) is not None:
+        frame, words = alone, [f"{name}: one column"]
     else:
         schema = predictor.schema
         native = _NativeCells(predictor.accepted, refuse=kind is FileKind.JSON)
@@ -219,6 +221,23 @@ def _table(
         rows = int(frame.select(pl.len()).collect(engine="streaming").item())
     folder = file if file.is_dir() else file.parent
     return RowSource(name=name, frame=frame, rows=rows, folder=folder, words=words, misfits=misfits)
+
+
+def _only_column(
+    file: Path, name: str, kind: FileKind, predictor: RowPredictor, reading: ReadingOptions
+) -> pl.LazyFrame | None:
+    """A CSV file of the only column that the model reads, in which there is no separator to find;
+    cells may be quoted. None where it is another file."""
+    separator = reading.separator or ","
+    if kind is not FileKind.TEXT or len(predictor.columns) != 1 or len(separator) != 1:
+        return None
+    form = FormatConfig(separator=separator)
+    with contextlib.suppress(DataError, pl.exceptions.PolarsError):
+        frame = scan(file, form, shown=name)
+        if frame.collect_schema().names() == [predictor.columns[0].name]:
+            frame.filter(pl.first().is_null()).collect(engine="streaming")  # each line parses
+            return frame
+    return None
 
 
 class _NativeCells:

@@ -266,6 +266,20 @@ def test_images_alone_are_rows_where_the_model_reads_one_image(tmp_path: Path) -
     assert dict(report.rows)["rows"] == "3, 1 could not be read"
 
 
+def test_a_csv_file_of_the_only_column_has_no_separator_to_find(tmp_path: Path) -> None:
+    """As pandas writes it: a cell with a comma, a quote or a line break is quoted."""
+    version = Version(tmp_path / "v", Task.MULTICLASS, only="note")
+    notes = ["one word", "a, comma", 'a "quote"', "two\nlines", "four more words here"]
+    pl.DataFrame({"note": notes}).write_csv(tmp_path / "new.csv")
+    pl.DataFrame({"note": notes}).write_parquet(tmp_path / "new.parquet")
+    made = []
+    for source in ("new.csv", "new.parquet"):
+        run(version, tmp_path / source, tmp_path / f"{source}.out.parquet")
+        made.append(pl.read_parquet(tmp_path / f"{source}.out.parquet"))
+    assert len(made[0]) == len(notes)
+    assert_frame_equal(made[0], made[1])
+
+
 def test_a_row_that_cannot_be_read_is_listed_and_stops_no_other(
     version: Version, tmp_path: Path
 ) -> None:
