@@ -166,11 +166,12 @@ def test_a_parameter_and_a_data_byte_are_named(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (checkout / "params.yaml").read_text()
-    assert "  epochs: 100 #" in text
-    write_text(checkout / "params.yaml", text.replace("  epochs: 100 #", "  epochs: 7 #"))
+    before, after = "  epochs: auto # at most", "  epochs: 7 # at most"
+    assert before in text
+    write_text(checkout / "params.yaml", text.replace(before, after))
     commit(checkout)
     assert main(["reproduce", "breast-cancer/1", "--commit", "HEAD"]) == 3
-    assert "Most likely cause: parameter train.epochs: 100 → 7." in capsys.readouterr().err
+    assert 'Most likely cause: parameter train.epochs: "auto" → 7.' in capsys.readouterr().err
     assert result(checkout)["stage"] == "train"
 
     write_text(checkout / "params.yaml", text)
