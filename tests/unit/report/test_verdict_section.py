@@ -53,14 +53,24 @@ def section(folder: Path, task: str, **gaps: tuple[float, float, float]) -> Sect
     return verdict(reports, about(config(task), reports))
 
 
-@pytest.mark.parametrize(("gap", "shown"), [((-0.1, -0.05, -0.01), True), ((0.1, 0.2, 0.3), False)])
-def test_a_short_fit_is_named_where_a_baseline_is_as_good(
-    tmp_path: Path, gap: tuple[float, float, float], shown: bool
+@pytest.mark.parametrize(
+    ("task", "gap", "shown"),
+    [
+        ("binary", (-0.1, -0.05, -0.01), True),
+        ("binary", (-0.1, -0.05, 0.01), True),
+        ("binary", (-0.01, 0.05, 0.1), False),  # by chance, perhaps, but ahead
+        ("binary", (0.1, 0.2, 0.3), False),
+        ("regression", (-30.0, 5.0, 40.0), True),
+        ("regression", (-40.0, -5.0, 30.0), False),
+    ],
+)
+def test_a_short_fit_is_named_where_a_baseline_is_ahead(
+    tmp_path: Path, task: str, gap: tuple[float, float, float], shown: bool
 ) -> None:
     (tmp_path / "training").mkdir()
     few = {"verdict": {"few_steps": "The fit was short: set train.patience: 0."}}
     (tmp_path / "training" / "summary.json").write_text(json.dumps(few))
-    blocks = section(tmp_path, "binary", linear=gap).parts[0].blocks
+    blocks = section(tmp_path, task, linear=gap).parts[0].blocks
     notes = [b.text for b in blocks if isinstance(b, Note)]
     assert notes == (["The fit was short: set train.patience: 0."] if shown else [])
 

@@ -114,7 +114,7 @@ def verdict(reports: Reports, about: About) -> Section:
         lead=f"{_score(reports, about)} {_against(baselines, about.metric)}",
         read=read,
         blocks=[
-            *_few_steps(reports, state),
+            *_few_steps(reports, about.metric, baselines),
             *_figure(about, baselines),
             *_table(baselines, about.metric),
         ],
@@ -244,10 +244,11 @@ def _all(texts: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _few_steps(reports: Reports, state: State) -> list[Block]:
-    """Where a baseline is as good: that the fit was short, if it was, which may be why."""
+def _few_steps(reports: Reports, metric: str, baselines: Sequence[Baseline]) -> list[Block]:
+    """Where a baseline is ahead: that the fit was short, if it was, which may be why."""
     few = words(pick(reports.json(artifacts.TRAINING), "verdict", "few_steps"))
-    if state not in ("warn", "bad") or not few:
+    sign = 1 if greater_is_better(metric) else -1
+    if not few or not any(b.difference is not None and sign * b.difference < 0 for b in baselines):
         return []
     return [Note(Status(state="warn", word="a short fit"), few)]
 
