@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from plumbline.config.model import ModelConfig, TrainConfig
@@ -47,6 +48,51 @@ def fit_target(config: TrainConfig, spec: InputSpec, train: Examples) -> TargetT
     return TargetTransform.fit(train.y, config.target_transform)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """A network before its first step, with what `FreshFit` keeps of it, and its parts."""
+
+    network: nn.Module
+    learned: dict[str, Any]
+    target: TargetTransform | None
+    parts: Parts
+    transfer: Transfer | None
+
+
+def begin_fresh(
+    model: ModelConfig,
+    config: TrainConfig,
+    spec: InputSpec,
+    train: Examples,
+    *,
+    seed: int,
+    device: torch.device,
+    target: TargetTransform | None = None,
+    start: Start | None = None,
+) -> Fresh:
+    """Build a model on `train` rows alone: encoders' state, target transform, the start of the wide
+    part of texts, then the start network's tensors.
+
+    Args:
+        device: on which it will be fitted; too large a network for it is refused.
+        target: how the target is scaled; fitted on `train` where none is given.
+        start: the network whose tensors it starts from.
+    """
+    learned = learn(model, spec, train, start)
+    if target is None:
+        target = fit_target(config, spec, train)
+    refuse_too_large(model, config, spec, learned, device)
+    with within_memory(model, spec, learned):
+        network = build_model(model, spec, learned, seed=seed)
+        parts = parts_of(network, spec)
+        check_parts(config, parts)
+        begin_wide(network, spec, train, target, seed=seed)
+        transfer = None if start is None else take_tensors(start, network, model, spec, learned)
+    if transfer is not None:
+        check_frozen(config, parts, transfer)
+    return Fresh(network=network, learned=learned, target=target, parts=parts, transfer=transfer)
+
+
 def fit_fresh(
     model: ModelConfig,
     config: TrainConfig,
@@ -59,48 +105,33 @@ def fit_fresh(
     start: Start | None = None,
     **options: Any,
 ) -> FreshFit:
-    """Build a model on `train` rows alone (encoders' state, target transform) and fit it.
+    """Build a model and fit it.
 
     Args:
-        target: how the target is scaled; fitted on `train` where none is given.
-        start: the network whose tensors it starts from.
-        options: further arguments of `training.loop.fit`.
+        options: further arguments of `training.loop.fit`; the others are those of `begin_fresh`.
     """
     config = with_epochs(config, spec, len(train))
     augmenter = choose_augmentations(config.augment, spec, seed)
-    learned = learn(model, spec, train, start)
-    if target is None:
-        target = fit_target(config, spec, train)
     device = options.get("world", SINGLE_PROCESS).device
-    refuse_too_large(model, config, spec, learned, device)
-    with within_memory(model, spec, learned):
-        network = build_model(model, spec, learned, seed=seed)
-        parts = parts_of(network, spec)
-        transfer = begin(
-            network,
-            model,
-            config,
-            spec,
-            learned,
-            parts,
-            start,
-            train=train,
-            target=target,
-            seed=seed,
-        )
+    fresh = begin_fresh(
+        model, config, spec, train, seed=seed, device=device, target=target, start=start
+    )
+    with within_memory(model, spec, fresh.learned):
         fitted = fit(
-            network,
+            fresh.network,
             train,
             val,
             spec.task,
             config,
             seed=seed,
-            target=target,
+            target=fresh.target,
             augmenter=augmenter,
-            parts=parts,
+            parts=fresh.parts,
             **options,
         )
-    return FreshFit(fitted=fitted, learned=learned, target=target, transfer=transfer)
+    return FreshFit(
+        fitted=fitted, learned=fresh.learned, target=fresh.target, transfer=fresh.transfer
+    )
 
 
 def learn(
@@ -109,26 +140,3 @@ def learn(
     """What the encoders learn from training rows, or from those of the start network."""
     learned = learn_inputs(model, spec, train.inputs)
     return learned if start is None else start_learned(start, model, spec, learned)
-
-
-def begin(
-    network: nn.Module,
-    model: ModelConfig,
-    config: TrainConfig,
-    spec: InputSpec,
-    learned: dict[str, Any],
-    parts: Parts,
-    start: Start | None,
-    *,
-    train: Examples,
-    target: TargetTransform | None,
-    seed: int,
-) -> Transfer | None:
-    """Give a fresh network its start: the wide part of texts, then the start network's tensors."""
-    check_parts(config, parts)
-    begin_wide(network, spec, train, target, seed=seed)
-    if start is None:
-        return None
-    transfer = take_tensors(start, network, model, spec, learned)
-    check_frozen(config, parts, transfer)
-    return transfer

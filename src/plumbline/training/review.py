@@ -12,11 +12,9 @@ from plumbline.config import Config
 from plumbline.config.model import TrainConfig
 from plumbline.examples import Examples, InputSpec
 from plumbline.kinds import DoubleArray, FloatArray
-from plumbline.models import build_model
-from plumbline.models.parts import parts_of
 from plumbline.preprocessing.balance import resample
 from plumbline.training.batches import Plan, Rows
-from plumbline.training.build import FreshFit, begin, fit_fresh, fit_target, learn
+from plumbline.training.build import FreshFit, begin_fresh, fit_fresh
 from plumbline.training.criteria import Criterion
 from plumbline.training.curve import constant_loss, learning_curve
 from plumbline.training.diagnosis import Diagnosis, Point, diagnose
@@ -103,31 +101,24 @@ def find_rate(
     start: Start | None = None,
 ) -> Sweep:
     """The learning-rate finder's sweep, over a model of its own."""
-    learned = learn(config.model, spec, train, start)
-    target = fit_target(config.train, spec, train)
-    model = build_model(config.model, spec, learned, seed=config.seed)
-    parts = parts_of(model, spec)
-    begin(
-        model,
+    fresh = begin_fresh(
         config.model,
         config.train,
         spec,
-        learned,
-        parts,
-        start,
-        train=train,
-        target=target,
+        train,
         seed=config.seed,
+        device=world.device,
+        start=start,
     )
     return sweep(
-        model,
+        fresh.network,
         train,
         spec.task,
         config.train,
         seed=config.seed,
-        target=target,
+        target=fresh.target,
         world=world,
-        parts=parts,
+        parts=fresh.parts,
     )
 
 
