@@ -7,7 +7,6 @@ formats, and refused by its header where its pixels would not fit into memory.
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -20,6 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from plumbline.errors import DataError
+from plumbline.images.inside import open_inside
 from plumbline.kinds import ByteArray
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # as Pillow names them
@@ -188,26 +188,7 @@ class ImageReader:
                 wanted="the bytes of an image",
                 got="a path",
             )
-        try:
-            path = (self.folder / cell).resolve()
-            if not path.is_relative_to(self.folder):
-                raise DataError(
-                    "the path leads out of the data folder, through '..', a symbolic link or "
-                    "from the root",
-                    file=cell,
-                    where=where,
-                    wanted="a path relative to the data file, to a file in its folder or below",
-                    hint="copy the images beside the data file",
-                )
-            kind = path.stat()
-            if not stat.S_ISREG(kind.st_mode):
-                raise DataError("not a file", file=cell, where=where, wanted="an image file")
-            return path.open("rb")
-        except (FileNotFoundError, DataError):
-            raise
-        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise DataError(f"cannot be read: {reason}", file=cell, where=where) from None
+        return open_inside(self.folder, cell, where)
 
 
 class _Unreadable(Exception):
@@ -296,4 +277,4 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
         own = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, own)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
