@@ -17,7 +17,8 @@ from plumbline.evaluation.masker import MASKERS
 from plumbline.examples import Inputs, TensorSpec
 from plumbline.models import build_model, learn_inputs
 from plumbline.models.embeddings import NUMBER_EMBEDDINGS
-from plumbline.models.encoders import ENCODERS, FlatInput, encoder_of
+from plumbline.models.encoders import ENCODERS, encoder_of
+from plumbline.models.inputs import FlatInput
 
 SPEC = made_spec(numbers=3, cardinalities=(4, 3), texts=1, images=1)
 ROWS = made_examples(SPEC, 50).inputs

@@ -12,7 +12,8 @@ from torch.nn import functional
 from plumbline.config.model import ModelConfig
 from plumbline.errors import ParameterError
 from plumbline.examples import InputSpec
-from plumbline.models.encoders import Learned, TokenInput, add_wide
+from plumbline.models.encoders import Learned
+from plumbline.models.inputs import TokenInput, add_wide
 from plumbline.models.layers import ACTIVATIONS, DropoutContext, SampleDropout
 
 

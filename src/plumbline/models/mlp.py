@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
 from plumbline.examples import InputSpec
-from plumbline.models.encoders import FlatInput, Learned, LinearInput, add_wide
+from plumbline.models.encoders import Learned
+from plumbline.models.inputs import FlatInput, LinearInput, add_wide
 from plumbline.models.layers import (
     ACTIVATIONS,
     NORMALIZATIONS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from plumbline.examples import InputSpec
-from plumbline.models.encoders import LinearInput
+from plumbline.models.inputs import LinearInput
 
 BACKBONE, HEAD = "backbone", "head"
 INPUT = "input"  # a model's first layer; its last is one of

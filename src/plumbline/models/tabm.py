@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from plumbline.config.model import ModelConfig
 from plumbline.examples import InputSpec
-from plumbline.models.encoders import FlatInput, Learned, add_wide
+from plumbline.models.encoders import Learned
+from plumbline.models.inputs import FlatInput, add_wide
 from plumbline.models.layers import ACTIVATIONS, NORMALIZATIONS, DropoutContext, SampleDropout
 from plumbline.models.mlp import hidden_layers
 
