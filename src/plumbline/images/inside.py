@@ -1,17 +1,19 @@
-"""A file that a cell names, opened in the folder of the data and nowhere else."""
+"""A file that a cell names, read in the folder of the data and nowhere else."""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from plumbline.errors import DataError
 
+MOST_BYTES = 2**28  # of a file
+SMALLER = "make the image smaller"
 
-def open_inside(folder: Path, cell: str, where: str) -> BinaryIO:
-    """The file of a path that is relative to the folder.
+
+def read_inside(folder: Path, cell: str, where: str) -> bytes:
+    """The content of the file of a path that is relative to the folder.
 
     Args:
         folder: without links in its own path.
@@ -19,7 +21,8 @@ def open_inside(folder: Path, cell: str, where: str) -> BinaryIO:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: the path leads out of the folder or to what is no file, or cannot be read.
+        DataError: the path leads out of the folder or to what is no file, or the file cannot be
+            read or has over `MOST_BYTES`.
     """
     try:
         known = _without_links(folder, cell)
@@ -38,7 +41,18 @@ def open_inside(folder: Path, cell: str, where: str) -> BinaryIO:
         name, status = known
         if not stat.S_ISREG(status.st_mode):
             raise DataError("not a file", file=cell, where=where, wanted="an image file")
-        return open(name, "rb")  # noqa: PTH123 - a Path takes longer to make than a file to open
+        if status.st_size > MOST_BYTES:
+            raise DataError(
+                "the file is too large",
+                file=cell,
+                where=where,
+                wanted=f"at most {MOST_BYTES >> 20} MB",
+                hint=SMALLER,
+            )
+        # by few calls, as each hands Python's lock to another thread
+        with open(name, "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes longer to make
+            content: bytes = file.read(status.st_size)
+            return content if len(content) == status.st_size else content + file.readall()
     except (FileNotFoundError, DataError):
         raise
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte

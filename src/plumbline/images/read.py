@@ -6,25 +6,22 @@ formats, and refused by its header where its pixels would not fit into memory.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from plumbline.errors import DataError
-from plumbline.images.inside import open_inside
+from plumbline.images.inside import SMALLER, read_inside
 from plumbline.kinds import ByteArray
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # as Pillow names them
 MOST_PIXELS = 89_478_485  # above it Pillow, too, takes a file for a decompression bomb
-MOST_BYTES = 2**28  # of a file
 LARGE_PIXELS = 2**24  # images of more are decoded one at a time, whatever the threads
 WANTED = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 ORIENTATION = 0x0112  # EXIF
@@ -106,20 +103,18 @@ class ImageReader:
         Raises:
             DataError: the file is outside the folder, cannot be read, or has over `MOST_BYTES`.
         """
-        try:
-            with self._file(cell, where) as file:
-                content = file.read(MOST_BYTES + 1)
-        except FileNotFoundError:
-            return None
-        if len(content) > MOST_BYTES:
+        if self.folder is None:
             raise DataError(
-                "the file is too large",
+                "no files are read here",
                 file=cell,
                 where=where,
-                wanted=f"at most {MOST_BYTES >> 20} MB",
-                hint=SMALLER,
+                wanted="the bytes of an image",
+                got="a path",
             )
-        return content
+        try:
+            return read_inside(self.folder, cell, where)
+        except FileNotFoundError:
+            return None
 
     def problem(self, content: bytes) -> str | None:
         """Why the bytes are no image that can be read; None where they are one."""
@@ -132,63 +127,48 @@ class ImageReader:
     @contextmanager
     def _opened(self, cell: str | bytes, where: str) -> Iterator[Image.Image]:
         file = cell if isinstance(cell, str) else None
-        with self._source(cell, where) as source:
-            try:
-                with Image.open(source, formats=FORMATS) as image:
-                    _check_size(*image.size)
-                    yield image
-            except _Unreadable as error:
-                raise DataError(
-                    str(error), file=file, where=where, wanted=error.wanted, hint=error.hint
-                ) from None
-            except UnidentifiedImageError:
-                raise _unknown(source, file, where) from None
-            except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-                raise DataError(
-                    TOO_LARGE, file=file, where=where, wanted=_MOST, hint=SMALLER
-                ) from None
-            except MemoryError:
-                raise
-            except Exception as error:  # decoders raise anything on a broken file
-                raise DataError(
-                    f"the image is cut or broken: {_reason(error)}",
-                    file=file,
-                    where=where,
-                    hint="write the file again, or clear the cell",
-                ) from None
+        content = self._content(cell, where)
+        try:
+            with Image.open(BytesIO(content), formats=FORMATS) as image:
+                _check_size(*image.size)
+                yield image
+        except _Unreadable as error:
+            raise DataError(
+                str(error), file=file, where=where, wanted=error.wanted, hint=error.hint
+            ) from None
+        except UnidentifiedImageError:
+            raise _unknown(content, file, where) from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise DataError(TOO_LARGE, file=file, where=where, wanted=_MOST, hint=SMALLER) from None
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders raise anything on a broken file
+            raise DataError(
+                f"the image is cut or broken: {_reason(error)}",
+                file=file,
+                where=where,
+                hint="write the file again, or clear the cell",
+            ) from None
 
-    def _source(self, cell: str | bytes, where: str) -> BinaryIO:
+    def _content(self, cell: str | bytes, where: str) -> bytes:
         if isinstance(cell, bytes):
             if not cell:
                 raise DataError("the image has no bytes", where=where, hint="clear the cell")
-            return BytesIO(cell)
-        try:
-            file = self._file(cell, where)
-        except FileNotFoundError:
+            return cell
+        content = self.content(cell, where)
+        if content is None:
             raise DataError(
                 "no such file",
                 file=cell,
                 where=where,
                 wanted="a path relative to the data file",
                 hint="add the file, or clear the cell",
-            ) from None
-        if not os.fstat(file.fileno()).st_size:
-            file.close()
+            )
+        if not content:
             raise DataError(
                 "the file is empty", file=cell, where=where, hint="write the file again"
             )
-        return file
-
-    def _file(self, cell: str, where: str) -> BinaryIO:
-        if self.folder is None:
-            raise DataError(
-                "no files are read here",
-                file=cell,
-                where=where,
-                wanted="the bytes of an image",
-                got="a path",
-            )
-        return open_inside(self.folder, cell, where)
+        return content
 
 
 class _Unreadable(Exception):
@@ -199,7 +179,6 @@ class _Unreadable(Exception):
 
 TOO_LARGE = "the image has too many pixels"
 _MOST = f"at most {MOST_PIXELS:,} pixels"
-SMALLER = "make the image smaller"
 
 
 def _check_size(width: int, height: int) -> None:
@@ -211,10 +190,9 @@ def _check_size(width: int, height: int) -> None:
         raise _Unreadable(what, "at least one pixel", "write the file again, or clear the cell")
 
 
-def _unknown(source: BinaryIO, file: str | None, where: str) -> DataError:
-    source.seek(0)
+def _unknown(content: bytes, file: str | None, where: str) -> DataError:
     return DataError(
-        f"not an image that can be read: it begins with {source.read(12)!r}",
+        f"not an image that can be read: it begins with {content[:12]!r}",
         file=file,
         where=where,
         wanted=WANTED,

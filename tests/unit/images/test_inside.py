@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plumbline.errors import DataError
-from plumbline.images.inside import open_inside
+from plumbline.images.inside import read_inside
 
 
 @pytest.fixture
@@ -39,8 +39,7 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_way_that_ends_in_the_folder_is_followed(cell: str, folder: Path) -> None:
-    with open_inside(folder, cell.replace("FOLDER", str(folder)), "row 1") as file:
-        assert file.read() == b"in"
+    assert read_inside(folder, cell.replace("FOLDER", str(folder)), "row 1") == b"in"
 
 
 @pytest.mark.parametrize(
@@ -48,13 +47,13 @@ def test_a_way_that_ends_in_the_folder_is_followed(cell: str, folder: Path) -> N
 )
 def test_a_way_out_of_the_folder_is_refused(cell: str, folder: Path) -> None:
     with pytest.raises(DataError, match=r"row 1: the path leads out of the data folder"):
-        open_inside(folder, cell, "row 1")
+        read_inside(folder, cell, "row 1")
 
 
 @pytest.mark.parametrize("cell", ["gone.png", "猫/gone.png", "gone/a.png", "nothing.png"])
 def test_no_file_is_an_error_of_its_own(cell: str, folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        open_inside(folder, cell, "row 1")
+        read_inside(folder, cell, "row 1")
 
 
 @pytest.mark.parametrize(
@@ -63,4 +62,4 @@ def test_no_file_is_an_error_of_its_own(cell: str, folder: Path) -> None:
 )
 def test_what_is_no_file_is_refused(cell: str, message: str, folder: Path) -> None:
     with pytest.raises(DataError, match=message):
-        open_inside(folder, cell, "row 1")
+        read_inside(folder, cell, "row 1")
