@@ -38,6 +38,7 @@ TURNS = {  # EXIF orientation -> what makes it upright
 SIDEWAYS = (5, 6, 7, 8)  # orientations in which height and width change places
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 _one_large = threading.Lock()
+Cell = str | bytes | None  # a path, the bytes of an image, or missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +62,12 @@ class ImageReader:
     Args:
         folder: that of the data file. Paths are relative to it, and no file outside is read.
             None: cells hold the bytes of an image, and no file is read.
+        most_pixels: an image of more is refused.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, most_pixels: int = MOST_PIXELS) -> None:
         self.folder = folder and folder.resolve()
+        self._most_pixels = most_pixels
 
     def shape(self, cell: str | bytes, where: str) -> ImageShape:
         """The upright image's own shape, by the file's header alone.
@@ -90,7 +93,7 @@ class ImageReader:
 
         Raises:
             DataError: the file is missing or outside the folder, is not of one of `FORMATS`, is
-                cut or broken, has over `MOST_PIXELS` pixels or channels of 32 bits.
+                cut or broken, has too many pixels or channels of 32 bits.
         """
         with self._opened(cell, where) as image:
             large = image.size[0] * image.size[1] > LARGE_PIXELS
@@ -130,7 +133,7 @@ class ImageReader:
         content = self._content(cell, where)
         try:
             with Image.open(BytesIO(content), formats=FORMATS) as image:
-                _check_size(*image.size)
+                _check_size(*image.size, self._most_pixels)
                 yield image
         except _Unreadable as error:
             raise DataError(
@@ -181,10 +184,10 @@ TOO_LARGE = "the image has too many pixels"
 _MOST = f"at most {MOST_PIXELS:,} pixels"
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
+def _check_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
         what = f"{TOO_LARGE}: {width:,} × {height:,}"
-        raise _Unreadable(what, _MOST, SMALLER)
+        raise _Unreadable(what, f"at most {most:,} pixels", SMALLER)
     if width < 1 or height < 1:
         what = f"the image has no pixels: {width} × {height}"
         raise _Unreadable(what, "at least one pixel", "write the file again, or clear the cell")
