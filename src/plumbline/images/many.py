@@ -17,12 +17,11 @@ import numpy as np
 
 from plumbline.errors import DataError, UserError
 from plumbline.images.read import SMALLEST, Cell, ImageReader, ImageShape
-from plumbline.images.workers import ImageWorkers, SharedWorkers, WorkerEndedError
+from plumbline.images.workers import SharedWorkers, WorkerEndedError
 from plumbline.kinds import ByteArray
 
 AT_ONCE = 32  # images that a thread takes
-FEW = 2 * AT_ONCE  # images that no process is asked for, so that a server starts none
-SHARED = SharedWorkers()
+SHARED_WORKERS = SharedWorkers()  # of all who read in this process
 
 
 def find_broken(cells: Sequence[bytes | None], threads: int | None = None) -> list[bool]:
@@ -33,7 +32,7 @@ def find_broken(cells: Sequence[bytes | None], threads: int | None = None) -> li
         broken[position] = True
 
     out = np.zeros((len(cells), *SMALLEST), np.uint8)
-    _read(ImageReader(None), cells, out, lambda i: f"image {i}", note, threads, None)
+    _read(ImageReader(None), cells, out, lambda i: f"image {i}", note, threads, SHARED_WORKERS)
     return broken
 
 
@@ -43,7 +42,7 @@ def read_images(
     out: ByteArray,
     where: Callable[[int], str],
     threads: int | None = None,
-    workers: ImageWorkers | None = None,
+    workers: SharedWorkers | None = SHARED_WORKERS,
 ) -> None:
     """Fill `out` with the pixels of the cells; those of a missing cell are zeros.
 
@@ -53,7 +52,7 @@ def read_images(
         out: (n, c, h, w), in memory or mapped.
         where: names the row and column of a position among the cells, for messages.
         threads: default: one per core that this process may use.
-        workers: processes to read with; default: those of this process, once they pay.
+        workers: processes that read once they pay; None: none ever, as in a server.
 
     Raises:
         DataError: the first cell that cannot be read.
@@ -73,12 +72,11 @@ def _read(
     where: Callable[[int], str],
     refuse: Callable[[int, DataError], None],
     threads: int | None,
-    given: ImageWorkers | None,
+    shared: SharedWorkers | None,
 ) -> None:
     assert len(cells) == len(out)
     shape = ImageShape(channels=out.shape[1], height=out.shape[2], width=out.shape[3])
     threads = threads or len(os.sched_getaffinity(0))
-    many = len(cells) > FEW
 
     def read(position: int) -> None:
         cell = cells[position]
@@ -89,19 +87,19 @@ def _read(
 
     def work(start: int) -> None:
         positions = range(start, min(start + AT_ONCE, len(cells)))
-        workers = given or (SHARED.get() if many and threads > 1 else None)
-        if workers is None:
+        workers = shared.get() if shared is not None and threads > 1 else None
+        if shared is None or workers is None:
             begun = time.thread_time()
             for position in positions:
                 read(position)
-            if many:
-                SHARED.took(time.thread_time() - begun, len(positions), threads)
+            if shared is not None:
+                shared.took(time.thread_time() - begun, len(positions), threads)
             return
         part = slice(positions.start, positions.stop)
         try:
             left = workers.read(reader.folder, cells[part], out[part])
         except WorkerEndedError as error:
-            SHARED.drop()
+            shared.drop()
             raise UserError(
                 f"a process that read images ended: {error.reason}",
                 where=f"from {where(positions.start)} to {where(positions.stop - 1)}",

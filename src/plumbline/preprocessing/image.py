@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -266,7 +267,11 @@ def _read(
     out: ByteArray,
     rows: IntArray | None,
 ) -> None:
-    read_images(reader, cells, out, lambda i: _place(name, None if rows is None else rows[i]))
+    place = partial(_place, name)
+    if rows is None:  # a request to a server, say, which is to start nothing
+        read_images(reader, cells, out, lambda i: place(None), workers=None)
+    else:
+        read_images(reader, cells, out, lambda i: place(rows[i]))
     black = ~out.any(axis=(1, 2, 3)) & np.array([cell is not None for cell in cells], dtype=bool)
     out[black] = 1
 

@@ -32,11 +32,20 @@ def where(position: int) -> str:
     return f"column 'photo', row {position}"
 
 
+def started() -> SharedWorkers:
+    made = SharedWorkers()
+    made.took(1.0, 90_000, 2)
+    return made
+
+
 @pytest.fixture(scope="module")
-def workers() -> Iterator[ImageWorkers]:
-    made = ImageWorkers(2)
+def workers() -> Iterator[SharedWorkers]:
+    made = started()
+    own = made.get()
+    assert own is not None and len(own.processes) == 2
     yield made
-    made.close()
+    assert made.get() is own  # which read all the time
+    own.close()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +65,7 @@ def names() -> list[str | bytes | None]:
 def read(
     folder: Path | None,
     cells: list[str | bytes | None],
-    workers: ImageWorkers | None,
+    workers: SharedWorkers | None,
     threads: int = 2,
     channels: int = 3,
 ) -> np.ndarray:
@@ -68,7 +77,7 @@ def read(
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_processes_read_what_threads_read(
-    folder: Path, channels: int, threads: int, workers: ImageWorkers
+    folder: Path, channels: int, threads: int, workers: SharedWorkers
 ) -> None:
     cells = names()
     cells[4], cells[5] = None, (folder / "2.webp").read_bytes()
@@ -79,7 +88,7 @@ def test_processes_read_what_threads_read(
     assert_array_equal(read(None, contents, workers, threads), read(folder, names(), None))
 
 
-def test_the_first_that_cannot_be_read_is_named(folder: Path, workers: ImageWorkers) -> None:
+def test_the_first_that_cannot_be_read_is_named(folder: Path, workers: SharedWorkers) -> None:
     cells = names()
     for bad in (COUNT - 1, AT_ONCE + 3):
         cells[bad] = b"no image"
@@ -87,7 +96,7 @@ def test_the_first_that_cannot_be_read_is_named(folder: Path, workers: ImageWork
             read(folder, cells, workers)
 
 
-def test_what_is_large_or_worth_a_warning_is_left_to_this_process(workers: ImageWorkers) -> None:
+def test_what_is_large_or_worth_a_warning_is_left_to_this_process(workers: SharedWorkers) -> None:
     """Of two entries of metadata one is there: the image lies on its side."""
     large, odd = BytesIO(), BytesIO()
     Image.new("L", (LARGE_PIXELS // 4096 + 1, 4096), 7).save(large, "PNG")
@@ -101,13 +110,16 @@ def test_what_is_large_or_worth_a_warning_is_left_to_this_process(workers: Image
 
 
 def test_a_killed_process_ends_in_words_and_threads_go_on(folder: Path) -> None:
-    workers = ImageWorkers(2)
+    shared = started()
+    workers = shared.get()
+    assert workers is not None
     for process in workers.processes:
         os.kill(process, signal.SIGKILL)
-    with pytest.raises(UserError, match=r"rows? 0 to .*row 31: .* ended: killed by signal 9"):
-        read(folder, names(), workers)
+    with pytest.raises(UserError, match=r"row 0 to .*row 31: .* ended: killed by signal 9"):
+        read(folder, names(), shared)
+    assert shared.get() is None
+    assert_array_equal(read(folder, names(), shared), read(folder, names(), None))
     workers.close()
-    assert read(folder, names(), None).any()
 
 
 @pytest.mark.parametrize(
