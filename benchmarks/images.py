@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil  # type: ignore[import-untyped]
 import torch
 from numpy.lib.format import open_memmap
 from PIL import Image
@@ -112,9 +112,11 @@ def measure(folder: Path, names: list[str]) -> tuple[dict[str, Taken], float, fl
 
 
 def _processor_seconds() -> float:
-    """Of this process and of those that it started and that ended."""
-    usage = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(own.ru_utime + own.ru_stime for own in usage)
+    """Of this process and of those that it started, those that ended included."""
+    own = psutil.Process()
+    times_ = [own.cpu_times(), *(child.cpu_times() for child in own.children())]
+    ended = times_[0].children_user + times_[0].children_system
+    return float(ended + sum(each.user + each.system for each in times_))
 
 
 def write_images(folder: Path, files: int, size: tuple[int, int], suffix: str) -> list[str]:

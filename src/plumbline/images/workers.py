@@ -132,8 +132,11 @@ class SharedWorkers:
         """Count what one of so many threads has read; start processes when that pays."""
         self._seconds += seconds
         self._images += images
-        pays = self._seconds < LOCKED * threads * self._images
-        if threads < 2 or self._seconds < WARM_UP or not pays:
+        if self._seconds < WARM_UP:
+            return
+        pays = threads > 1 and self._seconds < LOCKED * threads * self._images
+        self._seconds, self._images = 0.0, 0  # other images may come
+        if not pays:
             return
         with self._lock:
             if self._tried:
