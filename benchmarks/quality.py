@@ -139,9 +139,15 @@ def opened(
     positive: str | None = None,
     seed: int = 0,
     drop: Collection[str] = (),
+    alike: Collection[str] = (),
 ) -> Opened:
-    """Read, infer and split, as init and the first stages do; `drop` names columns that are no
-    features."""
+    """Read, infer and split, as init and the first stages do.
+
+    Args:
+        drop: columns that are no features.
+        alike: columns in which rows have to be equal to share a part, where it is not all features:
+            so that contenders with other columns are split alike.
+    """
     defaults = load_config(ROOT / "params.yaml")
     plain = make_canonical(file, ROOT / ".plumbline" / "bench", target=target)
     form = plain.form
@@ -167,12 +173,20 @@ def opened(
     kept = tuple(column for column in result.schema.columns if column.name not in drop)
     schema = replace(result.schema, columns=kept)
     table = open_table(data, schema, Path("/"))
-    rows = read_rows(table, schema, data, config.split)
+    own = compared(result.schema, alike) if alike else schema
+    rows = read_rows(open_table(data, own, Path("/")), own, data, config.split)
     split = resolve(rows, config.split)
     part = make_split(rows, split, config.seed).part
     embedding = choose_embedding(config.model.number_embedding, int((part == Part.TRAIN).sum()))
     config = replace(config, model=replace(config.model, number_embedding=embedding))
     return Opened(config=config, table=table, schema=schema, rows=rows, split=split, part=part)
+
+
+def compared(schema: Schema, names: Collection[str]) -> Schema:
+    """With these features alone."""
+    features = {column.name for column in schema.features}
+    kept = (c for c in schema.columns if c.name in names or c.name not in features)
+    return replace(schema, columns=tuple(kept))
 
 
 def normalized(data: Opened) -> Task:
