@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from plumbline.kinds import DoubleArray
 
 Fit = Literal["nothing learned", "under-fitting", "over-fitting", "balanced"]
@@ -22,6 +24,8 @@ FALLING = 0.005  # the last fifth of the epochs still removes this share: under-
 MUCH = 0.5  # a training loss above this share leaves open whether the model is too small
 GAIN = 0.01  # a gain from more rows below this share is not worth collecting them
 FEW_STEPS = 1000  # optimizer steps, below which patience may have ended a fit too soon
+RISEN = 0.10  # the last fifth of the epochs gave back more than this share of what was gained
+NOISES = 5.0  # by more than so many standard deviations of its noise: the monitor has risen
 SIGMAS = 2.0  # standard errors that a difference needs to count
 
 
@@ -37,7 +41,7 @@ class Point:
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """The judgement, the sentences that explain it, and the numbers behind them. `few_steps`: that
-    patience ended the fit after few steps, and what to set; None where it did not."""
+    patience ended the fit after few steps though more could help, and what to set; None else."""
 
     fit: Fit
     more_rows: More
@@ -58,6 +62,7 @@ class Diagnosis:
 def diagnose(
     *,
     history: Sequence[dict[str, float]],
+    monitored: Sequence[float],
     best_epoch: int,
     stopped_early: bool,
     steps: int,
@@ -70,6 +75,7 @@ def diagnose(
     Args:
         history: rows with `val_loss`, an epoch each; its unit may be another one, as a fit on
             resampled rows is validated on rows as they are.
+        monitored: what patience watched, an epoch each; smaller is better.
         best_epoch: the epoch whose weights were kept, from 1.
         stopped_early: whether patience ended the fit before its last epoch.
         steps: of an epoch.
@@ -87,11 +93,17 @@ def diagnose(
         "still_falling": _falling([row["val_loss"] for row in history], best_epoch)
         * (val_loss / max(history[best_epoch - 1]["val_loss"], 1e-12) / unit),
     }
-    fit, text = _fit(numbers, len(history), best_epoch, stopped_early, unit)
-    few = _few_steps(len(history), steps) if stopped_early and fit != "balanced" else None
-    if few is not None:  # other advice is for fits that were long enough
-        text = f"{text.partition('. ')[0]}. {few}"
     more, gain, sentence = _more_rows(curve, unit)
+    # kept is not yet best: train.keep may be last
+    last_is_best = (
+        not stopped_early and best_epoch == len(history) and monitored[-1] == min(monitored)
+    )
+    fit, text = _fit(numbers, last_is_best, more, unit)
+    few = None
+    if stopped_early and fit != "balanced" and not _risen(monitored):
+        few = _few_steps(len(history), steps)
+    if few is not None:  # other advice is for fits that were long enough
+        text = f"{text.partition('. ')[0].replace(': ', ' so far: ', 1)}. {few}"
     return Diagnosis(
         fit=fit,
         more_rows=more,
@@ -108,30 +120,45 @@ def _few_steps(epochs: int, steps: int) -> str | None:
     enough = math.ceil(FEW_STEPS / steps)
     return (
         f"The fit was short: train.patience, which counts epochs, ended it after "
-        f"{epochs * steps:,} steps of the optimizer ({epochs} epochs of {steps}). Before anything "
-        f"else set train.epochs: {enough} and train.patience: 0, and run `dvc repro`."
+        f"{epochs * steps:,} steps of the optimizer ({epochs} epochs of {steps}), when what it "
+        f"watches was not clearly worse than at its best. Before anything else set "
+        f"train.epochs: {enough} and train.patience: 0, and run `dvc repro`."
     )
 
 
-def _fit(
-    numbers: dict[str, float], epochs: int, best_epoch: int, stopped_early: bool, unit: float
-) -> tuple[Fit, str]:
+def _risen(monitored: Sequence[float]) -> bool:
+    """Whether it ended clearly above its best, where more steps only lead further away: by the
+    median of the last fifth of the epochs, as a single one, like the best, may be low by chance.
+
+    Its noise is told from its course by second differences, in which what is straight cancels.
+    """
+    values = np.asarray(monitored, dtype=np.float64)
+    best = int(values.argmin())
+    late = values[max(best, len(values) - max(1, len(values) // 5)) :]
+    rise = float(np.median(late)) - values[best]
+    bends = np.abs(np.diff(values, 2))
+    noise = float(np.median(bends)) / (0.6745 * math.sqrt(6)) if len(bends) else 0.0
+    return bool(rise > max(NOISES * noise, RISEN * (values[0] - values[best])))
+
+
+def _fit(numbers: dict[str, float], last_is_best: bool, more: More, unit: float) -> tuple[Fit, str]:
     train, val = numbers["train_loss"] / unit, numbers["val_loss"] / unit
     measured = f"training loss {train:.0%}, validation loss {val:.0%} of a constant prediction's"
     if train > 1 - LEARNED:
         why = (
             "The last of train.epochs was the best: raise train.epochs or train.learning_rate."
-            if not stopped_early and best_epoch == epochs
+            if last_is_best
             else "The features may say nothing about the target, or the learning rate or the "
             "model does not suit them."
         )
         return "nothing learned", f"Nothing learned: {measured}. {why}"
     if numbers["gap"] > GAP:
+        rows = "" if more == "would not help" else ", or more rows"
+        smaller = ", a smaller model" if rows else " or a smaller model"
         return "over-fitting", (
-            f"Over-fitting: {measured}. Try more dropout or weight decay, a smaller model, "
-            "or more rows."
+            f"Over-fitting: {measured}. Try more dropout or weight decay{smaller}{rows}."
         )
-    if not stopped_early and best_epoch == epochs and numbers["still_falling"] > FALLING:
+    if last_is_best and numbers["still_falling"] > FALLING:
         return "under-fitting", (
             f"Under-fitting: {measured}, and it was still falling in the last epochs. "
             "Raise train.epochs or train.learning_rate."

@@ -81,8 +81,11 @@ def review_fit(
 
     points = learning_curve(fit_rows, train, config.train, seed=config.seed)
     points.append(Point(rows=len(train), losses=losses(fresh, rows[1])))
+    sign = -1.0 if criterion and criterion.greater_is_better else 1.0
+    monitored = [row[f"val_{fitted.monitor}"] for row in fitted.history]
     diagnosis = diagnose(
         history=fitted.history,
+        monitored=[sign * value for value in monitored] if fitted.monitor == "score" else monitored,
         best_epoch=fitted.best_epoch,
         stopped_early=fitted.stopped_early,
         steps=Plan.of(len(train), config.train).steps,

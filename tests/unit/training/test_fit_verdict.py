@@ -30,6 +30,7 @@ def verdict(
 ) -> Diagnosis:
     """Losses as shares of a constant's, which loses 0.7."""
     falls = more.pop("history", [1.0, 0.8, *[val] * 8])
+    monitored = more.pop("monitored", falls)
     given: dict[str, Any] = {
         "best_epoch": 5,
         "stopped_early": True,
@@ -39,10 +40,27 @@ def verdict(
     }
     return diagnose(
         history=[{"val_loss": 0.7 * loss} for loss in falls],
+        monitored=monitored,
         train_loss=0.7 * train,
         curve=curve or [point(1000, 0.7 * val)],
         **given,
     )
+
+
+def course(shape: str, noise: float, seed: int) -> list[float]:
+    """Validation losses of 30 epochs."""
+    epoch = np.arange(30)
+    fall = 0.6 + 0.4 * np.exp(-epoch / 3)
+    past = np.maximum(0, epoch - 12)
+    losses = {
+        "falling": 1.0 - 0.015 * epoch,
+        "plateau": fall,
+        "best at the end": np.where(epoch < 27, fall, 0.5),
+        "rise": fall + 0.06 * past,
+        "rise from the first epoch": 0.6 + 0.04 * epoch,
+        "slow rise": fall + 0.015 * past,
+    }[shape]
+    return list(losses + np.random.default_rng(seed).normal(0, noise, len(epoch)))
 
 
 class TestFit:
@@ -52,6 +70,37 @@ class TestFit:
         assert result.text[0].endswith(result.few_steps) and "dropout" not in result.text[0]
         assert "after 60 steps" in result.few_steps
         assert "train.epochs: 167 and train.patience: 0" in result.few_steps
+
+    @pytest.mark.parametrize("shape", ["falling", "plateau", "best at the end"])
+    @pytest.mark.parametrize("noise", [0.0, 0.005, 0.05])
+    def test_more_steps_are_advised_where_the_monitor_had_not_risen(
+        self, shape: str, noise: float
+    ) -> None:
+        for seed in range(20):
+            ended = verdict(0.2, 0.6, steps=6, history=course(shape, noise, seed))
+            assert ended.few_steps is not None, seed
+            assert ended.text[0].startswith("Over-fitting so far: ")
+
+    @pytest.mark.parametrize("shape", ["rise", "rise from the first epoch", "slow rise"])
+    @pytest.mark.parametrize("noise", [0.0, 0.005, 0.02])
+    def test_they_are_not_where_it_had_clearly_risen(self, shape: str, noise: float) -> None:
+        for seed in range(20):
+            ended = verdict(0.2, 0.6, steps=6, history=course(shape, noise, seed))
+            assert ended.few_steps is None, seed
+            assert ended.text[0].startswith("Over-fitting: ") and "dropout" in ended.text[0]
+
+    def test_what_patience_watched_decides_and_not_the_loss_beside_it(self) -> None:
+        risen, level = course("rise", 0.0, 0), course("plateau", 0.0, 0)
+        score = [1 - value for value in level]
+        ended = verdict(0.2, 0.6, steps=6, history=risen, monitored=[-s for s in score])
+        assert ended.few_steps is not None
+        assert verdict(0.2, 0.6, steps=6, history=level, monitored=risen).few_steps is None
+
+    @pytest.mark.parametrize("losses", [[1.0], [1.0, 0.9], [0.6] * 3])
+    def test_two_epochs_or_a_loss_that_never_moves_have_not_risen(
+        self, losses: list[float]
+    ) -> None:
+        assert verdict(0.2, 0.6, steps=6, history=losses, best_epoch=1).few_steps is not None
 
     @pytest.mark.parametrize("more", [{"steps": 100}, {"steps": 6, "stopped_early": False}])
     def test_one_of_many_steps_or_of_all_its_epochs_is_not(self, more: dict[str, Any]) -> None:
@@ -69,6 +118,13 @@ class TestFit:
         result = verdict(0.20, 0.53)
         assert result.fit == "over-fitting" and "dropout or weight decay" in result.text[0]
 
+    @pytest.mark.parametrize("gain", [0.0, 0.1])
+    def test_over_fitting_asks_for_more_rows_only_where_they_may_help(self, gain: float) -> None:
+        curve = [point(500, 0.371 + gain), point(1000, 0.371)]
+        result = verdict(0.20, 0.53, curve=curve)
+        assert ("or more rows" in result.text[0]) == (result.more_rows == "would help")
+        assert result.more_rows == ("would help" if gain else "would not help")
+
     def test_over_fitting_worse_than_a_constant(self) -> None:
         result = verdict(0.95, 1.01)
         assert result.fit == "over-fitting" and "does not hold on other rows" in result.text[0]
@@ -80,6 +136,11 @@ class TestFit:
     def test_nothing_learned_in_too_few_epochs(self) -> None:
         result = verdict(0.99, 1.0, history=[1.0], best_epoch=1, stopped_early=False)
         assert result.fit == "nothing learned" and "raise train.epochs" in result.text[0]
+
+    def test_a_kept_last_epoch_is_not_for_that_the_best(self) -> None:
+        risen = {"history": [0.99, 1.0, 1.1], "best_epoch": 3, "stopped_early": False}
+        result = verdict(0.99, 1.1, **risen)
+        assert result.fit == "nothing learned" and "was the best" not in result.text[0]
 
     def test_under_fitting_is_still_falling_in_the_last_epochs(self) -> None:
         falling = list(np.linspace(1.0, 0.5, 10))
