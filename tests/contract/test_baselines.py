@@ -214,6 +214,23 @@ def test_the_linear_peer_is_not_held_back_by_its_penalty(
     assert selected < 0.97 * weak
 
 
+@pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION])
+def test_images_that_say_nothing_do_not_take_the_other_columns_away(task: Task) -> None:
+    """Under one penalty with thousands of pixels of deviation 1 the numbers would count for
+    nothing."""
+    train, spec = make(task, n=300)
+    test, _ = make(task, n=1000, seed=1)
+    rng = np.random.default_rng(2)
+    noise = rng.integers(0, 256, (1300, 2352)).astype(np.float32)
+    noise[:, :100] = 7  # the same in all images
+    pictured = [replace(r, pixels=p) for r, p in ((train, noise[:300]), (test, noise[300:]))]
+    predicted = fit_baseline("linear", pictured[0], spec, 0)(pictured[1])
+    if task == Task.REGRESSION:
+        assert score("r2", test.y, predicted, task) > 0.99
+    else:
+        assert score("log_loss", test.y, predicted, task) < 0.15
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_handful_of_rows(name: str) -> None:
     train, spec = make(Task.REGRESSION, n=3)

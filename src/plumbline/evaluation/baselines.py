@@ -30,7 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from plumbline.errors import choose
-from plumbline.evaluation.pixels import PixelComponents, StandardPixels
+from plumbline.evaluation.pixels import PixelComponents, ScaledPixels
 from plumbline.evaluation.text_counts import TextComponents, TfIdf
 from plumbline.examples import InputSpec
 from plumbline.kinds import DoubleArray, Task
@@ -107,9 +107,9 @@ def _majority(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> P
 
 def _linear(of: Estimators, train: PlainRows, spec: InputSpec, seed: int) -> Predict:
     """A linear model of standardized numbers, gaps filled with the median and marked, one-hot
-    categories, TF-IDF of the words and pairs of words of texts, and standardized pixels. The
-    penalty is scikit-learn's default, 1, unless the best of six lowers the loss on held-out
-    training rows by more than its standard error.
+    categories, TF-IDF of the words and pairs of words of texts, and scaled pixels. The penalty is
+    scikit-learn's default, 1, unless the best of six lowers the loss on held-out training rows by
+    more than its standard error.
 
     The solver makes 1,000 steps at most, and fewer (100 at least) where rows, columns and classes
     are so many that those would take longer than some minutes.
@@ -186,7 +186,7 @@ class _LinearInputs:
     def __init__(self, blocks: list[Any], train: PlainRows) -> None:
         self.columns = ColumnTransformer(blocks).fit(_matrix(train)) if blocks else None
         self.texts = TfIdf(train.text)
-        self.pixels = StandardPixels(train.pixels)
+        self.pixels = ScaledPixels(train.pixels)
 
     def __call__(self, rows: PlainRows) -> Any:
         parts = [] if self.columns is None else [self.columns.transform(_matrix(rows))]
