@@ -31,6 +31,7 @@ MODULES = (
     "texts",
     "fashion",
     "few_images",
+    "mixed",
     "channels",
     "normalize",
     "images",

@@ -14,10 +14,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from yaml import safe_dump
 
 from plumbline.commands.image_settings import (
+    ALL,
     FOR_IMAGES,
     IMAGE_CLASSES,
-    IMAGES_ALONE,
     Setting,
+    kept_from_presets,
+    of_images,
 )
 from plumbline.config.data import DataConfig
 from plumbline.config.presets import PRESETS, SPACE, preset_values
@@ -56,17 +58,14 @@ def write_parameters(
     features = {kind for name, kind in columns.items() if name != data.target}
     changed += _without_types(document, features)
     decided: Collection[str] = ()
-    images_alone = features == {ColumnType.IMAGE}
+    images = ColumnType.IMAGE in features
     if preset is not None:
-        changed += _apply_preset(document, preset, for_tables=not images_alone)
+        changed += _apply_preset(document, preset, for_tables=not images)
         decided = PRESETS[preset]
-    if ColumnType.IMAGE in features:
+    if images:
         changed += _set(document, *(s for s in FOR_IMAGES if s.key not in decided))
-    if images_alone:
-        changed += _set(document, *IMAGES_ALONE)
-    if images_alone and data.task.has_classes:
-        changed += _set(document, *IMAGE_CLASSES)
-    elif images_alone:
+        changed += _set(document, *of_images(features, classes=data.task.has_classes))
+    if images and not data.task.has_classes:
         changed += _set_back_settings(document, IMAGE_CLASSES, "the target is a number")
     _write(path, document)
     return changed
@@ -86,7 +85,7 @@ def _apply_preset(document: Any, name: str, *, for_tables: bool = True) -> list[
     changed = []
     for key, value in preset_values(name).items():
         section, own = key.split(".")
-        if not for_tables and (key in SPACE or key in (one.key for one in IMAGES_ALONE)):
+        if not for_tables and (key in SPACE or key in kept_from_presets()):
             continue
         if document[section][own] != value:
             document[section][own] = _flow(value)
@@ -142,7 +141,7 @@ def _set(document: Any, *wanted: Setting) -> list[str]:
         section = _section(document, own)
         if section is not None and not own.stays(section[own.keys[-1]]):
             section[own.keys[-1]] = own.value
-            changed.append(f"{own.key} set to {own.value}: {own.why}")
+            changed.append(f"{own.key} set to {_shown(own.value)}: {own.why}")
     return changed
 
 
@@ -166,21 +165,13 @@ def _without_types(document: Any, features: Collection[ColumnType]) -> list[str]
             augment[name] = 0.0
             changed.append(f"train.augment.{name} set back to 0: no feature is of type {kind}")
         if kind is ColumnType.IMAGE:
-            settings = (*FOR_IMAGES, *IMAGES_ALONE, *IMAGE_CLASSES)
-            changed += _set_back_settings(document, settings, "no feature is of type image")
-    if ColumnType.IMAGE in features and len(features) > 1 and _holds(document, IMAGES_ALONE):
-        own = (*IMAGES_ALONE, *IMAGE_CLASSES)
-        changed += _set_back_settings(document, own, "not all features are images")
+            changed += _set_back_settings(document, ALL, "no feature is of type image")
     return changed
 
 
-def _holds(document: Any, settings: Iterable[Setting]) -> bool:
-    """Whether all of it stands as init set it."""
-    return all(
-        section is None or section[own.keys[-1]] == own.value
-        for own in settings
-        for section in [_section(document, own)]
-    )
+def _shown(value: Any) -> str:
+    """As YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _set_back_settings(document: Any, settings: Iterable[Setting], why: str) -> list[str]:
@@ -191,7 +182,7 @@ def _set_back_settings(document: Any, settings: Iterable[Setting], why: str) -> 
         if section is None or own.value == own.default or section[own.keys[-1]] != own.value:
             continue
         section[own.keys[-1]] = own.default
-        changed.append(f"{own.key} set back to {own.default}: {why}")
+        changed.append(f"{own.key} set back to {_shown(own.default)}: {why}")
     return changed
 
 

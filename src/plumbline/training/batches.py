@@ -41,12 +41,12 @@ def epochs_of(
 ) -> int:
     """What `epochs: auto` means for so many training rows.
 
-    `of_tables`, which patience ends. Of images alone, so many that twice the steps come with four
+    `of_tables`, which patience ends. With images, so many that twice the steps come with four
     times the rows: few images need many epochs to make enough steps, and many need few.
     """
     if wanted != "auto":
         return wanted
-    if any(tensor.kind != "image" for tensor in spec):
+    if not list(spec.of_kind("image")):
         return of_tables
     return max(LEAST_IMAGE_EPOCHS, min(MOST_IMAGE_EPOCHS, round(IMAGE_EPOCHS / math.sqrt(rows))))
 

@@ -8,15 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.commands.image_settings import IMAGE_CLASSES, IMAGES_ALONE
+from plumbline.commands.image_settings import of_images
 from plumbline.commands.parameters import AUGMENTED, write_parameters, write_preset
 from plumbline.config import load_config
 from plumbline.config.presets import PRESETS, SPACE, preset_values
 from plumbline.kinds import ColumnType, Task
 from plumbline.training.augment import AUGMENTATIONS
 
-# what init sets where there is nothing but images, and does not stand there by default
-IMAGES_CHANGED = [one.key for one in (*IMAGES_ALONE, *IMAGE_CLASSES) if one.value != one.default]
+
+def changed_by(*others: ColumnType) -> list[str]:
+    """What init sets for images and others, a target of classes, and does not stand there by
+    default."""
+    settings = of_images([ColumnType.IMAGE, *others], classes=True)
+    return [one.key for one in settings if one.value != one.default]
+
+
 BOOLEAN = ("yes", "No", "on", "y", "null", "~", "true")
 NUMERIC = ("12:30", "1_000", "0o17", "0x1f", "1e3", "1.5", "2020-01-01")
 MARKED = ("=1+1", "- a", "a: b", "#1", 'a"b', "a'b", "a\\b", " a", "名前", "[x]")
@@ -51,19 +57,30 @@ def test_what_images_need_is_set_once_and_what_the_owner_set_stays(
     file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
     data = replace(load_config(file).data, target="label")
     alone = {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY}
-    write_parameters(file, data, {**alone, "size": ColumnType.NUMBER})
+    lines = write_parameters(file, data, {**alone, "size": ColumnType.NUMBER})
+    changed = changed_by(ColumnType.NUMBER)
+    assert [line.split(" set to ")[0] for line in lines if " set to " in line][3:] == changed
     config = load_config(file)
     assert config.tune.trials == 0 and config.train.batch_size == 32
-    assert config.train.augment.shift == 0.1 and config.model.name == "tabm_mini"
+    assert config.train.augment.shift == 0.1 and config.model.name == "mlp"
+    assert config.model.depth == 1 and config.model.text.wide
     lines = write_parameters(file, data, alone)
-    assert [line.split(" set to ")[0] for line in lines] == IMAGES_CHANGED
+    assert [line.split(": ")[0] for line in lines] == [
+        "model.depth set to 0",
+        "train.keep set to last",
+    ]
     file.write_text(file.read_text(encoding="utf-8").replace("batch_size: 32", "batch_size: 8"))
     assert write_parameters(file, data, alone) == []
     assert load_config(file).train.batch_size == 8
-    lines = write_parameters(file, data, {**alone, "size": ColumnType.NUMBER})
-    assert [line.split(" set back to ")[0] for line in lines] == IMAGES_CHANGED
-    config = load_config(file)
-    assert config.model.name == "tabm_mini" and config.train.augment.shift == 0.1
+    columns = {**alone, "size": ColumnType.NUMBER, "note": ColumnType.TEXT}
+    lines = write_parameters(file, data, columns)
+    assert [line.split(": ")[0] for line in lines] == [
+        "model.depth set to 1",
+        "train.keep set to best",
+        "model.text.wide set to false",
+    ]
+    assert not load_config(file).model.text.wide
+    assert write_parameters(file, data, columns) == []
 
 
 def test_images_of_numbers_are_not_mixed(root: Path, tmp_path: Path) -> None:
@@ -77,22 +94,25 @@ def test_images_of_numbers_are_not_mixed(root: Path, tmp_path: Path) -> None:
     assert load_config(file).train.keep == "last"
 
 
+@pytest.mark.parametrize("beside", [(), (ColumnType.NUMBER,), (ColumnType.TEXT,)])
 @pytest.mark.parametrize("kind", [ColumnType.NUMBER, ColumnType.TEXT])
 def test_what_images_needed_does_not_stay_for_data_without_any(
-    root: Path, tmp_path: Path, kind: ColumnType
+    root: Path, tmp_path: Path, kind: ColumnType, beside: tuple[ColumnType, ...]
 ) -> None:
     file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
     before = load_config(file)
     data = replace(before.data, target="label")
-    write_parameters(file, data, {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY})
-    said = write_parameters(file, data, {"a": kind, "label": ColumnType.CATEGORY})
+    target = {"label": ColumnType.CATEGORY}
+    others = {f"other_{k}": own for k, own in enumerate(beside)}
+    write_parameters(file, data, {"photo": ColumnType.IMAGE, **others, **target})
+    said = write_parameters(file, data, {"a": kind, **target})
     config = load_config(file)
     assert (config.train, config.tune, config.model) == (before.train, before.tune, before.model)
     assert [line.split(" set back to ")[0] for line in said] == [
         "train.augment.shift",
         "tune.trials",
         "train.batch_size",
-        *IMAGES_CHANGED,
+        *changed_by(*beside),
     ]
 
 
@@ -150,13 +170,19 @@ def test_a_preset_wins_over_what_init_sets_for_images(root: Path, tmp_path: Path
     assert load_config(file).tune.trials == 0
 
 
+@pytest.mark.parametrize("depth", [0, 1])
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "good"])
-def test_no_preset_counts_epochs_or_layers_of_images(root: Path, tmp_path: Path, name: str) -> None:
+def test_no_preset_counts_epochs_or_layers_of_images(
+    root: Path, tmp_path: Path, name: str, depth: int
+) -> None:
     file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
     data = replace(load_config(file).data, target="label")
-    write_parameters(file, data, {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY}, name)
+    columns = {"photo": ColumnType.IMAGE, "label": ColumnType.CATEGORY}
+    if depth:
+        columns["size"] = ColumnType.NUMBER
+    write_parameters(file, data, columns, name)
     config = load_config(file)
-    assert (config.train.epochs, config.train.patience, config.model.depth) == ("auto", 0, 0)
+    assert (config.train.epochs, config.train.patience, config.model.depth) == ("auto", 0, depth)
     assert config.train.bag == PRESETS[name]["train.bag"] and not set(SPACE) & set(config.tuned)
     assert not set(SPACE) & set(config.tune.space)
 
