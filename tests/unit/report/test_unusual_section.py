@@ -58,6 +58,8 @@ def test_the_share_that_is_flagged_and_the_cell_that_is_outside(tmp_path: Path) 
     ("changed", "words"),
     [
         ({"method": "off", "rows": []}, "evaluate.out_of_distribution.method is off"),
+        ({"shuffled_roc_auc": 0.494}, "no better than chance"),
+        ({"shuffled_roc_auc": 0.8}, "0.5 is chance"),
         ({"threshold": None}, "no validation row"),
         ({"method": "ranges"}, "nothing but the columns' ranges"),
     ],

@@ -11,6 +11,7 @@ from plumbline.report.blocks import Block, Cell, Grid, Subsection, Text, figure_
 from plumbline.report.read import Reports, listed, pick, real, whole, words
 
 SHOWN = 10
+NOTICED = 0.55  # ROC AUC; below, it is as good as chance
 METHODS = {
     "mahalanobis": "the Mahalanobis distance of the network's features to the nearest class, or to "
     "the mean where a number is predicted",
@@ -57,7 +58,13 @@ def _summary(content: Any, method: str) -> str:
     if separated is not None:
         text += (
             " As a check, the score tells test rows from the same rows with the cells of each "
-            f"column shuffled with a ROC AUC of {fixed(separated)}."
+            f"column shuffled with a ROC AUC of {fixed(separated)}"
+        )
+        text += (
+            ", where 0.5 is chance."
+            if separated >= NOTICED
+            else ": no better than chance (0.5), so cells that do not go together are not noticed "
+            "here, single ones out of range are."
         )
     return text
 
