@@ -16,6 +16,7 @@ import polars as pl
 
 from plumbline.commands.append import append_rows
 from plumbline.commands.data_versions import add_data
+from plumbline.commands.glance import Glance, glance
 from plumbline.commands.quarantine import STOP, Failed, Quarantine, identity, put_aside
 from plumbline.config import Paths, load_config
 from plumbline.config.data import DataConfig
@@ -28,14 +29,12 @@ from plumbline.data.options import ReadingOptions
 from plumbline.data.read import open_table
 from plumbline.data.source import ROW, Source, open_source
 from plumbline.errors import DataError
-from plumbline.evaluation.other_unit import other_unit
-from plumbline.evaluation.psi import LITTLE, MUCH, psi
+from plumbline.evaluation.psi import LITTLE, MUCH
 from plumbline.files import read_json, sha256, write_json
 from plumbline.kinds import ColumnType
 from plumbline.stages import Report
 from plumbline.tables import Schema, Table
 
-GLANCED = 20_000  # rows of either side that drift is measured on
 TELLING = 100  # of fewer new rows the index is mostly noise
 SHOWN = 8
 
@@ -58,14 +57,6 @@ class Incoming:
     def _others(self, frame: pl.LazyFrame, names: list[str]) -> pl.DataFrame:
         numbered = frame.with_row_index(ROW)
         return numbered.filter(~pl.col(ROW).is_in(sorted(self.bad))).select(names).collect()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Glance:
-    """Features and their stability index, the largest first; what is odd about the numbers."""
-
-    moved: list[tuple[str, float]]
-    odd: dict[str, str]
 
 
 def ingest(
@@ -110,7 +101,7 @@ def ingest(
             if rows.height
             else None,
         )
-    glance = _glance(before, rows, expectations.schema)
+    shift = glance(before, rows, expectations.schema)
     change = {
         "file": identity(file),
         "before": identity(place),
@@ -125,7 +116,7 @@ def ingest(
     append_rows(place, rows, cells, expectations.schema, config.format, remember)
     add_data(paths.root)
     note.unlink()
-    return _report(change, known, aside, incoming, glance, paths)
+    return _report(change, known, aside, incoming, shift, paths)
 
 
 def _finish(note: Path, place: Path, file: Path, paths: Paths) -> bool:
@@ -163,6 +154,13 @@ def _inspect(
         images=expectations.schema.of_type(ColumnType.IMAGE),
         max_memory_mb=config.max_memory_mb,
     )
+    if table.test is not None:
+        raise DataError(
+            "has a test part, and new rows go into the data alone",
+            file=file.name,
+            wanted="CLASS/*",
+            hint="name the folder in it that holds the new images to train on",
+        )
     form = dataclasses.replace(config.format, type=table.form.type, separator=table.form.separator)
     own = dataclasses.replace(config, path=str(table.path), test_path=None, format=form)
     source = open_source(own, expectations.schema, file.parent, shown=file.name)
@@ -194,27 +192,12 @@ def _known(rows: pl.DataFrame, before: Table) -> int:
     return len(mine.join(theirs, on="key", how="semi"))
 
 
-def _glance(before: Table, rows: pl.DataFrame, schema: Schema) -> Glance:
-    """The features that moved, and those that may be in another unit."""
-    names = [c.name for c in schema.features] + [schema.target]
-    step = max(1, before.rows // GLANCED)
-    old = before.frame.select(names).gather_every(step).collect(engine="streaming")
-    new = rows.select(names).head(GLANCED)
-    moved = [(name, psi(old[name], new[name])) for name in names]
-    numbers = [name for name in names if old[name].dtype.is_numeric()]
-    odd = {name: other_unit(old[name], new[name], len(numbers)) for name in numbers}
-    return Glance(
-        moved=sorted(moved, key=lambda pair: -pair[1]),
-        odd={name: words for name, words in odd.items() if words is not None},
-    )
-
-
 def _report(
     change: dict[str, Any],
     known: int,
     aside: Path | None,
     incoming: Incoming,
-    glance: Glance,
+    shift: Glance,
     paths: Paths,
 ) -> Report:
     rows = [
@@ -240,15 +223,13 @@ def _report(
         for o in incoming.failed
         if o.severity == "warning"
     ]
-    rows += [("warning", f"{name}: {words}") for name, words in glance.odd.items()]
-    moved = [(name, value) for name, value in glance.moved if value >= LITTLE]
+    rows += [("warning", f"{name}: {words}") for name, words in shift.odd.items()]
+    moved = [(name, value) for name, value in shift.moved if value >= LITTLE]
     if change["added"] < TELLING:
         moved = []
         rows.append(("drift", f"fewer than {TELLING} new rows do not tell"))
     else:
-        rows.append(
-            ("drift", f"{len(moved)} of {len(glance.moved)} columns moved (PSI ≥ {LITTLE})")
-        )
+        rows.append(("drift", f"{len(moved)} of {len(shift.moved)} columns moved (PSI ≥ {LITTLE})"))
     for name, value in moved[:SHOWN]:
         rows.append((f"  {name}", f"{value:.2f} {'much' if value >= MUCH else 'some'}"))
     rows.append(("next", "plumbline repro"))

@@ -3,6 +3,7 @@ the command, or stay there while the others are appended."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,10 @@ def identity(path: Path) -> str:
     """The hash of a file; of a folder, of the names and sizes in it."""
     if path.is_file():
         return sha256(path)
-    return str(sorted((p.name, p.stat().st_size) for p in path.rglob("*") if p.is_file()))
+    listed = sorted(
+        (p.relative_to(path).as_posix(), p.stat().st_size) for p in path.rglob("*") if p.is_file()
+    )
+    return hashlib.sha256(repr(listed).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def put_aside(failed: Failed, paths: Paths, quarantine: Quarantine) -> Path | None:

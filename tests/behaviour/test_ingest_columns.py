@@ -1,0 +1,130 @@
+"""New rows of columns of every type: they are checked, compared and appended."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from plumbline import cli
+
+OLD, NEW = 130, 110
+WORDS = ["soft", "red", "shoes", "for", "rainy", "days", "and", "long", "walks"]
+
+
+def picture(seed: int, *, light: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 100, (8, 9, 3)) + light
+    content = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(content, "PNG")
+    return content.getvalue()
+
+
+def items(
+    folder: Path, form: str, rows: int, seed: int, *, light: int = 0, broken: int = 0
+) -> Path:
+    """A table with a column of every type, the photos as paths or as bytes; the last ones are cut
+    in the middle, and some cells are empty."""
+    rng = np.random.default_rng(seed)
+    photos: list[bytes | None] = [picture(1000 * seed + i, light=light) for i in range(rows)]
+    for i in range(rows - broken, rows):
+        photos[i] = picture(i)[:60]
+    photos[1] = None
+    table = pl.DataFrame(
+        {
+            "price": np.round(rng.normal(50, 9, rows), 2),
+            "pieces": rng.integers(1, 99, rows),
+            "gift": rng.random(rows) < 0.5,
+            "brand": rng.choice(["Acme", "Bolt", "Café"], rows),
+            "bought": pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 12, 31), eager=True)
+            .sample(rows, seed=seed)
+            .dt.to_string(),
+            "note": [" ".join([*rng.permutation(WORDS), str(seed), str(i)]) for i in range(rows)],
+            "returned": rng.choice(["no", "yes"], rows),
+        }
+    ).with_columns(note=pl.when(pl.int_range(pl.len()) != 2).then("note"))
+    folder.mkdir()
+    if form == "bytes":
+        dates = pl.col("bought").str.to_datetime("%Y-%m-%d", time_unit="ns")
+        table = table.with_columns(dates, photo=pl.Series(photos, dtype=pl.Binary))
+        table.write_parquet(folder / "items.parquet")
+        return folder / "items.parquet"
+    names = [None if content is None else f"{i}.png" for i, content in enumerate(photos)]
+    for name, content in zip(names, photos, strict=True):
+        if name is not None and content is not None:
+            (folder / name).write_bytes(content)
+    table.with_columns(photo=pl.Series(names, dtype=pl.String)).write_csv(folder / "items.csv")
+    return folder / "items.csv"
+
+
+def by_class(
+    folder: Path, form: str, rows: int, seed: int, *, light: int = 0, broken: int = 0
+) -> Path:
+    """Images in the folders of their classes; the last ones are cut in the middle."""
+    for i in range(rows):
+        content = picture(1000 * seed + i, light=light)
+        place = folder / ["cat", "dog"][i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{seed}_{i}.png").write_bytes(content[:60] if i >= rows - broken else content)
+    return folder
+
+
+def photos_of(data: Path) -> list[bytes | None]:
+    frame = pl.read_parquet(data)
+    cells = frame["photo" if "photo" in frame.columns else "image"]
+    return list(cells.struct.field("bytes") if isinstance(cells.dtype, pl.Struct) else cells)
+
+
+@pytest.mark.parametrize("form", ["paths", "bytes", "folder"])
+def test_columns_of_every_type(
+    checkout: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    made = by_class if form == "folder" else items
+    target = [] if form == "folder" else ["--target", "returned"]
+    old = made(tmp_path / "old", form, OLD, 1)
+    assert cli.main(["init", "--data", str(old), *target]) == 0
+    capsys.readouterr()
+
+    alike = made(tmp_path / "new", form, NEW, 2, light=120)
+    assert cli.main(["ingest", str(alike)]) == 0
+    told = capsys.readouterr().out
+    assert f"{OLD} + {NEW} = {OLD + NEW}" in told
+    name = "image" if form == "folder" else "photo"
+    (line,) = [row for row in told.splitlines() if f"{name}: " in row]
+    assert "brightness" in line and "much" in line and "PNG" not in told
+    (data,) = (checkout / "data").glob("*.parquet")
+    contents = photos_of(data)
+    assert len(contents) == OLD + NEW and picture(2000, light=120) in contents
+    assert cli.main(["ingest", str(alike)]) == 2
+    assert "the data have them all" in capsys.readouterr().err
+
+    bad = made(tmp_path / "bad", form, 8, 3, broken=2)
+    assert cli.main(["ingest", str(bad)]) == 3
+    told = capsys.readouterr().err
+    assert "2 of 8 rows" in told and f"column '{name}'" in told and "cut or broken" in told
+    assert photos_of(data) == contents
+    assert cli.main(["ingest", str(bad), "--quarantine"]) == 0
+    assert photos_of(data)[: OLD + NEW] == contents and len(photos_of(data)) == OLD + NEW + 6
+    (aside,) = (checkout / ".plumbline" / "quarantine").iterdir()
+    listed = pl.read_csv(aside, infer_schema=False)
+    assert len(listed) == 2 and f"{name}: " in listed["reason"][0]
+    assert cli.main(["validate"]) == 0
+
+
+def test_a_folder_with_a_test_part_is_none_of_new_rows(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["init", "--data", str(by_class(tmp_path / "old", "folder", 60, 1))]) == 0
+    for part in ("train", "test"):
+        by_class(tmp_path / "new" / part, "folder", 8, 2)
+    assert cli.main(["ingest", str(tmp_path / "new")]) == 2
+    assert "test part" in capsys.readouterr().err
+    assert cli.main(["ingest", str(tmp_path / "new" / "train")]) == 0
