@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,26 @@ def test_a_folder_with_a_test_part_is_none_of_new_rows(
     assert cli.main(["ingest", str(tmp_path / "new")]) == 2
     assert "test part" in capsys.readouterr().err
     assert cli.main(["ingest", str(tmp_path / "new" / "train")]) == 0
+
+
+@pytest.mark.parametrize(("form", "shown"), [("paths", "0.png"), ("bytes", "PNG 9 × 8")])
+def test_preview_shows_what_a_column_is(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    shown: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    file = items(tmp_path / "old", form, 12, 1)
+    output = tmp_path / "shown.parquet"
+    assert cli.main(["preview", str(file), "--output", str(output)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(rf"photo +image +1 empty +{re.escape(shown)}", told)
+    assert re.search(r"bought +" + ("date +2024-" if form == "bytes" else "text +2024-"), told)
+    assert re.search(r"price +number ", told) and re.search(r"note +text +1 empty ", told)
+    assert "struct" not in told and "\\x89" not in told and "b'" not in told
+    assert len(photos_of(output)) == 12
+    assert cli.main(["preview", str(file), "--output", str(tmp_path / "shown.csv")]) == 2
+    assert "column 'photo'" in capsys.readouterr().err
+    assert not (tmp_path / "shown.csv").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from plumbline.images.many import find_broken
+from plumbline.images.read import ImageReader
 
 
 def has_images(dtype: pl.DataType) -> bool:
@@ -32,6 +33,16 @@ def image_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return size.alias(name)
 
 
+def image_words(name: str, dtype: pl.DataType) -> pl.Expr:
+    """The path of an image, else its format and size in pixels; null where the cell is missing."""
+    words = image_bytes(name, dtype).map_batches(
+        _words, return_dtype=pl.String, is_elementwise=True
+    )
+    if isinstance(dtype, pl.Struct) and any(field.name == "path" for field in dtype.fields):
+        return pl.coalesce(pl.col(name).struct.field("path").cast(pl.String), words).alias(name)
+    return words.alias(name)
+
+
 def broken_image(name: str, dtype: pl.DataType) -> pl.Expr:
     """Whether a cell is there and holds no image that can be read."""
     content = image_bytes(name, dtype)
@@ -41,3 +52,9 @@ def broken_image(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _find_broken(contents: pl.Series) -> pl.Series:
     return pl.Series(contents.name, find_broken(contents.to_list()), dtype=pl.Boolean)
+
+
+def _words(contents: pl.Series) -> pl.Series:
+    reader = ImageReader(None)
+    words = [None if content is None else reader.words(content) for content in contents.to_list()]
+    return pl.Series(contents.name, words, dtype=pl.String)

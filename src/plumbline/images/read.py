@@ -76,11 +76,17 @@ class ImageReader:
             DataError: as `pixels`, of what the header shows.
         """
         with self._opened(cell, where) as image:
-            turn = _orientation(image)
-            width, height = image.size
-            if turn in SIDEWAYS and image.format != "TIFF":  # Pillow turns TIFF itself
-                width, height = height, width
+            width, height = _upright_size(image)
             return ImageShape(channels=1 if _is_gray(image) else 3, height=height, width=width)
+
+    def words(self, content: bytes) -> str:
+        """The image's format, width and height, by the header alone; else why it is none."""
+        try:
+            with self._opened(content, "") as image:
+                width, height = _upright_size(image)
+                return f"{image.format} {width} × {height}"
+        except DataError as error:
+            return error.what
 
     def pixels(self, cell: str | bytes, shape: ImageShape, where: str) -> ByteArray:
         """The first frame, upright, over white, resized with antialiasing: (c, h, w).
@@ -215,6 +221,14 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # broken metadata of a good image
         return 1
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height."""
+    width, height = image.size
+    if _orientation(image) in SIDEWAYS and image.format != "TIFF":  # Pillow turns TIFF itself
+        return height, width
+    return width, height
 
 
 def _is_gray(image: Image.Image) -> bool:
