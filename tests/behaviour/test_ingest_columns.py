@@ -111,6 +111,7 @@ def test_columns_of_every_type(
     assert cli.main(["ingest", str(bad)]) == 3
     told = capsys.readouterr().err
     assert "2 of 8 rows" in told and f"column '{name}'" in told and "cut or broken" in told
+    assert "Replace these images" in told
     assert photos_of(data) == contents
     assert cli.main(["ingest", str(bad), "--quarantine"]) == 0
     assert photos_of(data)[: OLD + NEW] == contents and len(photos_of(data)) == OLD + NEW + 6

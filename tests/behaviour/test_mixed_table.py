@@ -274,3 +274,21 @@ def test_what_is_no_image_stops_validation_by_row(tmp_path: Path, root: Path) ->
     failing = pl.read_parquet(paths.reports / "validation" / "failing_rows.parquet")
     assert failing["row"].to_list() == [7, 9]
     assert "no such file" in failing["value"][1]
+
+
+def test_what_is_no_image_in_a_parquet_file_is_no_file(tmp_path: Path, root: Path) -> None:
+    source = products(tmp_path / "shop")
+    table = pl.read_csv(source)
+    photos = [(tmp_path / "shop" / n).read_bytes() if n else None for n in table["photo"]]
+    photos[7] = photos[7][:40] if photos[7] else None
+    table.with_columns(photo=pl.Series(photos, dtype=pl.Binary)).write_parquet(
+        tmp_path / "shop.parquet"
+    )
+    paths = checkout(tmp_path / "project", tmp_path / "shop.parquet", root)
+    with pytest.raises(GateError) as caught:
+        load_stage("validate")(load_config(paths.params), paths)
+    message = str(caught.value)
+    assert "first in row 7: " in message and "40 bytes (" in message
+    assert (
+        "Write whole images into the cells" in message and "file" not in message.split("Write")[1]
+    )

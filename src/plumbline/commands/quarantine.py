@@ -10,11 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
+from plumbline.cells import KINDS
 from plumbline.config import Paths
 from plumbline.data.checks import CheckResult, failing_rows, sentence
 from plumbline.data.source import ROW, Source
 from plumbline.errors import GateError
 from plumbline.files import new_file, sha256
+from plumbline.kinds import ColumnType
 from plumbline.tables import internal
 
 NAMED = 3  # expectations that a refusal names, those that most rows fail
@@ -111,6 +113,8 @@ def _write(failed: Failed, listed: pl.DataFrame, place: Path) -> None:
 def _fix(outcome: CheckResult, quarantine: Quarantine) -> str:
     if outcome.is_range:
         return f"If they are right, widen columns.{outcome.column}.range in expectations.yaml"
+    if outcome.problem.endswith(KINDS[ColumnType.IMAGE]):
+        return "Replace these images, or clear the cells"
     return quarantine.fix.format(column=outcome.column)
 
 

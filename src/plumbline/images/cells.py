@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 from plumbline.images.many import find_broken
@@ -31,6 +33,11 @@ def image_text(name: str, dtype: pl.DataType) -> pl.Expr:
         path = pl.col(name).struct.field("path").cast(pl.String)
         return pl.coalesce(path, size).alias(name)
     return size.alias(name)
+
+
+def is_path(text: str) -> bool:
+    """Whether the text of an image (`image_text`) is a path, not the size of bytes."""
+    return not re.match(r"\d+ bytes\b", text)
 
 
 def image_words(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -20,6 +20,7 @@ from plumbline.data.source import open_source
 from plumbline.data.table_checks import check_table
 from plumbline.errors import GateError
 from plumbline.files import new_file, scratch, write_json, write_text
+from plumbline.images.cells import is_path
 from plumbline.kinds import ColumnType
 from plumbline.manifest import sealed_dir
 from plumbline.stages import Report
@@ -107,6 +108,7 @@ def _refusal(
     own = listed.filter(
         (pl.col("column") == first.column) & (pl.col("expectation") == first.expectation)
     )
+    value: str | None = None
     if len(own):
         row, value = own["row"][0], own["value"][0]
         text += f" (first in row {row}: {'missing' if value is None else repr(value)})"
@@ -115,18 +117,21 @@ def _refusal(
     return GateError(
         f"validation: {text}.",
         report=page,
-        hint=_hint(first, target),
+        hint=_hint(first, target, value),
     )
 
 
-def _hint(first: CheckResult, target: str) -> str:
+def _hint(first: CheckResult, target: str, value: str | None) -> str:
+    """What helps. Args: value: the first that fails."""
     if first.column == target and first.problem.startswith("are missing"):
         return (
             f"Fill them in, or allow it in expectations.yaml (columns.{target}.missing.max): rows "
             "without a target are left out"
         )
     if first.problem.endswith(KINDS[ColumnType.IMAGE]):
-        return "Replace the files, or clear the cells, and run `plumbline init` again"
+        has_files = value is None or is_path(value)
+        what = "Replace the files" if has_files else "Write whole images into the cells"
+        return f"{what}, or clear the cells, and run `plumbline init` again"
     if first.column and first.problem.startswith(
         tuple(f"are not {kind}" for kind in KINDS.values())
     ):
