@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from plumbline import artifacts
 from plumbline.config import Config
 from plumbline.kinds import Task
-from plumbline.report.read import Reports, pick, words
+from plumbline.report.read import Reports, pick, whole, words
 from plumbline.words import METRIC_WORDS
 
 
@@ -31,6 +31,11 @@ class About:
     def task_words(self, text: str) -> str:
         """A text of `TASK_WORDS` with the names of this run."""
         return text.format(target=self.config.data.target, positive=self.positive)
+
+
+def networks_of(reports: Reports) -> int:
+    """How many networks the model is: more than one where it is a bag."""
+    return whole(pick(reports.json(artifacts.SPLIT), "bag", "networks")) or 1
 
 
 def about(config: Config, reports: Reports) -> About:

@@ -9,7 +9,7 @@ import polars as pl
 
 from plumbline import artifacts
 from plumbline.numbers import NOTHING, number, percent, plural
-from plumbline.report.about import About
+from plumbline.report.about import About, networks_of
 from plumbline.report.blocks import (
     Block,
     Cell,
@@ -188,11 +188,26 @@ def _split_part(reports: Reports) -> Subsection:
                 more=_more(len(dropped), f"reports/{artifacts.SPLIT}"),
             )
         )
-    read = (
-        "The model is fitted on the training rows; early stopping and calibration use the "
-        "validation rows; the test rows are used for the evaluation only."
+    return Subsection(
+        title="Split", read=_used_for(networks_of(reports)), blocks=blocks, files=[artifacts.SPLIT]
     )
-    return Subsection(title="Split", read=read, blocks=blocks, files=[artifacts.SPLIT])
+
+
+def _used_for(networks: int) -> str:
+    """What the rows of each part are used for."""
+    tested = "the test rows are used for the evaluation only."
+    if networks == 1:
+        return (
+            "The model is fitted on the training rows; early stopping and calibration use the "
+            f"validation rows; {tested}"
+        )
+    return (
+        f"The model is a bag of {number(networks)} networks, and training and validation rows are "
+        f"one pool for it, cut into {number(networks)} folds: each network is fitted on all folds "
+        "but one, and that one stops it early; calibration uses what each network predicts of its "
+        "own. What is fitted on training rows alone and compared on validation rows (tuning, the "
+        f"choice among baselines) keeps to the parts as they are; {tested}"
+    )
 
 
 def _method(value: Any) -> str:
