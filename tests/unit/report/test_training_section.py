@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.report.sample import config
+from tests.unit.report.sample import config, write_sample
 
 from plumbline.report.about import about
 from plumbline.report.blocks import Figures, Text
-from plumbline.report.page import TEMPLATES
+from plumbline.report.page import TEMPLATES, render
 from plumbline.report.read import Reports
 from plumbline.report.sections.training import LOSS_CAPTIONS, ROWS_CAPTIONS, training
 from plumbline.training.diagnosis import GAIN, Diagnosis, Fit, More, Point, curve_json, diagnose
@@ -199,3 +199,17 @@ def test_a_bag_is_shown_with_its_networks_or_with_why_there_is_none(
         return
     assert "a bag of 2 networks" in text and "training/bag.json" in str(part.files)
     assert "14 of 30" in text and "21 of 30" in text and "2.5" in text
+
+
+@pytest.mark.parametrize("networks", [1, 5])
+def test_of_a_bag_figures_and_parts_say_what_they_are_of(tmp_path: Path, networks: int) -> None:
+    folder = write_sample(tmp_path, "binary")
+    summary = folder / "split" / "summary.json"
+    told = json.loads(summary.read_text())
+    if networks > 1:
+        told["bag"] = {"networks": networks, "single": None, "auto": True}
+    summary.write_text(json.dumps(told))
+    page = re.sub(r"<[^>]+>", "", render(config("binary"), Reports(folder)))
+    assert page.count("in the first of 5 networks") == (2 if networks > 1 else 0)
+    assert ("fitted on the training rows; early stopping" in page) == (networks == 1)
+    assert ("each network is fitted on all folds but one" in page) == (networks > 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from plumbline import artifacts
 from plumbline.numbers import NBSP, NOTHING, number, percent, plural
-from plumbline.report.about import About
+from plumbline.report.about import About, networks_of, of_first
 from plumbline.report.architecture_figure import PartBox, architecture_figure
 from plumbline.report.blocks import (
     Block,
@@ -40,7 +40,7 @@ def architecture(reports: Reports, about: About) -> Section:
     parts = [part for part in listed(pick(content, "parts")) if words(pick(part, "role")) in STYLES]
     blocks: list[Block] = []
     if parts:
-        blocks += [_metadata(content, parts), _figures(content, parts, about)]
+        blocks += [_metadata(content, parts, networks_of(reports)), _figures(content, parts, about)]
         blocks += [_parts_table(content, parts), _layers_table(parts)]
     read = (
         "From top to bottom: the columns, the encoder that reads each of them, and the parts that "
@@ -67,10 +67,10 @@ def _share(count: int, content: Any) -> float:
     return min(1.0, count / max(1, _int(content, "parameters")))
 
 
-def _metadata(content: Any, parts: Sequence[Any]) -> Metadata:
+def _metadata(content: Any, parts: Sequence[Any], networks: int) -> Metadata:
     total, trainable = _int(content, "parameters"), _int(content, "trainable")
     columns = {str(c) for t in listed(pick(content, "tensors")) for c in listed(pick(t, "columns"))}
-    items: list[tuple[str, str | Status]] = [("parameters", number(total))]
+    items: list[tuple[str, str | Status]] = [("parameters", of_first(number(total), networks))]
     if trainable != total:
         items.append(("of them trainable", number(trainable)))
     items.append(("columns read", number(len(columns))))
