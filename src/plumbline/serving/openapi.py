@@ -6,8 +6,9 @@ from typing import Any
 
 from plumbline.cells import describe
 from plumbline.config.serve import ServeConfig
+from plumbline.images.read import WANTED
 from plumbline.inference.out_of_distribution import FLAG, SCORE
-from plumbline.kinds import TEXTUAL, CellKind, ColumnType
+from plumbline.kinds import CellKind, ColumnType
 from plumbline.serving.feedback import MOST_ROWS
 from plumbline.serving.served import Served
 from plumbline.tables import Column
@@ -17,6 +18,11 @@ OWN = {
     ColumnType.NUMBER: CellKind.NUMBER,
     ColumnType.INTEGER: CellKind.NUMBER,
     ColumnType.BOOLEAN: CellKind.BOOLEAN,
+}
+OWN_WORDS = {
+    ColumnType.CATEGORY: "a category",
+    ColumnType.TEXT: "a text",
+    ColumnType.IMAGE: f"the bytes of an image file ({WANTED}) in base64",
 }
 EXAMPLES = 20  # values listed of a category
 REFUSALS = {
@@ -189,8 +195,7 @@ def _cell(column: Column, served: Served) -> dict[str, Any]:
     if column.type is ColumnType.INTEGER:
         types = ["integer" if name == "number" else name for name in types]
     cell: dict[str, Any] = {"type": [*types, "null"]}
-    if column.type not in TEXTUAL:
-        cell["description"] = describe(column)
+    cell["description"] = OWN_WORDS.get(column.type) or describe(column)
     if column.type is ColumnType.IMAGE:
         cell["contentEncoding"] = "base64"
     known = served.categories.get(column.name, ())

@@ -405,6 +405,8 @@ def test_the_example_of_the_description_works(versions: dict[Task, Version]) -> 
             assert types["count"] == ["integer", "string", "null"]
             assert types["maker"] == types["note"] == ["string", "null"]
             assert types["member"] == ["boolean", "number", "string", "null"]
+            words = {name: one["description"] for name, one in row["properties"].items()}
+            assert "in base64" in words["photo"] and words["note"] == "a text"
             content = described["paths"]["/predict"]["post"]["requestBody"]["content"]
             answer = client.post("/predict", json=content["application/json"]["example"])
             assert answer.status_code == 200, answer.text
