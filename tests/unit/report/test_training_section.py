@@ -51,6 +51,7 @@ def predictions(given: dict[str, Any], gain: float, spread: float) -> tuple[Diag
     history = given.get("history", [1.0, 0.8, *[given["val"]] * 8])
     verdict = diagnose(
         history=[{"val_loss": CONSTANT * loss} for loss in history],
+        monitored=[CONSTANT * loss for loss in history],
         best_epoch=given.get("best_epoch", 5),
         stopped_early=given.get("stopped_early", True),
         steps=100,
