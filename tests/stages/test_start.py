@@ -22,9 +22,10 @@ from plumbline.config.load import parse_config
 from plumbline.errors import DataError, ParameterError, UserError
 from plumbline.files import read_json, write_json
 from plumbline.kinds import Part
-from plumbline.stages import normalize, train, tune
+from plumbline.stages import normalize, start_source, train, tune
 from plumbline.store import tracking
-from plumbline.store.lineage import data_hash, split_hash
+from plumbline.store.lineage import data_hash, rows_hash, split_hash, split_tags
+from plumbline.tables import SplitIndex
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -304,18 +305,50 @@ class TestRegistry:
         with pytest.raises(ParameterError, match=message):
             normalize.run(load_config(paths.params), paths)
 
-    def test_the_same_data_with_another_split_is_a_leak(
-        self, tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("tags", "leak"),
+        [
+            ({}, None),  # of a version that does not name its rows: the whole split is the same
+            ({"split": "another"}, "same data with another split"),
+            ({"split": "another", "test_rows": "own", "val_rows": "own"}, None),  # other folds
+            ({"split": "another", "test_rows": "own", "val_rows": "bag"}, "validation rows here"),
+            ({"split": "another", "test_rows": "own", "val_rows": "0"}, "validation rows here"),
+            ({"split": "another", "test_rows": "0", "val_rows": "own"}, "test rows here may be"),
+        ],
+    )
+    def test_rows_that_the_start_network_was_fitted_on_are_a_leak(
+        self,
+        tmp_path: Path,
+        store: Any,
+        source: Paths,
+        monkeypatch: pytest.MonkeyPatch,
+        tags: dict[str, str],
+        leak: str | None,
     ) -> None:
         monkeypatch.setattr("plumbline.stages.start_source.data_hash", lambda root: "same")
-        for version in ("1", "2"):
-            store.set_model_version_tag("reviews", version, "plumbline.data", "same")
-        store.set_model_version_tag("reviews", "2", "plumbline.split", "another")
-        leaks = []
-        for version in ("1", "2"):
-            model = {"start_from": f"models:/reviews/{version}"}
-            paths = checkout(tmp_path / version, model=model)
-            normalize.run(load_config(paths.params), paths)
-            leaks.append(artifacts.read(artifacts.StartSource, paths.root).leak)
-        assert leaks[0] is None
-        assert leaks[1] is not None and "same data with another split" in leaks[1]
+        index = source.split / artifacts.SPLIT_INDEX
+        own = {"test_rows": Part.TEST, "val_rows": Part.VAL}
+        for name, value in {"data": "same", **tags}.items():
+            kept = rows_hash(index, own[name]) if value == "own" else value
+            store.set_model_version_tag("reviews", "2", f"plumbline.{name}", kept)
+        paths = checkout(tmp_path / "here", model={"start_from": "models:/reviews/2"})
+        folder = tmp_path / "start"
+        folder.mkdir()
+        leaked = start_source.fetch(load_config(paths.params), paths, folder).leak
+        assert leaked is None if leak is None else leak in str(leaked)
+
+
+def test_a_bag_or_other_folds_do_not_change_which_rows_are_test_rows(tmp_path: Path) -> None:
+    part = np.array([1, 2, 3, 1, 3], dtype=np.uint8)
+    kept = []
+    for name, folds, bag in (("a", 1, None), ("b", 2, None), ("c", 2, part)):
+        folder = tmp_path / name
+        folder.mkdir()
+        index = SplitIndex(part=part, folds=np.ones((5, folds), dtype=np.uint8), bag=bag)
+        artifacts.write_split(index, folder)
+        kept.append(split_tags(tmp_path, folder / artifacts.SPLIT_INDEX))
+    plain, folded, bagged = kept
+    assert plain["plumbline.split"] != folded["plumbline.split"]
+    assert plain["plumbline.val_rows"] == folded["plumbline.val_rows"]
+    assert bagged["plumbline.val_rows"] == "bag"
+    assert len({one["plumbline.test_rows"] for one in kept}) == 1

@@ -27,11 +27,10 @@ from plumbline.stages.server_check import check_server
 from plumbline.stages.sliced import slice_rows
 from plumbline.store import moves, registry, tracking
 from plumbline.store.fitted import person
-from plumbline.store.lineage import split_hash
+from plumbline.store.lineage import same_test_rows
 from plumbline.store.registry import Version
 from plumbline.store.tracking import Store
 
-SPLIT = "plumbline.split"  # tag: hash of the split that a version was trained on
 NOT_SERVED = "not promoted: the server does not answer with it"
 BECOMES_CHAMPION = (GateDecision.FIRST, GateDecision.PROMOTE)
 
@@ -188,7 +187,7 @@ def _compare(
         reasons.append(
             f"compared on the test rows among the last {config.register.recent_rows:,} rows"
         )
-    if baseline.tags.get(SPLIT) != hash_of_split(paths):
+    if not same_test_rows(baseline.tags, paths.root, paths.split / artifacts.SPLIT_INDEX):
         reasons.append(
             "the champion was trained on another split and may have seen some of these rows: "
             "its score may be too good"
@@ -217,8 +216,3 @@ def _slices(config: Config, paths: Paths, test: Examples) -> list[Slice]:
     smallest = config.evaluate.min_slice_rows
     slices = slice_rows(table, schema, columns, train, test, auto=False, min_rows=smallest)
     return [one for one in slices if (one.column, one.value) in wanted]
-
-
-def hash_of_split(paths: Paths) -> str:
-    """Of the split that the present model was trained on."""
-    return split_hash(paths.root, paths.split / artifacts.SPLIT_INDEX)

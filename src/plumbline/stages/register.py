@@ -20,11 +20,11 @@ from plumbline.report.page import render
 from plumbline.report.read import Reports
 from plumbline.stages import STAGES, Report
 from plumbline.stages.champion import Unfit, contract_of
-from plumbline.stages.promotion import SPLIT, decide, hash_of_split
+from plumbline.stages.promotion import decide
 from plumbline.stages.version_content import raw_model, run_content, version_card
 from plumbline.store import moves, registry, tracking
 from plumbline.store.card import decision_words, run_name, run_note
-from plumbline.store.lineage import NAMES, fingerprint, lineage
+from plumbline.store.lineage import NAMES, fingerprint, lineage, split_tags
 from plumbline.store.rebuildable import (
     KEY as REBUILDABLE,
 )
@@ -104,7 +104,7 @@ def _version(store: Store, config: Config, paths: Paths) -> Version:
     card = version_card(config, paths, made_from)
     tags = {f"plumbline.{name}": value for name, value in made_from.items()}
     tags = {tracking.SHOWN_DECISION: "none yet", **tags}  # MLflow shows them in this order
-    tags |= {tracking.KEY: key, SPLIT: hash_of_split(paths)}
+    tags |= {tracking.KEY: key, **split_tags(paths.root, paths.split / artifacts.SPLIT_INDEX)}
     return registry.add_version(store, config.data.name, uri, run_id, card, tags)
 
 

@@ -12,9 +12,10 @@ from plumbline.artifacts import StartSource
 from plumbline.config import Config, Paths
 from plumbline.errors import DataError, ParameterError
 from plumbline.files import read_json
+from plumbline.kinds import Part
 from plumbline.store.address import SCHEME
 from plumbline.store.bundle_files import METADATA, WEIGHTS, read_metadata, read_weights
-from plumbline.store.lineage import UNKNOWN, data_hash, split_hash
+from plumbline.store.lineage import UNKNOWN, VAL_ROWS, data_hash, rows_hash, same_test_rows
 from plumbline.store.named import version_named
 from plumbline.store.registry import Version, fetch_bundle
 from plumbline.store.tracking import open_store
@@ -22,8 +23,13 @@ from plumbline.store.tracking import open_store
 KEY = "model.start_from"
 FILES = (WEIGHTS, METADATA, artifacts.PREPROCESSOR)
 LEAK = (
-    "it was fitted on the same data with another split: some of the test rows here are among its "
-    "training rows, so that scores on test rows may be too good"
+    "it was fitted on the same data with another split: some of the test rows here may be among "
+    "its training rows, so that scores on test rows may be too good"
+)
+LEAK_VALIDATION = (
+    "it was fitted on the same data, and some of the validation rows here are among its training "
+    "rows: what validation rows choose, such as the epoch, is chosen by losses that are too low; "
+    "the test rows are the same, and not among them"
 )
 
 
@@ -110,7 +116,11 @@ def _folder(address: str, paths: Paths) -> Path:
 
 
 def _leak(version: Version, paths: Paths) -> str | None:
-    """Why the network may have been fitted on rows that are test rows here."""
-    data, split = (version.tags.get(f"plumbline.{name}", UNKNOWN) for name in ("data", "split"))
-    own = split_hash(paths.root, paths.split / artifacts.SPLIT_INDEX)
-    return LEAK if data == data_hash(paths.root) != UNKNOWN and split != own else None
+    """Why the network may have been fitted on rows that are test or validation rows here."""
+    data, index = data_hash(paths.root), paths.split / artifacts.SPLIT_INDEX
+    if data == UNKNOWN or version.tags.get("plumbline.data") != data:
+        return None
+    if not same_test_rows(version.tags, paths.root, index):
+        return LEAK
+    own = rows_hash(index, Part.VAL)
+    return None if version.tags.get(VAL_ROWS, own) == own else LEAK_VALIDATION

@@ -6,14 +6,17 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import yaml
 
 from plumbline.data.rows import data_version, version_of
 from plumbline.files import sha256
+from plumbline.kinds import Part
 from plumbline.manifest import MANIFEST
 
 UNKNOWN = "unknown"
@@ -24,6 +27,9 @@ DRAWN = (".html", ".svg", ".png")
 # stages that come after the lineage is written: their entries of dvc.lock are not there yet
 LATER = ("register", "report")
 
+# tags of a version: its split whole, its test rows, the rows that no network of it was fitted on
+SPLIT, TEST_ROWS, VAL_ROWS = "plumbline.split", "plumbline.test_rows", "plumbline.val_rows"
+BAGGED = "bag"  # VAL_ROWS of a bag, which has none: each network stops by a fold of its own
 
 # what the commit must hold for a rebuild, beside the code
 POINTER = "data.dvc"
@@ -105,6 +111,31 @@ def data_hash(root: Path) -> str:
 def split_hash(root: Path, index: Path) -> str:
     """Names which rows are in which part."""
     return fingerprint(root, [index])
+
+
+def split_tags(root: Path, index: Path) -> dict[str, str]:
+    """What a version keeps of the split that it was fitted on."""
+    bagged = "bag" in pl.read_parquet_schema(index)
+    return {
+        SPLIT: split_hash(root, index),
+        TEST_ROWS: rows_hash(index, Part.TEST),
+        VAL_ROWS: BAGGED if bagged else rows_hash(index, Part.VAL),
+    }
+
+
+def rows_hash(index: Path, part: Part) -> str:
+    """Names the rows of a part, whatever the folds."""
+    inside = pl.read_parquet(index, columns=["part"])["part"].to_numpy() == part
+    return hashlib.sha256(np.packbits(inside).tobytes()).hexdigest()
+
+
+def same_test_rows(tags: Mapping[str, str], root: Path, index: Path) -> bool:
+    """Whether a version was fitted beside the test rows of this split. Of versions that do not
+    say, it is known only where the whole split is the same."""
+    rows = tags.get(TEST_ROWS)
+    if rows is None:
+        return tags.get(SPLIT) == split_hash(root, index)
+    return rows == rows_hash(index, Part.TEST)
 
 
 def fingerprint(root: Path, paths: Iterable[Path]) -> str:
