@@ -21,6 +21,7 @@ import pandas as pd
 import polars as pl
 
 from plumbline.evaluation.drift_page import NOTHING, sealed
+from plumbline.evaluation.homogeneity import homogeneity_test
 from plumbline.kinds import ORDERED, ColumnType
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # before the import: Evidently sends nothing home
@@ -39,6 +40,7 @@ P_VALUE = "p_value"  # how the names of methods that are tests end
 # a method that is asked for by its short name is reported under its full one, as `auto` does
 NAMES = {
     "ks": "K-S p_value",
+    homogeneity_test.name: f"{homogeneity_test.display_name} {P_VALUE}",
     "psi": "PSI",
     "wasserstein": "Wasserstein distance (normed)",
     "jensenshannon": "Jensen-Shannon distance",
@@ -214,15 +216,16 @@ def _run_evidently(
 
 
 def _method(method: str, reference: pd.Series, current: pd.Series, is_number: bool) -> str | None:
-    """None: Evidently's choice. Of few rows it compares numbers of few values as categories, where
-    a value that the reference has not makes the p-value 0, be it of one row."""
-    if method != "auto":
-        return None if method in NUMBERS_ONLY and not is_number else method
-    counts = reference.value_counts()
-    as_categories = is_number and len(reference) <= FEW_ROWS and len(counts) <= FEW_VALUES
-    if as_categories and counts.reindex(current.dropna().unique()).fillna(0).min() < REPEATED:
+    """None: Evidently's choice, but for its chi-square test. Of few rows it compares numbers of few
+    values as categories; where one is rare in the reference, or new, they stay numbers."""
+    if method != "auto" and (is_number or method not in NUMBERS_ONLY):
+        return method
+    counts, values = reference.value_counts(), pd.concat([reference, current]).nunique()
+    if reference.count() > FEW_ROWS or (is_number and len(counts) > FEW_VALUES):
+        return None
+    if is_number and counts.reindex(current.dropna().unique()).fillna(0).min() < REPEATED:
         return "ks"
-    return None
+    return homogeneity_test.name if values > 2 else None
 
 
 def _column_results(metrics: Sequence[Any], tests: Sequence[Any]) -> dict[str, _ColumnResult]:

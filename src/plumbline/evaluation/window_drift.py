@@ -2,9 +2,7 @@
 
 Two things have to hold: a test finds a difference at a level that leaves room for all the tests
 that are made, and a distance says that the difference is one that matters. Tests and distances are
-Evidently's, but for two: its chi-square test takes the reference for the distribution itself, and
-so finds a difference by chance wherever the window is not much smaller; its exact test wants as
-many rows in the window as in the reference.
+Evidently's, but for those of categories (`homogeneity`).
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 import polars as pl
-from scipy.stats import chi2_contingency, fisher_exact
 
 # first: it turns off Evidently's telemetry before that is imported
 from plumbline.evaluation.drift import (
@@ -25,6 +22,7 @@ from plumbline.evaluation.drift import (
     as_numbers,
     missing_shares,
 )
+from plumbline.evaluation.homogeneity import fisher_test, homogeneity_test
 
 # isort: split
 from evidently.legacy.calculations.stattests import (
@@ -33,35 +31,12 @@ from evidently.legacy.calculations.stattests import (
     mann_whitney_u_stat_test,
     wasserstein_stat_test,
 )
-from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
+from evidently.legacy.calculations.stattests.registry import StatTest
 from evidently.legacy.core import ColumnType as EvidentlyType
 
 from plumbline.kinds import ORDERED, ColumnType, DoubleArray
 
 EXPECTED = 10.0  # rows of a value in the smaller sample, at least: the test's approximation
-
-
-def _homogeneity(
-    reference: pd.Series, current: pd.Series, _kind: EvidentlyType, threshold: float
-) -> tuple[float, bool]:
-    """Pearson's chi-square test that two samples have one distribution."""
-    table = _counts(reference, current).to_numpy()
-    p_value = float(chi2_contingency(table, correction=False).pvalue)
-    return p_value, p_value < threshold
-
-
-def _fisher(
-    reference: pd.Series, current: pd.Series, _kind: EvidentlyType, threshold: float
-) -> tuple[float, bool]:
-    """Fisher's exact test, of two values."""
-    p_value = float(fisher_exact(_counts(reference, current).to_numpy(dtype=int)).pvalue)
-    return p_value, p_value < threshold
-
-
-def _counts(reference: pd.Series, current: pd.Series) -> pd.DataFrame:
-    """(values, 2): how often each value is in either."""
-    both = {"reference": reference.value_counts(), "current": current.value_counts()}
-    return pd.DataFrame(both).fillna(0.0)
 
 
 def _pooled(pair: ColumnPair) -> tuple[pd.Series, pd.Series]:
@@ -90,20 +65,6 @@ def _pooled(pair: ColumnPair) -> tuple[pd.Series, pd.Series]:
     codes = (one["number"].cast(pl.Int64).fill_null(-1) for one in (before, after))
     reference, current = (pd.Series(one.to_numpy()) for one in codes)
     return reference, current
-
-
-homogeneity_test = StatTest(
-    name="homogeneity",
-    display_name="chi-square of homogeneity",
-    allowed_feature_types=[EvidentlyType.Categorical],
-)
-fisher_test = StatTest(
-    name="fisher",
-    display_name="Fisher's exact test",
-    allowed_feature_types=[EvidentlyType.Categorical],
-)
-register_stattest(homogeneity_test, default_impl=_homogeneity)
-register_stattest(fisher_test, default_impl=_fisher)
 
 
 def compare_window(

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import chi2_contingency
 from tests.made import unpacked
 
-from plumbline.evaluation.drift import RARE, ColumnDrift, ColumnPair, chance, compare
+from plumbline.evaluation.drift import RARE, ColumnDrift, ColumnPair, _column, chance, compare
+from plumbline.evaluation.homogeneity import homogeneity_test
 from plumbline.kinds import ColumnType
 
 RNG = np.random.default_rng(0)
@@ -227,3 +229,68 @@ def test_a_number_of_few_values_has_not_drifted_by_one_new_row(values: list[floa
     assert not one(pair(ColumnType.NUMBER, reference, current))["drifted"]
     moved = np.append(np.full(100, 0.5), np.resize(values, 35))
     assert one(pair(ColumnType.NUMBER, reference, moved))["drifted"]
+
+
+def shares(rng: np.random.Generator, odds: list[float], rows: int) -> pl.Series:
+    """Categories drawn by their odds."""
+    return pl.Series(rng.choice(np.array(list("abcdefgh")[: len(odds)]), rows, p=odds))
+
+
+@pytest.mark.parametrize("rows", [(200, 200), (600, 200)])
+@pytest.mark.parametrize(
+    "odds", [[0.5, 0.3, 0.2], [0.4, 0.3, 0.2, 0.06, 0.04], [0.6, 0.2, 0.1, 0.06, 0.02, 0.02]]
+)
+def test_categories_of_one_distribution_drift_as_often_as_the_level_says(
+    odds: list[float], rows: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(600):
+        before, after = (shares(rng, odds, count) for count in rows)
+        kept = _column(ColumnPair(type=ColumnType.CATEGORY, reference=before, current=after))
+        assert kept is not None
+        p_values.append(homogeneity_test(kept[0], kept[1], "cat", 0.05).drift_score)
+    assert 0.03 <= np.mean(np.array(p_values) < 0.05) <= 0.07
+
+
+@pytest.mark.parametrize("method", ["auto", "ks"])
+def test_categories_and_numbers_of_few_values_are_tested_as_two_samples(method: str) -> None:
+    rng = np.random.default_rng(1)
+    before, same = shares(rng, [0.5, 0.3, 0.2], 300), shares(rng, [0.5, 0.3, 0.2], 300)
+    away = shares(rng, [0.2, 0.3, 0.5], 300)
+    new = pl.Series([*same.to_list()[:200], *["new"] * 100])
+    codes = {"a": 1.0, "b": 2.0, "c": 3.0}
+    columns = {
+        name: ColumnPair(type=ColumnType.CATEGORY, reference=before, current=current)
+        for name, current in {
+            "same": same,
+            "away": away,
+            "new": new,
+            "one": pl.Series(["a"] * 300),
+            "empty": pl.Series([None] * 300, dtype=pl.String),
+        }.items()
+    }
+    columns["number"] = ColumnPair(
+        type=ColumnType.NUMBER,
+        reference=before.replace_strict(codes),
+        current=away.replace_strict(codes),
+    )
+    constant = pl.Series(["a"] * 300)
+    columns["constant"] = ColumnPair(type=ColumnType.CATEGORY, reference=constant, current=constant)
+    result, page = compare(columns, method=method, threshold=None)
+    drifted = {name: one.drifted for name, one in result.items()}
+    assert drifted == {
+        "same": False,
+        "away": True,
+        "new": True,
+        "one": True,
+        "empty": True,
+        "number": True,
+        "constant": False,
+    }
+    assert result["same"].method == "chi-square of homogeneity p_value"
+    assert result["number"].method == (result["same"].method if method == "auto" else "K-S p_value")
+    table = [[one.to_list().count(v) for v in "abc"] for one in (before, same)]
+    wanted = chi2_contingency(np.array(table), correction=False).pvalue
+    assert result["same"].score == pytest.approx(wanted)
+    assert result["same"].threshold == 0.05 and "chi-square of homogeneity" in unpacked(page)
