@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.report.sample import config
 
+from plumbline import artifacts
 from plumbline.evaluation.drift import ColumnDrift, chance
 from plumbline.report.about import about
 from plumbline.report.blocks import Grid, Metadata, Section, Text
@@ -85,3 +86,17 @@ def test_a_table_that_is_cut_says_how_many_it_shows(tmp_path: Path) -> None:
     (part,) = section(tmp_path, 60, count=100).parts
     cut = next(b for b in part.blocks if isinstance(b, Grid))
     assert len(cut.rows) == 40 and cut.more.startswith("The first 40 of 60;")
+
+
+@pytest.mark.parametrize("bagged", [True, False])
+def test_the_predictions_of_a_bag_are_said_to_differ_in_spread(
+    tmp_path: Path, bagged: bool
+) -> None:
+    (tmp_path / "drift").mkdir()
+    (tmp_path / "training").mkdir()
+    prediction = {"method": "K-S p_value", "score": 0.01, "threshold": 0.05, "drifted": True}
+    (tmp_path / "drift" / "result.json").write_text(json.dumps({"prediction": prediction}))
+    if bagged:
+        (tmp_path / artifacts.BAG).write_text(json.dumps({"networks": []}))
+    reports = Reports(tmp_path)
+    assert ("A mean is spread less" in texts(drift(reports, about(config(), reports)))) == bagged

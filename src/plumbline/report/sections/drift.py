@@ -25,6 +25,12 @@ from plumbline.report.read import Reports, entries, pick, real, whole
 
 COLUMNS_SHOWN = 40
 
+BAGGED = (
+    "The model is a bag: a validation row's prediction is of the one network that it was held out "
+    "from, a test row's is the mean of all. A mean is spread less, so that predictions may differ "
+    "without drift."
+)
+
 
 def drift(reports: Reports, about: About) -> Section:
     """Test rows against training rows, by Evidently."""
@@ -41,6 +47,8 @@ def drift(reports: Reports, about: About) -> Section:
     if both:
         caption = "Target: training and test rows; prediction: validation and test rows"
         blocks.append(_table(caption, both))
+        if reports.exists(artifacts.BAG):
+            blocks.append(Text(BAGGED))
     if columns:
         blocks += [*_tables(columns), *_cells(columns)]
     elif isinstance(result, dict):
