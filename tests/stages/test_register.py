@@ -686,7 +686,7 @@ def test_the_newest_rows_alone_can_decide(paths: Paths) -> None:
 def test_another_split_is_told(paths: Paths) -> None:
     register.run(make_config(), paths)
     index = pl.read_parquet(paths.split / "index.parquet")
-    index.with_columns(fold_0=pl.col("part").reverse()).write_parquet(paths.split / "index.parquet")
+    index.with_columns(part=pl.col("part").reverse()).write_parquet(paths.split / "index.parquet")
     train(paths, make_config(), skill=1.0)
     register.run(make_config(), paths)
     assert any("may have seen some of these rows" in r for r in result(paths)["reasons"])
