@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +46,15 @@ def ask(url: str, content: Any = None) -> Any:
     login = base64.b64encode(LOGIN.encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
     request = urllib.request.Request(url, data, headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    for pause in (0.5, 1, 2, 4, 8):  # as Prefect's client does while the database is locked
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            time.sleep(pause)
+    raise AssertionError(f"{url} is not available")
 
 
 def trigger(api: str, **parameters: Any) -> str:
