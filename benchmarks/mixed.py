@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks import few_images
 from benchmarks.defaults import default
 from benchmarks.fashion import PARTS, idx, png
 from benchmarks.quality import DATA, ROOT, SEEDS, Opened, Task, normalized, opened
@@ -37,15 +38,9 @@ CLASSES = 6
 WORDS = ("hem", "zip", "cuff", "sole", "strap", "collar", "lining", "buckle", "button", "seam")
 # what suits tables, and was set before but for the batch, the shift and the trials
 AS_TABLES: dict[str, Any] = {
+    **{key: value for key, value in few_images.AS_TABLES.items() if key != "train.bag"},
     "model.name": "tabm_mini",
-    "model.depth": 2,
     "model.text.wide": True,
-    "train.learning_rate": 1.5e-3,
-    "train.schedule": "constant",
-    "train.epochs": 100,
-    "train.patience": 16,
-    "train.keep": "best",
-    "train.augment.mixup": 0.0,
 }
 OURS: dict[str, dict[str, Any]] = {"plumbline": {}, "plumbline, fitted as tables": AS_TABLES}
 PEERS = {"linear": "linear (scikit-learn)", "gradient_boosting": "gradient boosting (scikit-learn)"}
