@@ -58,7 +58,7 @@ stack-down: deploy-down ## end what stack started
 
 test: $(READY) | data ## every test that needs no GPU, after lint
 	$(MAKE) --no-print-directory lint
-	pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	pytest -q -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(READY) ## ruff, mypy, import contracts, declared dependencies
 	ruff check .

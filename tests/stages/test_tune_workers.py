@@ -19,6 +19,7 @@ from tests.stages.test_tune_objectives import SPACE, checkout, written
 
 from pipelines import postgres
 from plumbline.config.load import TUNE_STORAGE
+from plumbline.database import alone
 from plumbline.files import read_json
 from plumbline.stages import tune
 
@@ -55,7 +56,8 @@ def test_the_trial_of_a_killed_worker_is_done_by_another(
 
     def opened() -> BaseStorage | None:
         if address is not None:
-            return RDBStorage(address)
+            with alone(address):
+                return RDBStorage(address)
         journals = list((paths.state / "tuning").glob("*.log"))
         return JournalStorage(JournalFileBackend(str(journals[0]))) if journals else None
 
@@ -66,7 +68,9 @@ def test_the_trial_of_a_killed_worker_is_done_by_another(
             for trial in trials_of(storage) if storage else ():
                 at_it = trial.state is TrialState.RUNNING and len(trial.params) == len(SPACE)
                 if trial.number == 0 and at_it:
-                    os.kill(trial.user_attrs["process"][1], signal.SIGKILL)
+                    worker = trial.user_attrs["process"][1]
+                    assert worker != os.getpid(), "no worker was there when the search began"
+                    os.kill(worker, signal.SIGKILL)
                     return
             time.sleep(0.02)
         raise AssertionError("no trial was run by a worker")

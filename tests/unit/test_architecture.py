@@ -100,6 +100,7 @@ GROUND = (
     "address",
     "artifacts",
     "config",
+    "database",
     "errors",
     "examples",
     "files",

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import sys
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from plumbline.config import Config, Paths
 from plumbline.config.load import TUNE_STORAGE
 from plumbline.config.model import Size
 from plumbline.config.runtime import count_threads
-from plumbline.errors import UserError
+from plumbline.errors import StorageError, UserError
 from plumbline.files import write_text
 from plumbline.kinds import ColumnType, IntArray, Part
 from plumbline.manifest import sealed_dir
@@ -188,7 +189,11 @@ def _worker(config: Config, paths: Paths, metric: str, key: str, until: float) -
     table, schema = load_table(config, paths)
     # what stops a worker stops the parent's turn too, which says so once
     with contextlib.suppress(UserError):
-        _search(config, paths, metric, key, until, table, schema, load_split(paths), verbose=False)
+        try:
+            split = load_split(paths)
+            _search(config, paths, metric, key, until, table, schema, split, verbose=False)
+        except StorageError as error:  # it may be there again when it is the parent's turn
+            print(f"a worker of the search ended early: {error}", file=sys.stderr, flush=True)
 
 
 def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> None:

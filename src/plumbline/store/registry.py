@@ -18,7 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from plumbline.store.tracking import BUNDLE, SHOWN_DECISION, Store, storage
+from plumbline.store.tracking import BUNDLE, SHOWN_DECISION, Store, storage, unless_present
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DECISION, SETTLED = "plumbline.decision", "plumbline.settled"
@@ -72,7 +72,7 @@ def add_version(
     card, or what of it MLflow's database holds; the run has it whole."""
     with storage(store.uri):
         store.client.log_text(run_id, card, CARD)
-        with _present():
+        with unless_present():
             store.client.create_registered_model(model, description=ALIASES)
         made = store.client.create_model_version(
             model,
@@ -300,16 +300,6 @@ def _version_of(version: ModelVersion) -> Version:
 
 def _quoted(name: str) -> str:
     return name.replace("'", "''")
-
-
-@contextlib.contextmanager
-def _present() -> Iterator[None]:
-    """Let pass that a thing exists already, or that it does not."""
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code not in (*ABSENT, "RESOURCE_ALREADY_EXISTS"):
-            raise
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from plumbline.address import hidden, is_whole, shown
+from plumbline.database import alone
 from plumbline.errors import StorageError
 from plumbline.store.moved import follow_move
 
@@ -105,7 +106,7 @@ def open_store(root: Path) -> Store:
     else:
         _check(named)
     _probe(uri)
-    with storage(uri):
+    with storage(uri), contextlib.nullcontext() if server else alone(uri):
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         if not named:  # set_tracking_uri leaves it there, for the next who asks
@@ -154,14 +155,26 @@ def storage(uri: str) -> Iterator[None]:
         raise _refusal(uri, str(error)) from None
 
 
+@contextlib.contextmanager
+def unless_present() -> Iterator[None]:
+    """Let pass that what is to be made exists: another process may have made it meanwhile."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
 def experiment(store: Store, name: str) -> str:
     """The id of an experiment, made if there is none; brought back if it was deleted."""
     with storage(store.uri):
         existing = store.client.get_experiment_by_name(name)
         if existing is None:
             place = store.artifacts.as_uri() if store.artifacts else None
-            made = store.client.create_experiment(name, artifact_location=place, tags=EXPERIMENT)
-            return str(made)
+            with unless_present():
+                store.client.create_experiment(name, artifact_location=place, tags=EXPERIMENT)
+            existing = store.client.get_experiment_by_name(name)
+            assert existing is not None
         if existing.lifecycle_stage == "deleted":
             store.client.restore_experiment(existing.experiment_id)
         return str(existing.experiment_id)
@@ -298,14 +311,6 @@ def _probe(uri: str) -> None:
                 database.execute("CREATE TABLE probe (x)")  # BEGIN alone passes if read-only
                 database.rollback()
         except sqlite3.Error as error:
-            raise _refusal(uri, str(error)) from None
-    else:
-        try:
-            engine = sqlalchemy.create_engine(uri)
-            with contextlib.closing(engine.connect()):
-                pass
-            engine.dispose()
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
             raise _refusal(uri, str(error)) from None
 
 

@@ -19,6 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plumbline.address import hidden, is_whole, shown
+from plumbline.database import alone
 from plumbline.errors import StorageError
 
 STUDY = "plumbline-"
@@ -42,7 +43,8 @@ def opened(address: str | None, folder: Path, key: str) -> Iterator[BaseStorage]
     try:
         if not is_whole(address):
             raise ValueError("not an address that reads in one way: percent-encode the password")
-        storage = _database(address)
+        with alone(address):
+            storage = _database(address)
     except (
         ImportError,
         ValueError,
