@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +42,7 @@ class Service:
     """What to start, and how to tell that it works.
 
     `port` is None for what listens nowhere; `port_variable` is named when the port is taken.
+    `end_by` asks it to end without waiting for its clients.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Service:
     healthy: Callable[[], bool]
     port: int | None = None
     port_variable: str = ""
+    end_by: signal.Signals = signal.SIGTERM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,7 @@ def start(folder: Path, service: Service, environment: Mapping[str, str], root: 
     for kind in ("up", "ends"):
         (folder / f"{service.name}.{kind}").unlink(missing_ok=True)
     supervise = [sys.executable, "-I", "-S", str(SUPERVISE), str(folder), service.name]
+    supervise.append(service.end_by.name)
     with (folder / f"{service.name}.log").open("wb") as log:
         process = subprocess.Popen(
             [*supervise, *service.command],

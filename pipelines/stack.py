@@ -12,6 +12,7 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -137,6 +138,7 @@ def _start_postgres(root: Path, place: Path, port: int) -> str:
         healthy=lambda: postgres.is_ready(port),
         port=port,
         port_variable=POSTGRES_PORT,
+        end_by=signal.SIGINT,  # SIGTERM waits until the last client has gone
     )
     start(run_folder(root), service, environment(root), root)
     postgres.make_databases(port, password, "mlflow", "prefect")

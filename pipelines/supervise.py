@@ -1,8 +1,8 @@
-"""Keeps a service running: `python supervise.py FOLDER NAME COMMAND…`, in a process of its own.
+"""Keeps a service running: `python supervise.py FOLDER NAME SIGNAL COMMAND…`, in its own process.
 
 What ends is started again, after a second at first and after a minute at most, as long as it takes.
 Only what was healthy once (`FOLDER/NAME.up`): a first start that fails is for whoever waits for it.
-Each end is a line of `FOLDER/NAME.ends`. SIGTERM ends the service and this.
+Each end is a line of `FOLDER/NAME.ends`. SIGTERM ends the service, by SIGNAL, and this.
 
 The standard library alone: one of these runs beside every service.
 """
@@ -25,10 +25,12 @@ KEPT = 50  # ends
 
 
 class Supervisor:
-    """One service. Args: folder: of its record and log."""
+    """One service. Args: folder: of its record and log; end_by: what ends it."""
 
-    def __init__(self, folder: Path, name: str, command: Sequence[str]) -> None:
-        self._name, self._command = name, command
+    def __init__(
+        self, folder: Path, name: str, end_by: signal.Signals, command: Sequence[str]
+    ) -> None:
+        self._name, self._end_by, self._command = name, end_by, command
         self._up, self._ends = folder / f"{name}.up", folder / f"{name}.ends"
         self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,13 +55,13 @@ class Supervisor:
     def _run_once(self) -> int:
         self._process = subprocess.Popen(self._command)
         if self._closing.is_set():  # while it was started
-            self._process.terminate()
+            self._process.send_signal(self._end_by)
         return self._process.wait()
 
     def _close(self, _signal: int, _frame: FrameType | None) -> None:
         self._closing.set()
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(self._end_by)
 
     def _note(self, code: int, wait: float) -> None:
         """Say that it ended; a full disk stops no service."""
@@ -74,4 +76,5 @@ class Supervisor:
 
 
 if __name__ == "__main__":
-    sys.exit(Supervisor(Path(sys.argv[1]), sys.argv[2], sys.argv[3:]).run())
+    folder, name, end_by, *command = sys.argv[1:]
+    sys.exit(Supervisor(Path(folder), name, signal.Signals[end_by], command).run())

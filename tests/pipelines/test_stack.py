@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+import sqlalchemy
 from pipelines.services import Service, running, start, stop
 from tests.database import started_postgres
 from tests.made import free_port
@@ -122,3 +123,14 @@ def test_postgresql_comes_back_after_it_was_killed(
             time.sleep(0.1)
         assert stack._start_postgres(tmp_path, tmp_path / "place", port) == password
         assert postgres._query(port, password, "SELECT count(*) FROM pg_database").strip() == "5"
+
+
+def test_postgresql_ends_whole_while_a_client_is_there(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with started_postgres(root, tmp_path, monkeypatch) as (port, password):
+        address = f"postgresql+psycopg2://{postgres.USER}:{password}@127.0.0.1:{port}/mlflow"
+        client = sqlalchemy.create_engine(address).connect()
+    log = (tmp_path / ".plumbline" / "run" / "postgres.log").read_text()
+    assert log.rstrip().endswith("database system is shut down")
+    client.invalidate()
