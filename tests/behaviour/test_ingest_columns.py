@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from plumbline import cli
+from plumbline.config import load_config
+from plumbline.data.load import load_expectations
 
 OLD, NEW = 130, 110
 WORDS = ["soft", "red", "shoes", "for", "rainy", "days", "and", "long", "walks"]
@@ -146,10 +148,57 @@ def test_preview_shows_what_a_column_is(
     assert cli.main(["preview", str(file), "--output", str(output)]) == 0
     told = capsys.readouterr().out
     assert re.search(rf"photo +image +1 empty +{re.escape(shown)}", told)
-    assert re.search(r"bought +" + ("date +2024-" if form == "bytes" else "text +2024-"), told)
-    assert re.search(r"price +number ", told) and re.search(r"note +text +1 empty ", told)
+    assert re.search(r"bought +date +2024-\d\d-\d\d\n", told) and "00:00" not in told
+    assert re.search(r"price +number ", told) and re.search(r"note +category +1 empty ", told)
+    assert re.search(r"pieces +integer ", told) and re.search(r"gift +boolean ", told)
+    assert re.search(r"brand +category ", told)
     assert "struct" not in told and "\\x89" not in told and "b'" not in told
     assert len(photos_of(output)) == 12
     assert cli.main(["preview", str(file), "--output", str(tmp_path / "shown.csv")]) == 2
     assert "column 'photo'" in capsys.readouterr().err
     assert not (tmp_path / "shown.csv").exists()
+
+
+def test_preview_says_the_types_that_init_infers(
+    checkout: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    file = items(tmp_path / "old", "paths", 60, 1)
+    days = pl.col("bought").str.to_date()
+    pl.read_csv(file).with_columns(
+        german=days.dt.to_string("%d.%m.%Y"),
+        eight=days.dt.to_string("%Y%m%d"),
+        moment=pl.format("{} 08:30:00", "bought"),
+        clock=pl.format("1{}:30", pl.int_range(pl.len()) % 10),
+        code=pl.format("A-{}", pl.int_range(pl.len()) // 2),
+        number=pl.format("{},5 €", pl.col("pieces")),
+    ).drop("photo").write_csv(file)
+    assert cli.main(["preview", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "eight digits taken as YYYYMMDD" in told
+    assert cli.main(["init", "--data", str(file), "--target", "returned"]) == 0
+    inferred = load_expectations(
+        checkout / "expectations.yaml", load_config(checkout / "params.yaml").data
+    ).columns
+    _, _, listed = told.partition("  size ")
+    shown = {n: re.search(rf"\n +{n} +(\w+) ", listed) for n in inferred if n != "returned"}
+    assert {n: found and found[1] for n, found in shown.items()} == {
+        n: str(inferred[n].type) for n in shown
+    }
+    assert {"date", "integer", "number", "boolean", "category", "text"} == {
+        found[1] for found in shown.values() if found
+    }
+
+
+def test_preview_refuses_what_init_refuses(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "odd.parquet"
+    pl.DataFrame({"*": [1, 2], "name": ["a", "b"]}).write_parquet(file)
+    assert cli.main(["init", "--data", str(file), "--target", "name"]) == 2
+    refused = capsys.readouterr().err
+    assert cli.main(["preview", str(file)]) == 2
+    assert capsys.readouterr().err == refused and "column '*'" in refused

@@ -24,7 +24,7 @@ from plumbline.commands.parameters import write_parameters, write_preset
 from plumbline.config import Paths, load_config
 from plumbline.config.data import NAME, DataConfig, FormatConfig
 from plumbline.data.canonical import Canonical, make_canonical
-from plumbline.data.decide import decide
+from plumbline.data.decide import decide, refuse_unusable
 from plumbline.data.infer import Inferred, Wishes, infer
 from plumbline.data.load import load_expectations
 from plumbline.data.magic import has_native_cells
@@ -296,6 +296,7 @@ def _text_formats(test: Path, data: Canonical, form: FormatConfig) -> list[Colum
 def _frames(files: list[tuple[Path, FormatConfig, str]]) -> list[pl.LazyFrame]:
     """The rows of each file, as they are; the same columns in each."""
     frames = [scan(path, form, shown=shown) for path, form, shown in files]
+    refuse_unusable(frames[0].collect_schema(), files[0][2])
     first = frames[0].collect_schema().names()
     for frame, (_, _, shown) in zip(frames[1:], files[1:], strict=True):
         names = frame.collect_schema().names()

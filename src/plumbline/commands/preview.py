@@ -10,7 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from plumbline.cell_kinds import kind_of_dtype
+from plumbline.config.data import FormatConfig
 from plumbline.data.canonical import make_canonical
+from plumbline.data.decide import refuse_unusable
+from plumbline.data.infer import infer_types
 from plumbline.data.options import ReadingOptions
 from plumbline.data.read import readable, scan
 from plumbline.errors import ParameterError
@@ -54,9 +57,11 @@ def preview(
         with readable(file.name):
             count = int(frame.select(pl.len()).collect(engine="streaming").item())
             types = frame.collect_schema()
+            refuse_unusable(types, file.name)
             if output is not None and output.suffix == ".csv":
                 _refuse_images(types, output)
             head = frame.head(SAMPLED).select(_shown(*pair) for pair in types.items()).collect()
+        kinds, guesses = _kinds(head, types, table.form, file.name)
         if output is not None:
             with new_file(output) as temporary:
                 if output.suffix == ".csv":
@@ -65,15 +70,17 @@ def preview(
                     frame.sink_parquet(temporary)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    shown = head.with_columns(_days(column) for column in head.iter_columns())
     return Report(
         rows=[
             ("read as", table.words),
             *(("note", note) for note in table.notes),
-            ("size", f"{count:,} rows, {head.width:,} columns"),
+            *guesses,
+            ("size", f"{count:,} rows, {head.width:,} columns{_sampled(count)}"),
             ("", ""),
-            *_columns(head, types),
+            *_columns(shown, kinds),
             ("", ""),
-            *_rows(head.head(max(rows, 0))),
+            *_rows(shown.head(max(rows, 0))),
         ],
         outputs=[output] if output is not None else [],
     )
@@ -98,30 +105,47 @@ def _shown(name: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(name)
 
 
-def _columns(head: pl.DataFrame, types: Mapping[str, pl.DataType]) -> list[tuple[str, str]]:
-    """A line per column: what most of its cells are, how many are empty, an example."""
+def _days(column: pl.Series) -> pl.Series:
+    """Dates without times of day as days."""
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone in (None, "UTC"):
+        return column.dt.date() if (column == column.dt.truncate("1d")).all() else column
+    return column
+
+
+def _sampled(count: int) -> str:
+    return f"; types of the first {SAMPLED:,} rows" if count > SAMPLED else ""
+
+
+def _kinds(
+    head: pl.DataFrame, types: Mapping[str, pl.DataType], form: FormatConfig, file: str
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """The type of each column and what was guessed, as `init` infers them."""
+    own = {name: kind_of_dtype(dtype) for name, dtype in types.items()}
+    kinds = {n: "image" if k is CellKind.BYTES else str(k or "empty") for n, k in own.items()}
+    read = [n for n, kind in own.items() if kind is not CellKind.BYTES]
+    inferred = infer_types(head.lazy().select(read), form, file=file) if read else {}
+    notes = [(n, "; ".join(guessed)) for n, (_, guessed) in inferred.items() if guessed]
+    more = [("note", f"… {len(notes) - SHOWN} more columns")] if len(notes) > SHOWN else []
+    return (
+        kinds | {name: str(kind) for name, (kind, _) in inferred.items()},
+        [*(("note", f"column '{n[:30]}': {words}") for n, words in notes[:SHOWN]), *more],
+    )
+
+
+def _columns(head: pl.DataFrame, kinds: Mapping[str, str]) -> list[tuple[str, str]]:
+    """A line per column: its type, how many of its cells are empty, an example."""
     lines = []
     for column in head.iter_columns():
         filled = column.drop_nulls()
         if column.dtype == pl.String:
             filled = filled.filter(filled.str.strip_chars() != "")
-        kind = _kind(filled, types[column.name])
+        kind = kinds[column.name] if len(filled) else "empty"
         empty = len(column) - len(filled)
         words = f"{kind:<8} {f'{empty:,} empty' if empty else '':<14}"
         example = _cut(str(filled[0])) if len(filled) else ""
         lines.append((column.name[:30], f"{words} {example}".rstrip()))
     more = [(f"… {len(lines) - SHOWN} more", "")] if len(lines) > SHOWN else []
     return [*lines[:SHOWN], *more]
-
-
-def _kind(filled: pl.Series, dtype: pl.DataType) -> str:
-    kind = kind_of_dtype(dtype)
-    if kind is None or len(filled) == 0:
-        return "empty"
-    if kind is not CellKind.TEXT:
-        return "image" if kind is CellKind.BYTES else str(kind)
-    numbers = filled.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
-    return "number" if numbers.is_not_null().sum() >= 0.9 * len(filled) else "text"
 
 
 def _rows(head: pl.DataFrame) -> list[tuple[str, str]]:

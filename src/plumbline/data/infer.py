@@ -159,10 +159,9 @@ def infer(
     roles: dict[str, Role] = {}
     for name in names:
         role, why = _role(name, of_data[name], types[name], wishes, indexes)
-        if role is Role.FEATURE and _is_clock(profiles[name]):
-            types[name], why = ColumnType.CATEGORY, TIMES
-        elif role is Role.FEATURE and types[name] is ColumnType.TEXT:
-            types[name], why = _text_or_codes(profiles[name])
+        if role is Role.FEATURE:
+            types[name], of_type = _type_of_feature(profiles[name], types[name])
+            why = of_type or why
         notes[name] += [why] if why else []
         if role is Role.FEATURE and types[name] is ColumnType.INTEGER:
             notes[name] += _maybe_codes(name, profiles[name])
@@ -188,6 +187,28 @@ def infer(
         profiles=profiles,
         notes={n: "; ".join(notes_of) for n, notes_of in notes.items() if notes_of},
     )
+
+
+def infer_types(
+    raw: pl.LazyFrame, form: FormatConfig, *, file: str
+) -> dict[str, tuple[ColumnType, list[str]]]:
+    """The type of each column, and what was guessed, as `infer` has them of what is no target.
+
+    Raises:
+        DataError: there are no rows, or a column that cannot be read.
+    """
+    choices = decide(
+        raw, tuple(w for w in form.missing if w), file, known={}, separator=form.separator
+    )
+    inferred = {}
+    for name, profile in profile_columns(raw, choices, file).items():
+        kind = profile.reading.type
+        role, why = _role(name, profile, kind, Wishes(target=""), ())
+        if role is Role.FEATURE:
+            kind, of_type = _type_of_feature(profile, kind)
+            why = of_type or why
+        inferred[name] = kind, [*profile.notes, *([why] if why else [])]
+    return inferred
 
 
 def _role(
@@ -247,6 +268,12 @@ def _is_clock(profile: ColumnProfile) -> bool:
 
 def _is_prose(profile: ColumnProfile) -> bool:
     return profile.words is not None and profile.words >= PROSE_WORDS
+
+
+def _type_of_feature(profile: ColumnProfile, kind: ColumnType) -> tuple[ColumnType, str | None]:
+    if _is_clock(profile):
+        return ColumnType.CATEGORY, TIMES
+    return _text_or_codes(profile) if kind is ColumnType.TEXT else (kind, None)
 
 
 def _text_or_codes(profile: ColumnProfile) -> tuple[ColumnType, str]:
