@@ -16,6 +16,7 @@ from plumbline.files import exclusive, shared, write_json
 from plumbline.missing import refuse_missing
 from plumbline.results import summary
 from plumbline.stages import STAGES, load_stage, print_report
+from plumbline.stages.consumed import note_made, refuse_changed
 from plumbline.stages.watch import begin
 from plumbline.stopped import Stopped, forget_stopped, note_stopped, read_stopped
 from plumbline.training.launched import is_launched
@@ -35,6 +36,7 @@ def run_stage(name: str) -> None:
         return
     with shared(paths.locks / "data", _waits), exclusive(paths.locks / name, f"stage '{name}'"):
         refuse_missing(name, paths.root)
+        refuse_changed(name, paths)
         watch = begin(name, paths.root)
         config = load_config(paths.params)  # again: it may have waited
         run = load_stage(name)
@@ -47,6 +49,7 @@ def run_stage(name: str) -> None:
             note_stopped(paths.state, Stopped(stage=name, message=str(error), at=at))
             _renew_page(config, paths)
             raise
+        note_made(name, paths)
         stopped = read_stopped(paths.state)
         if stopped is not None and stopped.stage == name:
             forget_stopped(paths.state)

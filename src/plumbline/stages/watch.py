@@ -63,11 +63,11 @@ def begin(stage: str, root: Path, *, check: bool = True) -> Watch:
     Raises:
         DataError: an output of an earlier stage is missing or is not what that stage wrote.
     """
-    graph = _graph(root)
+    graph = graph_of(root)
     own = graph.get(stage, {})
     deps = tuple(str(dep) for dep in own.get("deps", ()))
     if check:
-        for out in _outs(own):
+        for out in outs_of(own):
             remove_stale(root / out)
         if stage not in SHOWS_DAMAGE:
             _check_inputs(root, graph, deps)
@@ -76,13 +76,14 @@ def begin(stage: str, root: Path, *, check: bool = True) -> Watch:
         stage=stage,
         root=root,
         deps=deps,
-        outs=tuple(_outs(own)),
+        outs=tuple(outs_of(own)),
         params=params,
         before=_marks(root, deps, params),
     )
 
 
-def _graph(root: Path) -> dict[str, Any]:
+def graph_of(root: Path) -> dict[str, Any]:
+    """The stages of dvc.yaml, as they are written there."""
     try:
         content = read_yaml(root / "dvc.yaml")
         return dict(content["stages"])
@@ -92,20 +93,21 @@ def _graph(root: Path) -> dict[str, Any]:
         raise DataError(f"not a graph of stages: {error}", file="dvc.yaml") from None
 
 
-def _outs(stage: Mapping[str, Any]) -> list[str]:
+def outs_of(stage: Mapping[str, Any]) -> list[str]:
+    """What a stage writes."""
     listed = [*stage.get("outs", ()), *stage.get("metrics", ())]
     return [out if isinstance(out, str) else next(iter(out)) for out in listed]
 
 
 def _check_inputs(root: Path, graph: Mapping[str, Any], deps: tuple[str, ...]) -> None:
-    makers = {out: name for name, stage in graph.items() for out in _outs(stage)}
+    makers = {out: name for name, stage in graph.items() for out in outs_of(stage)}
     for dep in deps:
         if dep not in makers:
             continue
         maker = makers[dep]
         hint = f"`dvc repro {maker}` makes it again (with --force if DVC sees no change)"
         if Path(dep).suffix:  # listed by the folder that its stage writes last
-            folders = [out for out in _outs(graph[maker]) if not Path(out).suffix]
+            folders = [out for out in outs_of(graph[maker]) if not Path(out).suffix]
             check_beside(root, dep, folders[-1] if folders else None, hint)
         else:
             check_dir(root, dep, hint)
@@ -126,7 +128,7 @@ def _marks(root: Path, deps: tuple[str, ...], params: tuple[str, ...]) -> dict[s
     except (OSError, ValueError, yaml.YAMLError):
         values = None
     for key in params:
-        marks[f"params.yaml: {key}"] = _value(values, key)
+        marks[f"params.yaml: {key}"] = value_at(values, key)
     return marks
 
 
@@ -135,7 +137,8 @@ def _mark(file: Path) -> Any:
     return sha256(file) if about.st_size <= SMALL else (about.st_size, about.st_mtime_ns)
 
 
-def _value(values: Any, key: str) -> Any:
+def value_at(values: Any, key: str) -> Any:
+    """The value of a dotted key of params.yaml; None where it is not there."""
     for part in key.split("."):
         values = values.get(part) if isinstance(values, dict) else None
     return values
