@@ -38,11 +38,6 @@ def networks_of(reports: Reports) -> int:
     return whole(pick(reports.json(artifacts.SPLIT), "bag", "networks")) or 1
 
 
-def of_first(text: str, networks: int) -> str:
-    """A figure of the model's first network, with words that say so where it has more."""
-    return text if networks == 1 else f"{text} in the first of {networks} networks"
-
-
 def about(config: Config, reports: Reports) -> About:
     """The main metric is the one that evaluation judged by; without it the task's own."""
     compared = words(pick(reports.json(artifacts.COMPARISON), "metric"))

@@ -64,10 +64,14 @@ def test_what_the_budget_cut_is_said(tmp_path: Path) -> None:
         budget={"background": cut, "rows": all_rows, "faithfulness_rows": {**cut, "used": 20}},
     )
     result = metadata(parts(folder, "binary")[0])
-    assert result["background rows"] == "12 of 100 (computing budget)"
-    assert result["test rows"] == "114 of 200 (only 114 test rows)"
-    assert result["rows of the deletion test"] == "20 of 100 (computing budget)"
+    assert result["background rows"] == "12 of 100"
+    assert result["test rows"] == "114 of 200"
+    assert result["rows of the deletion test"] == "20 of 100"
+    told = str(parts(folder, "binary")[0].blocks)
+    assert "test rows (only 114 test rows)" in told
+    assert "background rows, rows of the deletion test (computing budget)" in told
     change(folder, "importance.json", budget=None)
+    assert "Fewer than params.yaml asks for" not in str(parts(folder, "binary")[0].blocks)
     assert metadata(parts(folder, "binary")[0])["background rows"] == "100"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from plumbline import artifacts
 from plumbline.numbers import NBSP, NOTHING, number, percent, plural
-from plumbline.report.about import About, networks_of, of_first
+from plumbline.report.about import About, networks_of
 from plumbline.report.architecture_figure import PartBox, architecture_figure
 from plumbline.report.blocks import (
     Block,
@@ -20,6 +20,7 @@ from plumbline.report.blocks import (
     Section,
     Status,
     Subsection,
+    Text,
     figure_cell,
     name,
 )
@@ -40,7 +41,8 @@ def architecture(reports: Reports, about: About) -> Section:
     parts = [part for part in listed(pick(content, "parts")) if words(pick(part, "role")) in STYLES]
     blocks: list[Block] = []
     if parts:
-        blocks += [_metadata(content, parts, networks_of(reports)), _figures(content, parts, about)]
+        blocks += [_metadata(content, parts), *_bag(networks_of(reports))]
+        blocks.append(_figures(content, parts, about))
         blocks += [_parts_table(content, parts), _layers_table(parts)]
     read = (
         "From top to bottom: the columns, the encoder that reads each of them, and the parts that "
@@ -67,10 +69,21 @@ def _share(count: int, content: Any) -> float:
     return min(1.0, count / max(1, _int(content, "parameters")))
 
 
-def _metadata(content: Any, parts: Sequence[Any], networks: int) -> Metadata:
+def _bag(networks: int) -> list[Block]:
+    if networks == 1:
+        return []
+    return [
+        Text(
+            f"The model is a bag of {number(networks)} networks that are built alike; shown and "
+            "counted here is the first."
+        )
+    ]
+
+
+def _metadata(content: Any, parts: Sequence[Any]) -> Metadata:
     total, trainable = _int(content, "parameters"), _int(content, "trainable")
     columns = {str(c) for t in listed(pick(content, "tensors")) for c in listed(pick(t, "columns"))}
-    items: list[tuple[str, str | Status]] = [("parameters", of_first(number(total), networks))]
+    items: list[tuple[str, str | Status]] = [("parameters", number(total))]
     if trainable != total:
         items.append(("of them trainable", number(trainable)))
     items.append(("columns read", number(len(columns))))

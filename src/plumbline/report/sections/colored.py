@@ -15,6 +15,7 @@ from plumbline.report.sections.methods import (
     deletion_grid,
     explained_output,
     explained_unit,
+    limits,
     method_name,
     outcome,
     predicted,
@@ -69,7 +70,9 @@ def cells_part(
         return []
     blocks: list[Block] = []
     if drawn:
-        blocks += [_metadata(reports.json(parts.file), about, parts), _legend(about, parts, legend)]
+        content = reports.json(parts.file)
+        blocks += [_metadata(content, about, parts), _legend(about, parts, legend)]
+        blocks += limits({"rows": pick(content, "budget", "rows")})
     for each in drawn:
         blocks += each
     if cells > len(drawn):

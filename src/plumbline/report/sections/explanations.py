@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from plumbline.report.sections.methods import (
     deletion_grid,
     explained_output,
     explained_unit,
+    limits,
     method_name,
     outcome,
     shown,
@@ -43,6 +45,13 @@ from plumbline.report.typeface import shorten, text_width
 TOP = 15  # columns
 ONE_COLUMN = "There is one column: no ranking of columns that could be tested."
 LOCAL_ROWS, LOCAL_COLUMNS = 6, 7
+TESTED = "faithfulness_rows"
+BUDGETS = {
+    "rows": "test rows",
+    "background": "background rows",
+    TESTED: "rows of the deletion test",
+}
+LIME_BUDGETS = {"lime_rows": "rows", "lime_samples": "samples per row"}
 LABEL_ROOM = WIDTH * 0.45 - 4  # of `column = value` beside a bar
 
 
@@ -105,7 +114,9 @@ def _global(reports: Reports, about: About) -> Subsection:
             "of zero it lowered it."
         )
         figures.append(Figure(svg=drawn, caption=caption))
-    blocks: list[Block] = [_explained(content, about), Figures(figures)] if figures else []
+    blocks: list[Block] = []
+    if figures:
+        blocks = [_explained(content, about), *_limits(content, BUDGETS), Figures(figures)]
     blocks += _methods(content, columns)
     if not blocks and reports.problem(artifacts.IMPORTANCE) is None:
         blocks.append(Text("No column has an importance."))
@@ -123,25 +134,26 @@ def _explained(content: Any, about: About) -> Metadata:
     permutations = whole(pick(content, "permutations"))
     metadata: list[tuple[str, str | Status]] = [
         ("explained", explained_output(about).removeprefix("the ")),
-        ("test rows", _used(content, "rows")),
-        ("background rows", _used(content, "background")),
-        (
-            "computed",
-            "exactly" if exact else f"from {number(permutations)} permutations of the columns",
-        ),
+        (BUDGETS["rows"], _used(content, "rows")),
+        (BUDGETS["background"], _used(content, "background")),
+        ("computed", "exactly") if exact else ("permutations", number(permutations)),
     ]
     error = real(pick(content, "std_error"))
     if error:
         metadata.append(("sampling error of a value", f"± {number(error, 2)}"))
-    if pick(content, "budget", "faithfulness_rows") is not None:
-        metadata.append(("rows of the deletion test", _used(content, "faithfulness_rows")))
+    if pick(content, "budget", TESTED) is not None:
+        metadata.append((BUDGETS[TESTED], _used(content, TESTED)))
     return Metadata(metadata)
 
 
 def _used(content: Any, key: str) -> str:
-    """`12 of 100 (computing budget)` where less was used than params.yaml asks for."""
+    """`12 of 100` where less was used than params.yaml asks for."""
     entry = pick(content, "budget", key)
     return used_of(entry) or number(whole(pick(content, key)))
+
+
+def _limits(content: Any, budgets: Mapping[str, str]) -> list[Block]:
+    return limits({label: pick(content, "budget", key) for key, label in budgets.items()})
 
 
 def _methods(content: Any, columns: dict[str, float]) -> list[Block]:
@@ -175,11 +187,8 @@ def _local(reports: Reports, about: About) -> Subsection:
     if figures:
         budget = reports.json(artifacts.IMPORTANCE)
         if pick(budget, "budget", "lime_rows") is not None:
-            metadata: list[tuple[str, str | Status]] = [
-                ("rows", _used(budget, "lime_rows")),
-                ("samples per row", _used(budget, "lime_samples")),
-            ]
-            blocks.append(Metadata(metadata))
+            blocks.append(Metadata([(v, _used(budget, key)) for key, v in LIME_BUDGETS.items()]))
+            blocks += _limits(budget, LIME_BUDGETS)
         blocks += [Figures(figures), *(_values(row) for row in rows if pick(row, "values"))]
     elif reports.problem(artifacts.LIME) is None:
         blocks.append(Text("No single row was explained (explain.lime_rows is 0)."))

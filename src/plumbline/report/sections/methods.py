@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plumbline.numbers import NOTHING, cell, fixed, number
 from plumbline.report.about import About
-from plumbline.report.blocks import Cell, Grid, Status, figure_cell
+from plumbline.report.blocks import Block, Cell, Grid, Status, Text, figure_cell
 from plumbline.report.read import pick, real, whole, words
 from plumbline.words import TASK_WORDS
 
@@ -45,12 +45,27 @@ def explained_unit(about: About) -> str:
 
 
 def used_of(entry: Any) -> str | None:
-    """`12 of 100 (computing budget)`; None where nothing is known."""
+    """`12 of 100`; None where nothing is known."""
     used, requested = whole(pick(entry, "used")), whole(pick(entry, "requested"))
     if used is None or requested is None:
         return None
-    limit = words(pick(entry, "limited_by"))
-    return f"{used:,} of {requested:,} ({limit})" if limit else f"{used:,} of {requested:,}"
+    return f"{used:,}" if used == requested else f"{used:,} of {requested:,}"
+
+
+def limits(used: Mapping[str, Any]) -> list[Block]:
+    """Why less was used of some than params.yaml asks for.
+
+    Args:
+        used: what it is -> its entry of the budget.
+    """
+    limited: dict[str, list[str]] = {}
+    for label, entry in used.items():
+        if limit := words(pick(entry, "limited_by")):
+            limited.setdefault(limit, []).append(label)
+    if not limited:
+        return []
+    listed = "; ".join(f"{', '.join(labels)} ({limit})" for limit, labels in limited.items())
+    return [Text(f"Fewer than params.yaml asks for: {listed}.")]
 
 
 def outcome(row: Any) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 from plumbline import artifacts
 from plumbline.kinds import DoubleArray
 from plumbline.numbers import number
-from plumbline.report.about import About, networks_of, of_first
+from plumbline.report.about import About
 from plumbline.report.blocks import (
     Block,
     Cell,
@@ -61,7 +61,7 @@ def training(reports: Reports, about: About) -> Section:
     diagnosis = pick(summary, "verdict")
     blocks: list[Block] = []
     if isinstance(summary, dict):
-        blocks.append(_fit_metadata(summary, networks_of(reports)))
+        blocks.append(_fit_metadata(summary))
     blocks += _bag(reports, summary)
     status = _fit_status(words(pick(diagnosis, "fit")))
     blocks += [Text(sentence) for t in listed(pick(diagnosis, "text")) if (sentence := words(t))]
@@ -177,12 +177,12 @@ def _fit_status(fit: str | None) -> Status | None:
     return Status(state="good" if fit == "balanced" else "warn", word=fit)
 
 
-def _fit_metadata(summary: dict[str, Any], networks: int) -> Metadata:
+def _fit_metadata(summary: dict[str, Any]) -> Metadata:
     monitor = words(summary.get("monitor")) or "loss"
     best = f"{number(whole(summary.get('best_epoch')))} of {number(whole(summary.get('epochs')))}"
     metadata: list[tuple[str, str | Status]] = [
         ("architecture", shown(summary.get("model"))),
-        ("weights", of_first(number(whole(summary.get("parameters"))), networks)),
+        ("weights", number(whole(summary.get("parameters")))),
         ("kept epoch", best),
         ("stopped early", "yes" if summary.get("stopped_early") is True else "no"),
         (
