@@ -13,7 +13,7 @@ from tests.unit.report.sample import config, write_sample
 from plumbline.report.about import about
 from plumbline.report.blocks import Figures, Grid, Metadata, Subsection
 from plumbline.report.read import Reports
-from plumbline.report.sections.explanations import explanations
+from plumbline.report.sections.explanations import explanations, explanations_status
 
 OUTPUT = {
     "binary": "the probability of malignant",
@@ -73,6 +73,43 @@ def test_what_the_budget_cut_is_said(tmp_path: Path) -> None:
     change(folder, "importance.json", budget=None)
     assert "Fewer than params.yaml asks for" not in str(parts(folder, "binary")[0].blocks)
     assert metadata(parts(folder, "binary")[0])["background rows"] == "100"
+
+
+RANDOM = "no better than a random ranking"
+MISLEADING = "misleading: worse than a random ranking"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "state", "word"),
+    [
+        ({"shap": "faithful", "lime": "faithful"}, "good", "faithful"),
+        ({"shap": "faithful", "lime": "too few rows to tell"}, "good", "faithful"),
+        ({"lime": "too few rows to tell"}, "info", "too few rows to tell"),
+        ({"shap": RANDOM}, "warn", "no better than random"),
+        (
+            {"shap": "faithful", "lime": RANDOM, "saliency": "faithful"},
+            "warn",
+            "no better than random in 1 of 3 tests",
+        ),
+        (
+            {"shap": "faithful", "lime": "too few rows to tell", "saliency": MISLEADING},
+            "warn",
+            "misleading in 1 of 2 tests",
+        ),
+        ({"shap": MISLEADING, "lime": "faithful"}, "bad", "misleading in 1 of 2 tests"),
+        ({"shap": RANDOM, "lime": MISLEADING}, "warn", "not faithful in 2 of 2 tests"),
+    ],
+)
+def test_the_badge_says_how_many_tests_say_what(
+    tmp_path: Path, verdicts: dict[str, str], state: str, word: str
+) -> None:
+    folder = write_sample(tmp_path)
+    tests = {method: {"rows": 20, "verdict": verdict} for method, verdict in verdicts.items()}
+    (folder / "explain" / "faithfulness.json").write_text(json.dumps(tests))
+    for cells in ("words.json", "patches.json"):
+        (folder / "explain" / cells).unlink(missing_ok=True)
+    status = explanations_status(Reports(folder))
+    assert status is not None and (status.state, status.word) == (state, word)
 
 
 @pytest.mark.parametrize("task", list(OUTPUT))

@@ -70,12 +70,23 @@ def explanations(reports: Reports, about: About) -> Section:
 
 
 def explanations_status(reports: Reports) -> Status | None:
-    """By the deletion tests: the worst verdict of a method, if any was tested."""
-    tests = [v for _, v in entries(reports.json(artifacts.FAITHFULNESS)) if pick(v, "rows")]
+    """By the deletion tests, if any was run: how many of them a method did not pass, and in which
+    way. Red where SHAP is misleading, on which most of the section rests."""
+    tests = [(k, v) for k, v in entries(reports.json(artifacts.FAITHFULNESS)) if pick(v, "rows")]
     cells = [*cell_tests(reports, WORDS), *cell_tests(reports, PATCHES)]
-    tests += [test for _, own in cells for _, test in own]
-    statuses = [verdict_of(test) for test in tests]
-    return max(statuses, key=lambda s: ("info", "good", "warn", "bad").index(s.state), default=None)
+    tests += [test for _, own in cells for test in own]
+    verdicts = [(method, verdict_of(test)) for method, test in tests]
+    telling = [(method, verdict) for method, verdict in verdicts if verdict.state != "info"]
+    failed = [(method, verdict) for method, verdict in telling if verdict.state != "good"]
+    if not failed:
+        return next((verdict for _, verdict in telling or verdicts), None)
+    ways = {verdict.word for _, verdict in failed}
+    word = ways.pop() if len(ways) == 1 else "not faithful"
+    misled = any(method == "shap" and verdict.state == "bad" for method, verdict in failed)
+    return Status(
+        state="bad" if misled else "warn",
+        word=f"{word} in {len(failed)} of {len(telling)} tests" if len(telling) > 1 else word,
+    )
 
 
 def _ranked(content: Any) -> dict[str, float]:
