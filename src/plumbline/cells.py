@@ -84,10 +84,14 @@ def _ticks(dtype: pl.DataType) -> float:
     return {"ms": 1e3, "us": 1e6}.get(getattr(dtype, "time_unit", "ns"), 1e9)
 
 
-def of_type(name: str, dtype: pl.DataType) -> pl.Expr:
-    """A typed column as a Parquet file has it; the inverse of `typed`."""
+def of_type(name: str, dtype: pl.DataType, path: pl.Expr | None = None) -> pl.Expr:
+    """A typed column as a Parquet file has it; the inverse of `typed`.
+
+    Args:
+        path: of images, where they were read from.
+    """
     if isinstance(dtype, pl.Struct):
-        held = {"bytes": pl.col(name)}
+        held = {"bytes": pl.col(name), "path": pl.lit(None) if path is None else path}
         return pl.struct(
             held.get(field.name, pl.lit(None)).cast(field.dtype).alias(field.name)
             for field in dtype.fields

@@ -14,6 +14,7 @@ from PIL import Image
 from plumbline import cli
 from plumbline.config import load_config
 from plumbline.data.load import load_expectations
+from plumbline.tables import IMAGE_CELL
 
 OLD, NEW = 130, 110
 WORDS = ["soft", "red", "shoes", "for", "rainy", "days", "and", "long", "walks"]
@@ -106,6 +107,11 @@ def test_columns_of_every_type(
     (data,) = (checkout / "data").glob("*.parquet")
     contents = photos_of(data)
     assert len(contents) == OLD + NEW and picture(2000, light=120) in contents
+    if form != "bytes":  # the old row and the new one that name the same file have each its own
+        paths = pl.read_parquet(data)[name].struct.field("path").to_list()
+        first = {"paths": "0.png", "folder": "cat/2_0.png"}[form]
+        assert paths.index(first, OLD) >= OLD
+        assert contents[paths.index(first, OLD)] == picture(2000, light=120)
     assert cli.main(["ingest", str(alike)]) == 2
     assert "the data have them all" in capsys.readouterr().err
 
@@ -202,3 +208,47 @@ def test_preview_refuses_what_init_refuses(
     refused = capsys.readouterr().err
     assert cli.main(["preview", str(file)]) == 2
     assert capsys.readouterr().err == refused and "column '*'" in refused
+
+
+def parts(folder: Path, rows: int, seed: int, *, grades: tuple[str, ...] = ("low", "high")) -> Path:
+    """Rows as other software writes Parquet: with narrow types, and images beside their paths."""
+    folder.mkdir(exist_ok=True)
+    start = pl.date(2024, 1, 1)
+    frame = pl.select(
+        day=pl.date_range(start, start + pl.duration(days=rows - 1)),
+        pieces=(pl.int_range(rows) % 90).cast(pl.Int8),
+        brand=pl.Series(["Acme", "Bolt"] * (rows // 2), dtype=pl.Categorical),
+        grade=pl.Series([grades[i % len(grades)] for i in range(rows)], dtype=pl.Enum(grades)),
+        photo=pl.Series(
+            [{"bytes": picture(100 * seed + i), "path": f"{seed}/{i}.png"} for i in range(rows)],
+            dtype=IMAGE_CELL,
+        ),
+        returned=pl.Series(["no", "yes"] * (rows // 2)),
+    )
+    file = folder / f"part-{seed}.parquet"
+    frame.write_parquet(file)
+    return file
+
+
+def test_a_part_of_a_folder_has_the_types_of_the_others(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was written as the pipeline types the rows, after which the folder could not be read."""
+    for seed in (1, 2):
+        parts(tmp_path / "items", 40, seed)
+    assert cli.main(["init", "--data", str(tmp_path / "items"), "--target", "returned"]) == 0
+    data = checkout / "data" / "items"
+    types = pl.read_parquet_schema(data / "part-1.parquet")
+    assert cli.main(["ingest", str(parts(tmp_path / "new", 20, 3))]) == 0
+    (added,) = data.glob("zz-ingested-*")
+    assert pl.read_parquet_schema(added) == types
+    assert pl.read_parquet(added)["photo"].struct.field("path")[0] == "3/0.png"
+    assert len(pl.read_parquet(data)) == 100
+    assert cli.main(["validate"]) == 0
+
+    capsys.readouterr()
+    other = parts(tmp_path / "other", 20, 4, grades=("low", "high", "none"))
+    kept = sorted(data.iterdir())
+    assert cli.main(["ingest", str(other), "--quarantine"]) in (2, 3)
+    assert "column 'grade'" in capsys.readouterr().err
+    assert sorted(data.iterdir()) == kept and cli.main(["validate"]) == 0

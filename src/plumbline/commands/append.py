@@ -18,10 +18,12 @@ from plumbline.data.native import number_text
 from plumbline.data.read import conform, open_bytes, scan
 from plumbline.errors import DataError
 from plumbline.files import new_file
+from plumbline.images.cells import has_images, path_of
 from plumbline.kinds import ColumnType
-from plumbline.tables import Column, Schema
+from plumbline.tables import Column, Schema, internal
 
 BeforeReplacing = Callable[[Path], None]
+PATH = internal("path")
 
 
 def append_rows(
@@ -37,40 +39,75 @@ def append_rows(
     Args:
         rows: columns of the schema, typed.
         written: the columns that are text in the file they come from, as they stand there; they
-            were read by the data's formats, so they need no other.
+            were read by the data's formats, so they need no other. Of images their paths.
         before_replacing: told the finished file before it takes its name.
 
     Raises:
         DataError: a cell cannot be written in the format, or the new file does not read back.
     """
     if place.is_dir():
-        _add_part(place, rows, before_replacing)
+        _add_part(place, rows, written, schema, form, before_replacing)
         return
     with new_file(place) as temporary:
         if form.type == "parquet":
-            _append_parquet(place, rows, temporary)
+            old = pl.scan_parquet(place)
+            new = _stored(rows, written, old.collect_schema(), place.name)
+            pl.concat([old, new.lazy()]).sink_parquet(temporary, compression="zstd")
         else:
             _append_csv(place, as_text(rows, written, schema), form, temporary)
         _check(place, rows, schema, form, temporary)
         before_replacing(temporary)
 
 
-def _add_part(folder: Path, rows: pl.DataFrame, before_replacing: BeforeReplacing) -> None:
+def _add_part(
+    folder: Path,
+    rows: pl.DataFrame,
+    written: pl.DataFrame,
+    schema: Schema,
+    form: FormatConfig,
+    before_replacing: BeforeReplacing,
+) -> None:
+    types = scan(folder, form, shown=folder.name).collect_schema()
     content = io.BytesIO()
-    rows.write_parquet(content, compression="zstd")
+    _stored(rows, written, types, folder.name).write_parquet(content, compression="zstd")
     name = hashlib.sha256(content.getvalue()).hexdigest()[:16]
-    with new_file(folder / f"zz-ingested-{name}.parquet") as temporary:
+    place = folder / f"zz-ingested-{name}.parquet"
+    with new_file(place) as temporary:
         temporary.write_bytes(content.getvalue())
-        before_replacing(folder / f"zz-ingested-{name}.parquet")
+        _check_rows(pl.scan_parquet(temporary), rows, schema, folder.name)
+        before_replacing(place)
 
 
-def _append_parquet(place: Path, rows: pl.DataFrame, temporary: Path) -> None:
-    old = pl.scan_parquet(place)
-    types = old.collect_schema()
-    new = rows.lazy().select(of_type(name, types[name]) for name in rows.columns)
-    absent = [pl.lit(None, types[n]).alias(n) for n in types if n not in rows.columns]
-    new = new.with_columns(absent).select(types.names())
-    pl.concat([old, new]).sink_parquet(temporary, compression="zstd")
+def _stored(rows: pl.DataFrame, written: pl.DataFrame, types: pl.Schema, file: str) -> pl.DataFrame:
+    """Rows as the data's Parquet file has them: its columns, types and order, and of an image the
+    path that it was read from.
+
+    Raises:
+        DataError: a value is none of the column's type, as one that is new to an enumeration.
+    """
+    columns = []
+    for name, dtype in types.items():
+        if name not in rows.columns:
+            columns.append(pl.Series(name, [None] * len(rows), dtype=dtype))
+            continue
+        own = rows.select(name)
+        path = None
+        if has_images(dtype) and name in written.columns:
+            own = own.with_columns(written[name].alias(PATH))
+            path = path_of(PATH)
+        try:
+            columns.append(own.select(of_type(name, dtype, path))[name])
+        except pl.exceptions.PolarsError as error:
+            raise DataError(
+                "new values do not fit the column's type in the data",
+                file=file,
+                where=f"column '{name}'",
+                wanted=str(dtype),
+                got=str(error).splitlines()[0],
+                hint="write the data with a wider type (text in place of an enumeration), and run "
+                "`plumbline init` again",
+            ) from None
+    return pl.DataFrame(columns)
 
 
 def as_text(rows: pl.DataFrame, written: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -145,16 +182,19 @@ def _check(
     try:
         old = scan(place, form, shown=place.name)
         count = int(old.select(pl.len()).collect(engine="streaming").item())
-        new = conform(scan(copy, form, shown=place.name), schema, place.name)
-        head = new.slice(count).collect(engine="streaming")
+        _check_rows(scan(copy, form, shown=place.name).slice(count), rows, schema, place.name)
     finally:
         copy.unlink()
+
+
+def _check_rows(raw: pl.LazyFrame, rows: pl.DataFrame, schema: Schema, file: str) -> None:
+    head = conform(raw, schema, file).collect(engine="streaming")
     if len(head) != len(rows):
         raise DataError(
             "the rows do not read back as they were written",
-            file=place.name,
-            wanted=f"{count + len(rows)} rows",
-            got=f"{count + len(head)}",
+            file=file,
+            wanted=f"{len(rows)} more rows",
+            got=f"{len(head)}",
             hint="look for cells with quotes or line ends in the new rows",
         )
     for column in schema.columns:
@@ -163,7 +203,7 @@ def _check(
         if differs.any():
             raise DataError(
                 "a value cannot be written in the format of the data",
-                file=place.name,
+                file=file,
                 where=f"column '{column.name}'",
                 wanted=str(wanted.filter(differs)[0]),
                 got=str(head[column.name].filter(differs)[0]),

@@ -49,9 +49,9 @@ class Incoming:
     bad: set[int]
 
     def good(self, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The other rows, typed; and their text columns as they are written."""
+        """The other rows, typed; and their columns of texts and images as they are written."""
         names = [c.name for c in schema.columns]
-        texts = [name for name in names if name in self.source.texts]
+        texts = [name for name in names if name in self.source.texts | self.source.images]
         return self._others(self.source.frame, names), self._others(self.source.written, texts)
 
     def _others(self, frame: pl.LazyFrame, names: list[str]) -> pl.DataFrame:

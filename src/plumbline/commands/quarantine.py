@@ -114,7 +114,7 @@ def _fix(outcome: CheckResult, quarantine: Quarantine) -> str:
     if outcome.is_range:
         return f"If they are right, widen columns.{outcome.column}.range in expectations.yaml"
     if outcome.problem.endswith(KINDS[ColumnType.IMAGE]):
-        return "Replace these images, or clear the cells"
+        return "Replace these images (paths start in the new file's folder), or clear the cells"
     return quarantine.fix.format(column=outcome.column)
 
 

@@ -9,6 +9,8 @@ import polars as pl
 from plumbline.images.many import find_broken
 from plumbline.images.read import ImageReader
 
+SIZE = r"^\d+ bytes\b"
+
 
 def has_images(dtype: pl.DataType) -> bool:
     """Whether the cells of a Parquet column may be images: bytes, or `tables.IMAGE_CELL` as other
@@ -37,7 +39,12 @@ def image_text(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def is_path(text: str) -> bool:
     """Whether the text of an image (`image_text`) is a path, not the size of bytes."""
-    return not re.match(r"\d+ bytes\b", text)
+    return not re.match(SIZE, text)
+
+
+def path_of(name: str) -> pl.Expr:
+    """The path among texts of images (`image_text`); null where the size of bytes stands."""
+    return pl.when(~pl.col(name).str.contains(SIZE)).then(pl.col(name))
 
 
 def image_words(name: str, dtype: pl.DataType) -> pl.Expr:
