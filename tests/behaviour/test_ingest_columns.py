@@ -252,3 +252,55 @@ def test_a_part_of_a_folder_has_the_types_of_the_others(
     assert cli.main(["ingest", str(other), "--quarantine"]) in (2, 3)
     assert "column 'grade'" in capsys.readouterr().err
     assert sorted(data.iterdir()) == kept and cli.main(["validate"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("true", "false", "pattern"),
+    [
+        ("yes", "no", "%Y-%m-%d"),
+        ("Y", "N", "%Y/%m/%d"),
+        ("True", "False", "%d.%m.%Y"),
+        ("1", "0", "%Y%m%d"),
+        ("true", "false", "%Y-%m-%d %H:%M:%S"),
+    ],
+)
+def test_typed_rows_are_spelled_as_the_data_are(
+    checkout: Path, tmp_path: Path, true: str, false: str, pattern: str
+) -> None:
+    """Rows of the service's log (`retrain`) and of Parquet files have truth values and moments:
+    beside `yes` and `2024-05-01` stood `true` and `2024-05-01 00:00:00`."""
+    rows = 60
+    frame = pl.select(
+        gift=pl.int_range(rows) % 3 == 0,
+        day=pl.datetime_range(
+            pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 1) + pl.duration(days=rows - 1)
+        ),
+        price=pl.int_range(rows) * 0.7,
+        y=pl.Series(["a", "b"] * (rows // 2)),
+    )
+    text = frame.with_columns(
+        pl.when("gift").then(pl.lit(true)).otherwise(pl.lit(false)).alias("gift"),
+        pl.col("day").dt.to_string(pattern),
+    )
+    file, new = tmp_path / "shop.csv", tmp_path / "new.parquet"
+    text.head(40).write_csv(file)
+    frame.tail(20).write_parquet(new)
+    assert cli.main(["init", "--data", str(file), "--target", "y"]) == 0
+    assert cli.main(["ingest", str(new)]) == 0
+    data = pl.read_csv(checkout / "data" / "shop.csv", infer_schema=False)
+    assert data["gift"].to_list() == text["gift"].to_list()
+    assert data["day"].to_list() == text["day"].to_list()
+
+
+def test_a_word_that_the_data_have_not_is_the_opposite_of_the_other(
+    checkout: Path, tmp_path: Path
+) -> None:
+    file, new = tmp_path / "shop.csv", tmp_path / "new.parquet"
+    frame = pl.DataFrame({"x": [i * 0.3 for i in range(60)], "y": ["a", "b"] * 30})
+    gift = pl.Series("gift", ["Yes", None] * 30)
+    frame.with_columns(gift).write_csv(file)
+    frame.with_columns(pl.col("x") + 0.1, gift=pl.Series([True, False] * 30)).write_parquet(new)
+    assert cli.main(["init", "--data", str(file), "--target", "y"]) == 0
+    assert cli.main(["ingest", str(new)]) == 0
+    data = pl.read_csv(checkout / "data" / "shop.csv", infer_schema=False)
+    assert data["gift"].to_list()[60:] == ["Yes", "No"] * 30

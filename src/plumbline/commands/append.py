@@ -13,6 +13,7 @@ import polars as pl
 import zstandard
 
 from plumbline.cells import date_text, of_type
+from plumbline.commands.spelled_alike import MOMENT, CellWords, cell_words
 from plumbline.config.data import FormatConfig
 from plumbline.data.native import number_text
 from plumbline.data.read import conform, open_bytes, scan
@@ -54,7 +55,9 @@ def append_rows(
             new = _stored(rows, written, old.collect_schema(), place.name)
             pl.concat([old, new.lazy()]).sink_parquet(temporary, compression="zstd")
         else:
-            _append_csv(place, as_text(rows, written, schema), form, temporary)
+            typed = [c for c in schema.columns if c.name not in written.columns]
+            alike = cell_words(scan(place, form, shown=place.name), typed, place.name)
+            _append_csv(place, as_text(rows, written, schema, alike), form, temporary)
         _check(place, rows, schema, form, temporary)
         before_replacing(temporary)
 
@@ -110,11 +113,14 @@ def _stored(rows: pl.DataFrame, written: pl.DataFrame, types: pl.Schema, file: s
     return pl.DataFrame(columns)
 
 
-def as_text(rows: pl.DataFrame, written: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Rows as cells of the data's formats; missing ones are empty."""
+def as_text(
+    rows: pl.DataFrame, written: pl.DataFrame, schema: Schema, alike: CellWords
+) -> pl.DataFrame:
+    """Rows as cells of the data's formats, spelled as the data are; missing ones are empty."""
     columns = []
     for column in schema.columns:
-        text = rows.select(_cell(column))[column.name]
+        own = alike.cell(column, rows[column.name])
+        text = rows.select((_cell(column) if own is None else own).alias(column.name)).to_series()
         if column.name in written.columns and not column.labels:
             text = written[column.name]
         columns.append(text.fill_null(""))
@@ -125,7 +131,7 @@ def _cell(column: Column) -> pl.Expr:
     """A value as text of the column's format."""
     value, form = pl.col(column.name), column.format
     if column.type is ColumnType.DATE:
-        return date_text(value, form.date or "%Y-%m-%d %H:%M:%S%.f")
+        return date_text(value, form.date or MOMENT)
     if column.type is ColumnType.INTEGER:
         text = value.cast(pl.Int64).cast(pl.String)
     elif column.type is ColumnType.NUMBER:
