@@ -23,6 +23,7 @@ from plumbline.config.load import parse_config
 from plumbline.evaluation.decision import decide
 from plumbline.evaluation.metrics import score
 from plumbline.evaluation.out_of_fold import out_of_fold
+from plumbline.evaluation.reference import BY_ONE
 from plumbline.examples import Examples
 from plumbline.export.weights_file import read_graph
 from plumbline.files import read_json
@@ -135,6 +136,18 @@ def test_a_bag_through_the_graph(bag: tuple[Config, Paths]) -> None:
     names = [name for name in evaluated.columns if name.startswith("p_")] or ["predicted"]
     of_test = evaluated.filter(pl.col("part").cast(pl.String) == "test").select(names)
     assert np.array_equal(of_test.to_numpy(), graph(test.inputs))
+
+    # by which drift compares: a single network's for every row, by turns for test rows
+    turns = np.arange(len(test)) % NETWORKS
+    single = each[turns, np.arange(len(test))]
+    column = task.spec.column
+    assert column is not None
+    expected_one = decision.apply(single)[:, column]
+    part = evaluated["part"].cast(pl.String)
+    by_one = evaluated[BY_ONE].filter(part == "test").to_numpy()
+    assert np.allclose(by_one, expected_one, rtol=1e-6)
+    own = evaluated.filter(part == "val")
+    assert own[BY_ONE].equals(own[names[column]].rename(BY_ONE))
 
     # a raw row is prepared as the rows of the file were
     table, _ = load_table(config, paths)

@@ -14,6 +14,7 @@ from tests.made import made_examples, made_spec, unpacked
 from plumbline.config import Config, Paths
 from plumbline.config.data import DataConfig
 from plumbline.config.evaluation import DriftConfig
+from plumbline.evaluation.reference import BY_ONE, Reference
 from plumbline.files import read_json
 from plumbline.kinds import TASKS, ColumnType, Part, Role, Task
 from plumbline.stages import drift
@@ -179,3 +180,25 @@ def test_a_text_is_one_column_and_says_what_changed(
     parts = {name for name, part in result["loud"]["descriptors"].items() if part["drifted"]}
     assert parts == {"share of uppercase letters"}
     assert "share of unknown tokens" in result["calm"]["descriptors"]
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_predictions_of_a_bag_are_compared_network_with_network(made: Any, task: Task) -> None:
+    """Test rows' means are spread less than what single networks say of validation rows: that is
+    no drift. A version is watched by means alone, as it answers."""
+    config, paths = made(task)
+    file = paths.reports / "evaluation" / "predictions.parquet"
+    frame = pl.read_parquet(file)
+    half = len(frame) // 2
+    one = np.tile(frame["predicted"].to_numpy()[:half], 2)
+    if task == Task.BINARY:
+        one = np.tile(np.linspace(0, 1, half), 2)
+    frame.with_columns(pl.Series(BY_ONE, one)).write_parquet(file)
+    drift.run(config, paths)
+    result = read_json(paths.reports / "drift" / "result.json")
+    assert result["prediction"]["drifted"] is False
+    kept = Reference.read(paths.reports / "drift").held_out
+    assert len(kept) == half and BY_ONE not in kept.columns
+    means = frame.filter(pl.col("part") == "test")
+    names = [name for name in kept.columns if name != "actual"]
+    assert kept.select(names).sort(names).equals(means.select(names).sort(names))

@@ -11,6 +11,7 @@ from polars import selectors as cs
 
 from plumbline.evaluation.conformal import Conformal
 from plumbline.evaluation.decision import PartPredictions
+from plumbline.evaluation.reference import BY_ONE
 from plumbline.examples import InputSpec
 from plumbline.inference.decided import SHOWN
 from plumbline.kinds import Part
@@ -31,6 +32,9 @@ def predictions(
     Columns: `row` u32, `part` (val, test), `actual`, `predicted`, then `p_<class>`, or `low` and
     `high` (null where no interval can be promised), then one per baseline, then those `beside`.
     Classes are labels.
+
+    Args:
+        beside: further columns of each part.
     """
     frames = []
     for part in (Part.VAL, Part.TEST):
@@ -49,6 +53,15 @@ def predictions(
         columns |= beside.get(part, {})
         frames.append(pl.DataFrame(columns).with_columns(cs.float().fill_nan(None)))
     return pl.concat(frames)
+
+
+def by_one_network(spec: InputSpec, own: PartPredictions) -> dict[str, pl.Series]:
+    """The column by which the predictions of rows are compared with others (drift), where a single
+    network of a bag makes each: the mean of all, which answers, is spread less."""
+    column = spec.task.spec.column
+    if column is None:
+        return {BY_ONE: _shown(own.predicted, spec)}
+    return {BY_ONE: pl.Series(own.prediction[:, column])}
 
 
 def _shown(values: Any, spec: InputSpec) -> pl.Series:

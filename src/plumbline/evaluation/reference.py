@@ -22,6 +22,7 @@ from plumbline.kinds import ColumnType, TargetKind
 from plumbline.tables import Schema
 
 ACTUAL = "actual"
+BY_ONE = "by_one_network"  # of a bag: what `prediction_column` names, by a single network
 TARGET_TYPES = {
     TargetKind.CLASSES: ColumnType.CATEGORY,
     TargetKind.NUMBERS: ColumnType.NUMBER,

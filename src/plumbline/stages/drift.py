@@ -9,7 +9,7 @@ from plumbline import artifacts
 from plumbline.config import Config, Paths
 from plumbline.evaluation.described import Pairs, describe
 from plumbline.evaluation.drift import Chance, ColumnDrift, ColumnPair, chance, compare
-from plumbline.evaluation.reference import TARGET_TYPES, Reference, prediction_column
+from plumbline.evaluation.reference import BY_ONE, TARGET_TYPES, Reference, prediction_column
 from plumbline.evaluation.text_drift import UNKNOWN_TOKENS, unknown_tokens
 from plumbline.examples import TensorSpec
 from plumbline.files import write_text
@@ -68,7 +68,9 @@ def run(config: Config, paths: Paths) -> Report:
         )
         artifacts.write(result, folder)
         if config.drift.reference_rows:
-            kept = Reference.of(reference, predictions, config.drift.reference_rows, config.seed)
+            kept = Reference.of(
+                reference, _answered(predictions), config.drift.reference_rows, config.seed
+            )
             kept.write(folder)
         write_text(artifacts.inside(folder, artifacts.DRIFT_PAGE), page)
     return Report(
@@ -118,13 +120,20 @@ def _held_out(tensor: TensorSpec, paths: Paths) -> IntArray:
 
 
 def _predictions(frame: pl.DataFrame, config: Config, schema: Schema) -> ColumnPair:
-    """Validation against test rows, neither fitted on."""
+    """Validation against test rows, neither fitted on; of a bag, both by single networks."""
     name, kind = prediction_column(schema)
+    name = BY_ONE if BY_ONE in frame.columns else name
     sides = []
     for part in ("val", "test"):
         values = frame.filter(pl.col("part").cast(pl.String) == part)[name]
         sides.append(values.gather(_some(np.arange(len(values)), config)))
     return ColumnPair(type=kind, reference=sides[0], current=sides[1])
+
+
+def _answered(frame: pl.DataFrame) -> pl.DataFrame:
+    """The held-out rows that are predicted as the version answers. Of a bag test rows alone:
+    validation rows are by single networks, whose predictions are spread more, and err more."""
+    return frame.filter(pl.col("part").cast(pl.String) == "test") if BY_ONE in frame else frame
 
 
 def _expected(chance: Chance | None) -> str:

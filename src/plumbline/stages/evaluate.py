@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 
 from plumbline import artifacts
 from plumbline.config import Config, Paths
@@ -15,7 +16,7 @@ from plumbline.evaluation.curves import baseline_curves, curve_tables
 from plumbline.evaluation.decision import PartPredictions, decide
 from plumbline.evaluation.metrics import METRICS
 from plumbline.evaluation.out_of_fold import in_sample, out_of_fold
-from plumbline.evaluation.predictions import ModelPredictions, predictions
+from plumbline.evaluation.predictions import ModelPredictions, by_one_network, predictions
 from plumbline.evaluation.slices import Slice, choose_columns, score_slices
 from plumbline.evaluation.verdict import compare
 from plumbline.examples import Examples, InputSpec
@@ -105,7 +106,9 @@ def run(config: Config, paths: Paths) -> Report:
     scored = score_slices(slices, test, metric, reference=reference, **bootstrap)
     mistakes = picture_mistakes(spec, parts[Part.TEST].inputs, test, paths.table)
     unusual = score_parts(config, bundle, parts, table, schema)
-    rows_table = predictions(spec, model, baselines, conformal, unusual.columns)
+    by_one = _by_one_network(bundle, parts, model, spec) if spec.networks else {}
+    beside = {part: {**unusual.columns.get(part, {}), **by_one.get(part, {})} for part in PARTS}
+    rows_table = predictions(spec, model, baselines, conformal, beside)
 
     with sealed_dir(paths.decision) as folder:
         content = without_weights(graph, paths.model / WEIGHTS)
@@ -183,6 +186,21 @@ def _deployed(graph: bytes, test: Examples, spec: InputSpec, decision: Decision)
         prediction=OnnxPredictor(graph)(test.inputs),
         decision=decision,
     )
+
+
+def _by_one_network(
+    bundle: Bundle, parts: Mapping[Part, Examples], model: ModelPredictions, spec: InputSpec
+) -> dict[Part, dict[str, pl.Series]]:
+    """What a single network of a bag predicts of each row, the networks in turn for test rows, as
+    validation rows are by the one that was held out from them: alike but for drift."""
+    test, members = parts[Part.TEST], bundle.members()
+    turns = (np.arange(len(test)) % len(members)).astype(np.uint8)
+    of_test = replace(
+        model[Part.TEST],
+        prediction=model[Part.VAL].decision.apply(out_of_fold(members, test.inputs, turns)),
+    )
+    own = {Part.VAL: model[Part.VAL], Part.TEST: of_test}
+    return {part: by_one_network(spec, predicted) for part, predicted in own.items()}
 
 
 def _predict_baselines(

@@ -89,9 +89,7 @@ def test_a_table_that_is_cut_says_how_many_it_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bagged", [True, False])
-def test_the_predictions_of_a_bag_are_said_to_differ_in_spread(
-    tmp_path: Path, bagged: bool
-) -> None:
+def test_whose_predictions_of_a_bag_are_compared_is_said(tmp_path: Path, bagged: bool) -> None:
     (tmp_path / "drift").mkdir()
     (tmp_path / "training").mkdir()
     prediction = {"method": "K-S p_value", "score": 0.01, "threshold": 0.05, "drifted": True}
@@ -99,4 +97,6 @@ def test_the_predictions_of_a_bag_are_said_to_differ_in_spread(
     if bagged:
         (tmp_path / artifacts.BAG).write_text(json.dumps({"networks": []}))
     reports = Reports(tmp_path)
-    assert ("A mean is spread less" in texts(drift(reports, about(config(), reports)))) == bagged
+    assert (
+        "of single networks on both sides" in texts(drift(reports, about(config(), reports)))
+    ) == bagged

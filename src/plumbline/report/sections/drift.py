@@ -26,9 +26,9 @@ from plumbline.report.read import Reports, entries, pick, real, whole
 COLUMNS_SHOWN = 40
 
 BAGGED = (
-    "The model is a bag: a validation row's prediction is of the one network that it was held out "
-    "from, a test row's is the mean of all. A mean is spread less, so that predictions may differ "
-    "without drift."
+    "The model is a bag: the predictions compared here are of single networks on both sides, of a "
+    "validation row the one that it was held out from, of a test row one of them in turn. The mean "
+    "of all, which answers, is spread less."
 )
 
 
