@@ -19,6 +19,8 @@ from plumbline.data.options import BLANKS, NONE, ReadingOptions
 SEPARATORS = [",", "\t", ";", "|", " ", ":", "^", "~", "\x01", "\x1f"]
 LONG = 100  # characters of a word or sentence that CleverCSV sees
 LARGEST_CELL = 1 << 24  # characters; a stray quote may swallow the rest of a file
+FEWEST_LINES = 10  # of a row that is taken for several: fewer may be so by chance
+MOST_OTHERS = 0.05  # of such lines have quoted separators, and seem to have more cells
 Row = tuple[int, list[str]]  # the line that it begins in, its cells
 
 
@@ -35,6 +37,9 @@ class Dialect:
     @property
     def aligned(self) -> bool:
         return self.separator == " " and self.trim
+
+
+SWALLOWED = "rows in a cell"
 
 
 class BrokenQuotes(Exception):
@@ -72,12 +77,20 @@ class _Fresh:
 
 
 def rows(
-    lines: Iterable[str], dialect: Dialect, *, comment: str | None = None, first: int = 1
+    lines: Iterable[str],
+    dialect: Dialect,
+    *,
+    comment: str | None = None,
+    first: int = 1,
+    trusted: bool = False,
 ) -> Iterator[Row]:
     """Cut lines into rows; `first` is the number of the first line.
 
+    Args:
+        trusted: whether whatever stands in quotes is one cell.
+
     Raises:
-        BrokenQuotes: quotes that are not used right.
+        BrokenQuotes: quotes that are not used right, or that hold rows of the table.
     """
     csv.field_size_limit(LARGEST_CELL)
     quoting: Literal[0, 3] = 3 if dialect.quote is None else 0  # QUOTE_NONE, QUOTE_MINIMAL
@@ -102,8 +115,26 @@ def rows(
             line = first + begun + fresh.left_out
             opened, last = line + _opened(fresh.row, dialect), line + len(fresh.row) - 1
             raise BrokenQuotes(opened, last, str(error)) from None
-        yield first + begun + fresh.left_out, row
+        line = first + begun + fresh.left_out
+        if (
+            len(fresh.row) >= FEWEST_LINES
+            and not trusted
+            and _are_rows(fresh.row, len(row), dialect)
+        ):
+            last = line + len(fresh.row) - 1
+            raise BrokenQuotes(line + _opened(fresh.row, dialect), last, SWALLOWED)
+        yield line, row
         begun = reader.line_num
+
+
+def _are_rows(lines: Sequence[str], width: int, dialect: Dialect) -> bool:
+    """Whether the lines of a row are rows of as many cells themselves. Those of a quoted text are
+    not: its first and last share the cells of the row."""
+    if width == 1:
+        return False
+    others = sum(1 for line in lines[1:-1] if line.count(dialect.separator) != width - 1)
+    ends = all(line.count(dialect.separator) == width - 1 for line in (lines[0], lines[-1]))
+    return ends and others <= MOST_OTHERS * len(lines)
 
 
 def _opened(row: Sequence[str], dialect: Dialect) -> int:
@@ -200,14 +231,19 @@ def broken_quotes(broken: BrokenQuotes) -> Broken:
         if unfinished
         else "a quoted cell is larger than 16 MB: a stray quote swallowed rows"
         if "limit" in broken.reason
+        else f"a quoted cell ends in line {broken.last}, and all lines between look like rows"
+        if broken.reason == SWALLOWED
         else "characters follow a closing quote"
         if broken.line == broken.last
         else f"a quoted cell begins and is closed in line {broken.last}, where characters follow"
     )
-    reason = Broken(
-        f"line {broken.line}: {what}",
-        "the file may be cut there; correct the quote, or pass --quote none if quotes mean "
-        "nothing, or --escape '\\' if they are escaped so",
+    hint = (
+        "remove the quote, or pass --quote none if quotes mean nothing, or --quote '\"' if this is "
+        "one cell"
+        if broken.reason == SWALLOWED
+        else "the file may be cut there; correct the quote, or pass --quote none if quotes mean "
+        "nothing, or --escape '\\' if they are escaped so"
     )
+    reason = Broken(f"line {broken.line}: {what}", hint)
     reason.unfinished = unfinished
     return reason

@@ -42,6 +42,10 @@ LINES = 2000  # lines looked at first
 CHARACTERS = 1 << 20  # and about as many characters
 FEWEST = 50  # but so many lines in any case
 RANKED = 1 << 16  # characters that CleverCSV looks at
+# a quoted cell with line ends; the text may end within it
+MANY_LINES = re.compile(
+    r'(?<![^,;\t|^~\x01\x1f\n])"(?:[^"\n]++|"")*+\n(?:[^"]++|"")*+(?:"(?=[,;\t|^~\x01\x1f\r\n]|\Z)|\Z)'
+)
 FAR = 0.1  # of the score: a better separator that failed is no reason to cut at blanks
 
 
@@ -96,7 +100,8 @@ def find_layout(
     text = "".join(lines)
     readings: list[LayoutCandidate] = []
     refused: list[Refused] = []
-    for score, dialect in rank_dialects(_ranked_part(lines), options):
+    ranked = _ranked_part(_with_short_cells(text, options).splitlines(keepends=True))
+    for score, dialect in rank_dialects(ranked, options):
         try:
             sample = _sample(lines, dialect, options, complete)
             _refuse_misused(text, sample, dialect, options)
@@ -165,6 +170,15 @@ def _first_lines(path: Path, encoding: str, options: ReadingOptions) -> tuple[li
     return lines, True
 
 
+def _with_short_cells(text: str, options: ReadingOptions) -> str:
+    """The text with quoted cells of many lines cut: CleverCSV compares lines, and those of a
+    document are no rows."""
+    if options.quote not in (None, '"'):
+        return text
+    short = MANY_LINES.sub('"cell"', text)
+    return short if short.count("\n") >= FEWEST else text
+
+
 def _ranked_part(lines: list[str]) -> str:
     """Whole lines for CleverCSV, the last third of them from the end of the sample."""
     if sum(map(len, lines)) <= RANKED:
@@ -184,7 +198,13 @@ def _sample(
 ) -> list[Row]:
     first = 1 + (options.skip or 0)
     sample: list[Row] = []
-    parser = rows(lines, dialect, comment=options.comment, first=first)
+    parser = rows(
+        lines,
+        dialect,
+        comment=options.comment,
+        first=first,
+        trusted=options.quote is not None,
+    )
     try:
         sample.extend(parser)
     except BrokenQuotes as broken:
@@ -237,6 +257,7 @@ def open_text(
                 layout.dialect,
                 comment=options.comment,
                 first=start + 1,
+                trusted=options.quote is not None,
             )
 
     dialect = layout.dialect

@@ -14,18 +14,17 @@ from plumbline.data.choose import MOST_VALUES, Choice
 from plumbline.data.formats import Reading
 from plumbline.data.read import AT_ONCE, batched, readable
 from plumbline.data.text_profile import TextProfile
-from plumbline.errors import DataError, shorten
+from plumbline.errors import shorten
 from plumbline.kinds import NUMERIC, TEXTUAL, ColumnType
 from plumbline.tables import ROW, Column, internal
 
 EXACT_ROWS = 5_000_000  # beyond so many, values are counted approximately
 SAMPLE = 5000  # rows that codes are looked at in
 STRUCTURE = 200  # values looked at for a common structure
-MOST_LINES = 100  # line ends inside one cell
 MOST_SHOWN = 100  # columns of which a cell that cannot be read is shown
 MOST_LETTERS = 40
 MOST_READ = 1000  # characters of a text whose words are counted
-KEYS = ("there", "bad", "read", "low", "high", "falls", "lines", "words")
+KEYS = ("there", "bad", "read", "low", "high", "falls", "words")
 # scripts without spaces between words, and emoji: each character counts as one; elsewhere a word
 # has a letter
 UNPARTED = (
@@ -111,13 +110,6 @@ def _profile(
     profiles = {}
     for i, name in enumerate(schema):
         of: dict[str, Any] = {key: measured.get(f"{i}.{key}") for key in KEYS}
-        if (of["lines"] or 0) > MOST_LINES:
-            raise DataError(
-                f"a cell holds {of['lines']} lines: a stray quote swallowed rows",
-                file=file,
-                where=f"column '{name}'",
-                hint="remove the quote, or pass --quote none if quotes mean nothing",
-            )
         if columns[name].type is ColumnType.IMAGE:
             of["read"] = of["there"] - of["bad"]
         infinite = of["there"] - of["bad"] - of["read"]
@@ -163,10 +155,8 @@ def _questions(column: Column, dtype: pl.DataType, prefix: str) -> dict[str, pl.
     if column.type in (*NUMERIC, ColumnType.DATE):
         step = value.to_physical().diff()
         expressions |= {"low": value.min(), "high": value.max(), "falls": (step < 0).sum()}
-    elif column.type in TEXTUAL and dtype == pl.String:
-        expressions["lines"] = value.str.count_matches("\n", literal=True).max()
-        if column.type is ColumnType.TEXT:
-            expressions["words"] = value.str.head(MOST_READ).str.count_matches(WORD).mean()
+    elif column.type is ColumnType.TEXT and dtype == pl.String:
+        expressions["words"] = value.str.head(MOST_READ).str.count_matches(WORD).mean()
     return expressions
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plumbline.data.canonical import Canonical, make_canonical
 from plumbline.data.options import ReadingOptions
@@ -391,3 +396,58 @@ def test_a_cell_of_many_characters_costs_no_more_than_its_length(
     rows = [["id", "text", "y"], ["1", cell, "a"], ["2", "Ulm", "b"], ["3", "Kiel, x", "a"]]
     text = "".join(",".join(f'"{c}"' for c in row) + "\n" for row in rows)
     assert read(tmp_path, text) == rows
+
+
+def long_rows(count: int, documents: list[str]) -> list[tuple[str, ...]]:
+    short = [(str(i), "some" + ", words" * (i % 3), f"note {i}", "ab"[i % 2]) for i in range(count)]
+    return [("id", "a", "text", "y"), *short, *[("7", "x", d, "a") for d in documents], *short]
+
+
+WORDS = st.lists(
+    st.sampled_from(["if", "the", "x,", "a,b,", "say", '"so"', "end.", "f(a, b);", "e.g.", "你好"]),
+    max_size=12,
+).map(" ".join)
+PROGRAMS = [Path(module.__file__).read_text(encoding="utf-8") for module in (csv, gzip, tempfile)]
+DOCUMENTS = {
+    "prose": st.lists(WORDS, min_size=2, max_size=300).map("\n".join),
+    "a poem": st.just("\n".join(["a poem, of lines"] * 200)),
+    "programs": st.sampled_from(PROGRAMS),
+    "pieces of programs": st.tuples(
+        st.sampled_from(PROGRAMS), st.integers(0, 9000), st.integers(10, 9000)
+    ).map(lambda cut: cut[0][cut[1] : cut[1] + cut[2]]),
+}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), separator=st.sampled_from([",", "\t"]), before=st.integers(60, 90))
+def test_documents_of_many_lines_are_cells(
+    kind: str, data: st.DataObject, separator: str, before: int
+) -> None:
+    documents = data.draw(st.lists(DOCUMENTS[kind].filter(str.strip), min_size=1, max_size=4))
+    rows = long_rows(before, documents)
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator="\n").writerows(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        assert read(Path(folder), out.getvalue(), target="y") == [list(row) for row in rows]
+
+
+@pytest.mark.parametrize("between", [8, 30, 700, 5000])  # lines; the first 2,000 are looked at
+@pytest.mark.parametrize("before", [5, 3000])
+def test_rows_that_two_stray_quotes_swallow_are_refused(
+    tmp_path: Path, between: int, before: int
+) -> None:
+    rows = [f"{i},word {i},note {i},{'ab'[i % 2]}" for i in range(before + between + 50)]
+    rows[before] = f'{before},"24 inches,note,a'
+    rows[before + between + 1] = f'{before},24",note,b'
+    text = "id,a,text,y\n" + "\n".join(rows) + "\n"
+    expected = [line.split(",") for line in text.splitlines()]
+    try:
+        assert read(tmp_path, text, target="y") == expected
+    except DataError as error:
+        words = str(error)
+        assert f"line {before + 2}:" in words and "look like rows" in words, words
+        assert "--quote none" in words
+    assert read(tmp_path, text, target="y", quote="none") == expected
+    kept = read(tmp_path, text, target="y", quote='"')  # whoever says so means it
+    assert len(kept) == len(expected) - between - 1
