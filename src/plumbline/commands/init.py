@@ -151,8 +151,9 @@ def _to_keep(paths: Paths, name: str) -> list[tuple[str, str]]:
 
 def set_preset(paths: Paths, name: str) -> Report:
     """Write a preset into params.yaml and leave the data as they are."""
-    load_config(paths.params)
-    changed = write_preset(paths.params, name)
+    data = load_config(paths.params).data
+    schema = load_expectations(paths.expectations, data).schema
+    changed = write_preset(paths.params, name, {column.type for column in schema.features})
     load_config(paths.params)
     rows = [("params", note) for note in changed] or [("params", f"the preset {name} already")]
     return Report(rows=[*rows, ("next", "plumbline repro")], outputs=[paths.params])

@@ -71,10 +71,10 @@ def write_parameters(
     return changed
 
 
-def write_preset(path: Path, name: str) -> list[str]:
-    """Write one of `PRESETS`; says what changed."""
+def write_preset(path: Path, name: str, features: Collection[ColumnType]) -> list[str]:
+    """Write one of `PRESETS`, as far as it is for features of these types; says what changed."""
     document = _read(path)
-    changed = _apply_preset(document, name)
+    changed = _apply_preset(document, name, for_tables=ColumnType.IMAGE not in features)
     _write(path, document)
     return changed
 

@@ -138,23 +138,26 @@ def test_no_augmentation_stays_on_that_the_new_data_have_no_cells_for(
         assert not any(getattr(load_config(file).train.augment, name) for name in names)
 
 
+NUMBERS = {ColumnType.NUMBER}
+
+
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_a_preset_says_what_it_changes_and_good_takes_all_of_it_back(
     root: Path, tmp_path: Path, name: str
 ) -> None:
     file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
     shipped = file.read_text(encoding="utf-8")
-    changed = write_preset(file, name)
+    changed = write_preset(file, name, NUMBERS)
     config = load_config(file)
     assert len(changed) == len(PRESETS[name]) + (len(SPACE) if name == "best" else 0)
     for key, value in PRESETS[name].items():
         assert any(line.startswith(f"{key} set to {value}") for line in changed)
         section, own = key.split(".")
         assert value == "tuned" or getattr(getattr(config, section), own) == value
-    assert write_preset(file, name) == []
+    assert write_preset(file, name, NUMBERS) == []
     if name == "best":
         assert set(SPACE) <= set(config.tuned)
-    write_preset(file, "good")
+    write_preset(file, "good", NUMBERS)
     assert load_config(file) == load_config(root / "params.yaml")
     assert file.read_text(encoding="utf-8").split() == shipped.split()
 
@@ -183,6 +186,11 @@ def test_no_preset_counts_epochs_or_layers_of_images(
     write_parameters(file, data, columns, name)
     config = load_config(file)
     assert (config.train.epochs, config.train.patience, config.model.depth) == ("auto", 0, depth)
+    written = file.read_text(encoding="utf-8")
+    assert write_preset(file, name, set(columns.values())) == []
+    write_parameters(file, data, columns)
+    write_preset(file, name, set(columns.values()))  # `init --preset` alone, later
+    assert file.read_text(encoding="utf-8") == written
     assert config.train.bag == PRESETS[name]["train.bag"] and not set(SPACE) & set(config.tuned)
     assert not set(SPACE) & set(config.tune.space)
 
