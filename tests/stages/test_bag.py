@@ -335,7 +335,11 @@ def test_networks_side_by_side_are_those_of_one_after_the_other(
 def test_a_fit_starts_from_the_first_network_of_a_bag(tmp_path: Path) -> None:
     _, bag = fitted(tmp_path / "bag")
     model = {"name": "mlp", "width": 16, "depth": 1, "dropout": 0.1, "start_from": str(bag.model)}
-    _, paths = fitted(tmp_path / "own", model=model, train={"freeze": {"backbone": "all"}})
+    own = {"model": model, "train": {"freeze": {"backbone": "all"}}}
+    _, paths = fitted(tmp_path / "own", **own, normalize={"from_start": ["scalars"]})
+    of_bag = read_json(bag.prepared / "preprocessor.json")["networks"][0]
+    own_state = read_json(paths.prepared / "preprocessor.json")
+    assert own_state["preparers"]["scalars"] == of_bag["preparers"]["scalars"]
     assert load_spec(paths).networks == 0
     start = artifacts.read(artifacts.TrainingSummary, paths.root).start
     assert start is not None and not start["left"]

@@ -46,6 +46,11 @@ def kept_states(schema: Schema, config: NormalizeConfig, kept: Mapping[str, Any]
     return {name: states[name] for name in config.from_start}
 
 
+def state_of_one(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a network's transformer; of a bag that of its first network."""
+    return dict(state["networks"][0] if "networks" in state else state)
+
+
 def schema_and_states(state: Mapping[str, Any]) -> tuple[Schema, Mapping[str, Any]]:
     """What a transformer's state says of the columns, and of each preparer."""
     if state.get("format") not in (2, FORMAT):

@@ -18,6 +18,7 @@ from plumbline.preprocessing.arrays import ExamplesWriter
 from plumbline.preprocessing.bagged import BaggedTransformer
 from plumbline.preprocessing.decoded import DecodedImages
 from plumbline.preprocessing.frames import take_rows
+from plumbline.preprocessing.states import state_of_one
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.stages import Report
 from plumbline.stages.inputs import load_split, load_table
@@ -32,7 +33,8 @@ def run(config: Config, paths: Paths) -> Report:
         start = _fetch_start(config, paths, folder)
         kept = None
         if config.normalize.from_start:
-            kept = read_json(folder / artifacts.START_BUNDLE / artifacts.PREPROCESSOR)
+            bundle = folder / artifacts.START_BUNDLE
+            kept = state_of_one(read_json(bundle / artifacts.PREPROCESSOR))
         lines = _prepare(config, paths, kept)
     if start.source is not None:
         lines.append(("start from", start.source))

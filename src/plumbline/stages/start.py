@@ -11,6 +11,7 @@ from plumbline.examples import InputSpec
 from plumbline.files import read_json
 from plumbline.models.bag import first_weights
 from plumbline.models.embeddings import choose_embedding
+from plumbline.preprocessing.states import state_of_one
 from plumbline.preprocessing.transform import TableTransformer
 from plumbline.store.bundle_files import WEIGHTS, read_metadata, read_weights
 from plumbline.training.transfer import Start
@@ -49,10 +50,10 @@ def load_start(config: Config, paths: Paths) -> tuple[Start, dict[str, Any]] | N
     folder = paths.start / artifacts.START_BUNDLE
     metadata = read_metadata(folder, HINT)
     spec = InputSpec.from_json(metadata["spec"])
-    preprocessor: dict[str, Any] = read_json(folder / artifacts.PREPROCESSOR)
+    preprocessor = state_of_one(read_json(folder / artifacts.PREPROCESSOR))
     weights, learned = read_weights(folder / WEIGHTS, HINT), metadata["learned"]
     if spec.networks:  # of a bag its first network
-        weights, preprocessor = first_weights(weights), preprocessor["networks"][0]
+        weights = first_weights(weights)
         learned = {own: learned[name] for own, name in spec.names_of_network(0).items()}
         spec = spec.of_network(0)
     start = Start(
