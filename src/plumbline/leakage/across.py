@@ -9,7 +9,7 @@ import polars as pl
 
 from plumbline.kinds import BoolArray, ByteArray, ColumnType, IntArray, Part, Role
 from plumbline.leakage.finding import Evidence, Finding
-from plumbline.preprocessing.duplicates import different, group_codes, plain
+from plumbline.preprocessing.duplicates import apart, different, group_codes, plain, without_cells
 from plumbline.tables import ROW
 
 FEW, FEW_SHARE = 3, 0.005  # fewer equal rows, and a smaller share, are a coincidence
@@ -99,14 +99,16 @@ def _but_for_writing(evidence: Evidence) -> IntArray:
         "text": plain(schema, names, as_is=separability),
     }
     hashed = evidence.table.frame.select(
-        pl.struct(columns).hash(0).alias(way) for way, columns in ways.items()
+        *(pl.struct(columns).hash(0).alias(way) for way, columns in ways.items()),
+        without_cells(schema, names).alias("empty"),
     ).collect(engine="streaming")
     counts = {way: different(hashed[way].to_numpy()) for way in ("fine", "coarse")}
     exact = int(evidence.rows.duplicate.max()) + 1
     by_chance = exact - counts["coarse"] > 3 * (exact - counts["fine"])
     codes_used = hashed["text" if by_chance else "fine"].to_numpy()
+    empty = hashed["empty"].to_numpy()
     del hashed
-    return group_codes(codes_used)
+    return apart(group_codes(codes_used), empty)
 
 
 def _separability(evidence: Evidence) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from plumbline.kinds import IntArray
+from plumbline.kinds import BoolArray, IntArray
 
 
 def hash_rows(frame: pl.LazyFrame, columns: Sequence[str]) -> NDArray[np.uint64]:
@@ -42,6 +42,27 @@ def group_codes(values: NDArray[np.uint64] | IntArray) -> IntArray:
     codes: IntArray = np.cumsum(first == np.arange(n))
     codes -= 1
     return codes[first]
+
+
+def without_cells(schema: pl.Schema, columns: Sequence[str]) -> pl.Expr:
+    """Whether a row has no cell in any of the columns."""
+    missing = [
+        pl.col(name).is_null() | pl.col(name).is_nan()
+        if schema[name].is_float()
+        else pl.col(name).is_null()
+        for name in columns
+    ]
+    return pl.all_horizontal(missing)
+
+
+def apart(code: IntArray, rows: BoolArray) -> IntArray:
+    """The numbers of rows, (rows,), but for some rows, each of which gets one of its own."""
+    if np.count_nonzero(rows) < 2:
+        return code
+    numbers = np.flatnonzero(rows)
+    own = code.copy()
+    own[numbers] = len(code) + np.arange(len(numbers))
+    return group_codes(own)
 
 
 COINCIDENCE = 10.0  # times that a row occurs on average, from which equality says nothing
@@ -148,15 +169,17 @@ def plain(
 ) -> list[pl.Expr]:
     """The columns as they are but for how they are written.
 
-    Text loses case, punctuation and repeated blanks, but in the columns `as_is`; fractional
-    numbers are rounded, where a function that rounds them is given.
+    Text loses case, punctuation and repeated blanks, but in the columns `as_is`, and where it is
+    all that there is (emoji); fractional numbers are rounded, where a function that rounds them is
+    given.
     """
     expressions = []
     for name in columns:
         column = pl.col(name)
         if schema[name] == pl.String and name not in as_is:
             letters = column.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
-            column = letters.str.strip_chars()
+            letters = letters.str.strip_chars()
+            column = pl.when(letters != "").then(letters).otherwise(column)
         elif rounded is not None and schema[name].is_float():
             column = rounded(column)
         expressions.append(column)

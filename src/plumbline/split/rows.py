@@ -10,7 +10,13 @@ import polars as pl
 from plumbline.config.data import DataConfig, SplitConfig
 from plumbline.errors import DataError, nearest, shorten
 from plumbline.kinds import ByteArray, ColumnType, DoubleArray, IntArray, Part, TargetKind
-from plumbline.preprocessing.duplicates import are_by_chance, group_codes, hash_rows
+from plumbline.preprocessing.duplicates import (
+    apart,
+    are_by_chance,
+    group_codes,
+    hash_rows,
+    without_cells,
+)
 from plumbline.tables import Schema, Table, refuse_no_features
 
 GIVEN = {
@@ -66,7 +72,7 @@ def read_rows(table: Table, schema: Schema, data: DataConfig, split: SplitConfig
     refuse_no_features(schema, file=data.path)
     label, value, names = _label(table, schema, data, split.bins)
     features = [c.name for c in schema.features if c.name != split.column]
-    duplicate = group_codes(hash_rows(table.frame, features))
+    duplicate = _equal_rows(table, features)
     columns = (_counts(table, schema, name) for name in features)
     return SplitRows(
         rows=table.rows,
@@ -81,6 +87,14 @@ def read_rows(table: Table, schema: Schema, data: DataConfig, split: SplitConfig
         given=_given(table, schema, data, split.column),
         by_chance=are_by_chance(duplicate, columns),
     )
+
+
+def _equal_rows(table: Table, features: list[str]) -> IntArray:
+    """A number for each row, which rows with equal features share; those without a single cell are
+    no copies of each other."""
+    empty = without_cells(table.frame.collect_schema(), features).alias("empty")
+    rows = table.frame.select(empty).collect(engine="streaming")["empty"].to_numpy()
+    return apart(group_codes(hash_rows(table.frame, features)), rows)
 
 
 def _counts(table: Table, schema: Schema, name: str) -> IntArray:

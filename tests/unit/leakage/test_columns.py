@@ -279,6 +279,21 @@ def test_equal_rows_of_one_rounded_number_are_chance() -> None:
     assert list(findings) == []
 
 
+def test_rows_without_a_cell_are_no_copies() -> None:
+    number = np.random.default_rng(10).normal(size=(600, 2))
+    number[::10] = np.nan
+    frame = pl.DataFrame({"x": number[:, 0], "z": number[:, 1]}).fill_nan(None)
+    assert list(LEAKAGE_CHECKS["duplicates"](evidence_of(parts_of(frame)))) == []
+
+
+def test_texts_without_a_letter_are_compared_as_they_are() -> None:
+    rng = np.random.default_rng(11)
+    faces = ["".join(rng.choice(list("😀😢🔥👍🎉🚚📦😡"), 9)) for _ in range(600)]
+    written = [f"see {i} below" if i % 2 else face for i, face in enumerate(faces)]
+    frame = pl.DataFrame({"text": written, "x": np.arange(600) % 7})
+    assert list(LEAKAGE_CHECKS["duplicates"](evidence_of(parts_of(frame)))) == []
+
+
 def test_duplicates_are_kept_together_unless_told_otherwise() -> None:
     rng = np.random.default_rng(10)
     x = rng.normal(size=(300, 2))[rng.integers(0, 200, 300)]

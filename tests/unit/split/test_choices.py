@@ -346,8 +346,8 @@ def test_copies_stay_together() -> None:
     assert (split.part.reshape(-1, 4) == split.part[::4, None]).all()
 
 
-def by_chance(**columns: Any) -> bool:
-    """Whether the rows of a table of these features are equal by chance."""
+def rows_of(**columns: Any) -> SplitRows:
+    """The rows of a table of these features."""
     n = len(next(iter(columns.values())))
     frame = pl.LazyFrame({**columns, "y": ["a", "b"] * (n // 2)})
     types = {"s": ColumnType.TEXT}
@@ -357,7 +357,19 @@ def by_chance(**columns: Any) -> bool:
     ]
     y = Column(name="y", type=ColumnType.CATEGORY, role=Role.TARGET, labels=("a", "b"))
     schema = Schema(columns=(*features, y), task=Task.BINARY, classes=("a", "b"))
-    return read_rows(Table(frame=frame, rows=n), schema, DATA, SplitConfig()).by_chance
+    return read_rows(Table(frame=frame, rows=n), schema, DATA, SplitConfig())
+
+
+def by_chance(**columns: Any) -> bool:
+    """Whether the rows of a table of these features are equal by chance."""
+    return rows_of(**columns).by_chance
+
+
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_rows_without_a_cell_are_no_copies_of_each_other(gap: float | None) -> None:
+    x = [gap, 1.5, gap, 1.5, gap, 2.5]
+    s = [None, "a", None, "a", None, None]
+    assert rows_of(x=x, s=s).duplicate.tolist() == [0, 1, 2, 1, 3, 4]
 
 
 def test_equal_rows_of_few_values_are_by_chance_and_copies_are_not() -> None:
