@@ -17,7 +17,7 @@ from plumbline.data.choose import Choice
 from plumbline.data.decide import decide
 from plumbline.data.expectations import Expectations, RowCount
 from plumbline.data.formats import Reading
-from plumbline.data.profile import ColumnProfile, profile_columns
+from plumbline.data.profile import MANY_WORDS, ColumnProfile, profile_columns
 from plumbline.data.read import resident
 from plumbline.data.target import (
     alone_note,
@@ -45,7 +45,7 @@ TIMES = (
 )
 WITHOUT_GAPS, CODE_ROWS = 1.1, 20  # share of the range, and rows per value, of what may be codes
 COUNTS_UP = "numbers the rows: not a feature"
-PROSE_WORDS = 5  # per cell, on average; names and codes have fewer
+RECURRING = 0.5  # of the words of few: those of names and codes come once
 ID_NAME = re.compile(r"(^|[_\s.-])(id|pid|uuid|guid|key|index|row|rowid)$|[a-z](ID|Id)$", re.I)
 INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # of a pandas index written to a file
 IDENTIFYING = (ColumnType.INTEGER, ColumnType.TEXT)  # types of which a column may name the row
@@ -167,10 +167,15 @@ def infer(
             notes[name] += _maybe_codes(name, profiles[name])
         roles[name] = role
     counting = [n for n in names if COUNTS_UP in notes[n] and n not in indexes]
-    if Role.FEATURE not in roles.values():
+    if all(_says_nothing(profiles[n], choices[n]) for n in names if roles[n] is Role.FEATURE):
         for name in counting:  # a year, a day: a trend is all that there is to learn
             roles[name] = Role.FEATURE
             notes[name] = ["numbers the rows, and nothing else is there to learn from: a feature"]
+        for name in names:
+            kept = roles[name] in (Role.FEATURE, Role.ID) and not ID_NAME.search(name)
+            if kept and _says_nothing(profiles[name], choices[name]):
+                roles[name], types[name] = Role.FEATURE, ColumnType.TEXT
+                notes[name][-1:] = ["nothing else is there to learn from: read by its pieces"]
     prose = [n for n in names if roles[n] is Role.FEATURE and types[n] is ColumnType.TEXT]
     texts = profile_texts(both, {n: choices[n].reading.column(n) for n in prose}, file)
     profiles |= {n: replace(profiles[n], text=text) for n, text in texts.items()}
@@ -266,8 +271,17 @@ def _is_clock(profile: ColumnProfile) -> bool:
     return profile.regex in (r"^\d{2}:\d{2}$", r"^\d{2}:\d{2}:\d{2}$")
 
 
+def _says_nothing(profile: ColumnProfile, choice: Choice) -> bool:
+    """Whether a column holds codes or names of which hardly any comes twice: as a category they say
+    nothing of new rows."""
+    is_text = choice.reading.type is ColumnType.TEXT
+    return is_text and not _is_prose(profile) and 2 * profile.distinct > profile.there
+
+
 def _is_prose(profile: ColumnProfile) -> bool:
-    return profile.words is not None and profile.words >= PROSE_WORDS
+    if profile.recurring is not None:
+        return profile.recurring >= RECURRING
+    return profile.words is not None and profile.words >= MANY_WORDS
 
 
 def _type_of_feature(profile: ColumnProfile, kind: ColumnType) -> tuple[ColumnType, str | None]:

@@ -24,6 +24,8 @@ STRUCTURE = 200  # values looked at for a common structure
 MOST_SHOWN = 100  # columns of which a cell that cannot be read is shown
 MOST_LETTERS = 40
 MOST_READ = 1000  # characters of a text whose words are counted
+FEW_WORDS, MANY_WORDS = 3, 5  # per text on average; between them it counts whether words recur
+MOST_TEXTS = 5000  # whose words are counted one by one
 KEYS = ("there", "bad", "read", "low", "high", "falls", "words")
 # scripts without spaces between words, and emoji: each character counts as one; elsewhere a word
 # has a letter
@@ -45,6 +47,7 @@ class ColumnProfile:
         low, high: of its numbers; whole ones of integers.
         values: the different texts, sorted, if they are few.
         words: per text, the mean; None where it is no text of many values.
+        recurring: of the words of few, the share of those that come more than once.
         text: what its texts look like, where it is a text.
         notes: what its owner should know of the choice.
     """
@@ -60,6 +63,7 @@ class ColumnProfile:
     increasing: bool = False
     regex: str | None = None
     words: float | None = None
+    recurring: float | None = None
     text: TextProfile | None = None
     notes: tuple[str, ...] = ()
 
@@ -107,6 +111,12 @@ def _profile(
     first = _first_unreadable(
         raw, [columns[n] for i, n in enumerate(schema) if measured[f"{i}.bad"]], file
     )
+    brief = [
+        n
+        for i, n in enumerate(schema)
+        if FEW_WORDS <= (measured.get(f"{i}.words") or 0) < MANY_WORDS
+    ]
+    recurring = {name: _recurring(raw, columns[name], schema[name], file) for name in brief}
     profiles = {}
     for i, name in enumerate(schema):
         of: dict[str, Any] = {key: measured.get(f"{i}.{key}") for key in KEYS}
@@ -124,6 +134,7 @@ def _profile(
             values=values.get(name, ()),
             increasing=of["falls"] == 0 and exact.get(name, counts[name]) > 1,
             words=of["words"],
+            recurring=recurring.get(name),
             regex=_regex(raw, columns[name], schema[name]),
             notes=_notes(choices[name], of["bad"], infinite, first.get(name)),
         )
@@ -172,6 +183,15 @@ def _values(
             written(columns[name], schema[name]).drop_nulls().unique().implode() for name in names
         ).collect(engine="streaming")
     return {name: tuple(sorted(values[name][0].to_list(), key=_natural)) for name in names}
+
+
+def _recurring(raw: pl.LazyFrame, column: Column, dtype: pl.DataType, file: str) -> float:
+    """The share of the words, of the first texts, that come in more than one place."""
+    text = written(column, dtype).drop_nulls().head(MOST_TEXTS).str.head(MOST_READ)
+    with readable(file):
+        words = raw.select(text.str.to_lowercase().str.extract_all(WORD).explode().alias("word"))
+        counts = words.group_by("word").len().collect(engine="streaming")["len"]
+    return float(counts.filter(counts > 1).sum() / max(1, counts.sum()))
 
 
 def _exact(

@@ -272,10 +272,34 @@ def test_prose_is_a_feature_that_is_read_by_its_words(language: str, repeated: b
     ],
     ids=["codes", "names", "uuids", "addresses", "numbers"],
 )
-def test_codes_and_names_are_never_read_by_their_words(values: list[str]) -> None:
-    column = inferred(frame(x=values)).expectations.columns["x"]
+def test_codes_and_names_are_no_texts_beside_other_columns(values: list[str]) -> None:
+    other = [i * 37 % 101 for i in range(N)]
+    column = inferred(frame(x=values, other=other)).expectations.columns["x"]
     assert column.role is Role.ID
-    found = inferred(frame(x=[*values[:-5], *values[:5]]))
+    repeated = [*values[:-5], *values[:5]]
+    found = inferred(frame(x=repeated, other=other))
     column = found.expectations.columns["x"]
     assert (column.type, column.role) == (ColumnType.CATEGORY, Role.FEATURE)
     assert "type: text" in found.notes["x"]
+    for alone in (values, repeated):
+        found = inferred(frame(x=alone))
+        column = found.expectations.columns["x"]
+        assert (column.type, column.role) == (ColumnType.TEXT, Role.FEATURE)
+        assert "nothing else is there" in found.notes["x"]
+
+
+def test_ids_are_no_texts_though_nothing_else_is_there() -> None:
+    column = inferred(frame(customer_id=[f"AB-{i:05}" for i in range(N)]))
+    assert column.expectations.columns["customer_id"].role is Role.ID
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_short_texts_whose_words_recur_are_read_by_their_words(every: int) -> None:
+    """Titles of products, lines of a program: hardly any comes twice, and their words do."""
+    colors, things = ["red", "blue", "dark green"], ["mug", "lamp", "table", "wall clock"]
+    values = [
+        f"{colors[i % 3]} {things[i % 4]} for {things[i % 7 % 4]} {i // every}" for i in range(N)
+    ]
+    found = inferred(frame(x=values, other=[i * 37 % 101 for i in range(N)]))
+    column = found.expectations.columns["x"]
+    assert (column.type, column.role) == (ColumnType.TEXT, Role.FEATURE)
