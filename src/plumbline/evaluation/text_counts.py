@@ -1,4 +1,5 @@
-"""Texts as the baselines see them: weighted counts of words and of pairs of words.
+"""Texts as the baselines see them: weighted counts of words and of pairs of words, and of pieces of
+the words of short texts.
 
 n rows, t text columns, V terms.
 """
@@ -16,6 +17,7 @@ from plumbline.kinds import DoubleArray, ObjectArray
 
 TERM = r"(?u)[\w']+|[^\w\s]"  # as the network's tokenizer cuts words
 MOST_TERMS = 50_000
+SHORT = 10  # words of a text on average, up to which its words' spelling counts
 COMPONENTS = 32  # of the terms, for trees
 
 
@@ -24,22 +26,23 @@ class TfIdf:
     that have a term. Fitted on training rows, (n, t) texts, None where there is none.
 
     A term of one row counts: without, .62 of 440 docstrings of eight packages are told right, with
-    it .66."""
+    it .66. In short texts so do two to four letters of a word in sequence: without, .64 of 545
+    lines of programs are told the right one of 11 languages, with them .68."""
 
     def __init__(self, texts: ObjectArray) -> None:
         self._vectorizers: list[tuple[int, TfidfVectorizer]] = []
         for column in range(texts.shape[1]):
-            vectorizer = TfidfVectorizer(
-                token_pattern=TERM,
-                ngram_range=(1, 2),
-                max_features=MOST_TERMS,
-                sublinear_tf=True,
-            )
-            try:
-                vectorizer.fit(_column(texts, column))
-            except ValueError:  # no term is left
-                continue
-            self._vectorizers.append((column, vectorizer))
+            known = _column(texts, column)
+            ways: list[dict[str, Any]] = [{"token_pattern": TERM, "ngram_range": (1, 2)}]
+            if sum(len(text.split()) for text in known) <= SHORT * len(known):
+                ways.append({"analyzer": "char_wb", "ngram_range": (2, 4)})
+            for way in ways:
+                vectorizer = TfidfVectorizer(max_features=MOST_TERMS, sublinear_tf=True, **way)
+                try:
+                    vectorizer.fit(known)
+                except ValueError:  # no term is left
+                    continue
+                self._vectorizers.append((column, vectorizer))
 
     def __bool__(self) -> bool:
         return bool(self._vectorizers)
