@@ -191,7 +191,7 @@ def _recurring(raw: pl.LazyFrame, column: Column, dtype: pl.DataType, file: str)
     with readable(file):
         words = raw.select(text.str.to_lowercase().str.extract_all(WORD).explode().alias("word"))
         counts = words.group_by("word").len().collect(engine="streaming")["len"]
-    return float(counts.filter(counts > 1).sum() / max(1, counts.sum()))
+    return int(counts.filter(counts > 1).sum()) / max(1, int(counts.sum()))
 
 
 def _exact(
