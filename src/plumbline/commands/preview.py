@@ -23,7 +23,7 @@ from plumbline.kinds import CellKind
 from plumbline.stages import Report
 
 SHOWN = 60  # columns listed
-SAMPLED = 20_000  # rows that a column's type and example are told from
+SAMPLED = 5_000  # rows that types, notes and examples are told from
 WIDE = 24  # characters of a cell
 
 
