@@ -16,7 +16,7 @@ MAIN = ("python", "torch")  # of the libraries; all are in the section on lineag
 def metadata(reports: Reports, run: About) -> list[tuple[str, str]]:
     """What a reader must know before anything else."""
     data = run.config.data
-    rows = whole(pick(reports.json(artifacts.SPLIT), "rows"))
+    rows = whole(pick(reports.json(artifacts.VALIDATION), "rows"))
     entries = [("predicts", data.target), ("task", TASK_WORDS[data.task].label)]
     if data.positive is not None:
         entries.append(("positive class", data.positive))

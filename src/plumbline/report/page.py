@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from plumbline import artifacts
 from plumbline.config import Config
 from plumbline.report.about import about
 from plumbline.report.head import metadata, origin, rebuild_note
@@ -19,6 +20,7 @@ from plumbline.report.text import breakable, coded, printable
 from plumbline.stopped import Stopped
 
 JUDGES = "evaluate"  # the stage that the verdict is of
+DEALS = "split"  # the stage that tells which part a row is in
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -38,6 +40,8 @@ def render(
     The same reports and parameters give the same bytes. All text from outside is escaped, and
     the page forbids scripts and requests to itself (Content-Security-Policy).
     """
+    if stopped is not None and stopped.stage == DEALS:
+        reports.leave_out(artifacts.SPLIT, "The run was stopped before rows were dealt to parts.")
     run = about(config, reports)
     built = (build(reports, run) for build in SECTIONS)
     page = _environment().get_template("page.html")

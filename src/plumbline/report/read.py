@@ -49,6 +49,10 @@ class Reports:
         """Whether there is such a file, unread."""
         return (self.folder / name).is_file()
 
+    def leave_out(self, name: str, why: str) -> None:
+        """Take a file for absent, and say why."""
+        self._read[name], self._problems[name] = None, why
+
     def problem(self, name: str) -> str | None:
         """What is wrong with a file that was asked for; None where nothing is."""
         return self._problems.get(name)

@@ -69,6 +69,14 @@ def test_a_gate_that_stopped_the_run_comes_before_the_earlier_verdict(tmp_path: 
     assert 'id="stopped"' not in page(tmp_path / "other")
 
 
+def test_of_a_run_that_a_leak_stopped_no_other_split_is_shown(tmp_path: Path) -> None:
+    stopped = Stopped(stage="split", message="target leakage", at="2026-03-02 10:00 UTC")
+    text = page(tmp_path, stopped, ["validate"])
+    why = "The run was stopped before rows were dealt to parts."
+    assert why in text[text.index('<section id="split"') :][:2000]
+    assert why not in page(tmp_path / "other")
+
+
 def test_of_a_run_that_a_late_gate_stopped_the_figures_are_its_own(tmp_path: Path) -> None:
     """When `register` refuses, all stages before it have written: the verdict below is of a model
     that is not the version at the head."""
