@@ -93,7 +93,7 @@ def init(request: Request, paths: Paths) -> Report:
     kept = _keep_before(paths)
     write_text(paths.expectations, to_yaml(inferred.expectations))
     types = {n: c.type for n, c in inferred.expectations.columns.items()}
-    changed = write_parameters(paths.params, config, types, request.preset)
+    changed = write_parameters(paths.params, config, types, request.preset, inferred.spelled)
     _forget_others(paths, files)
     load_expectations(paths.expectations, load_config(paths.params).data)
     add_data(paths.root)

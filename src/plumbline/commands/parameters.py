@@ -34,13 +34,18 @@ AUGMENTED: dict[ColumnType, tuple[str, ...]] = {
 
 
 def write_parameters(
-    path: Path, data: DataConfig, columns: Mapping[str, ColumnType], preset: str | None = None
+    path: Path,
+    data: DataConfig,
+    columns: Mapping[str, ColumnType],
+    preset: str | None = None,
+    spelled: Collection[str] = (),
 ) -> list[str]:
     """Write the `data` section; set back what was about other data. Says what was set back.
 
     Args:
         columns: name -> type of the columns of the new data.
         preset: one of `PRESETS`, written as well.
+        spelled: text columns whose spelling matters, as their words are of one row each.
     """
     document = _read(path)
     earlier = str(document["data"]["name"])
@@ -57,6 +62,7 @@ def write_parameters(
     changed = _set_back(document, data.task, columns, earlier)
     features = {kind for name, kind in columns.items() if name != data.target}
     changed += _without_types(document, features)
+    changed += _by_characters(document, spelled)
     decided: Collection[str] = ()
     images = ColumnType.IMAGE in features
     if preset is not None:
@@ -151,6 +157,23 @@ def _section(document: Any, setting: Setting) -> Any:
     for key in setting.keys[:-1]:
         section = section.get(key, {})
     return section if setting.keys[-1] in section else None
+
+
+def _by_characters(document: Any, columns: Collection[str]) -> list[str]:
+    """Read texts by their characters, in order, unless the owner has set something else."""
+    changed = []
+    for name in columns:
+        for section, path, own in (
+            (document["normalize"], "normalize", {"tokenizer": "characters"}),
+            (document["model"]["text"], "model.text", {"encoder": "cnn"}),
+        ):
+            (key,) = own
+            of_column = section["columns"].setdefault(_quoted(name), _flow({}))
+            if key not in of_column:
+                of_column[key] = own[key]
+                words = f"{path}.columns.{name}.{key} set to {own[key]}"
+                changed.append(f"{words}: hardly a word of it comes twice")
+    return changed
 
 
 def _without_types(document: Any, features: Collection[ColumnType]) -> list[str]:

@@ -59,6 +59,7 @@ class Inferred:
     profiles: dict[str, ColumnProfile]
     notes: dict[str, str] = field(default_factory=dict)  # column -> what was guessed
     general: list[str] = field(default_factory=list)
+    spelled: tuple[str, ...] = ()  # texts to be read by their characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +168,7 @@ def infer(
             notes[name] += _maybe_codes(name, profiles[name])
         roles[name] = role
     counting = [n for n in names if COUNTS_UP in notes[n] and n not in indexes]
+    spelled = []
     if all(_says_nothing(profiles[n], choices[n]) for n in names if roles[n] is Role.FEATURE):
         for name in counting:  # a year, a day: a trend is all that there is to learn
             roles[name] = Role.FEATURE
@@ -175,7 +177,8 @@ def infer(
             kept = roles[name] in (Role.FEATURE, Role.ID) and not ID_NAME.search(name)
             if kept and _says_nothing(profiles[name], choices[name]):
                 roles[name], types[name] = Role.FEATURE, ColumnType.TEXT
-                notes[name][-1:] = ["nothing else is there to learn from: read by its pieces"]
+                notes[name][-1:] = ["nothing else is there to learn from: read by its characters"]
+                spelled.append(name)
     prose = [n for n in names if roles[n] is Role.FEATURE and types[n] is ColumnType.TEXT]
     texts = profile_texts(both, {n: choices[n].reading.column(n) for n in prose}, file)
     profiles |= {n: replace(profiles[n], text=text) for n, text in texts.items()}
@@ -191,6 +194,7 @@ def infer(
         expectations=result,
         profiles=profiles,
         notes={n: "; ".join(notes_of) for n, notes_of in notes.items() if notes_of},
+        spelled=tuple(spelled),
     )
 
 

@@ -138,6 +138,25 @@ def test_no_augmentation_stays_on_that_the_new_data_have_no_cells_for(
         assert not any(getattr(load_config(file).train.augment, name) for name in names)
 
 
+def test_texts_whose_spelling_matters_are_read_by_their_characters(
+    root: Path, tmp_path: Path
+) -> None:
+    file = Path(shutil.copyfile(root / "params.yaml", tmp_path / "params.yaml"))
+    data = replace(load_config(file).data, target="y")
+    columns = {"seq": ColumnType.TEXT, "x: 1": ColumnType.TEXT, "y": ColumnType.CATEGORY}
+    changed = write_parameters(file, data, columns, spelled=["seq", "x: 1"])
+    config = load_config(file)
+    for name in ("seq", "x: 1"):
+        assert config.normalize.columns[name].tokenizer == "characters"
+        assert config.model.text.columns[name].encoder == "cnn"
+    assert sum("comes twice" in line for line in changed) == 4
+    assert not any(
+        "comes twice" in c for c in write_parameters(file, data, columns, spelled=["seq"])
+    )
+    write_parameters(file, data, {"x": ColumnType.NUMBER, "y": ColumnType.CATEGORY})
+    assert not load_config(file).normalize.columns and not load_config(file).model.text.columns
+
+
 NUMBERS = {ColumnType.NUMBER}
 
 

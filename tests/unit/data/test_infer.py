@@ -285,7 +285,7 @@ def test_codes_and_names_are_no_texts_beside_other_columns(values: list[str]) ->
         found = inferred(frame(x=alone))
         column = found.expectations.columns["x"]
         assert (column.type, column.role) == (ColumnType.TEXT, Role.FEATURE)
-        assert "nothing else is there" in found.notes["x"]
+        assert "nothing else is there" in found.notes["x"] and found.spelled == ("x",)
 
 
 def test_ids_are_no_texts_though_nothing_else_is_there() -> None:
