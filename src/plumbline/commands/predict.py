@@ -20,8 +20,7 @@ from pathlib import Path
 
 import polars as pl
 
-from plumbline.commands.predict_files import list_files
-from plumbline.commands.predict_input import OpenedInput, open_input
+from plumbline.commands.predict_input import OpenedInput, files_for, open_input
 from plumbline.commands.predict_model import NamedPredictor, load_predictor
 from plumbline.commands.predict_pieces import BATCHES, MEMORY_MB, Pieces, write_table
 from plumbline.config import Paths
@@ -159,7 +158,7 @@ def _key(source: Path, named: NamedPredictor, extra: Extra, reading: ReadingOpti
     """Names a run: the same input, model and options give the same pieces."""
     files = [
         (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
-        for one in list_files(source).files
+        for one in files_for(source, named.predictor).files
         for file in ([one] if one.is_file() else parts_of(one))
     ]
     own = [version("plumbline"), MEMORY_MB, BATCHES, named.version, named.predictor.key, extra]

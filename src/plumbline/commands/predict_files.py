@@ -24,8 +24,12 @@ class InputFiles:
     passed_over: list[str] = field(default_factory=list)
 
 
-def list_files(path: Path) -> InputFiles:
+def list_files(path: Path, *, of_images: bool = False) -> InputFiles:
     """The files of an input.
+
+    Args:
+        of_images: whether an image is all that there is to read, so that among images tables, and
+            notes that look like some, stand for no data.
 
     Raises:
         DataError: there is none.
@@ -53,6 +57,9 @@ def list_files(path: Path) -> InputFiles:
             wanted=WANTED,
             got=", ".join(others[:5]) or "no file",
         )
+    if images and of_images:
+        others += [file.relative_to(path).as_posix() for file in tables]
+        return InputFiles(files=images, passed_over=sorted(others))
     if tables and set(tables) == set(parts_of(path)):
         return InputFiles(files=[path], passed_over=others)
     return InputFiles(files=tables or images, passed_over=others)

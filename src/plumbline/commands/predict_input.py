@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from plumbline.commands.predict_files import list_files
+from plumbline.commands.predict_files import InputFiles, list_files
 from plumbline.config.data import FormatConfig
 from plumbline.data.canonical import make_canonical
 from plumbline.data.magic import FileKind, kind_of
@@ -101,7 +101,7 @@ def open_input(
         DataError: no file can be read, or the columns of one do not fit; names the file.
         ParameterError: a reading option that a file does not have.
     """
-    listed = list_files(path)
+    listed = files_for(path, predictor)
     files = _parts(listed.files, by_part)
     unreadable: dict[str, DataError] = {}
     sources = []
@@ -264,6 +264,15 @@ class _NativeCells:
             reason = f"{refusal.what}, wanted {refusal.wanted}"
             self.refused.setdefault(row, (column.name, cell, reason))
         return cell
+
+
+def files_for(path: Path, predictor: RowPredictor) -> InputFiles:
+    """The files of an input that the model may read.
+
+    Raises:
+        DataError: there is none.
+    """
+    return list_files(path, of_images=[c.type for c in predictor.columns] == [ColumnType.IMAGE])
 
 
 def _images(path: Path, files: Sequence[Path], predictor: RowPredictor) -> RowSource:

@@ -257,7 +257,10 @@ def test_images_alone_are_rows_where_the_model_reads_one_image(tmp_path: Path) -
     (tmp_path / "new" / "more").mkdir(parents=True)
     for i, name in enumerate(["b.png", "more/a.png", "c.png"]):
         (tmp_path / "new" / name).write_bytes(png(i + 1) if i < 2 else b"<html>")
+    (tmp_path / "new" / "notes.txt").write_text("taken in June\nby hand\n")
+    (tmp_path / "new" / "list.csv").write_text("name,size\nb.png,3\n")
     report = run(version, tmp_path / "new", tmp_path / "out.parquet")
+    assert dict(report.rows)["passed over"].startswith("list.csv, notes.txt")
     result = pl.read_parquet(tmp_path / "out.parquet")
     assert result["file"].to_list() == ["b.png", "c.png", "more/a.png"]
     assert result["predicted"].is_null().to_list() == [False, True, False]
