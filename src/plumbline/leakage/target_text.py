@@ -27,6 +27,7 @@ PROSE_VALUES = 30
 WIDE, NAMED_OWN = 0.5, 0.98  # share of rows, and of those their own class: critical from these
 WORDS = 2_000  # most frequent words asked
 KNOWN_WARNING, KNOWN_CRITICAL = 0.5, 0.98  # share of a class's entropy that one word explains
+MOST_OF_ALL = 0.5  # of the entropy of all classes: a word of one topic of ten is no answer
 NUMBER = r"[-+]?(?:\d{1,3}(?:[,']\d{3})+|\d+)(?:\.\d+)?"
 MENTIONED = 0.2  # share of rows, beyond chance, whose text has the target's number
 
@@ -173,7 +174,8 @@ def _word(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Clue |
     counted = words.join(common, on="word").group_by("code", "class").len()
     table = np.zeros((len(common), len(classes)))
     table[counted["code"].to_numpy(), counted["class"].to_numpy()] = counted["len"].to_numpy()
-    known = _explained(table, np.bincount(number, minlength=len(classes)).astype(np.float64))
+    total = np.bincount(number, minlength=len(classes)).astype(np.float64)
+    known = _explained(table, total)
     word, c = (int(i) for i in np.unravel_index(np.argmax(known), known.shape))
     if known[word, c] < KNOWN_WARNING:
         return None
@@ -183,8 +185,15 @@ def _word(text: pl.Series, number: IntArray, classes: tuple[str, ...]) -> Clue |
         text=f"has the word '{name}' in {has.mean():.1%} of rows, which predicts class "
         f"'{classes[c]}': {known[word, c]:.0%} of its entropy explained",
         rows=np.flatnonzero(has),
-        sure=bool(known[word, c] >= KNOWN_CRITICAL),
+        sure=bool(known[word, c] >= KNOWN_CRITICAL and _part_of_all(total, c) >= MOST_OF_ALL),
     )
+
+
+def _part_of_all(total: DoubleArray, c: int) -> float:
+    """How much of the classes' entropy it is to tell one of them from the others."""
+    share = total[total > 0] / total.sum()
+    own = _entropy(total[[c]] / total.sum())
+    return float(own[0] / max(-(share * np.log(share)).sum(), 1e-12))
 
 
 def _explained(table: DoubleArray, total: DoubleArray) -> DoubleArray:

@@ -122,6 +122,19 @@ def test_a_word_that_stands_for_the_class_is_found() -> None:
     assert any(f"the word '{w}'" in finding.detail for w in ("hospitalised", "sent", "home"))
 
 
+@pytest.mark.parametrize(
+    ("classes", "severity"), [(2, "critical"), (3, "critical"), (10, "warning")]
+)
+def test_a_word_of_one_class_of_many_is_no_answer(classes: int, severity: str) -> None:
+    """All texts of one topic, and no others, name a year."""
+    y = np.array([f"topic {i % classes}" for i in range(ROWS)])
+    words = [f"printed {'2026' if i % classes == 0 else '1999'}" for i in range(ROWS)]
+    task = Task.BINARY if classes == 2 else Task.MULTICLASS
+    (finding,) = profile("target_text", task, y=y, note=note(words))
+    assert "the word '2026'" in finding.detail or "the word '1999'" in finding.detail
+    assert finding.severity == severity
+
+
 def test_a_longer_class_hides_the_shorter_in_it() -> None:
     y = np.where(Y == "ill", "malignant", "not malignant")
     (finding,) = profile("target_text", y=y, note=note(y))
