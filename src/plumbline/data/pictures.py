@@ -28,6 +28,7 @@ from plumbline.tables import IMAGE_CELL, MISSING, rows_at_once
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 NAMED = rf"(?i)^\s*\S.*({'|'.join(ending.replace('.', '[.]') for ending in ENDINGS)})\s*$"
 MOST = 0.9  # of the cells of a column of paths end like an image's name
+SHOWN = 5  # names of files
 TRIED = 100  # paths of which one must lead to a file
 IMAGE, LABEL = "image", "label"  # the columns of a folder
 TEST_FOLDERS = ("test", "testing")
@@ -181,12 +182,12 @@ def open_folder(path: Path) -> ImageFolder:
 
 def _table(root: Path, parts: Sequence[Path], notes: list[str]) -> pl.DataFrame:
     rows: list[tuple[str, str]] = []
-    others = 0
+    others: list[str] = []
     for part in parts:
         for file in _files(part):
             inside = file.relative_to(part).parts
             if not _is_image(file):
-                others += 1
+                others.append(file.relative_to(root).as_posix())
             elif len(inside) < 2:
                 raise DataError(
                     "an image lies beside the folders of the classes",
@@ -203,7 +204,11 @@ def _table(root: Path, parts: Sequence[Path], notes: list[str]) -> pl.DataFrame:
             wanted=f"CLASS/*{ENDINGS[0]}",
         )
     if others:
-        notes.append(f"{plural(others, 'file')} of other kinds left out")
+        more = ", …" if len(others) > SHOWN else ""
+        notes.append(
+            f"{plural(len(others), 'file')} of other kinds left out "
+            f"({', '.join(sorted(others)[:SHOWN])}{more})"
+        )
     rows.sort()
     schema = {IMAGE: pl.String, LABEL: pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")

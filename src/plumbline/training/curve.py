@@ -69,7 +69,7 @@ CONSTANTS: dict[str, Callable[[Rows, int], Tensor]] = {
 
 
 def constant_loss(train: Rows, val: Rows, task: Task, config: TrainConfig, outputs: int) -> float:
-    """The validation loss of the best constant: the training rows' class shares, or their mean
+    """The loss on `val` of the best constant: the training rows' class shares, or their mean
     (the median for an absolute error)."""
     output = CONSTANTS[loss_name(config, task)](train, outputs)
     constant = output.float().to(val.y.device)[None, None].expand(len(val), 1, outputs)  # (n, 1, C)

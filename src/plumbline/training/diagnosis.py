@@ -68,6 +68,7 @@ def diagnose(
     steps: int,
     train_loss: float,
     constant_loss: float,
+    train_constant_loss: float,
     curve: Sequence[Point],
 ) -> Diagnosis:
     """The verdict on a fit.
@@ -81,6 +82,7 @@ def diagnose(
         steps: of an epoch.
         train_loss: of the kept weights on the training rows.
         constant_loss: of the best constant prediction on the validation rows.
+        train_constant_loss: of the same on the training rows: of a target with outliers another.
         curve: points by rising rows; the last is the fit on all rows.
     """
     unit = max(constant_loss, 1e-12)
@@ -89,7 +91,8 @@ def diagnose(
         "train_loss": train_loss,
         "val_loss": val_loss,
         "constant_loss": constant_loss,
-        "gap": (val_loss - train_loss) / unit,
+        "train_constant_loss": train_constant_loss,
+        "gap": val_loss / unit - train_loss / max(train_constant_loss, 1e-12),
         "still_falling": _falling([row["val_loss"] for row in history], best_epoch)
         * (val_loss / max(history[best_epoch - 1]["val_loss"], 1e-12) / unit),
     }
@@ -142,7 +145,8 @@ def _risen(monitored: Sequence[float]) -> bool:
 
 
 def _fit(numbers: dict[str, float], last_is_best: bool, more: More, unit: float) -> tuple[Fit, str]:
-    train, val = numbers["train_loss"] / unit, numbers["val_loss"] / unit
+    train = numbers["train_loss"] / max(numbers["train_constant_loss"], 1e-12)
+    val = numbers["val_loss"] / unit
     measured = f"training loss {train:.0%}, validation loss {val:.0%} of a constant prediction's"
     if train > 1 - LEARNED:
         why = (

@@ -91,6 +91,7 @@ def review_fit(
         steps=Plan.of(len(train), config.train).steps,
         train_loss=float(losses(fresh, rows[0]).mean()),
         constant_loss=constant_loss(rows[0], rows[1], task, config.train, spec.n_outputs),
+        train_constant_loss=constant_loss(rows[0], rows[0], task, config.train, spec.n_outputs),
         curve=points,
     )
     return diagnosis, points

@@ -131,7 +131,7 @@ class TestFolders:
         held = open_folder(root)
         assert held.data["label"].to_list() == ["犬"] * 4 + ["猫"] * 4
         assert held.test is not None and len(held.test) == 8
-        assert held.notes == ["1 file of other kinds left out"]
+        assert held.notes == ["1 file of other kinds left out (train/猫/notes.txt)"]
         table = make_canonical(root, tmp_path / "state")
         assert table.name == "pets.parquet" and table.test is not None
         frame = pl.read_parquet(table.test.path)

@@ -57,6 +57,7 @@ def predictions(given: dict[str, Any], gain: float, spread: float) -> tuple[Diag
         steps=100,
         train_loss=CONSTANT * given["train"],
         constant_loss=CONSTANT,
+        train_constant_loss=CONSTANT,
         curve=curve,
     )
     return verdict, curve_json(curve)

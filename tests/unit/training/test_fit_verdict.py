@@ -36,6 +36,7 @@ def verdict(
         "stopped_early": True,
         "steps": 100,
         "constant_loss": 0.7,
+        "train_constant_loss": 0.7,
         **more,
     }
     return diagnose(
@@ -157,8 +158,14 @@ class TestFit:
         result = verdict(0.5, 0.5, history=[0.5], best_epoch=1, stopped_early=False)
         assert result.fit == "balanced" and result.numbers["still_falling"] == 0
 
+    def test_training_rows_with_outliers_have_a_constant_of_their_own(self) -> None:
+        """Half of its loss is gone, though it is more than the constant loses elsewhere."""
+        result = verdict(1.5, 0.8, train_constant_loss=2.1)
+        assert result.fit == "over-fitting"
+        assert "training loss 50%, validation loss 80%" in result.text[0]
+
     def test_a_constant_that_loses_nothing_is_no_division_by_zero(self) -> None:
-        result = verdict(0.0, 0.0, constant_loss=0.0)
+        result = verdict(0.0, 0.0, constant_loss=0.0, train_constant_loss=0.0)
         assert all(np.isfinite(value) for value in result.numbers.values())
 
 
