@@ -116,10 +116,9 @@ def test_no_column_to_learn_from(
 ) -> None:
     before = state(checkout)
     body = [[f"k{i}", "ny"[i % 2]] for i in range(60)]
-    file = write(tmp_path / "shop.csv", body, ["code", "bought"])
-    refused(
-        capsys, "shop.csv", "no column is left to learn", "'code' has role id", command=init(file)
-    )
+    file = write(tmp_path / "shop.csv", body, ["shop_id", "bought"])
+    words = ["shop.csv", "no column is left to learn", "'shop_id' has role id"]
+    refused(capsys, *words, command=init(file))
     assert state(checkout) == before
 
 
