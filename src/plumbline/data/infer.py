@@ -278,8 +278,9 @@ def _is_clock(profile: ColumnProfile) -> bool:
 def _says_nothing(profile: ColumnProfile, choice: Choice) -> bool:
     """Whether a column holds codes or names of which hardly any comes twice: as a category they say
     nothing of new rows."""
-    is_text = choice.reading.type is ColumnType.TEXT
-    return is_text and not _is_prose(profile) and 2 * profile.distinct > profile.there
+    if choice.reading.type is not ColumnType.TEXT or _is_clock(profile) or _is_prose(profile):
+        return False
+    return 2 * profile.distinct > profile.there
 
 
 def _is_prose(profile: ColumnProfile) -> bool:
