@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from plumbline.config import Paths
-from plumbline.errors import ParameterError
+from plumbline.errors import DataError, ParameterError
 from plumbline.manifest import sealed_dir
 from plumbline.stages.consumed import note_made, refuse_changed
 
@@ -80,7 +80,7 @@ def test_a_key_that_an_earlier_stage_read_is_refused_with_the_command(paths: Pat
     made(paths, "split", "other folds")
     with pytest.raises(ParameterError, match="'train'"):
         refuse_changed("evaluate", paths)
-    refuse_changed("train", paths)
+    refuse_changed("train", paths)  # what the search found may be used
 
 
 def test_a_key_within_a_section_is_named(paths: Paths) -> None:
@@ -126,16 +126,57 @@ def test_dvc_lock_says_what_dvc_ran(paths: Paths, monkeypatch: pytest.MonkeyPatc
     setting(paths, bag=3)
     with pytest.raises(ParameterError, match=r"train\.bag"):
         refuse_changed("train", paths)
-    made(paths, "split")  # alone, later than the lock
+    made(paths, "split", "three")  # alone, later than the lock
     refuse_changed("train", paths)
-    locked(paths, "split", {"seed": 0, "train.bag": 5}, outs=[])  # run or restored by DVC since
+    setting(paths, bag=5)
     with pytest.raises(ParameterError, match=r"train\.bag"):
         refuse_changed("train", paths)
     monkeypatch.setenv("DVC_STAGE", "split")
-    setting(paths, bag=5)
-    made(paths, "split")
+    made(paths, "split", "five")
     monkeypatch.delenv("DVC_STAGE")
     refuse_changed("train", paths)
+
+
+def test_a_parameter_that_changed_nothing_may_be_set_back(paths: Paths) -> None:
+    """DVC skips a stage whose parameters are those of its lock, so nothing else would help."""
+    setting(paths)
+    made(paths, "split", "rows")
+    setting(paths, bag=3)
+    made(paths, "split", "rows")
+    refuse_changed("train", paths)
+    setting(paths, bag=5)
+    refuse_changed("train", paths)
+    setting(paths, bag=4)
+    with pytest.raises(ParameterError, match=r"train\.bag"):
+        refuse_changed("train", paths)
+
+
+def test_parameters_that_git_brought_back_are_held_against_the_outputs(paths: Paths) -> None:
+    setting(paths, bag=3)
+    made(paths, "split", "three")
+    setting(paths, bag=5)
+    locked(paths, "split", {"seed": 0, "train.bag": 5})  # of the same commit
+    with pytest.raises(ParameterError, match=r"train\.bag"):
+        refuse_changed("train", paths)
+
+
+def test_what_was_made_of_another_split_is_refused(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setting(paths)
+    for stage in ("split", "tune", "train", "evaluate"):
+        made(paths, stage, "before")
+    made(paths, "split", "after")
+    with pytest.raises(DataError, match=r"(?s)'train'.*`dvc repro evaluate`"):
+        refuse_changed("evaluate", paths)
+    for stage in ("train", "report"):
+        refuse_changed(stage, paths)
+        assert "other parts" in capsys.readouterr().err
+    made(paths, "train", "after")
+    refuse_changed("evaluate", paths)
+    made(paths, "split", "before")  # as it was
+    made(paths, "train", "before")
+    refuse_changed("evaluate", paths)
 
 
 def test_dvc_checked_out_other_outputs(paths: Paths) -> None:

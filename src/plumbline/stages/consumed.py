@@ -1,14 +1,13 @@
 """A stage run alone: the parameters that earlier stages read are those of now, or it says so.
 
 DVC runs every stage again that a changed parameter concerns; a stage's own command runs that stage
-alone. The parameters that made an output are in dvc.lock, or, where its stage ran alone last, in a
-note beside the state.
+alone. The parameters that made an output are in a note beside the state, or, where DVC brought the
+output from elsewhere, in dvc.lock.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,13 +18,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from plumbline.config import Paths
-from plumbline.errors import ParameterError
+from plumbline.errors import DataError, ParameterError
 from plumbline.files import read_json, write_json
 from plumbline.manifest import MANIFEST
 from plumbline.stages.watch import SHOWS_DAMAGE, graph_of, outs_of, value_at
 
 # what they found may be used with other settings, though it was not searched with them
 ADVISES = ("tune",)
+DEALS = "split"  # which rows a part has: what was made of other parts is not to be used
+MOST_NOTED = 10  # sets of parameters by which a stage made the same outputs
 CANNOT_MATTER = ("data.max_memory_mb",)  # the same results, whatever it is
 SHOWN = 3
 
@@ -40,17 +41,20 @@ def refuse_changed(stage: str, paths: Paths) -> None:
 
     Raises:
         ParameterError: a parameter is another one now; names it, its stage and what to run.
+        DataError: what this one reads was made of another split.
     """
     if not is_alone():
         return
     graph, lock = graph_of(paths.root), _lock(paths.root)
     values = _read(paths.params)
-    changed = {
-        maker: differing
-        for maker in _before(graph, stage)
-        if (differing := list(_changed(_made_with(maker, graph[maker], lock, paths), values)))
-    }
-    for maker, differing in changed.items():
+    for maker in _before(graph, stage):
+        note = _current_note(maker, graph[maker], paths)
+        made = note["made"] if note else [_locked(lock.get(maker))]
+        every = [list(_changed(one, values)) for one in made]
+        if any(not differing for differing in every):
+            _refuse_of_other_inputs(stage, maker, note, graph, paths)
+            continue
+        differing = every[-1]
         key, old, new = differing[0]
         more = ", ".join(other for other, _, _ in differing[1 : 1 + SHOWN])
         others = f" (so have {more}{' …' if len(differing) > 1 + SHOWN else ''})" if more else ""
@@ -69,37 +73,54 @@ def refuse_changed(stage: str, paths: Paths) -> None:
 
 
 def note_made(stage: str, paths: Paths) -> None:
-    """Note what a stage was run with; not where DVC runs it, whose lock will say."""
-    file = _note(stage, paths)
-    if not is_alone():
-        file.unlink(missing_ok=True)
-        return
-    own = graph_of(paths.root).get(stage, {})
+    """Note what a stage was run with, and of which outputs of others; where it has made the same
+    outputs before, beside what it was run with then."""
+    graph = graph_of(paths.root)
+    own = graph.get(stage, {})
     values = _read(paths.params)
-    keys = [key for key in own.get("params", ()) if isinstance(key, str)]
+    params = {k: value_at(values, k) for k in own.get("params", ()) if isinstance(k, str)}
+    before = _current_note(stage, own, paths)
+    made = [one for one in (before["made"] if before else ()) if one != params]
     write_json(
-        file,
+        _note(stage, paths),
         {
-            "params": {key: value_at(values, key) for key in keys},
+            "made": [*made, params][-MOST_NOTED:],
             "outs": _digest(own, paths.root),
-            "lock": _fingerprint(_lock(paths.root).get(stage)),
+            "inputs": {one: _digest(graph[one], paths.root) for one in _makers(graph, stage)},
         },
     )
 
 
-def _made_with(
-    stage: str, own: Mapping[str, Any], lock: Mapping[str, Any], paths: Paths
-) -> Mapping[str, Any]:
-    """The parameters that a stage's outputs were made with: those of its note, as long as the
-    outputs are the noted ones and DVC has not run or restored it since; else those of dvc.lock."""
-    entry = lock.get(stage)
+def _refuse_of_other_inputs(
+    stage: str, maker: str, note: Mapping[str, Any] | None, graph: Mapping[str, Any], paths: Paths
+) -> None:
+    """Raises DataError where what `maker` made is of another split than there is."""
+    noted = (note or {}).get("inputs", {}).get(DEALS)
+    if noted is None or DEALS not in graph or noted == _digest(graph[DEALS], paths.root):
+        return
+    what = f"what stage '{maker}' made, which this one reads, is of rows in other parts"
+    if maker in ADVISES or stage in SHOWS_DAMAGE:
+        print(f"note: {what}; `dvc repro {stage}`", file=sys.stderr)
+        return
+    raise DataError(
+        f"stage '{DEALS}' has run since: {what}",
+        file="artifacts/split",
+        hint=f"run `dvc repro {stage}` (that stage and what it needs), or `plumbline {maker}`",
+    )
+
+
+def _current_note(stage: str, own: Mapping[str, Any], paths: Paths) -> dict[str, Any] | None:
+    """What was noted of a stage's outputs; None where they are others than the noted ones."""
     try:
         note = read_json(_note(stage, paths))
-        current = (note["outs"], note["lock"]) == (_digest(own, paths.root), _fingerprint(entry))
-        if current:
-            return dict(note["params"])
+        current = note["outs"] == _digest(own, paths.root) and isinstance(note["made"], list)
+        return dict(note) if current and note["made"] else None
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # none, or cut: as if DVC had run the stage
+        return None  # none, or cut
+
+
+def _locked(entry: Any) -> dict[str, Any]:
+    """The parameters of a stage in dvc.lock."""
     try:
         return dict((entry or {})["params"]["params.yaml"])
     except (KeyError, TypeError, ValueError):
@@ -124,13 +145,18 @@ def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]
 
 def _before(graph: Mapping[str, Any], stage: str) -> list[str]:
     """The stages whose outputs a stage reads, or those that it reads need, in the graph's order."""
-    makers = {out: name for name, own in graph.items() for out in outs_of(own)}
     needed, left = set[str](), [stage]
     for name in left:  # which grows
-        new = {makers[d] for d in graph.get(name, {}).get("deps", ()) if d in makers} - needed
+        new = _makers(graph, name) - needed
         needed |= new
         left += sorted(new)
     return [name for name in graph if name in needed]
+
+
+def _makers(graph: Mapping[str, Any], stage: str) -> set[str]:
+    """The stages whose outputs a stage reads itself."""
+    makers = {out: name for name, own in graph.items() for out in outs_of(own)}
+    return {makers[d] for d in graph.get(stage, {}).get("deps", ()) if d in makers}
 
 
 def _note(stage: str, paths: Paths) -> Path:
@@ -156,7 +182,3 @@ def _lock(root: Path) -> dict[str, Any]:
 def _read(file: Path) -> Any:
     """As DVC reads YAML, to which 1e-05 is a number."""
     return YAML(typ="safe").load(file.read_text(encoding="utf-8"))
-
-
-def _fingerprint(entry: Any) -> str:
-    return hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()
