@@ -58,9 +58,13 @@ def made(paths: Paths, stage: str, content: str = "") -> None:
     note_made(stage, paths)
 
 
-def locked(paths: Paths, stage: str, params: Values, **more: Any) -> None:
-    """What DVC notes of a stage."""
-    entry = {"cmd": stage, "params": {"params.yaml": params}, **more}
+def locked(paths: Paths, stage: str, params: Values, content: str = "") -> None:
+    """What DVC notes of a stage, and its outputs."""
+    for out in GRAPH[stage]["outs"]:
+        name = out if isinstance(out, str) else next(iter(out))
+        with sealed_dir(paths.root / name) as folder:
+            (folder / "rows").write_text(content)
+    entry = {"cmd": stage, "params": {"params.yaml": params}}
     (paths.root / "dvc.lock").write_text(yaml.safe_dump({"stages": {stage: entry}}))
 
 
@@ -155,7 +159,7 @@ def test_parameters_that_git_brought_back_are_held_against_the_outputs(paths: Pa
     setting(paths, bag=3)
     made(paths, "split", "three")
     setting(paths, bag=5)
-    locked(paths, "split", {"seed": 0, "train.bag": 5})  # of the same commit
+    locked(paths, "split", {"seed": 0, "train.bag": 5}, "three")  # the outputs stay
     with pytest.raises(ParameterError, match=r"train\.bag"):
         refuse_changed("train", paths)
 
@@ -223,4 +227,16 @@ def test_a_number_is_the_same_however_it_is_written(paths: Paths) -> None:
     locked(paths, "split", {"train.augment": {"noise": 1e-5}})
     lock = paths.root / "dvc.lock"
     lock.write_text(lock.read_text().replace("1.0e-05", "1e-05"))
+    refuse_changed("train", paths)
+
+
+def test_what_dvc_brought_is_known_before_a_stage_replaces_it(paths: Paths) -> None:
+    """As after `dvc pull`: no stage has run here."""
+    setting(paths)
+    locked(paths, "split", {"seed": 0, "train.bag": 5}, "rows")
+    refuse_changed("split", paths)
+    setting(paths, bag=3)
+    made(paths, "split", "rows")
+    refuse_changed("train", paths)
+    setting(paths, bag=5)
     refuse_changed("train", paths)

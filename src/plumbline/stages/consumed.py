@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,15 @@ def refuse_changed(stage: str, paths: Paths) -> None:
     """
     if not is_alone():
         return
-    graph, lock = graph_of(paths.root), _lock(paths.root)
+    graph = graph_of(paths.root)
+    _note_what_dvc_brought(graph, paths)
     values = _read(paths.params)
     for maker in _before(graph, stage):
-        note = _current_note(maker, graph[maker], paths)
-        made = note["made"] if note else [_locked(lock.get(maker))]
-        every = [list(_changed(one, values)) for one in made]
-        if any(not differing for differing in every):
-            _refuse_of_other_inputs(stage, maker, note, graph, paths)
+        made = _made(maker, graph, paths)
+        every = [list(_changed(one["params"], values)) for one in made]
+        fitting = [one for one, differing in zip(made, every, strict=True) if not differing]
+        if fitting or not made:
+            _refuse_of_another_split(stage, maker, fitting, graph, paths)
             continue
         differing = every[-1]
         key, old, new = differing[0]
@@ -73,30 +74,49 @@ def refuse_changed(stage: str, paths: Paths) -> None:
 
 
 def note_made(stage: str, paths: Paths) -> None:
-    """Note what a stage was run with, and of which outputs of others; where it has made the same
-    outputs before, beside what it was run with then."""
+    """Note what a stage was run with, and of which split; where it has made the same outputs
+    before, beside what it was run with then."""
     graph = graph_of(paths.root)
-    own = graph.get(stage, {})
     values = _read(paths.params)
-    params = {k: value_at(values, k) for k in own.get("params", ()) if isinstance(k, str)}
-    before = _current_note(stage, own, paths)
-    made = [one for one in (before["made"] if before else ()) if one != params]
-    write_json(
-        _note(stage, paths),
-        {
-            "made": [*made, params][-MOST_NOTED:],
-            "outs": _digest(own, paths.root),
-            "inputs": {one: _digest(graph[one], paths.root) for one in _makers(graph, stage)},
-        },
-    )
+    keys = graph.get(stage, {}).get("params", ())
+    params = {key: value_at(values, key) for key in keys if isinstance(key, str)}
+    _add(stage, params, graph, paths)
 
 
-def _refuse_of_other_inputs(
-    stage: str, maker: str, note: Mapping[str, Any] | None, graph: Mapping[str, Any], paths: Paths
+def _note_what_dvc_brought(graph: Mapping[str, Any], paths: Paths) -> None:
+    """Note outputs that were pulled or restored as what dvc.lock has them for."""
+    lock = _lock(paths.root)
+    for stage, own in graph.items():
+        present = all((paths.root / out).exists() for out in outs_of(own))
+        params = _locked(lock.get(stage))
+        if present and params and not _made(stage, graph, paths):
+            _add(stage, params, graph, paths)
+
+
+def _add(stage: str, params: Mapping[str, Any], graph: Mapping[str, Any], paths: Paths) -> None:
+    """Add to the ways in which a stage's present outputs were made."""
+    dealt = _digest(graph[DEALS], paths.root) if DEALS in _before(graph, stage) else None
+    new = {"params": dict(params), "split": dealt}
+    made = [one for one in _made(stage, graph, paths) if one != new]
+    content = {
+        "outs": _digest(graph.get(stage, {}), paths.root),
+        "made": [*made, new][-MOST_NOTED:],
+    }
+    write_json(_note(stage, paths), content)
+
+
+def _refuse_of_another_split(
+    stage: str,
+    maker: str,
+    made: Sequence[Mapping[str, Any]],
+    graph: Mapping[str, Any],
+    paths: Paths,
 ) -> None:
-    """Raises DataError where what `maker` made is of another split than there is."""
-    noted = (note or {}).get("inputs", {}).get(DEALS)
-    if noted is None or DEALS not in graph or noted == _digest(graph[DEALS], paths.root):
+    """Raises DataError where in each of these ways a stage made its outputs of another split."""
+    if not made or any(one["split"] is None for one in made):
+        return
+    now = _digest(graph[DEALS], paths.root)
+    if any(one["split"] == now for one in made):
         return
     what = f"what stage '{maker}' made, which this one reads, is of rows in other parts"
     if maker in ADVISES or stage in SHOWS_DAMAGE:
@@ -109,14 +129,16 @@ def _refuse_of_other_inputs(
     )
 
 
-def _current_note(stage: str, own: Mapping[str, Any], paths: Paths) -> dict[str, Any] | None:
-    """What was noted of a stage's outputs; None where they are others than the noted ones."""
+def _made(stage: str, graph: Mapping[str, Any], paths: Paths) -> list[dict[str, Any]]:
+    """The ways in which a stage's outputs were made, the latest last: parameters and split; none
+    where nothing is noted of these outputs."""
     try:
         note = read_json(_note(stage, paths))
-        current = note["outs"] == _digest(own, paths.root) and isinstance(note["made"], list)
-        return dict(note) if current and note["made"] else None
+        if note["outs"] != _digest(graph.get(stage, {}), paths.root):
+            return []
+        return [{"params": dict(one["params"]), "split": one["split"]} for one in note["made"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # none, or cut
+        return []  # none, or cut
 
 
 def _locked(entry: Any) -> dict[str, Any]:
@@ -145,18 +167,13 @@ def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]
 
 def _before(graph: Mapping[str, Any], stage: str) -> list[str]:
     """The stages whose outputs a stage reads, or those that it reads need, in the graph's order."""
+    makers = {out: name for name, own in graph.items() for out in outs_of(own)}
     needed, left = set[str](), [stage]
     for name in left:  # which grows
-        new = _makers(graph, name) - needed
+        new = {makers[d] for d in graph.get(name, {}).get("deps", ()) if d in makers} - needed
         needed |= new
         left += sorted(new)
     return [name for name in graph if name in needed]
-
-
-def _makers(graph: Mapping[str, Any], stage: str) -> set[str]:
-    """The stages whose outputs a stage reads itself."""
-    makers = {out: name for name, own in graph.items() for out in outs_of(own)}
-    return {makers[d] for d in graph.get(stage, {}).get("deps", ()) if d in makers}
 
 
 def _note(stage: str, paths: Paths) -> Path:
