@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
@@ -187,13 +186,12 @@ def _key(config: Config, paths: Paths) -> str:
 
 def _worker(config: Config, paths: Paths, metric: str, key: str, until: float) -> None:
     table, schema = load_table(config, paths)
-    # what stops a worker stops the parent's turn too, which says so once
-    with contextlib.suppress(UserError):
-        try:
-            split = load_split(paths)
-            _search(config, paths, metric, key, until, table, schema, split, verbose=False)
-        except StorageError as error:  # it may be there again when it is the parent's turn
-            print(f"a worker of the search ended early: {error}", file=sys.stderr, flush=True)
+    try:
+        _search(config, paths, metric, key, until, table, schema, load_split(paths), verbose=False)
+    except StorageError as error:  # it may be there again when it is the parent's turn
+        print(f"a worker of the search ended early: {error}", file=sys.stderr, flush=True)
+    except UserError:  # it stops the parent's turn too, which says so once
+        return
 
 
 def _write(config: Config, paths: Paths, metric: str, result: SearchResult) -> None:
