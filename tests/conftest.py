@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,13 @@ REAL_DATA = Path(os.environ.get("PLUMBLINE_TEST_DATA", ROOT.parent / "shared" / 
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def committed_lock(root: Path) -> str:
+    """dvc.lock as it is committed with the sample's outputs: `make repro` writes another."""
+    show = ["git", "show", "HEAD:dvc.lock"]
+    return subprocess.run(show, cwd=root, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,12 @@ from tests.e2e.conftest import clone, run
 pytestmark = pytest.mark.e2e
 
 
-def test_plain_dvc_pull_brings_data_and_results(root: Path, tmp_path: Path) -> None:
+def test_plain_dvc_pull_brings_data_and_results(
+    root: Path, tmp_path: Path, committed_lock: str
+) -> None:
     """Nothing is there but what is committed; what is stale is left to `dvc repro`."""
     fresh = clone(root, tmp_path / "clone")
+    (fresh / "dvc.lock").write_text(committed_lock)
     shutil.rmtree(fresh / "data")
     shutil.rmtree(fresh / ".dvc" / "cache")
     run(fresh, "dvc", "pull")
